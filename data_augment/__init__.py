@@ -1,0 +1,12 @@
+"""Word replacement on any list of texts (TinyBERT, arXiv:1909.10351, Algorithm 1).
+
+    words              which words of a text may be replaced, and where they stand
+    masked_lm, pieces  candidates for words of one piece
+    vectors            candidates for all other words
+    candidates         both, one shard at a time
+    candidates_folder  the folder that holds the shards
+    samples            variants drawn from the candidates
+    dataset, card      the augmented dataset, and what its README says
+
+Candidates cost a masked LM; samples cost next to nothing. So they are two artifacts.
+"""

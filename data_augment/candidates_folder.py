@@ -1,0 +1,99 @@
+"""The folder of candidates: `data/candidates-00000-of-0000N.parquet`, one row a word that may be replaced (see SCHEMA).
+
+A shard appears by rename: what is there is whole. Reading needs no model and no torch.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+
+SCHEMA = pa.schema(
+    [
+        ("text", pa.string()),
+        ("start", pa.int32()),  # characters of the original text
+        ("end", pa.int32()),
+        ("word", pa.string()),
+        ("source", pa.string()),  # masked_lm or vectors
+        ("candidates", pa.list_(pa.string())),  # best first
+        ("scores", pa.list_(pa.float32())),  # log-probability (masked_lm) or cosine (vectors)
+    ]
+)
+SHARDS_IN_MEMORY = 16
+
+
+class WordCandidates(NamedTuple):
+    """What could stand at one span of a text."""
+
+    start: int
+    end: int
+    candidates: tuple[str, ...]
+    source: str
+
+
+def shard_path(folder: str | Path, *, index: int, count: int) -> Path:
+    """Where a shard lies in a candidates folder."""
+    return Path(folder) / "data" / f"candidates-{index:05d}-of-{count:05d}.parquet"
+
+
+def write_shard(table: pa.Table, path: Path) -> None:
+    """Write a table to a temporary file beside `path`, then rename it: a shard is whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.part")
+    pq.write_table(table, temporary)
+    temporary.replace(path)
+
+
+class CandidatesFolder(Mapping[str, list[WordCandidates]]):
+    """The candidates of each text that has any: text -> its words, by span.
+
+    Only the texts are held in memory; their candidates are read shard by shard. That is quick in the order of the
+    shards, which is the order in which the texts first occur in the data.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._shard_of: dict[str, int] = {}
+        for shard, path in enumerate(paths):
+            texts = pq.read_table(path, columns=["text"]).column("text").unique().to_pylist()
+            self._shard_of.update(dict.fromkeys(texts, shard))
+        self._read = lru_cache(maxsize=SHARDS_IN_MEMORY)(lambda shard: _read_shard(paths[shard]))
+
+    def __getitem__(self, text: str) -> list[WordCandidates]:
+        return self._read(self._shard_of[text])[text]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shard_of)
+
+    def __len__(self) -> int:
+        return len(self._shard_of)
+
+
+def read_candidates(folder: str | Path) -> CandidatesFolder:
+    """Open a candidates folder. Raises UserError where shards are missing or are no candidates."""
+    paths = sorted((Path(folder) / "data").glob("candidates-*.parquet"))
+    whole = [shard_path(folder, index=index, count=len(paths)) for index in range(len(paths))]
+    if not paths or paths != whole:
+        raise UserError(f"{folder}: not a whole candidates folder; data/ holds {[path.name for path in paths]}")
+    for path in paths:
+        schema = pq.read_schema(path)
+        if not schema.equals(SCHEMA):
+            raise UserError(f"{path}: columns {schema.names} are given, and {SCHEMA.names} are needed")
+    return CandidatesFolder(paths)
+
+
+def _read_shard(path: Path) -> dict[str, list[WordCandidates]]:
+    table = pq.read_table(path, columns=["text", "start", "end", "candidates", "source"])
+    lists = table.column("candidates").combine_chunks()
+    # Far faster than lists.to_pylist(), and this is a good part of the time that samples take.
+    words, bounds = lists.flatten().to_numpy(zero_copy_only=False).tolist(), lists.offsets.to_pylist()
+    found: dict[str, list[WordCandidates]] = {}
+    texts, starts, ends, sources = (table.column(name).to_pylist() for name in ("text", "start", "end", "source"))
+    for row, text in enumerate(texts):
+        candidates = tuple(words[bounds[row] : bounds[row + 1]])
+        found.setdefault(text, []).append(WordCandidates(starts[row], ends[row], candidates, sources[row]))
+    return found

@@ -1,0 +1,130 @@
+"""The card (README.md) of an augmented dataset: how to load it, what it was made from, what is in it."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from data_augment.samples import Row
+
+EXAMPLES = 10
+
+CARD = """\
+---
+license: {licence}
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/train-*.parquet
+---
+# Augmented dataset
+
+Each original text, and variants of it in which words are replaced: words of one piece by what a masked language model
+puts there, other words by their neighbours among word vectors (TinyBERT, arXiv:1909.10351, Algorithm 1).
+
+    datasets.load_dataset("PATH/OF/THIS/FOLDER")["train"]
+    pandas.read_parquet("PATH/OF/THIS/FOLDER/data")
+
+| column | what it holds |
+|---|---|
+| `source_id` | id of the original example in its task |
+| {text_columns} | the text, or the texts of the pair: one of them varied, the other as it was |
+| `variant` | 0 for the original, from 1 for its variants; a number that is missing was dropped |
+| `replaced` | the replaced words: column, start and end in the original text, old and new word, source |
+
+The other columns, the label among them, are those of the original example, whatever its variant says.
+
+## What it was made from
+```json
+{provenance}
+```
+
+## Counts
+| | |
+|---|---|
+| originals | {originals:,} |
+| variants | {variants:,} |
+| variants dropped: equal to their original or to another original text | {equal:,} |
+| variants dropped: equal to an earlier variant of the same example | {repeated:,} |
+{shares}
+
+## Examples
+The first variants in the dataset, each with what was there and **what stands there now**:
+
+{examples}
+"""
+
+
+@dataclass
+class Statistics:
+    """Counted while the rows pass. Words are what blanks part; only the text that is varied counts."""
+
+    text_columns: tuple[str, ...]
+    originals: int = 0
+    variants: int = 0
+    words: int = 0
+    replaced: Counter[str] = field(default_factory=Counter)  # words by source
+    examples: list[str] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        return self.originals + self.variants
+
+    def count(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Pass the rows on, counted; each original stands before its variants."""
+        original: Row = {}
+        words: dict[str, int] = {}
+        shown = True
+        for row in rows:
+            if row["variant"] == 0:
+                original, shown = row, False
+                words = {column: len(row[column].split()) for column in self.text_columns}
+                self.originals += 1
+            else:
+                column = row["replaced"][0]["column"]
+                self.variants += 1
+                self.words += words[column]
+                for replacement in row["replaced"]:
+                    self.replaced[replacement["source"]] += 1
+                if not shown and len(self.examples) < EXAMPLES:
+                    self.examples.append(mark_replaced(original[column], row["replaced"]))
+                    shown = True
+            yield row
+
+
+def mark_replaced(text: str, replaced: Sequence[Row]) -> str:
+    """The original text in Markdown, each replaced word struck out and followed by the new one in bold."""
+    parts, at = [], 0
+    for replacement in replaced:
+        parts += [_escape(text[at : replacement["start"]])]
+        parts += [f"~~{_escape(replacement['old'])}~~ **{_escape(replacement['new'])}**"]
+        at = replacement["end"]
+    return "".join(parts) + _escape(text[at:])
+
+
+def dataset_card(
+    statistics: Statistics, *, provenance: Mapping[str, Any], dropped: Mapping[str, int], licence: str
+) -> str:
+    """README.md of the dataset: front matter that `load_dataset` reads, and the card itself."""
+    shares = [
+        f"| words replaced, by {source} | {count / statistics.words:.1%} |"
+        for source, count in sorted(statistics.replaced.items())
+    ]
+    return CARD.format(
+        licence=licence,
+        text_columns=", ".join(f"`{column}`" for column in statistics.text_columns),
+        provenance=json.dumps(provenance, indent=2, sort_keys=True, ensure_ascii=False),
+        originals=statistics.originals,
+        variants=statistics.variants,
+        equal=dropped.get("equal_to_original", 0),
+        repeated=dropped.get("repeated", 0),
+        shares="\n".join(shares) or "| words replaced | none |",
+        examples="\n".join(f"- {example}" for example in statistics.examples) or "- none",
+    )
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", re.sub(r"\s", " ", text))

@@ -1,0 +1,144 @@
+"""Candidates from a masked LM, for words that are one piece of its vocabulary (TinyBERT, Algorithm 1).
+
+Each such word gives one copy of its text with that word alone masked, and no second segment. The copies of all texts
+are sorted by length and decoded together, and only the masked positions go through the head.
+
+C masked copies, T tokens, D width, V vocabulary, W words of the vocabulary.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from data_augment.pieces import SinglePiece, longest_input, proposable, single_pieces
+from data_augment.words import Span
+
+SLACK = 16  # decoded beyond K: the word itself, in several cases, and scores equal to the K-th
+HEAD_POSITIONS = 512  # masked positions that go through the head at once: bounds the (positions, V) logits
+
+
+def masked_lm_candidates(
+    texts: Sequence[str],
+    spans: Sequence[Sequence[Span]],
+    *,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    k: int,
+    decode_tokens: int,
+    precision: Literal["bf16", "fp32"],
+    max_length: int | None = None,
+) -> dict[tuple[int, Span], list[tuple[str, float]]]:
+    """The K words most likely at each given span that is one piece, with their log-probabilities, best first.
+
+    Args:
+        spans: for each text the words to decode, as spans of characters.
+        decode_tokens: padded tokens that go through the encoder at once.
+        max_length: tokens a text is cut at; the model's own limit holds in any case.
+
+    Returns: (index of the text, span) -> candidates. Words of several or unknown pieces, and words beyond the cut, are
+        not in it. The word itself is never among its candidates; equal scores go by id. The log-probability is over the
+        whole vocabulary, so the scores of one word add up to less than 1.
+    Raises: UserError where the tokenizer has no mask token or gives no offsets.
+    """
+    encoded, copies = single_pieces(
+        texts, spans, tokenizer=tokenizer, longest=longest_input(model, tokenizer, max_length)
+    )
+    copies.sort(key=lambda copy: -len(encoded[copy.text]))  # stable; the batch that takes most memory comes first
+    vocabulary = proposable(tokenizer)
+    allowed_W = torch.from_numpy(vocabulary.ids).to(model.device)
+    found: dict[tuple[int, Span], list[tuple[str, float]]] = {}
+    model.eval()
+    # One autocast context over all batches: it casts each weight once.
+    with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        head = _separate_head(model)
+        for batch in _batches(copies, encoded, decode_tokens):
+            for part, logits_CV in _masked_logits(batch, encoded, tokenizer, model, head):
+                log_probabilities, words = _best(logits_CV, allowed_W, k + SLACK)
+                for copy, row_scores, row_words in zip(part, log_probabilities, words, strict=True):
+                    itself = texts[copy.text][slice(*copy.span)].casefold()
+                    own_id = encoded[copy.text][copy.position]  # spelt otherwise where accents are stripped
+                    ranked = [
+                        (vocabulary.words[word], float(score))
+                        for word, score in zip(row_words, row_scores, strict=True)
+                        if vocabulary.words[word].casefold() != itself and vocabulary.ids[word] != own_id
+                    ]
+                    found[copy.text, copy.span] = ranked[:k]
+    return found
+
+
+def _batches(copies: list[SinglePiece], encoded: list[list[int]], decode_tokens: int) -> Iterator[list[SinglePiece]]:
+    """Consecutive copies, the longest first, of at most `decode_tokens` padded tokens together."""
+    first = 0
+    while first < len(copies):
+        count = max(1, decode_tokens // _padded(encoded[copies[first].text]))
+        yield copies[first : first + count]
+        first += count
+
+
+def _padded(ids: list[int]) -> int:
+    return -(-len(ids) // 8) * 8  # matrix units like multiples of 8
+
+
+def _masked_logits(
+    batch: list[SinglePiece],
+    encoded: list[list[int]],
+    tokenizer: PreTrainedTokenizerFast,
+    model: PreTrainedModel,
+    head: nn.Module | None,
+) -> Iterator[tuple[list[SinglePiece], Tensor]]:
+    """The logits at the masked positions, (<= HEAD_POSITIONS, V), with the copies they belong to."""
+    mask_id = cast(int, tokenizer.mask_token_id)  # `single_pieces` has checked it
+    ids_CT = np.full((len(batch), _padded(encoded[batch[0].text])), tokenizer.pad_token_id or 0, dtype=np.int64)
+    real_CT = np.zeros_like(ids_CT)
+    for row, copy in enumerate(batch):
+        ids = list(encoded[copy.text])
+        ids[copy.position] = mask_id
+        ids_CT[row, : len(ids)] = ids
+        real_CT[row, : len(ids)] = 1
+    inputs = {
+        "input_ids": torch.from_numpy(ids_CT).to(model.device),
+        "attention_mask": torch.from_numpy(real_CT).to(model.device),
+    }
+    masks = torch.arange(len(batch), device=model.device), torch.tensor([c.position for c in batch]).to(model.device)
+    # Without a separate head the logits of all positions are made, and most of them thrown away.
+    states = model.base_model(**inputs).last_hidden_state[masks] if head else model(**inputs).logits[masks]
+    for first in range(0, len(batch), HEAD_POSITIONS):
+        part = states[first : first + HEAD_POSITIONS]
+        yield batch[first : first + HEAD_POSITIONS], head(part) if head else part
+
+
+def _separate_head(model: PreTrainedModel) -> nn.Module | None:
+    """The masked-LM head, where it is the one module beside the encoder (BERT, RoBERTa, ALBERT); else None.
+
+    Some models do more to the logits in `forward`; so one input shows whether the head alone gives the same.
+    """
+    heads = [module for module in model.children() if module is not model.base_model]
+    if len(heads) != 1:
+        return None
+    trial = torch.zeros((1, 8), dtype=torch.long, device=model.device)
+    try:
+        logits = heads[0](model.base_model(trial).last_hidden_state)
+    except TypeError:  # it wants more than the hidden states
+        return None
+    whole = model(trial).logits
+    same = isinstance(logits, Tensor) and logits.shape == whole.shape
+    return heads[0] if same and torch.allclose(logits, whole, rtol=1e-2, atol=1e-2) else None
+
+
+def _best(logits_CV: Tensor, allowed_W: Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities and positions in `allowed_W` of the best, (C, count) each: by score, then by id."""
+    logits_CV = logits_CV.float()
+    logits_CW = logits_CV[:, allowed_W]
+    count = min(count, len(allowed_W))
+    logits_CK, words_CK = logits_CW.topk(count, dim=-1)
+    # Of equal scores at its end `topk` takes any. Where they reach into the first K, a stable sort takes the first.
+    reaching_C = logits_CK[:, -1] == logits_CK[:, max(0, count - SLACK - 1)]
+    words_CK[reaching_C] = logits_CW[reaching_C].argsort(dim=-1, descending=True, stable=True)[:, :count]
+    log_probabilities = (logits_CK - logits_CV.logsumexp(dim=-1, keepdim=True)).cpu().numpy()
+    logits, words = logits_CK.cpu().numpy(), words_CK.cpu().numpy()
+    order = np.lexsort((words, -logits), axis=-1)  # `allowed_W` ascends, so by position is by id
+    return np.take_along_axis(log_probabilities, order, 1), np.take_along_axis(words, order, 1)

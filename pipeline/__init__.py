@@ -1,0 +1,1 @@
+"""The shared library: everything that more than one stage needs."""

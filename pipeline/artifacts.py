@@ -1,0 +1,212 @@
+"""The artifact store: where everything that a stage publishes lies. Nothing else knows this layout.
+
+artifacts/STAGE/FINGERPRINT/             one published artifact; its stage.json was written last
+artifacts/STAGE/FINGERPRINT.work/        work in progress: checkpoints, finished shards, the output being built
+artifacts/STAGE/FINGERPRINT.lock         held while a process works on it
+artifacts/STAGE/FINGERPRINT.aside-N/     replaced by --force, or damaged; `gc` removes it
+artifacts/cache/                         downloads and remembered digests
+runs/NAME/STAGE -> the artifact          links of one run, its logs and results
+
+python -m pipeline.artifacts du | gc [--root artifacts] [--runs runs]     shows space; removes what no run links to
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pipeline.errors import UserError
+
+MANIFEST = "stage.json"
+
+
+def fingerprint(
+    *, stage: str, version: int, settings: Mapping[str, Any], upstream: Mapping[str, str], files: Mapping[str, str]
+) -> str:
+    """The name of an artifact: 16 hex digits of SHA-256 over all that can change it.
+
+    Args:
+        settings: the part of the recipe that can change the output, resolved precision included.
+        upstream: the fingerprints of the artifacts it reads, by stage.
+        files: content digests of the files it reads, by 'role/relative name'.
+    """
+    made_by = {"stage": stage, "version": version, "settings": settings, "upstream": upstream, "files": files}
+    text = json.dumps(made_by, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old or the new one, never half; unchanged text changes no file."""
+    with contextlib.suppress(OSError):
+        if path.read_text(encoding="utf-8") == text:
+            return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """fsync every file of a folder, then the folder."""
+    for path in [*sorted(p for p in folder.rglob("*") if p.is_file()), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One place in the store; it may not be published yet."""
+
+    root: Path
+    stage: str
+    fingerprint: str
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.stage / self.fingerprint
+
+    @property
+    def work(self) -> Path:
+        """Where the stage keeps what it needs to go on after a crash."""
+        return self.folder.with_name(f"{self.fingerprint}.work")
+
+    @property
+    def output(self) -> Path:
+        """Where the stage builds what it will publish."""
+        return self.work / "output"
+
+    def manifest(self) -> dict[str, Any] | None:
+        """stage.json of a published artifact, or None."""
+        try:
+            return json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+    def identity(self) -> str:
+        """What tells this artifact from another one of the same fingerprint: the checksum of its stage.json."""
+        return checksum(self.folder / MANIFEST)
+
+    def missing(self) -> str | None:
+        """The first file that is gone or has another size; a cheap check that reads no content."""
+        for name, known in (self.manifest() or {}).get("files", {}).items():
+            path = self.folder / name
+            if not path.is_file() or path.stat().st_size != known["bytes"]:
+                return name
+        return None
+
+    def verify(self) -> None:
+        """Raises UserError when a file differs from its checksum."""
+        for name, known in (self.manifest() or {}).get("files", {}).items():
+            path = self.folder / name
+            if not path.is_file() or checksum(path) != known["sha256"]:
+                raise UserError(f"{path} is damaged; run again with --force {self.stage}")
+
+    def publish(self, manifest: Mapping[str, Any]) -> None:
+        """Turn `output` into the artifact: checksums, stage.json, fsync, one rename; then the work folder goes."""
+        paths = sorted(p for p in self.output.rglob("*") if p.is_file())
+        files = {
+            p.relative_to(self.output).as_posix(): {"sha256": checksum(p), "bytes": p.stat().st_size}
+            for p in paths
+            if p.name != MANIFEST or p.parent != self.output
+        }
+        sync_folder(self.output)
+        write_atomically(self.output / MANIFEST, json.dumps({**manifest, "files": files}, indent=1, sort_keys=True))
+        self.set_aside()
+        self.output.rename(self.folder)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def set_aside(self) -> None:
+        """Move what is published out of the way, for `gc` to remove."""
+        if self.folder.exists():
+            self.folder.rename(self.folder.with_name(f"{self.fingerprint}.aside-{time.time_ns()}"))
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the artifact while working on it. Raises UserError that says who else does."""
+        path = self.folder.with_name(f"{self.fingerprint}.lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = path.with_suffix(".holder")
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
+            raise UserError(f"{self.folder} is being made by {who}; wait for it, or stop it") from None
+        try:
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            write_atomically(holder, f"process {os.getpid()} on {socket.gethostname()} since {since}")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def cache_folder(root: Path) -> Path:
+    """Where downloads and remembered digests lie."""
+    return root / "cache"
+
+
+def link(run_folder: Path, artifact: Artifact) -> None:
+    """runs/NAME/STAGE -> the artifact; a link that is right is left alone."""
+    run_folder.mkdir(parents=True, exist_ok=True)
+    target = os.path.relpath(artifact.folder.resolve(), run_folder.resolve())
+    place = run_folder / artifact.stage
+    if place.is_symlink() and str(place.readlink()) == target:
+        return
+    temporary = run_folder / f".{artifact.stage}.{os.getpid()}"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(place)
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, int]]:
+    for folder in sorted(p for p in root.glob("*/*") if p.is_dir() and p.parent.name != "cache"):
+        yield folder, sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`du`: the size of every artifact and who links to it. `gc`: remove those without a link."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.artifacts", description=main.__doc__)
+    parser.add_argument("command", choices=["du", "gc"])
+    parser.add_argument("--root", type=Path, default=Path("artifacts"))
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    given = parser.parse_args(arguments)
+    linked: dict[Path, list[str]] = {}
+    for place in given.runs.glob("*/*"):
+        if place.is_symlink():
+            linked.setdefault(place.resolve(), []).append(place.parent.name)
+    for folder, size in _folders(given.root):
+        users = linked.get(folder.resolve())
+        keep = users is not None or folder.name.endswith(".work")  # work in progress can be resumed
+        print(f"{size / 1e6:10.1f} MB  {folder}  {', '.join(users) if users else 'no run'}")
+        if given.command == "gc" and not keep:
+            shutil.rmtree(folder)
+            print(f"{'':10}     removed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Which rows go through the model when: a pure function of (seed, epoch, step), whatever the number of processes.
+
+A global batch is the rows of one optimiser step. It is cut into micro-batches of fixed membership: rows of similar
+lengths, at most so many padded tokens at once. Processes take micro-batches by number.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Rows = np.ndarray  # of row numbers, int64
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlobalBatch:
+    """The rows of one optimiser step and the counts that its losses are averaged over."""
+
+    step: int
+    epoch: int
+    micro_batches: tuple[Rows, ...]
+    examples: int
+    tokens: int  # real ones
+    pairs: int  # real ones: the sum of squared lengths
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """Which consecutive rows are one original example and its variants."""
+
+    first: np.ndarray  # row of each original
+    count: np.ndarray  # rows of each original, itself included
+
+    @classmethod
+    def of(cls, source_id: np.ndarray) -> "Groups":
+        """Groups of equal neighbours."""
+        first = np.flatnonzero(np.r_[True, source_id[1:] != source_id[:-1]])
+        return cls(first=first, count=np.diff(np.r_[first, len(source_id)]))
+
+
+class BatchPlan:
+    """The global batches of a training.
+
+    Args:
+        lengths: tokens of every row.
+        groups: an epoch shows one row of each group, the next one in the next epoch; None: every row.
+    """
+
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        *,
+        batch_size: int,
+        epochs: float,
+        micro_batch_tokens: int,
+        seed: int,
+        groups: Groups | None = None,
+    ) -> None:
+        self.lengths = np.asarray(lengths, dtype=np.int64)
+        self.groups = groups
+        self.batch_size = batch_size
+        self.micro_batch_tokens = micro_batch_tokens
+        self.seed = seed
+        self.rows_per_epoch = len(groups.first) if groups else len(self.lengths)
+        self.steps_per_epoch = math.ceil(self.rows_per_epoch / batch_size)
+        self.steps = math.ceil(epochs * self.steps_per_epoch)
+        self._epoch: tuple[int, Rows] = (-1, np.empty(0, dtype=np.int64))
+
+    def at(self, step: int) -> GlobalBatch:
+        """The global batch of a step, counted from 0."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        rows = self._rows(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+        lengths = self.lengths[rows]
+        return GlobalBatch(
+            step=step,
+            epoch=epoch,
+            micro_batches=tuple(pack(rows, lengths, self.micro_batch_tokens)),
+            examples=len(rows),
+            tokens=int(lengths.sum()),
+            pairs=int((lengths**2).sum()),
+        )
+
+    def _rows(self, epoch: int) -> Rows:
+        if self._epoch[0] != epoch:
+            order = np.random.default_rng([self.seed, epoch, 1]).permutation(self.rows_per_epoch)
+            if self.groups is not None:
+                begin = np.random.default_rng([self.seed, 2]).integers(0, 2**31, self.rows_per_epoch)
+                order = (self.groups.first + (begin + epoch) % self.groups.count)[order]
+            self._epoch = (epoch, order)
+        return self._epoch[1]
+
+
+def pack(rows: Rows, lengths: np.ndarray, tokens: int) -> Iterator[Rows]:
+    """Cut rows into micro-batches of similar lengths, longest first, each at most `tokens` with its padding."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, tokens // int(lengths[order[start]]))
+        yield rows[order[start : start + size]]
+        start += size
+
+
+def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
+    """Sequences of ids as one tensor (B, T), filled up with `value`."""
+    longest = max(len(ids) for ids in sequences)
+    padded = np.full((len(sequences), longest), value, dtype=np.int64)
+    for row, ids in zip(padded, sequences, strict=True):
+        row[: len(ids)] = ids
+    return torch.from_numpy(padded)
+
+
+def model_inputs(columns: dict[str, Any], pad_id: int) -> dict[str, Tensor]:
+    """Tokenised rows as what a model takes: input_ids, attention_mask and, for pairs, token_type_ids, each (B, T)."""
+    inputs = {"input_ids": pad(columns["input_ids"], pad_id)}
+    inputs["attention_mask"] = pad([np.ones(len(ids), dtype=np.int64) for ids in columns["input_ids"]], 0)
+    if "token_type_ids" in columns:
+        inputs["token_type_ids"] = pad(columns["token_type_ids"], 0)
+    return inputs

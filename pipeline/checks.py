@@ -1,0 +1,175 @@
+"""What the plan checks before anything is launched: that models, tokenizers, data and the recipe fit each other.
+
+Reads configuration and data files, never weights; torch is not imported. Every problem is a `UserError`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Recipe
+from pipeline.errors import UserError
+from pipeline.graph import Inputs
+from pipeline.tasks import TaskData, read_task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a model's config.json says about its size."""
+
+    layers: int
+    width: int
+    heads: int
+    vocabulary: int
+    positions: int
+    labels: tuple[str, ...]
+
+
+def check(recipe: Recipe, inputs: Inputs) -> None:
+    """Raises UserError for the first thing that does not fit."""
+    shape = model_shape(inputs.backbone, "backbone")
+    check_tokenizer(inputs.backbone, shape)
+    check_student(recipe, shape, inputs.backbone)
+    check_lengths(recipe, shape)
+    check_corpus(recipe)
+    data = read_task(recipe.task, inputs.task)
+    if inputs.teacher is not None:
+        check_teacher(recipe, data, teacher=inputs.teacher, backbone=inputs.backbone)
+
+
+def model_shape(folder: Path, role: str) -> Shape:
+    """Layers, heads, pieces and positions of a saved model, under the names that its architecture uses."""
+    path = folder / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} ({role}) has no config.json; give the folder of a saved transformers model"
+        ) from None
+    except ValueError:
+        raise UserError(f"{path} ({role}) is not valid JSON; save the model again") from None
+    if "model_type" not in config:
+        raise UserError(f'{path} ({role}) lacks \'model_type\'; add it, such as "model_type": "bert"')
+
+    def number(*names: str) -> int:
+        for name in names:
+            if isinstance(config.get(name), int):
+                return config[name]
+        raise UserError(f"{path} ({role}) lacks {names[0]!r}; is it an encoder such as BERT?")
+
+    names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # left out of the file when it is just this
+    return Shape(
+        layers=number("num_hidden_layers", "n_layers"),
+        width=number("hidden_size", "dim"),
+        heads=number("num_attention_heads", "n_heads"),
+        vocabulary=number("vocab_size"),
+        positions=number("max_position_embeddings"),
+        labels=tuple(str(names[key]) for key in sorted(names, key=int)),
+    )
+
+
+def check_tokenizer(folder: Path, shape: Shape) -> None:
+    """A tokenizer that is missing loads as one of five pieces without an error, so look for it here."""
+    vocabulary = tokenizer_vocabulary(folder)
+    largest = max(vocabulary.values(), default=-1)
+    if largest >= shape.vocabulary:
+        raise UserError(
+            f"{folder}: the tokenizer has a piece number {largest}, the model only {shape.vocabulary} pieces;"
+            " take the tokenizer that the model was trained with"
+        )
+
+
+def tokenizer_vocabulary(folder: Path) -> Mapping[str, int]:
+    """Pieces and their numbers. Raises UserError when there is no tokenizer."""
+    whole, pieces = folder / "tokenizer.json", folder / "vocab.txt"
+    if whole.is_file():
+        from tokenizers import Tokenizer  # noqa: PLC0415 (a finished run needs none)
+
+        try:
+            return Tokenizer.from_file(str(whole)).get_vocab(with_added_tokens=True)
+        except Exception as error:  # tokenizers raises bare Exception
+            raise UserError(f"{whole} cannot be read as a tokenizer: {error}") from None
+    if pieces.is_file():
+        lines = pieces.read_text(encoding="utf-8").split("\n")
+        return {piece: number for number, piece in enumerate(lines) if piece}
+    if any((folder / name).is_file() for name in ("vocab.json", "spiece.model", "sentencepiece.bpe.model")):
+        return {}
+    raise UserError(f"{folder} has no tokenizer (tokenizer.json or vocab.txt); save the tokenizer beside the model")
+
+
+def check_student(recipe: Recipe, teacher: Shape, folder: Path) -> None:
+    """Layers must divide, heads must agree where attention is compared."""
+    student = recipe.student
+    if student.width % student.heads:
+        raise UserError(f"student.width: {student.width} is not a multiple of student.heads, {student.heads}")
+    if teacher.layers % student.layers:
+        fits = [n for n in range(1, teacher.layers + 1) if teacher.layers % n == 0]
+        raise UserError(
+            f"student.layers: the {teacher.layers} layers of {folder} are not a multiple of {student.layers};"
+            f" choose one of {', '.join(map(str, fits))}"
+        )
+    attention = recipe.distill_general.attention or recipe.distill_layers.attention
+    if attention and student.heads != teacher.heads:
+        raise UserError(
+            f"student.heads: the attention loss compares heads one by one, and {folder} has {teacher.heads},"
+            f" the student {student.heads}; set student.heads: {teacher.heads}, or both attention weights to 0"
+        )
+
+
+def check_lengths(recipe: Recipe, shape: Shape) -> None:
+    """Nothing longer than the model's positions."""
+    for name, length in {
+        "task.max_length": recipe.task.max_length,
+        "prepare_corpus.length": recipe.prepare_corpus.length,
+    }.items():
+        if length > shape.positions:
+            raise UserError(f"{name}: {length} is more than the {shape.positions} positions of the backbone")
+
+
+def check_corpus(recipe: Recipe) -> None:
+    """A stage that reads the corpus needs one."""
+    corpus = recipe.prepare_corpus
+    for stage in ("pretrain_teacher", "distill_general"):
+        if getattr(recipe, stage).epochs and not (corpus.sources or corpus.task_text):
+            raise UserError(
+                f"prepare_corpus.sources: empty, but {stage} trains on it; name files, or set {stage}.epochs: 0"
+            )
+
+
+def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Path) -> None:
+    """Your own teacher: the backbone's size and tokenizer, and the task's labels."""
+    shape, trunk = model_shape(teacher, "finetune_teacher.model"), model_shape(backbone, "backbone")
+    if (shape.layers, shape.heads) != (trunk.layers, trunk.heads):
+        raise UserError(
+            f"finetune_teacher.model: {teacher} has {shape.layers} layers and {shape.heads} heads, the backbone"
+            f" {trunk.layers} and {trunk.heads}; give the backbone that the teacher was fine-tuned from"
+        )
+    if tokenizer_vocabulary(teacher) != tokenizer_vocabulary(backbone):
+        raise UserError(
+            f"finetune_teacher.model: the tokenizer of {teacher} is not that of {backbone}; they must share one"
+        )
+    if data.kind == "classification":
+        teacher_labels(recipe, data, shape.labels, folder=teacher)
+
+
+def teacher_labels(recipe: Recipe, data: TaskData, own: tuple[str, ...], *, folder: Path) -> tuple[str, ...]:
+    """The task's label of each of the teacher's outputs, in the teacher's order.
+
+    Raises: UserError when the teacher's labels are not the task's.
+    """
+    given = recipe.finetune_teacher.labels
+    names = given or own
+    if not given and all(name.startswith("LABEL_") for name in own) and len(own) == len(data.label_names):
+        return data.label_names  # names that say nothing; the stage compares the dev scores of other orders
+    if sorted(names) == sorted(data.label_names):
+        return names
+    fold = {label.lower(): label for label in data.label_names}
+    if sorted(name.lower() for name in names) == sorted(fold):
+        return tuple(fold[name.lower()] for name in names)
+    raise UserError(
+        f"finetune_teacher.{'labels' if given else 'model'}: the labels of {folder} are"
+        f" {', '.join(names) or 'not named'}, the task's are {', '.join(data.label_names)}; list the task's names in the"
+        " teacher's order in finetune_teacher.labels"
+    )

@@ -1,0 +1,313 @@
+"""Every knob of the pipeline: one tree of frozen dataclasses.
+
+A recipe is a YAML file of this tree (`pipeline.recipes` loads it). The text under a field is its help, and what
+`./run_all.sh --help` prints. All of it can change what a stage writes and is part of its fingerprint, except `Run`.
+"""
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+SmallShare = Annotated[float, Field(ge=0, lt=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+AboveZero = Annotated[float, Field(gt=0)]
+
+
+def _one_or_several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _number_as_text(value: object) -> object:
+    return str(value) if type(value) in (int, float) else value
+
+
+Strings = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
+Labels = Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_one_or_several)]
+GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
+MetricName = Literal[
+    "accuracy", "f1", "macro_f1", "accuracy_and_f1", "matthews", "pearson", "spearman", "pearson_and_spearman"
+]
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class Run:
+    """Where things go and how they are shown. Nothing here changes a result."""
+
+    artifacts: str = "artifacts"
+    """Folder of everything the stages publish; all recipes share it."""
+    runs: str = "runs"
+    """Folder with one sub-folder a run: links to its artifacts, logs, results."""
+    checkpoint_seconds: AboveZero = 60.0
+    """Seconds between two checkpoints inside a training stage."""
+    log_every: Positive = 10
+    """Optimiser steps between two points of a curve."""
+    tracker: str = "tensorboard"
+    """Where curves go: a tracker that Accelerate knows, or 'none'."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class Task:
+    """The labelled data, how it is split, and how it is scored."""
+
+    glue: GlueName | None = None
+    """A GLUE task, read in its official layout; its columns, labels and metric are known."""
+    data: str | None = None
+    """Where the GLUE task lies: its official folder, or hub:nyu-mll/glue."""
+    train: Strings = ()
+    """Your training files: .csv, .tsv, .jsonl, .parquet (also .gz, .bz2): paths, wheel:... or hub:... ."""
+    dev: Strings = ()
+    """Files of the rows that choose checkpoints; without them `dev_share` of the training rows is held out."""
+    test: Strings = ()
+    """Files of the rows that only measure; without them `test_share` of the training rows is held out."""
+    text: str = "text"
+    """Column of the text, or of the first text of a pair."""
+    text_pair: str | None = None
+    """Column of the second text of a pair."""
+    label: str = "label"
+    """Column of the label or, for regression, of the score."""
+    kind: Literal["classification", "regression"] = "classification"
+    """Choose one of several labels, or predict a number."""
+    labels: Labels = ()
+    """The labels in the order of the model's outputs; empty: those of the training rows, sorted."""
+    drop_labels: Labels = ()
+    """Rows with these labels are left out (rows of another kind in the same file)."""
+    skip_empty: bool = False
+    """Leave rows without text out and count them, instead of stopping at the first."""
+    drop_repeats: bool = False
+    """Keep only the first row of each text (or pair), so that none stands in two splits."""
+    dev_share: SmallShare = 0.1
+    """Share of the training rows held out as dev, where no dev file is given."""
+    test_share: SmallShare = 0.1
+    """Share of the training rows held out as test, where no test file is given."""
+    group: str | None = None
+    """Column whose values must not straddle two splits (a film, an author); else splits are stratified by label."""
+    split_seed: Count = 0
+    """Seed of the held-out splits; kept apart from `seed` so that runs of several seeds share their test rows."""
+    metric: MetricName | None = None
+    """Score that chooses checkpoints and is reported; empty: accuracy, Pearson-Spearman, or GLUE's own."""
+    max_length: Annotated[int, Field(ge=8)] = 64
+    """Tokens a text (or pair) is cut at; the paper takes 64, and 128 for pairs."""
+    unlabelled: Strings = ()
+    """Files with more task text and no labels: distillation needs none."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class Student:
+    """The architecture of the student, a BERT."""
+
+    layers: Positive = 4
+    """Transformer layers; the teacher's must be a multiple."""
+    width: Positive = 312
+    """Hidden size."""
+    feed_forward: Positive = 1200
+    """Intermediate size."""
+    heads: Positive = 12
+    """Attention heads; the attention loss wants as many as the teacher has."""
+    hidden_dropout: SmallShare = 0.1
+    """Dropout of hidden states. Attention dropout is always 0: with it the fused kernel writes out every map."""
+    embeddings: Literal["random", "teacher"] = "random"
+    """How they begin: at random as in the paper, or as the best low-rank copy of the teacher's (truncated SVD)."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class PrepareCorpus:
+    """Unlabelled text, tokenised into blocks of one length."""
+
+    sources: Strings = ()
+    """Files: .txt (a blank line ends a document), .jsonl, .parquet, a Wikipedia dump .xml.bz2; or wheel:..., hub:... ."""
+    column: str = "text"
+    """Column of the text in .jsonl and .parquet sources."""
+    task_text: bool = False
+    """Add the texts of the task's training rows."""
+    length: Annotated[int, Field(ge=16, le=8192)] = 128
+    """Tokens a block, [CLS] and [SEP] included."""
+    shard_blocks: Positive = 16384
+    """Blocks a shard."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class Training:
+    """What every training stage can be told."""
+
+    epochs: NonNegative = 3
+    """Passes over the original examples (or the corpus)."""
+    batch_size: Positive = 32
+    """Examples an optimiser step, over all processes."""
+    learning_rate: AboveZero = 5e-5
+    """Peak learning rate."""
+    schedule: Literal["linear", "constant"] = "linear"
+    """After the warm-up: linearly to zero, or constant."""
+    warmup: SmallShare = 0.1
+    """Share of the steps over which the learning rate rises from zero."""
+    weight_decay: NonNegative = 0.01
+    """AdamW's; biases and layer norms have none."""
+    clip: AboveZero = 1.0
+    """Largest norm of the gradients."""
+    micro_batch_tokens: Positive = 2048
+    """Padded tokens that go through the model at once: a batch is cut into micro-batches of similar lengths."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class PretrainTeacher(Training):
+    """Masked-LM training of the backbone (BERT, section 3.1)."""
+
+    epochs: NonNegative = 0
+    """Passes over the corpus; 0 takes the checkpoint as it is."""
+    learning_rate: AboveZero = 1e-4
+    """Peak learning rate."""
+    train: Literal["all", "head"] = "all"
+    """Train the whole backbone, or only the masked-LM head on top of it."""
+    from_scratch: bool = False
+    """Begin with random weights of the backbone's architecture."""
+    seed: Count = 0
+    """Its own seed, so that runs of several seeds share the backbone and the candidates."""
+    hidden_dropout: SmallShare = 0.1
+    """Dropout of hidden states; attention dropout is always 0, as in the student."""
+    mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Share of the tokens to predict; of these 80% are masked, 10% replaced, 10% kept."""
+    held_out: SmallShare = 0.02
+    """Share of the corpus that only measures the masked accuracy."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class FinetuneTeacher(Training):
+    """Fine-tuning on the task's labels."""
+
+    learning_rate: AboveZero = 3e-5
+    """Peak learning rate."""
+    hidden_dropout: SmallShare = 0.1
+    """Dropout of hidden states; attention dropout is always 0, as in the student."""
+    model: str | None = None
+    """Your own fine-tuned teacher, a path or hub:NAME: it is checked against the task and not trained."""
+    labels: Labels = ()
+    """The task's names of your teacher's outputs, in its order, where its own names say nothing (LABEL_0, LABEL_1)."""
+    allow_majority: bool = False
+    """Go on with a teacher that is no better than the most frequent label."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class DistillGeneral(Training):
+    """General distillation on unlabelled text (TinyBERT, section 3.2)."""
+
+    learning_rate: AboveZero = 1e-4
+    """Peak learning rate."""
+    embedding: NonNegative = 1.0
+    """Weight of the embedding loss (eq. 9)."""
+    hidden: NonNegative = 1.0
+    """Weight of the hidden-state loss (eq. 8)."""
+    attention: NonNegative = 1.0
+    """Weight of the attention loss (eq. 7)."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class ProposeCandidates:
+    """What could stand at each word of the task's training texts (TinyBERT, Algorithm 1)."""
+
+    candidates: Positive = 15
+    """Candidates a word (K)."""
+    vectors: str | None = None
+    """Vectors for words of several pieces: a GloVe text file, or a folder with an .npy table and .parquet words."""
+    vector_words: Positive = 100_000
+    """How many of the most frequent words with vectors are searched."""
+    keep: str | None = None
+    """Words that match this regular expression are never replaced."""
+    decode_tokens: Positive = 8192
+    """Padded tokens that go through the masked LM at once."""
+    shard_texts: Positive = 512
+    """Texts a shard: the unit of work, and of resuming."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class AugmentData:
+    """Samples from the candidates: the augmented dataset (TinyBERT, Algorithm 1)."""
+
+    variants: Count = 20
+    """Variants of each text (N); of a pair, of each side. 0: the originals alone."""
+    replace: Share = 0.4
+    """Probability that a word with candidates is replaced (p)."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class AnnotateData:
+    """The teacher's logits on the augmented dataset."""
+
+    decode_tokens: Positive = 8192
+    """Padded tokens that go through the teacher at once."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class TaskDistillation(Training):
+    """What both steps of task distillation can be told."""
+
+    epoch_covers: Literal["originals", "augmented"] = "originals"
+    """An epoch shows one variant of each original example in turn, or every row of the augmented dataset."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class DistillLayers(TaskDistillation):
+    """Task distillation of the layers (TinyBERT, section 3.3, first step)."""
+
+    epochs: NonNegative = 20
+    """Passes over the examples."""
+    embedding: NonNegative = 1.0
+    """Weight of the embedding loss (eq. 9)."""
+    hidden: NonNegative = 1.0
+    """Weight of the hidden-state loss (eq. 8)."""
+    attention: NonNegative = 1.0
+    """Weight of the attention loss (eq. 7)."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class DistillPredictions(TaskDistillation):
+    """Task distillation of the predictions (TinyBERT, section 3.3, second step)."""
+
+    learning_rate: AboveZero = 3e-5
+    """Peak learning rate."""
+    temperature: AboveZero = 1.0
+    """Temperature t of eq. 10."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class EvaluateStudent:
+    """Teacher against student on rows that chose nothing."""
+
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    """Paired bootstrap samples behind the interval of what the student keeps."""
+    timing_rounds: Positive = 50
+    """Forward passes of each model behind the latency, in turn."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class Recipe:
+    """A whole run."""
+
+    name: str = ""
+    """Name of the run and of its folder; empty: the recipe's file name."""
+    seed: Count = 0
+    """Seed of everything but the splits."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """bf16 autocast or float32; auto: bf16 where the hardware multiplies it."""
+    backbone: str
+    """The pretrained BERT: a folder, hub:NAME[@REVISION], or wheel:NAME==VERSION#PATH."""
+    checksums: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of every wheel that the recipe names, by NAME==VERSION."""
+    run: Run = field(default_factory=Run)
+    task: Task
+    student: Student = field(default_factory=Student)
+    prepare_corpus: PrepareCorpus = field(default_factory=PrepareCorpus)
+    pretrain_teacher: PretrainTeacher = field(default_factory=PretrainTeacher)
+    finetune_teacher: FinetuneTeacher = field(default_factory=FinetuneTeacher)
+    distill_general: DistillGeneral = field(default_factory=DistillGeneral)
+    propose_candidates: ProposeCandidates = field(default_factory=ProposeCandidates)
+    augment_data: AugmentData = field(default_factory=AugmentData)
+    annotate_data: AnnotateData = field(default_factory=AnnotateData)
+    distill_layers: DistillLayers = field(default_factory=DistillLayers)
+    distill_predictions: DistillPredictions = field(default_factory=DistillPredictions)
+    evaluate_student: EvaluateStudent = field(default_factory=EvaluateStudent)

@@ -1,0 +1,123 @@
+"""The corpus: documents cut into blocks of tokens, kept in shards that are read without loading them.
+
+A corpus folder holds, for each shard, `tokens-00000.npy` (the tokens of all its blocks, one after the other; uint16
+where the vocabulary allows, else uint32) and `lengths-00000.npy` (int32, tokens a block).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from pipeline.errors import UserError
+
+BATCH_CHARACTERS = 1_000_000  # tokenised at once: enough for all cores, little enough for memory
+OPEN_SHARDS = 256  # each holds a file descriptor, and 1024 are a usual limit
+
+
+def blocks_of(
+    documents: Iterable[str], tokenizer: PreTrainedTokenizerBase, *, length: int, shortest: int = 16
+) -> Iterator[np.ndarray]:
+    """Cuts documents into blocks of [CLS] tokens [SEP]; a block never crosses documents.
+
+    Text that looks like a special token ('[SEP]') is taken as the characters it is.
+
+    Args:
+        length: tokens a block, specials included.
+        shortest: a document's tail (or a whole document) below this many tokens, specials included, is dropped.
+
+    Yields: int64 arrays of `shortest` to `length` tokens.
+    """
+    for batch in _batches(documents):
+        encoded = tokenizer(
+            batch,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            split_special_tokens=True,
+            verbose=False,  # documents are longer than the model takes: that is what blocks are for
+        )
+        for tokens in encoded["input_ids"]:
+            for start in range(0, len(tokens), length - 2):
+                piece = tokens[start : start + length - 2]
+                if len(piece) + 2 >= shortest:
+                    yield np.array([tokenizer.cls_token_id, *piece, tokenizer.sep_token_id], dtype=np.int64)
+
+
+def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document)
+        if size >= BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What a corpus holds."""
+
+    blocks: int
+    tokens: int
+    shards: int
+
+
+def write_shards(blocks: Iterable[np.ndarray], folder: Path, *, shard_blocks: int, vocab_size: int) -> Counts:
+    """Writes blocks in their order, `shard_blocks` a shard; the same blocks give the same bytes.
+
+    Memory: one shard.
+    """
+    dtype = np.uint16 if vocab_size <= np.iinfo(np.uint16).max + 1 else np.uint32
+    folder.mkdir(parents=True, exist_ok=True)
+    blocks = iter(blocks)
+    counts = Counts(blocks=0, tokens=0, shards=0)
+    while shard := [block.astype(dtype) for block in islice(blocks, shard_blocks)]:
+        lengths = np.array([len(block) for block in shard], dtype=np.int32)
+        np.save(folder / f"tokens-{counts.shards:05d}.npy", np.concatenate(shard), allow_pickle=False)
+        np.save(folder / f"lengths-{counts.shards:05d}.npy", lengths, allow_pickle=False)
+        counts = Counts(
+            blocks=counts.blocks + len(shard), tokens=counts.tokens + int(lengths.sum()), shards=counts.shards + 1
+        )
+    return counts
+
+
+class Corpus(Sequence[np.ndarray]):
+    """Blocks by number, read from memory-mapped shards: int64 arrays of their own length.
+
+    Attributes:
+        lengths: tokens of each block, (blocks,), int32.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Raises: UserError where the folder holds no corpus."""
+        self._tokens = sorted(folder.glob("tokens-*.npy"))
+        if not self._tokens:
+            raise UserError(f"{folder} holds no corpus: no block was long enough, or it is another folder")
+        lengths = [_load(path.with_name(path.name.replace("tokens", "lengths"))) for path in self._tokens]
+        self.lengths: np.ndarray = np.concatenate(lengths)
+        self._first_block = np.cumsum([0, *map(len, lengths)])
+        self._ends = np.concatenate([np.cumsum(shard, dtype=np.int64) for shard in lengths])  # in the block's own shard
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> np.ndarray:  # pyright: ignore[reportIncompatibleMethodOverride] - no slices
+        if not 0 <= index < len(self):
+            raise IndexError(f"block {index} of a corpus of {len(self)}")
+        shard = int(np.searchsorted(self._first_block, index, side="right")) - 1
+        end = int(self._ends[index])
+        tokens = _load(self._tokens[shard])
+        return tokens[end - int(self.lengths[index]) : end].astype(np.int64)
+
+
+@lru_cache(maxsize=OPEN_SHARDS)
+def _load(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)

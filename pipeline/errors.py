@@ -1,0 +1,34 @@
+"""Errors a user can mend, and the exit statuses of every command.
+
+An error that the user caused is one sentence: what is wrong, where, and what would be right.
+It is raised as `UserError`, printed without a traceback, and ends the command with status 2.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+OK = 0
+FAILED = 1  # a failure while working
+BAD_INPUT = 2  # the recipe, the data or a model is wrong: nothing was written
+INTERRUPTED = 75  # checkpointed and stopped: the same command goes on
+
+
+class UserError(Exception):
+    """One sentence that names what is wrong, where, and what would be right."""
+
+
+class WorkFailed(Exception):
+    """The work itself went wrong (a NaN loss, a teacher that learnt nothing): one sentence, status 1."""
+
+
+class Interrupted(Exception):
+    """A signal asked the stage to stop; its state is saved."""
+
+
+def nearest(wrong: str, known: Iterable[str]) -> str:
+    """A hint for a misspelt name: `; did you mean 'epochs'?`, or the list of what is known."""
+    known = sorted(known)
+    close = difflib.get_close_matches(wrong, known, n=1)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known are: {', '.join(known)}" if known else ""

@@ -1,0 +1,135 @@
+"""From a row of a table to an example of the task, every value checked.
+
+Errors name the file and the line; nothing is passed on that a later stage would choke on.
+"""
+
+import math
+import sys
+from collections.abc import Iterable, Iterator, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pipeline.errors import UserError
+from pipeline.tables import Row, place
+
+SHOWN = 40  # characters of a wrong value that an error repeats
+
+
+class Example(NamedTuple):
+    """One text or pair, and where it was read."""
+
+    texts: tuple[str, ...]
+    label: str | float | None
+    """The label's name, the score, or None for an unlabelled row."""
+    group: str | None
+    path: Path
+    line: int
+
+    @property
+    def place(self) -> str:
+        """The file and line, as errors name them."""
+        return place(self.path, self.line)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What is read from every row, and which rows are left out."""
+
+    texts: tuple[str, ...]
+    label: str
+    """Empty for unlabelled rows."""
+    group: str | None
+    kind: Literal["classification", "regression"]
+    drop_labels: frozenset[str]
+    """Rows with these labels are left out before anything else in them is looked at."""
+    skip_empty: bool
+    """Rows without text are left out, else they are errors."""
+
+    def names(self) -> list[str]:
+        """The columns to ask a reader for."""
+        return [*self.texts, *([self.label] if self.label else []), *([self.group] if self.group else [])]
+
+
+def read_examples(
+    rows: Iterable[Row], *, path: Path, columns: Columns, left_out: MutableMapping[str, int]
+) -> Iterator[Example]:
+    """Check and convert the rows of a file.
+
+    Args:
+        left_out: counts the rows left out, under 'dropped' and 'empty'.
+
+    Raises: UserError, with file and line, for a value that is not what its column must hold.
+    """
+    for line, values in rows:
+        if columns.label and _name(values[columns.label]) in columns.drop_labels:
+            left_out["dropped"] += 1
+            continue
+        try:
+            texts = tuple(_text(values[column], column) for column in columns.texts)
+            if not all(texts):
+                if not columns.skip_empty:
+                    column = columns.texts[texts.index("")]
+                    raise ValueError(f"column '{column}' has no text; write one, or set task.skip_empty: true")
+                left_out["empty"] += 1
+                continue
+            label = _answer(values[columns.label], columns) if columns.label else None
+            group = _group(values[columns.group], columns.group) if columns.group else None
+        except ValueError as error:
+            raise UserError(f"{place(path, line)}: {error}") from None
+        yield Example(texts, label, group, path, line)
+
+
+def _text(value: Any, column: str) -> str:
+    """The text; empty where there is none but blanks."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError(f"column '{column}' holds {_shown(value)}, not text")
+    return value if value.strip() else ""
+
+
+def _answer(value: Any, columns: Columns) -> str | float:
+    if columns.kind == "regression":
+        return _score(value, columns.label)
+    name = _name(value)
+    if not name:
+        raise ValueError(
+            f"column '{columns.label}' has no label; write one, or move the row to a file of task.unlabelled"
+        )
+    if not isinstance(value, str | int) and not name.lstrip("-").isdecimal():
+        raise ValueError(
+            f"column '{columns.label}' holds {_shown(value)}, not a label; for numbers set task.kind: regression"
+        )
+    return name
+
+
+def _score(value: Any, column: str) -> float:
+    try:
+        score = math.nan if isinstance(value, bool) or "_" in str(value) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        score = math.nan
+    if not math.isfinite(score):
+        raise ValueError(f"column '{column}' holds {_shown(value)}, not a finite number")
+    return score
+
+
+def _group(value: Any, column: str) -> str:
+    name = _name(value)
+    if not name or isinstance(value, list | dict):
+        raise ValueError(f"column '{column}' holds {_shown(value)}, and with task.group every row belongs to a group")
+    return name
+
+
+def _name(value: Any) -> str:
+    """A label or group as text: 1 for 1.0 too (whole numbers with gaps, as pandas writes them), empty for nothing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return sys.intern(str(value).strip())
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -1,0 +1,193 @@
+"""The table of stages: what each reads, and which settings and files can change what it writes.
+
+Nothing here runs or loads a model; `pipeline.plan` compares this table with what is published.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts import Artifact, fingerprint
+from pipeline.config import Recipe
+from pipeline.digests import DigestBook
+from pipeline.hardware import resolve_precision
+from pipeline.inputs import Resolver
+
+# Raise a stage's number when its output changes for the same settings; tests/test_graph.py notices when you forget.
+VERSIONS = {
+    "prepare_corpus": 1,
+    "pretrain_teacher": 1,
+    "finetune_teacher": 1,
+    "distill_general": 1,
+    "propose_candidates": 1,
+    "augment_data": 1,
+    "annotate_data": 1,
+    "distill_layers": 1,
+    "distill_predictions": 1,
+    "evaluate_student": 1,
+}
+STAGES = tuple(VERSIONS)  # in the order they run
+MODEL_FILES = (
+    "config.json", "*.safetensors", "model.safetensors.index.json",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.txt", "vocab.json", "merges.txt", "*.model",
+)  # fmt: skip
+TOKENIZER_FILES = MODEL_FILES[3:]
+# Settings that say where files lie: the content of the files counts, not these.
+PATHS = {
+    "task": ("data", "train", "dev", "test", "unlabelled"),
+    "prepare_corpus": ("sources",),
+    "finetune_teacher": ("model",),
+    "propose_candidates": ("vectors",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Everything a recipe names, as local paths."""
+
+    backbone: Path
+    teacher: Path | None
+    task: Mapping[str, tuple[Path, ...]]
+    corpus: tuple[Path, ...]
+    vectors: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """One stage of one recipe."""
+
+    stage: str
+    version: int
+    settings: Mapping[str, Any]
+    reads: tuple[str, ...]
+    files: Mapping[str, Path]  # by 'role/relative name'
+    artifact: Artifact
+
+
+def find_inputs(recipe: Recipe, resolver: Resolver) -> Inputs:
+    """Resolve what the recipe names: downloads wheels and hub repositories that are not here yet.
+
+    Raises: UserError for whatever cannot be found.
+    """
+    task = recipe.task
+    if task.glue is not None:
+        pattern = f"{task.glue}/*"
+        files = {"glue": (resolver.folder(task.data, pattern=pattern),)} if task.data else {}
+    else:
+        files = {
+            split: tuple(path for spec in getattr(task, split) for path in resolver.files(spec, split=split))
+            for split in ("train", "dev", "test", "unlabelled")
+            if getattr(task, split)
+        }
+    teacher, vectors = recipe.finetune_teacher.model, recipe.propose_candidates.vectors
+    return Inputs(
+        backbone=resolver.model(recipe.backbone, weights=not recipe.pretrain_teacher.from_scratch),
+        teacher=resolver.model(teacher) if teacher else None,
+        task=files,
+        corpus=tuple(path for spec in recipe.prepare_corpus.sources for path in resolver.files(spec)),
+        vectors=resolver.folder(vectors) if vectors and recipe.augment_data.variants else None,
+    )
+
+
+def specs(recipe: Recipe, inputs: Inputs, book: DigestBook) -> dict[str, Spec]:
+    """The stages this recipe needs, in order. Each artifact's fingerprint covers those of all it reads."""
+    table: dict[str, Spec] = {}
+    for stage in STAGES:
+        reads = _reads(recipe, stage)
+        files = _files(recipe, inputs, stage)
+        settings = _settings(recipe, stage)
+        name = fingerprint(
+            stage=stage,
+            version=VERSIONS[stage],
+            settings=settings,
+            upstream={up: table[up].artifact.fingerprint for up in reads},
+            files={role: book.file(path) for role, path in files.items()},
+        )
+        artifact = Artifact(Path(recipe.run.artifacts), stage, name)
+        table[stage] = Spec(
+            stage=stage, version=VERSIONS[stage], settings=settings, reads=reads, files=files, artifact=artifact
+        )
+    needed = _ancestors(table, "evaluate_student")
+    return {stage: spec for stage, spec in table.items() if stage in needed}
+
+
+def _reads(recipe: Recipe, stage: str) -> tuple[str, ...]:
+    corpus_for = {"pretrain_teacher": recipe.pretrain_teacher.epochs, "distill_general": recipe.distill_general.epochs}
+    corpus = ("prepare_corpus",) if corpus_for.get(stage) else ()
+    teacher = ("finetune_teacher",)
+    return {
+        "prepare_corpus": (),
+        "pretrain_teacher": corpus,
+        "finetune_teacher": () if recipe.finetune_teacher.model else ("pretrain_teacher",),
+        "distill_general": ("pretrain_teacher", *corpus),
+        "propose_candidates": ("pretrain_teacher",),
+        "augment_data": ("propose_candidates",) if recipe.augment_data.variants else (),
+        "annotate_data": (*teacher, "augment_data"),
+        "distill_layers": (*teacher, "distill_general", "augment_data"),
+        "distill_predictions": (*teacher, "distill_layers", "augment_data", "annotate_data"),
+        "evaluate_student": (*teacher, "distill_predictions"),
+    }[stage]
+
+
+def _settings(recipe: Recipe, stage: str) -> dict[str, Any]:
+    """The part of the recipe that can change what the stage writes."""
+    task = _section(recipe, "task")
+    score = {name: task.pop(name) for name in ("metric", "max_length")}
+    seed = {"seed": recipe.seed}
+    precision = {"precision": resolve_precision(recipe.precision)}
+    also: dict[str, dict[str, Any]] = {
+        "prepare_corpus": {"task": task} if recipe.prepare_corpus.task_text else {},
+        "pretrain_teacher": precision,
+        "finetune_teacher": seed | precision | score | {"task": task},
+        "distill_general": seed | precision | {"student": _section(recipe, "student")},
+        "propose_candidates": precision | {"task": task},
+        "augment_data": seed | {"task": task},
+        "annotate_data": precision | {"max_length": score["max_length"]},
+        "distill_layers": seed | precision | {"max_length": score["max_length"]},
+        "distill_predictions": seed | precision | score | {"task": task},
+        "evaluate_student": seed | score | {"task": task, "precision": "fp32"},  # as a user loads them
+    }
+    return _section(recipe, stage) | also[stage]
+
+
+def _section(recipe: Recipe, name: str) -> dict[str, Any]:
+    section = dataclasses.asdict(getattr(recipe, name))
+    return {key: value for key, value in section.items() if key not in PATHS.get(name, ())}
+
+
+def _files(recipe: Recipe, inputs: Inputs, stage: str) -> dict[str, Path]:
+    """The raw inputs a stage reads, by role."""
+    task = {f"task.{role}/{i}/{p.name}": p for role, paths in inputs.task.items() for i, p in enumerate(_each(paths))}
+    rows = {role: path for role, path in task.items() if not role.startswith("task.unlabelled")}
+    files: dict[str, Path] = {}
+    if stage == "prepare_corpus":
+        files = {f"corpus/{i}/{path.name}": path for i, path in enumerate(inputs.corpus)}
+        files |= _model_files("tokenizer", inputs.backbone, TOKENIZER_FILES)
+        files |= rows if recipe.prepare_corpus.task_text else {}
+    elif stage == "pretrain_teacher":
+        files = _model_files("backbone", inputs.backbone, MODEL_FILES)
+    elif stage == "finetune_teacher":
+        files = rows | (_model_files("teacher", inputs.teacher, MODEL_FILES) if inputs.teacher else {})
+    elif stage in ("propose_candidates", "augment_data"):
+        files = dict(task)
+        if stage == "propose_candidates" and inputs.vectors:
+            files |= {f"vectors/{path.name}": path for path in _each((inputs.vectors,))}
+    elif stage in ("distill_predictions", "evaluate_student"):
+        files = rows
+    return files
+
+
+def _each(paths: tuple[Path, ...]) -> list[Path]:
+    """Files as they are; a folder as the files in it."""
+    return [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path]) if file.is_file()]
+
+
+def _model_files(role: str, folder: Path, patterns: tuple[str, ...]) -> dict[str, Path]:
+    return {f"{role}/{path.name}": path for pattern in patterns for path in sorted(folder.glob(pattern))}
+
+
+def _ancestors(table: Mapping[str, Spec], stage: str) -> set[str]:
+    return {stage}.union(*(_ancestors(table, up) for up in table[stage].reads))

@@ -1,0 +1,48 @@
+"""What this machine multiplies fast, found out without importing torch."""
+
+import functools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Literal
+
+Precision = Literal["bf16", "fp32"]
+
+
+def resolve_precision(asked: Literal["auto", "bf16", "fp32"]) -> Precision:
+    """bf16 where the hardware multiplies it (NVIDIA from compute capability 8, CPUs with AMX or AVX512-BF16)."""
+    if asked != "auto":
+        return asked
+    gpus = gpu_capabilities()
+    return "bf16" if (min(gpus) >= 8 if gpus else _cpu_has_bf16()) else "fp32"
+
+
+@functools.cache
+def gpu_capabilities() -> tuple[float, ...]:
+    """Compute capability of each NVIDIA GPU that this process may use."""
+    command = shutil.which("nvidia-smi")
+    if command is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        return ()
+    query = [command, "--query-gpu=compute_cap", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
+    try:
+        found = tuple(float(line) for line in answer.stdout.split()) if answer.returncode == 0 else ()
+    except ValueError:
+        return ()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return found[: len(visible.split(","))] if visible else found
+
+
+def gpu_count() -> int:
+    """GPUs that this process may use."""
+    return len(gpu_capabilities())
+
+
+@functools.cache
+def _cpu_has_bf16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags

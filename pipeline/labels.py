@@ -1,0 +1,83 @@
+"""Learning from labels, and making sure that a teacher's labels are the task's."""
+
+from collections.abc import Callable
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from pipeline.batches import GlobalBatch
+from pipeline.checks import model_shape, teacher_labels
+from pipeline.errors import UserError
+from pipeline.labelled import LabelledSplit
+from pipeline.losses import label_loss, regression_loss
+from pipeline.models import load_classifier, set_labels
+from pipeline.prediction import predict_together
+from pipeline.stage import Stage
+from pipeline.tasks import TaskData
+
+MOST_PERMUTED = 6  # labels whose orders are all tried
+
+
+def supervised_loss(data: TaskData) -> Callable[[nn.Module, dict[str, Tensor], GlobalBatch], dict[str, Tensor]]:
+    """Cross-entropy of the labels, or squared error of the scores; `labels` is one of the inputs."""
+
+    def loss(model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
+        labels = inputs["labels"]
+        logits = model(**{name: tensor for name, tensor in inputs.items() if name != "labels"}).logits
+        if data.label_names:
+            return {"label": label_loss(logits, labels, examples=batch.examples)}
+        return {"score": regression_loss(logits, labels[:, None], examples=batch.examples)}
+
+    return loss
+
+
+def own_teacher(stage: Stage, data: TaskData, folder: Path, dev: LabelledSplit) -> PreTrainedModel:
+    """The user's own teacher, its outputs in the task's order.
+
+    Raises: UserError when its labels are not the task's, or when its answers fit another order much better.
+    """
+    if not data.label_names:
+        return load_classifier(folder, label_names=(), new_head=False)
+    order = teacher_labels(stage.recipe, data, model_shape(folder, "finetune_teacher.model").labels, folder=folder)
+    teacher = load_classifier(folder, label_names=order, new_head=False)
+    if order != data.label_names:
+        stage.say(f"the teacher's labels are in the order {', '.join(order)}; its outputs are put in the task's")
+        reorder_outputs(teacher, [order.index(name) for name in data.label_names])
+        set_labels(teacher.config, data.label_names)
+    logits = predict_together(teacher.to(stage.accelerator.device).eval(), dev.texts, stage)
+    better = better_order(logits, dev.labels)
+    if better is not None:
+        names = ", ".join(data.label_names[number] for number in better)
+        raise UserError(
+            f"finetune_teacher.model: the dev answers of {folder} fit the labels in another order; if that is right,"
+            f" set finetune_teacher.labels: [{names}]"
+        )
+    return teacher
+
+
+def better_order(logits: np.ndarray, labels: np.ndarray) -> list[int] | None:
+    """The order of outputs that fits the labels best, when the given one is right on fewer rows than chance."""
+    classes = logits.shape[1]
+    found = logits.argmax(axis=1)
+    if classes > MOST_PERMUTED or (found == labels).mean() >= 1 / classes:
+        return None
+    orders = [np.array(order) for order in permutations(range(classes))]
+    best = max(orders, key=lambda order: float((order[found] == labels).mean()))
+    return best.tolist()
+
+
+def reorder_outputs(model: PreTrainedModel, order: list[int]) -> None:
+    """Permute the rows of the last linear layer, so that output i becomes what output order[i] was."""
+    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    if last.out_features != len(order):
+        raise UserError(
+            f"{type(model).__name__} ends in no layer of {len(order)} labels; save it with the labels in order"
+        )
+    with torch.no_grad():
+        last.weight.copy_(last.weight[order])
+        if last.bias is not None:
+            last.bias.copy_(last.bias[order])

@@ -1,0 +1,135 @@
+"""How a stage is launched: the `accelerate launch` command line, its processes, their output and their end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import FAILED, INTERRUPTED, OK
+from pipeline.hardware import gpu_count
+from pipeline.recipes import PROJECT
+
+STATUS_FILE = "DISTILL_STATUS_FILE"  # a stage writes its true status there: the launcher turns every failure into 1
+GRACE_SECONDS = 120  # for checkpoints after a signal
+
+
+def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The command and what it changes in the environment.
+
+    Args:
+        arguments: of the stage: --recipe R and overrides.
+        launcher: of `accelerate launch`, as the user gave them; empty: one process on a CPU, or all GPUs.
+
+    A configuration file is always named, else the one in the user's home would be taken. Without a GPU several processes
+    need `--multi_gpu` and ACCELERATE_USE_CPU=true: `--cpu --num_processes 2` starts one.
+    """
+    given = _given(launcher)
+    options = list(launcher)
+    changes: dict[str, str] = {}
+    gpus = gpu_count()
+    if "--config_file" not in given:
+        kind = "cpu" if not gpus else "one_gpu" if gpus == 1 else "multi_gpu"
+        options = ["--config_file", str(PROJECT / "accelerate_configs" / f"{kind}.yaml"), *options]
+        if gpus > 1 and "--num_processes" not in given:
+            options += ["--num_processes", str(gpus)]
+        if not given.keys() & {"--main_process_port", "--machine_rank", "--num_machines"}:
+            options += ["--main_process_port", "0"]  # a free one: two runs on one machine do not meet
+    if not gpus:
+        changes["ACCELERATE_USE_CPU"] = "true"
+        processes = int(given["--num_processes"]) if given.get("--num_processes", "").isdigit() else 1
+        if processes > 1 and "--multi_gpu" not in given:
+            options += ["--multi_gpu"]
+        changes["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")  # spinning starves a busy machine
+        if "OMP_NUM_THREADS" not in os.environ and "--num_cpu_threads_per_process" not in given:
+            options += ["--num_cpu_threads_per_process", str(max(1, (os.cpu_count() or 1) // processes))]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", *options, "-m", f"stages.{stage}", *arguments]
+    return command, changes
+
+
+def _given(words: Sequence[str]) -> dict[str, str]:
+    """Options by name, with their value or ''."""
+    found: dict[str, str] = {}
+    name = ""
+    for word in words:
+        if word.startswith("--"):
+            name, _, found[word.partition("=")[0]] = word.partition("=")
+        elif name:
+            found[name] = word
+    return found
+
+
+def run_launched(command: Sequence[str], changes: Mapping[str, str], *, log: Path) -> tuple[int, str]:
+    """Run a launcher to its end, its output shown and logged, signals passed on to its whole process group.
+
+    Returns: the stage's true exit status, and its one sentence if it said one.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="distill-") as folder:
+        said = Path(folder) / "status.json"
+        python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+        environment = os.environ | dict(changes) | {STATUS_FILE: str(said), "PYTHONPATH": python_path}
+        with (
+            subprocess.Popen(
+                list(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            ) as process,
+            _signals_go_to(process) as signalled,
+        ):
+            _copy_output(process, log)
+            status = process.wait()
+        told = _read(said)
+    if told:
+        return told["status"], told["message"]
+    if signalled:
+        return INTERRUPTED, ""
+    return (OK if status == 0 else FAILED), ""
+
+
+def _copy_output(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the last process of the group has closed its end."""
+    assert process.stdout is not None
+    with log.open("ab") as file:
+        while chunk := os.read(process.stdout.fileno(), 65536):
+            file.write(chunk)
+            file.flush()
+            sys.stderr.buffer.write(chunk)
+            sys.stderr.buffer.flush()
+
+
+@contextmanager
+def _signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM are passed on as SIGTERM to the group; after a grace, SIGKILL. Yields the signals so far."""
+    seen: list[int] = []
+
+    def pass_on(number: int, _: Any) -> None:
+        seen.append(number)
+        _to_group(process, signal.SIGTERM)
+        if len(seen) == 1:
+            timer = threading.Timer(GRACE_SECONDS, _to_group, (process, signal.SIGKILL))
+            timer.daemon = True
+            timer.start()
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _to_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

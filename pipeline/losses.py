@@ -1,0 +1,116 @@
+"""The losses of TinyBERT (Jiao et al., arXiv:1909.10351), one function an equation.
+
+Legend: B batch, T tokens, D hidden width, H heads, S and R head widths of student and teacher, C classes.
+
+Every loss is a mean over real tokens (or pairs of real tokens, or examples). A batch is often one of several
+micro-batches of a global batch: give the count over all of them, and the micro-batches' losses add up to the mean.
+All are computed in float32 with autocast off.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, log_softmax, mse_loss
+
+from pipeline.errors import UserError
+
+
+class QueryKey(NamedTuple):
+    """Queries and keys of one layer, each (B, H, T, head width)."""
+
+    query: Tensor
+    key: Tensor
+
+
+class HeadCountMismatch(UserError):
+    """The attention loss compares heads one by one."""
+
+
+def hidden_loss(student_BTD: Tensor, teacher_BTD: Tensor, real_BT: Tensor, *, tokens: int | None = None) -> Tensor:
+    """Mean squared gap of hidden states: TinyBERT eq. 8 (and eq. 9, on the output of the embeddings).
+
+        L = MSE(H^S W_h, H^T)
+
+    Args:
+        student_BTD: the student's hidden states, already projected to the teacher's width by W_h.
+        real_BT: True on tokens, False on padding.
+        tokens: real tokens of the whole global batch; None: of this batch.
+
+    Returns: a scalar, float32.
+    """
+    tokens = int(real_BT.sum()) if tokens is None else tokens
+    gap_ND = student_BTD[real_BT].float() - teacher_BTD[real_BT].float()
+    return gap_ND.square().sum() / (tokens * gap_ND.shape[-1])
+
+
+def attention_loss(student: QueryKey, teacher: QueryKey, real_BT: Tensor, *, pairs: int | None = None) -> Tensor:
+    """Mean squared gap of the unnormalised attention scores: TinyBERT eq. 7.
+
+        L = 1/H * sum_h MSE(A_h^S, A_h^T),   A = Q K' / sqrt(head width)
+
+    Takes the cheaper of two exact forms: the (T, T) gap itself, or, from T = S + R on, its Gram form.
+
+    Args:
+        real_BT: only pairs of real tokens enter the mean.
+        pairs: real pairs (sum of squared lengths) of the whole global batch; None: of this batch.
+
+    Returns: a scalar, float32.
+    Raises: HeadCountMismatch when the numbers of heads differ.
+    """
+    heads, theirs = student.query.shape[1], teacher.query.shape[1]
+    if heads != theirs:
+        raise HeadCountMismatch(f"the student has {heads} attention heads, the teacher {theirs}; make them equal")
+    pairs = int(real_BT.sum(dim=1).square().sum()) if pairs is None else pairs
+    device = student.query.device.type
+    with torch.autocast(device, enabled=False):  # the Grams are useless in bf16 for a converged student
+        left, right = _score_gap_factors(student, teacher, real_BT)
+        direct = left.shape[-2] < left.shape[-1]
+        squares = squared_norm_direct(left, right) if direct else squared_norm_gram(left, right)
+    return squares / (heads * pairs)
+
+
+def _score_gap_factors(student: QueryKey, teacher: QueryKey, real_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """X and Y, (B, H, T, S + R), with X Y' the gap of the scores; rows of padding are zero.
+
+    X = [Q / sqrt(S), -P / sqrt(R)] and Y = [K, V] for the student's Q, K and the teacher's P, V.
+    """
+    S, R = student.query.shape[-1], teacher.query.shape[-1]
+    real = real_BT[:, None, :, None]
+    left = torch.cat([student.query.float() * S**-0.5, teacher.query.float() * -(R**-0.5)], dim=-1)
+    right = torch.cat([student.key.float(), teacher.key.float()], dim=-1)
+    return left * real, right * real
+
+
+def squared_norm_direct(left: Tensor, right: Tensor) -> Tensor:
+    """||X Y'||^2 by writing X Y' out: cost grows with T^2 (S + R)."""
+    return (left @ right.transpose(-1, -2)).square().sum()
+
+
+def squared_norm_gram(left: Tensor, right: Tensor) -> Tensor:
+    """||X Y'||^2 = <X'X, Y'Y>: no (T, T) tensor, cost grows with T (S + R)^2."""
+    return ((left.transpose(-1, -2) @ left) * (right.transpose(-1, -2) @ right)).sum()
+
+
+def prediction_loss(
+    student_BC: Tensor, teacher_BC: Tensor, *, temperature: float, examples: int | None = None
+) -> Tensor:
+    """Soft cross-entropy of the logits: TinyBERT eq. 10.
+
+        L = CE(z^T / t, z^S / t) = -softmax(z^T / t) . log_softmax(z^S / t), a mean over examples
+
+    Args: examples: of the whole global batch; None: of this batch.
+    """
+    target_BC = (teacher_BC.float() / temperature).softmax(dim=-1)
+    per_example_B = -(target_BC * log_softmax(student_BC.float() / temperature, dim=-1)).sum(dim=-1)
+    return per_example_B.sum() / (examples or len(student_BC))
+
+
+def regression_loss(student_B1: Tensor, target_B1: Tensor, *, examples: int | None = None) -> Tensor:
+    """Mean squared gap to the target score (the teacher's in distillation), a mean over examples."""
+    return mse_loss(student_B1.float(), target_B1.float(), reduction="sum") / (examples or len(student_B1))
+
+
+def label_loss(logits_BC: Tensor, label_B: Tensor, *, examples: int | None = None) -> Tensor:
+    """Cross-entropy of hard labels, a mean over examples."""
+    return cross_entropy(logits_BC.float(), label_B, reduction="sum") / (examples or len(logits_BC))

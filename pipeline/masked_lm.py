@@ -1,0 +1,132 @@
+"""Masked-LM training and measuring of a backbone (BERT, arXiv:1810.04805, section 3.1).
+
+Only the masked positions go through the head: its product with the vocabulary would cost more than a small encoder.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pipeline.batches import GlobalBatch, Rows, model_inputs, pack
+from pipeline.corpus import Corpus
+from pipeline.losses import label_loss
+from pipeline.masking import mask_tokens
+from pipeline.models import special_id
+from pipeline.stage import Stage
+
+MEASURED = 2**31 - 1  # the 'epoch' whose masks measure: the same before and after, and never trained on
+
+
+class MaskedLM(nn.Module):
+    """A backbone with its head, as logits of the masked positions alone."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+        self.head = separate_head(model)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """(masked positions, vocabulary). `inputs` are the model's, and `masked`, (B, T) bool."""
+        masked_BT = inputs["masked"]
+        plain = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        if self.head is None:
+            return self.model(**plain).logits[masked_BT]
+        return self.head(self.model.base_model(**plain).last_hidden_state[masked_BT])
+
+
+def separate_head(model: PreTrainedModel) -> nn.Module | None:
+    """The masked-LM head, where it is the one module beside the encoder (BERT, RoBERTa, ALBERT); else None.
+
+    Some models do more to the logits in `forward`, so one input shows whether the head alone gives the same.
+    """
+    heads = [module for module in model.children() if module is not model.base_model]
+    if len(heads) != 1:
+        return None
+    trial = torch.zeros((1, 8), dtype=torch.long, device=model.device)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            logits = heads[0](model.base_model(trial).last_hidden_state)
+            whole = model(trial).logits
+    except TypeError:  # it wants more than the hidden states
+        return None
+    finally:
+        model.train(training)
+    same = isinstance(logits, Tensor) and logits.shape == whole.shape
+    return heads[0] if same and torch.allclose(logits, whole, rtol=1e-2, atol=1e-2) else None
+
+
+class MaskedBlocks:
+    """Blocks of a corpus with some tokens masked, anew in every epoch.
+
+    Args: rows: the blocks it draws from.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        rows: Rows,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        vocab_size: int,
+        seed: int,
+        share: float,
+    ) -> None:
+        self.corpus, self.rows, self.seed, self.share = corpus, rows, seed, share
+        self.pad_id = special_id(tokenizer, "pad_token_id")
+        self.mask_id = special_id(tokenizer, "mask_token_id")
+        self.special = frozenset(tokenizer.all_special_ids)
+        self.vocab_size = vocab_size
+        self.lengths = corpus.lengths[rows]
+
+    def masked(self, row: int, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The block with its masks, the chosen positions, and what stood there."""
+        block = self.corpus[int(self.rows[row])]
+        ids, positions = mask_tokens(
+            block,
+            key=(self.seed, int(self.rows[row]), epoch),
+            mask_id=self.mask_id,
+            vocab_size=self.vocab_size,
+            special=self.special,
+            share=self.share,
+        )
+        return ids, positions, block[positions]
+
+    def collate(self, rows: Rows, epoch: int) -> dict[str, Tensor]:
+        """The model's inputs, `masked` (B, T) bool, and `label`, the ids to find, in the order of `masked`."""
+        found = [self.masked(int(row), epoch) for row in rows]
+        inputs = model_inputs({"input_ids": [ids for ids, _, _ in found]}, self.pad_id)
+        masked_BT = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
+        for row, (_, positions, _) in enumerate(found):
+            masked_BT[row, torch.from_numpy(positions)] = True
+        return inputs | {"masked": masked_BT, "label": torch.from_numpy(np.concatenate([label for *_, label in found]))}
+
+    def loss(self, model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
+        """Cross-entropy of the masked tokens, a mean over those of the whole global batch."""
+        # How many a block has follows from its length (mask_tokens): no process needs to see the others' blocks.
+        lengths = self.lengths[np.concatenate(batch.micro_batches)]
+        count = int(np.maximum(1, np.round(self.share * (lengths - 2))).sum())
+        return {"masked_lm": label_loss(model(inputs), inputs["label"], examples=count)}
+
+
+def masked_accuracy(model: MaskedLM, blocks: MaskedBlocks, stage: Stage, *, tokens: int) -> float:
+    """Share of the masked tokens that the model finds, over all blocks, each process taking its share."""
+    model.eval()
+    right_and_all = torch.zeros(2, dtype=torch.float64)
+    batches = list(pack(np.arange(len(blocks.rows)), blocks.lengths, tokens))
+    with torch.inference_mode(), stage.autocast():
+        for number in stage.shares(len(batches)):
+            inputs = {n: t.to(stage.accelerator.device) for n, t in blocks.collate(batches[number], MEASURED).items()}
+            right = (model(inputs).argmax(dim=-1) == inputs["label"]).sum().item()
+            right_and_all += torch.tensor([right, len(inputs["label"])])
+    right, count = stage.sum_over_processes(right_and_all).tolist()
+    return right / max(count, 1)
+
+
+def split_blocks(count: int, *, held_out: float, seed: int) -> tuple[Rows, Rows]:
+    """Blocks to train on and blocks that only measure (at least one where any are asked for)."""
+    order = np.random.default_rng([seed, 3]).permutation(count)
+    measured = min(count - 1, max(1, round(count * held_out))) if held_out else 0
+    return np.sort(order[measured:]), np.sort(order[:measured])

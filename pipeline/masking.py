@@ -1,0 +1,41 @@
+"""Masked-LM training examples: BERT (arXiv:1810.04805), section 3.1, 'Masked LM', and appendix A.1."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+MASKED, REPLACED = 0.8, 0.1  # the rest of the chosen tokens stay as they are
+
+
+def mask_tokens(
+    ids: np.ndarray,
+    *,
+    key: tuple[int, int, int],
+    mask_id: int,
+    vocab_size: int,
+    special: Collection[int],
+    share: float = 0.15,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Chooses tokens to predict; of these 80% become [MASK], 10% a random token, 10% stay.
+
+    A pure function: the same key gives the same masks, whichever worker or process asks.
+
+    Args:
+        ids: the tokens of one example, (T,), int64.
+        key: (seed, example index, epoch), none below 0.
+        special: ids that are never chosen: [CLS], [SEP], padding.
+        share: share of the other tokens that is chosen; at least one is, where there is one.
+
+    Returns: the masked copy of `ids`, and the chosen positions in order, (chosen,); their labels are `ids[positions]`.
+    """
+    random = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+    ordinary = np.flatnonzero(~np.isin(ids, list(special)))
+    chosen = min(len(ordinary), max(1, round(share * len(ordinary))))
+    positions = np.sort(random.choice(ordinary, size=chosen, replace=False, shuffle=False))
+    fate = random.random(chosen)
+    substitutes = random.integers(vocab_size, size=chosen)
+    masked = ids.copy()
+    masked[positions[fate < MASKED]] = mask_id
+    replaced = (fate >= MASKED) & (fate < MASKED + REPLACED)
+    masked[positions[replaced]] = substitutes[replaced]
+    return masked, positions

@@ -1,0 +1,107 @@
+"""Scores: larger is better, 1 is perfect, and they are defined for every prediction a model can make.
+
+A model that says the same of every row scores 0 in Matthews' and the other correlations, without a warning. NaN among
+the predictions is a failure of the model, never a score.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.config import GlueName, MetricName
+from pipeline.errors import UserError, WorkFailed
+
+Kind = Literal["classification", "regression"]
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "accuracy_and_f1": ("accuracy", "f1"),
+    "pearson_and_spearman": ("pearson", "spearman"),
+}
+GLUE_METRICS: dict[GlueName, MetricName] = {
+    "cola": "matthews",
+    "mrpc": "accuracy_and_f1",
+    "qqp": "accuracy_and_f1",
+    "stsb": "pearson_and_spearman",
+}
+CORRELATIONS = ("pearson", "spearman", "pearson_and_spearman")
+TWO_LABELS = ("f1", "accuracy_and_f1")
+
+
+def default_metric(kind: Kind, glue: GlueName | None = None) -> MetricName:
+    """GLUE's own metric of its task; else accuracy, or the mean of Pearson's and Spearman's correlation."""
+    if glue in GLUE_METRICS:
+        return GLUE_METRICS[glue]
+    return "accuracy" if kind == "classification" else "pearson_and_spearman"
+
+
+def check_metric(metric: MetricName, *, kind: Kind, label_count: int) -> None:
+    """Raises: UserError where the metric cannot score the task."""
+    if (metric in CORRELATIONS) != (kind == "regression"):
+        raise UserError(f"task.metric: '{metric}' does not score a {kind}; '{default_metric(kind)}' does")
+    if metric in TWO_LABELS and label_count != 2:
+        raise UserError(
+            f"task.metric: '{metric}' needs two labels and the task has {label_count}; 'macro_f1' takes any"
+        )
+
+
+def score(metric: MetricName, predictions: ArrayLike, labels: ArrayLike) -> float:
+    """The score that chooses checkpoints and is reported: the mean of `details`."""
+    parts = details(metric, predictions, labels)
+    return sum(parts.values()) / len(parts)
+
+
+def details(metric: MetricName, predictions: ArrayLike, labels: ArrayLike) -> dict[str, float]:
+    """Each part of a metric that is a mean of two, else the metric alone.
+
+    Args:
+        predictions: (rows,), class indices, or scores for a regression.
+        labels: (rows,), what is right.
+
+    Raises: WorkFailed where a prediction is NaN or infinite.
+    """
+    predicted, right = np.asarray(predictions, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    if predicted.shape != right.shape or predicted.ndim != 1 or not predicted.size:
+        raise ValueError(f"predictions of shape {predicted.shape} for labels of shape {right.shape}")
+    if not np.isfinite(predicted).all():
+        raise WorkFailed("the model predicts NaN or infinity; a lower learning rate may help")
+    return {part: _score(part, predicted, right) for part in PARTS.get(metric, (metric,))}
+
+
+def beats_majority(predictions: ArrayLike, labels: ArrayLike, kind: Kind) -> bool:
+    """Whether a model has learnt anything: more accurate than the most frequent label; Spearman above 0."""
+    if kind == "regression":
+        return score("spearman", predictions, labels) > 0
+    _, counts = np.unique(np.asarray(labels), return_counts=True)
+    return score("accuracy", predictions, labels) > counts.max() / counts.sum()
+
+
+def _score(metric: str, predicted: NDArray, right: NDArray) -> float:
+    from scipy import stats  # noqa: PLC0415
+    from sklearn.metrics import f1_score, matthews_corrcoef  # noqa: PLC0415
+
+    zero: Any = 0.0  # sklearn annotates the argument as a string
+    match metric:
+        case "accuracy":
+            return float(np.mean(predicted == right))
+        case "f1":  # of the label with index 1: `positive`, `duplicate`, `equivalent`
+            return float(f1_score(right, predicted, labels=[1], average="macro", zero_division=zero))
+        case "macro_f1":
+            return float(f1_score(right, predicted, average="macro", zero_division=zero))
+        case "matthews":
+            return 0.0 if _constant(predicted, right) else float(matthews_corrcoef(right, predicted))
+        case "pearson":
+            return 0.0 if _constant(predicted, right) else float(np.corrcoef(predicted, right)[0, 1])
+        case "spearman":
+            return (
+                0.0
+                if _constant(predicted, right)
+                else float(np.corrcoef(stats.rankdata(predicted), stats.rankdata(right))[0, 1])
+            )
+        case _:
+            raise ValueError(f"no metric '{metric}'")
+
+
+def _constant(*values: NDArray) -> bool:
+    """Whether one of them says the same of all rows, up to rounding."""
+    return any(np.ptp(value) <= 1e-12 * np.abs(value).max() for value in values)

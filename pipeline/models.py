@@ -1,0 +1,186 @@
+"""Load, build and save models: backbone, teacher, student. Weights are safetensors, remote code stays off."""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from pipeline.config import Student
+from pipeline.errors import UserError
+from pipeline.graph import MODEL_FILES, TOKENIZER_FILES
+from pipeline.traces import ATTENTION
+
+LOAD = {"trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32, "local_files_only": True}
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer saved beside a model."""
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+
+
+def special_id(tokenizer: PreTrainedTokenizerBase, name: str) -> int:
+    """The id of a special token, such as `pad_token_id`. Raises UserError when the tokenizer has none."""
+    number = getattr(tokenizer, name)
+    if not isinstance(number, int):
+        raise UserError(f"{tokenizer.name_or_path}: the tokenizer has no {name}; take one of a BERT-like encoder")
+    return number
+
+
+def copy_model_files(source: Path, target: Path, patterns: Sequence[str] = MODEL_FILES) -> None:
+    """Copy a model, or with TOKENIZER_FILES its tokenizer, as it is."""
+    for path in sorted({path for pattern in patterns for path in source.glob(pattern)}):
+        shutil.copyfile(path, target / path.name)
+
+
+def save_model(
+    model: PreTrainedModel, folder: Path, *, tokenizer_of: Path, extra: dict[str, Tensor] | None = None
+) -> None:
+    """Save weights (safetensors), config and tokenizer so that a bare transformers loads the folder.
+
+    Args: extra: tensors to put beside the model's own, such as a pooler that this head does not use.
+    """
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict={**state, **(extra or {})})
+    copy_model_files(tokenizer_of, folder, TOKENIZER_FILES)
+
+
+def load_config(folder: Path, *, hidden_dropout: float = 0.0) -> PreTrainedConfig:
+    """A model's config; attention dropout is off, because with it the fused kernel writes out every map on CPUs."""
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    for name in ("hidden_dropout_prob", "dropout", "attention_probs_dropout_prob", "attention_dropout"):
+        if hasattr(config, name):
+            setattr(config, name, 0.0 if name.startswith("attention") else hidden_dropout)
+    return config
+
+
+def load_masked_lm(folder: Path, *, new_head: bool = False, hidden_dropout: float = 0.0) -> PreTrainedModel:
+    """A backbone with its masked-LM head.
+
+    Args: new_head: begin with a random head where the checkpoint has none.
+    Raises: UserError when weights are missing from the checkpoint.
+    """
+    config = load_config(folder, hidden_dropout=hidden_dropout)
+    model, info = AutoModelForMaskedLM.from_pretrained(
+        folder, config=config, attn_implementation=ATTENTION, output_loading_info=True, **LOAD
+    )
+    prefix = f"{model.base_model_prefix}."
+    missing = {name for name in info["missing_keys"] if not new_head or name.startswith(prefix)}
+    _refuse_missing(folder, missing)
+    return model
+
+
+def load_encoder(folder: Path) -> PreTrainedModel:
+    """A backbone without any head or pooler. Layers come out one by one through `pipeline.traces`."""
+    return cast(PreTrainedModel, load_masked_lm(folder, new_head=True).base_model)
+
+
+def load_classifier(
+    folder: Path,
+    *,
+    label_names: Sequence[str],
+    new_head: bool,
+    hidden_dropout: float = 0.0,
+    attention: str = ATTENTION,
+) -> PreTrainedModel:
+    """A sequence classifier (or, without label names, a regressor with one output).
+
+    Args: new_head: allow a pooler and classifier that the checkpoint lacks; they begin at random.
+    Raises: UserError when other weights are missing.
+    """
+    config = load_config(folder, hidden_dropout=hidden_dropout)
+    set_labels(config, label_names)
+    model, info = AutoModelForSequenceClassification.from_pretrained(
+        folder, config=config, attn_implementation=attention, output_loading_info=True, **LOAD
+    )
+    prefix = f"{model.base_model_prefix}."
+    head = {name for name in info["missing_keys"] if not name.startswith(prefix) or ".pooler." in name}
+    _refuse_missing(folder, set(info["missing_keys"]) - (head if new_head else set()))
+    return model
+
+
+def set_labels(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
+    """Write the label names, or that there is one score, into a model's config."""
+    names = list(label_names) or ["score"]
+    config.num_labels = len(names)
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: number for number, name in enumerate(names)}
+    config.problem_type = "single_label_classification" if label_names else "regression"
+
+
+def new_student(student: Student, teacher: PreTrainedModel) -> PreTrainedModel:
+    """A BERT encoder of the student's size, with the teacher's vocabulary and positions."""
+    theirs = teacher.config
+    config = BertConfig(
+        vocab_size=theirs.vocab_size,
+        hidden_size=student.width,
+        num_hidden_layers=student.layers,
+        num_attention_heads=student.heads,
+        intermediate_size=student.feed_forward,
+        hidden_dropout_prob=student.hidden_dropout,
+        attention_probs_dropout_prob=0.0,
+        max_position_embeddings=theirs.max_position_embeddings,
+        type_vocab_size=max(1, getattr(theirs, "type_vocab_size", 2)),
+        pad_token_id=theirs.pad_token_id,
+    )
+    config._attn_implementation = ATTENTION
+    return BertModel(config, add_pooling_layer=False)
+
+
+def copy_embeddings(student: PreTrainedModel, teacher: PreTrainedModel) -> Tensor:
+    """Begin the student's embeddings as the best low-rank copy of the teacher's (truncated SVD, Eckart-Young).
+
+    Returns: V (teacher width, student width) with orthonormal columns; E^S = E^T V, and V takes E^S back to E^T.
+    """
+    theirs = cast(nn.Embedding, teacher.get_input_embeddings()).weight.detach().double()
+    _, vectors = torch.linalg.eigh(theirs.T @ theirs)  # ascending eigenvalues
+    basis = vectors[:, -student.config.hidden_size :].flip(-1)
+    own = dict(student.named_parameters())
+    for name, tensor in teacher.named_parameters():
+        if name.startswith("embeddings.") and tensor.ndim == 2 and name in own and len(own[name]) == len(tensor):
+            own[name].data.copy_(tensor.double() @ basis)
+    return basis.float()
+
+
+def parameter_count(parameters: Iterable[nn.Parameter]) -> int:
+    """Numbers in all; a tensor that is used twice counts once."""
+    return sum(p.numel() for p in {id(p): p for p in parameters}.values())
+
+
+def encoder_parameter_count(model: PreTrainedModel) -> int:
+    """Parameters of the transformer layers: no embeddings, no pooler, no head."""
+    trunk = model.base_model
+    layers = next(getattr(trunk, name) for name in ("encoder", "transformer", "layers") if hasattr(trunk, name))
+    return parameter_count(cast(nn.Module, layers).parameters())
+
+
+def _refuse_missing(folder: Path, names: set[str]) -> None:
+    if names:
+        some = ", ".join(sorted(names)[:3])
+        raise UserError(f"{folder} lacks {len(names)} of the model's weights ({some}); is it the right checkpoint?")
+
+
+def pooler_of(checkpoint: Path, model: PreTrainedModel) -> dict[str, Tensor]:
+    """The checkpoint's pooler, which a masked-LM model has no place for and fine-tuning begins with."""
+    prefix = f"{model.base_model_prefix}."
+    found = {}
+    for path in sorted(checkpoint.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (not a dict)
+                if "pooler." in name:
+                    found[prefix + name.removeprefix(prefix)] = file.get_tensor(name).float()
+    return found

@@ -1,0 +1,33 @@
+"""The folder of one run: links to its artifacts, results.json, the last stage's table."""
+
+import json
+from typing import Any
+
+from pipeline.artifacts import link, write_atomically
+from pipeline.plan import Plan
+
+RESULTS = "results.json"
+
+
+def publish_run(plan: Plan) -> None:
+    """Bring runs/NAME/ up to date with what is published; what is right already is not touched."""
+    for stage, spec in plan.stages.items():
+        if stage not in plan.why:
+            link(plan.run_folder, spec.artifact)
+    if not plan.why:
+        text = json.dumps(results(plan), indent=1)
+        write_atomically(plan.run_folder / RESULTS, text)
+
+
+def results(plan: Plan) -> dict[str, Any]:
+    """What evaluate_student measured, with the seconds that each stage took."""
+    path = plan.stages["evaluate_student"].artifact.folder / RESULTS
+    measured = json.loads(path.read_text(encoding="utf-8"))
+    seconds = {stage: round(_manifest(plan, stage)["seconds"], 1) for stage in plan.stages}
+    return measured | {"seconds": seconds}
+
+
+def _manifest(plan: Plan, stage: str) -> dict[str, Any]:
+    manifest = plan.stages[stage].artifact.manifest()
+    assert manifest is not None, f"{stage} is done, so it has a manifest"
+    return manifest

@@ -1,0 +1,270 @@
+"""What every stage script stands on: find the stage's place in the plan, run its work, publish its artifact.
+
+    if __name__ == "__main__":
+        run_stage("distill_layers", main)      # main(stage) fills stage.output and returns metrics
+
+Launched by `accelerate launch -m stages.NAME --recipe R [--section.field value ...]`, on one process or many.
+"""
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+import transformers
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+from torch import Tensor
+
+from pipeline.config import Recipe
+from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, Interrupted, UserError, WorkFailed
+from pipeline.graph import Inputs, Spec
+from pipeline.hardware import Precision
+from pipeline.launch import STATUS_FILE
+from pipeline.plan import Plan, make_plan, reasons
+from pipeline.recipes import PROJECT
+from pipeline.runs import publish_run
+
+PACKAGES = ("torch", "transformers", "datasets", "accelerate", "tokenizers", "nltk", "numpy")
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """One stage at work, as its script sees it."""
+
+    recipe: Recipe
+    spec: Spec
+    inputs: Inputs
+    upstream: Mapping[str, Path]
+    """Folders of the artifacts that this stage reads."""
+    accelerator: Accelerator
+    work: Path
+    """Kept after a crash: checkpoints and finished shards."""
+    output: Path
+    """Becomes the artifact."""
+    _stop: bool = field(default=False)
+
+    @property
+    def name(self) -> str:
+        return self.spec.stage
+
+    @property
+    def precision(self) -> Precision:
+        return self.spec.settings["precision"]
+
+    @property
+    def is_main(self) -> bool:
+        return self.accelerator.is_main_process
+
+    def autocast(self) -> torch.autocast:
+        """bf16 autocast, or nothing, as the plan resolved the precision."""
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def say(self, text: str) -> None:
+        """A line for the user, from the main process."""
+        if self.is_main:
+            print(f"[{self.name}] {text}", file=sys.stderr, flush=True)
+
+    def track(self, values: Mapping[str, float], step: int) -> None:
+        """A point of the curves, for the tracker the recipe names."""
+        if self.accelerator.trackers:
+            self.accelerator.log({f"{self.name}/{name}": value for name, value in values.items()}, step=step)
+
+    def sum_over_processes(self, tensor: Tensor) -> Tensor:
+        """The sum of every process's tensor, on the CPU."""
+        return torch.as_tensor(self.accelerator.reduce(tensor.to(self.accelerator.device), reduction="sum")).cpu()
+
+    def stop_asked_here(self) -> bool:
+        """Whether a signal reached this process; for work that no other process waits for step by step."""
+        return self._stop
+
+    def stop_asked(self) -> bool:
+        """Whether a signal reached any process. All processes get the same answer, so all stop at the same step."""
+        if self.accelerator.num_processes == 1:
+            return self._stop
+        return bool(self.sum_over_processes(torch.tensor([float(self._stop)])).item())
+
+    def shares(self, count: int) -> range:
+        """The numbers below `count` that are this process's share."""
+        return range(self.accelerator.process_index, count, self.accelerator.num_processes)
+
+
+def run_stage(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
+    """Run a stage script and end the process with its status."""
+    status, message = 0, ""
+    try:
+        _run(name, main)
+    except UserError as error:
+        status, message = BAD_INPUT, f"error: {error}"
+    except WorkFailed as error:
+        status, message = FAILED, f"failed: {error}"
+    except Interrupted as error:
+        status, message = INTERRUPTED, str(error)
+    except OSError as error:
+        if error.errno is None or not error.filename:
+            raise
+        status, message = FAILED, f"failed: {error.filename}: {error.strerror}"
+    if message:
+        print(message, file=sys.stderr, flush=True)
+        if path := os.environ.get(STATUS_FILE):
+            Path(path).write_text(json.dumps({"status": status, "message": message}), encoding="utf-8")
+    sys.stdout.flush()
+    os._exit(status)  # a process group that lost a member would wait for it in its destructor
+
+
+def _run(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
+    parser = argparse.ArgumentParser(
+        prog=f"accelerate launch -m stages.{name}", description=sys.modules["__main__"].__doc__
+    )
+    parser.add_argument("--recipe", type=Path, required=True, help="the YAML file of the run")
+    given, overrides = parser.parse_known_args()
+    plan = make_plan(given.recipe, overrides, checked=False)
+    spec = _place_in(plan, name, given.recipe)
+    if spec is None:
+        return
+    accelerator = _accelerator(plan, spec)
+    with spec.artifact.lock() if accelerator.is_main_process else contextlib.nullcontext():
+        accelerator.wait_for_everyone()
+        stage = Stage(
+            recipe=plan.recipe,
+            spec=spec,
+            inputs=plan.inputs,
+            upstream={up: artifact.folder for up, artifact in plan.upstream(name).items()},
+            accelerator=accelerator,
+            work=spec.artifact.work,
+            output=spec.artifact.output,
+        )
+        with _signals_ask_to_stop(stage):
+            _work(stage, plan, main)
+    accelerator.end_training()
+
+
+def _place_in(plan: Plan, name: str, recipe: Path) -> Spec | None:
+    """The stage's spec when it has to run and can. None when there is nothing to do."""
+    spec = plan.stages.get(name)
+    if spec is None:
+        print(f"[{name}] this recipe does not need the stage", file=sys.stderr)
+        return None
+    if name not in plan.why:
+        print(f"[{name}] done already: {spec.artifact.folder}", file=sys.stderr)
+        return None
+    if unfinished := [up for up in spec.reads if up in plan.why]:
+        raise UserError(
+            f"{name} reads {unfinished[0]}, which is not done ({plan.why[unfinished[0]]});"
+            f" run ./run_all.sh {recipe} --until {unfinished[-1]} first"
+        )
+    return spec
+
+
+def _work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]]) -> None:
+    """Verify what is read, do the work, check that no input changed meanwhile, publish."""
+    started = time.time()
+    if stage.is_main:
+        for artifact in plan.upstream(stage.name).values():
+            artifact.verify()
+        shutil.rmtree(stage.output, ignore_errors=True)
+        stage.output.mkdir(parents=True)
+    stage.accelerator.wait_for_everyone()
+    before = {role: plan.book.file(path) for role, path in stage.spec.files.items()}
+    earlier = _seconds_before(stage.work)
+    try:
+        metrics = main(stage)
+    finally:
+        seconds = earlier + time.time() - started
+        if stage.is_main and stage.work.exists():
+            (stage.work / "seconds").write_text(str(seconds), encoding="utf-8")
+    stage.accelerator.wait_for_everyone()
+    if not stage.is_main:
+        return
+    for role, path in stage.spec.files.items():
+        if plan.book.file(path, fresh=True) != before[role]:
+            raise UserError(f"{path} ({role}) changed while {stage.name} read it; nothing was published, run again")
+    stage.spec.artifact.publish(
+        {
+            "stage": stage.name,
+            "version": stage.spec.version,
+            "fingerprint": stage.spec.artifact.fingerprint,
+            "settings": stage.spec.settings,
+            "upstream": {
+                up: {"fingerprint": artifact.fingerprint, "identity": artifact.identity()}
+                for up, artifact in plan.upstream(stage.name).items()
+            },
+            "inputs": before,
+            "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {stage.accelerator.device.type}",
+            "processes": stage.accelerator.num_processes,
+            "git_commit": _git_commit(),
+            "started": started,
+            "seconds": seconds,
+            "metrics": metrics,
+        }
+    )
+    publish_run(replace(plan, why=reasons(plan)))
+    stage.say(f"published {stage.spec.artifact.folder} after {seconds:.0f} s")
+
+
+def _accelerator(plan: Plan, spec: Spec) -> Accelerator:
+    """One process, or all that the launcher started; N processes that each think they are alone are an error."""
+    tracker = plan.recipe.run.tracker
+    forever = InitProcessGroupKwargs(timeout=timedelta(days=30))  # the launcher ends the others when one process dies
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        kwargs_handlers=[forever],
+        log_with=None if tracker == "none" else tracker,
+        project_dir=str(plan.run_folder / "curves"),
+    )
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world != accelerator.num_processes:
+        raise UserError(
+            f"the launcher started {world} processes, but each thinks it is one of {accelerator.num_processes};"
+            " on CPUs launch with ACCELERATE_USE_CPU=true and --multi_gpu"
+        )
+    if tracker != "none" and accelerator.is_main_process:
+        accelerator.init_trackers(spec.stage)
+    elif tracker != "none":
+        accelerator.log_with = []
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    return accelerator
+
+
+@contextlib.contextmanager
+def _signals_ask_to_stop(stage: Stage) -> Iterator[None]:
+    def ask(*_: Any) -> None:
+        stage._stop = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _seconds_before(work: Path) -> float:
+    """Seconds that interrupted attempts already took."""
+    try:
+        return float((work / "seconds").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _git_commit() -> str | None:
+    command = ["git", "-C", str(PROJECT), "rev-parse", "--verify", "--quiet", "HEAD"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or None

@@ -1,0 +1,198 @@
+"""The user's tables, read row by row: .csv, .tsv, .jsonl (also .gz, .bz2, .xz) and .parquet.
+
+Nothing is repaired and nothing is guessed: a row that does not fit is an error with its file and line. `NA` is text.
+In CSV a quoted field may hold commas, doubled quotes and line ends (RFC 4180). In TSV quotes are characters and a tab
+always parts two fields. Text is UTF-8, with or without a byte-order mark; lines end in LF or CRLF.
+Empty lines are skipped.
+"""
+
+import bz2
+import codecs
+import csv
+import gzip
+import json
+import lzma
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
+
+from pipeline.errors import UserError, nearest
+
+OPENERS: dict[str, Callable[..., IO[bytes]]] = {
+    ".gz": cast(Callable[..., IO[bytes]], gzip.open),
+    ".bz2": cast(Callable[..., IO[bytes]], bz2.open),
+    ".xz": cast(Callable[..., IO[bytes]], lzma.open),
+}
+READ_FAILURES = (OSError, EOFError, zlib.error, lzma.LZMAError)
+PARQUET_BATCH = 8192  # rows
+LONGEST_FIELD = 2**31 - 1  # characters; Python's csv stops at 128 KiB unless told
+
+
+class Row(NamedTuple):
+    """The asked columns of one row."""
+
+    line: int
+    """Line of the file where the row begins (.parquet: its number), from 1."""
+    values: dict[str, Any]
+    """Column name to raw value: text in .csv and .tsv, else whatever the file holds."""
+
+
+Fields = Iterator[tuple[int, list[str]]]
+
+
+def place(path: Path, line: int) -> str:
+    """Where a row stands, as errors name it: `reviews.csv:7`, or `reviews.parquet, row 7`."""
+    return f"{path}, row {line}" if path.suffix.lower() == ".parquet" else f"{path}:{line}"
+
+
+def read_rows(path: Path, *, columns: Sequence[str]) -> Iterator[Row]:
+    """The rows of a table, lazily.
+
+    Raises: UserError, with file and line, for an unknown ending (at once) and, while reading, for a file that cannot
+        be read, a missing column, a column named twice, a row with too many or too few fields, invalid UTF-8 or JSON.
+    """
+    suffix = path.suffix.lower()
+    ending = Path(path.stem).suffix.lower() if suffix in OPENERS else suffix
+    if ending == ".csv":
+        return _table(path, _csv_fields(path), columns=columns)
+    if ending == ".tsv":
+        return read_tsv(path, columns=columns)
+    if ending == ".jsonl":
+        return _read_jsonl(path, columns)
+    if suffix == ".parquet":
+        return _read_parquet(path, columns)
+    raise UserError(
+        f"{path}: unknown kind of table; the file name ends in .csv, .tsv, .jsonl (with .gz, .bz2 or .xz after it if "
+        "compressed) or .parquet"
+    )
+
+
+def read_tsv(
+    path: Path, *, columns: Sequence[str], header: Sequence[str] = (), malformed: list[int] | None = None
+) -> Iterator[Row]:
+    """The rows of a tab-separated file of any name.
+
+    Args:
+        header: the column names of a file that has no header line.
+        malformed: takes the lines of rows with too many or too few fields; without it they are errors.
+    """
+    lines = ((line, text.removesuffix("\n").removesuffix("\r")) for line, text in _lines(path))
+    fields = ((line, text.split("\t")) for line, text in lines if text)
+    return _table(path, fields, columns=columns, header=header, malformed=malformed)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Decoded lines with their numbers; only a line feed ends one, and it is kept."""
+    opener = OPENERS.get(path.suffix.lower(), open)
+    try:
+        with opener(path, "rb") as stream:
+            for number, raw in enumerate(stream, 1):
+                try:
+                    text = (raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw).decode("utf-8")
+                except UnicodeDecodeError as error:
+                    raise UserError(
+                        f"{path}:{number}: not UTF-8 (byte 0x{error.object[error.start]:02x}); save the file as UTF-8"
+                    ) from None
+                yield number, text
+    except READ_FAILURES as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+
+
+def _csv_fields(path: Path) -> Fields:
+    csv.field_size_limit(LONGEST_FIELD)
+    reader = csv.reader((text for _, text in _lines(path)), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            raise UserError(
+                f"{path}:{line}: the row that begins here is not valid CSV ({error}); a field with a comma, a quote or"
+                ' a line end stands in quotes, and a quote inside it is doubled ("")'
+            ) from None
+        if fields is None:
+            return
+        if fields:
+            yield line, fields
+
+
+def _table(
+    path: Path, table: Fields, *, columns: Sequence[str], header: Sequence[str] = (), malformed: list[int] | None = None
+) -> Iterator[Row]:
+    if not header:
+        line, header = next(table, (0, ()))
+        if not header:
+            raise UserError(f"{path}: is empty; its first line names the columns, {', '.join(columns)} among them")
+        _check_header(f"{path}:{line}", header, columns)
+    index = {column: header.index(column) for column in columns}
+    for line, fields in table:
+        if len(fields) == len(header):
+            yield Row(line, {column: fields[position] for column, position in index.items()})
+        elif malformed is not None:
+            malformed.append(line)
+        else:
+            raise UserError(f"{path}:{line}: {len(fields)} fields where the table has {len(header)} columns")
+
+
+def _check_header(where: str, header: Sequence[str], columns: Sequence[str]) -> None:
+    repeated = [name for name in header if name and header.count(name) > 1]
+    if repeated:
+        raise UserError(f"{where}: two columns are named '{repeated[0]}'; rename one")
+    for column in columns:
+        if column not in header:
+            raise UserError(f"{where}: no column '{column}'{nearest(column, header)}")
+
+
+def _read_jsonl(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    for line, text in _lines(path):
+        if not text.strip():
+            continue
+        where = f"{path}:{line}"
+        try:
+            values = json.loads(text, object_pairs_hook=_without_repeated_keys)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}: not valid JSON ({error.msg} at character {error.pos + 1})") from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{where}: not valid JSON ({error})") from None
+        if not isinstance(values, dict):
+            raise UserError(f'{where}: not a JSON object; each line is one, such as {{"{columns[0]}": "..."}}')
+        _check_header(where, list(values), columns)
+        asked = {column: values[column] for column in columns}
+        for column, value in asked.items():
+            if isinstance(value, str) and not _is_unicode(value):
+                raise UserError(f"{where}: column '{column}' holds half of a surrogate pair, which is no character")
+        yield Row(line, asked)
+
+
+def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key '{next(name for name in names if names.count(name) > 1)}' stands twice")
+    return values
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        with pq.ParquetFile(path) as table:
+            _check_header(str(path), table.schema_arrow.names, columns)
+            number = 0
+            for batch in table.iter_batches(PARQUET_BATCH, columns=list(columns)):
+                lists = [batch.column(column).to_pylist() for column in columns]
+                for values in zip(*lists, strict=True):
+                    number += 1
+                    yield Row(number, dict(zip(columns, values, strict=True)))
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise UserError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None

@@ -1,0 +1,206 @@
+"""The labelled data of a task: read, checked, split. Needs neither torch nor datasets until `as_datasets`.
+
+Splits: `train`; `dev`, which chooses checkpoints; `test`, which only measures, and for MNLI `test_mismatched`; and
+`unlabelled`, more text to distil on. Whoever needs rows asks `read_task`, and gets the same rows in the same order.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import glue, tables
+from pipeline.config import MetricName, Task
+from pipeline.consistency import check_groups, check_labels, find_label_names, without_repeats
+from pipeline.errors import UserError
+from pipeline.examples import Columns, Example, read_examples
+from pipeline.metrics import Kind, check_metric, default_metric
+from pipeline.splits import split_by_group, split_by_label
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+ID = "id"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskData:
+    """A task's rows and what they mean."""
+
+    name: str
+    """GLUE's name, or that of the first training file."""
+    kind: Kind
+    text_columns: tuple[str, ...]
+    """One column, or two for a pair, under the task's own names."""
+    label_column: str
+    label_names: tuple[str, ...]
+    """In the order of the model's outputs; empty for a regression."""
+    metric: MetricName
+    splits: Mapping[str, Sequence[Example]]
+    left_out: Mapping[str, int]
+    """Rows left out: 'dropped' for their label, 'empty', 'repeated', 'malformed' (QQP has some)."""
+
+
+def read_task(task: Task, files: Mapping[str, Sequence[Path]]) -> TaskData:
+    """Read, check and split.
+
+    Args:
+        task: the recipe's section.
+        files: local paths under 'train', 'dev', 'test' and 'unlabelled'; or under 'glue' one folder.
+
+    Raises: UserError, with file and line or key, for the first thing that is wrong.
+    """
+    columns = _columns(task)
+    left_out: Counter[str] = Counter(dropped=0, empty=0, repeated=0, malformed=0)
+    splits = _read_splits(task, files, columns, left_out)
+    if task.drop_repeats:
+        splits = without_repeats(splits, left_out)  # train wins over dev, dev over test, test over unlabelled
+    if columns.group:
+        check_groups(splits, columns.group)
+    known = glue.GLUE[task.glue].label_names if task.glue else task.labels
+    label_names = find_label_names(splits["train"], known)
+    splits = _hold_out(task, splits, columns)
+    if columns.kind == "classification":
+        check_labels(splits, label_names)
+    else:
+        label_names = ()
+    metric = task.metric or default_metric(columns.kind, task.glue)
+    check_metric(metric, kind=columns.kind, label_count=len(label_names))
+    return TaskData(
+        name=task.glue or files["train"][0].name.split(".")[0],
+        kind=columns.kind,
+        text_columns=columns.texts,
+        label_column=columns.label,
+        label_names=label_names,
+        metric=metric,
+        splits=splits,
+        left_out=dict(left_out),
+    )
+
+
+def as_datasets(data: TaskData) -> "DatasetDict":
+    """Every split as a Dataset with the task's own columns.
+
+    Features: each text column string; the label column ClassLabel, or float32 for a regression, None in unlabelled
+    rows; `id` int64, the row's position in its split.
+    """
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, Value  # noqa: PLC0415
+
+    numbers = {name: number for number, name in enumerate(data.label_names)}
+    label = ClassLabel(names=list(data.label_names)) if numbers else Value("float32")
+    texts = {column: Value("string") for column in data.text_columns}
+    features = Features({**texts, data.label_column: label, ID: Value("int64")})
+    datasets = DatasetDict()
+    for split, examples in data.splits.items():
+        labels = [example.label for example in examples]
+        columns: dict[str, Sequence[object]] = {
+            column: [example.texts[side] for example in examples] for side, column in enumerate(data.text_columns)
+        }
+        columns[data.label_column] = [numbers[label] if isinstance(label, str) else label for label in labels]
+        columns[ID] = range(len(examples))
+        datasets[split] = Dataset.from_dict(columns, features=features)
+    return datasets
+
+
+def _columns(task: Task) -> Columns:
+    """Raises: UserError for settings that contradict each other."""
+    if task.glue:
+        known = glue.GLUE[task.glue]
+        for key in ("train", "dev", "test", "text_pair", "labels", "group"):
+            if getattr(task, key):
+                raise UserError(f"task.{key}: GLUE's {task.glue} has its own; leave it out, or leave task.glue out")
+        return Columns(
+            texts=tuple(known.texts),
+            label=glue.LABEL,
+            group=None,
+            kind="classification" if known.label_names else "regression",
+            drop_labels=frozenset(task.drop_labels),
+            skip_empty=True,  # QQP has empty questions, and nobody can be asked to mend GLUE
+        )
+    texts = (task.text, task.text_pair) if task.text_pair else (task.text,)
+    names = [*texts, task.label, ID]
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise UserError(f"task: '{repeated[0]}' cannot be two of text, text_pair, label and the row's own '{ID}'")
+    if task.labels and task.kind == "regression":
+        raise UserError("task.labels: a regression has none; leave it out, or set task.kind: classification")
+    if len(set(task.labels)) < len(task.labels):
+        raise UserError(f"task.labels: name each label once, not {', '.join(task.labels)}")
+    return Columns(
+        texts=texts,
+        label=task.label,
+        group=task.group,
+        kind=task.kind,
+        drop_labels=frozenset(task.drop_labels),
+        skip_empty=task.skip_empty,
+    )
+
+
+def _read_splits(
+    task: Task, files: Mapping[str, Sequence[Path]], columns: Columns, left_out: Counter[str]
+) -> dict[str, list[Example]]:
+    """The examples of every split that has files of its own."""
+    splits: dict[str, list[Example]] = {}
+    malformed: list[int] = []
+    for split, paths in _labelled_files(task, files).items():
+        splits[split] = []
+        for path in paths:
+            if task.glue:
+                rows = glue.read_rows(task.glue, path, malformed=malformed)
+            else:
+                rows = tables.read_rows(path, columns=columns.names())
+            splits[split] += read_examples(rows, path=path, columns=columns, left_out=left_out)
+    if files.get("unlabelled"):
+        texts = replace(columns, label="", group=None)
+        splits["unlabelled"] = []
+        for path in files["unlabelled"]:
+            rows = tables.read_rows(path, columns=texts.names())
+            splits["unlabelled"] += read_examples(rows, path=path, columns=texts, left_out=left_out)
+    left_out["malformed"] = len(malformed)
+    return splits
+
+
+def _labelled_files(task: Task, files: Mapping[str, Sequence[Path]]) -> Mapping[str, Sequence[Path]]:
+    if task.glue:
+        if not files.get("glue"):
+            raise UserError(f"task.data: empty; give the folder of GLUE's {task.glue}, or hub:nyu-mll/glue")
+        return glue.find_files(task.glue, files["glue"][0])
+    if not files.get("train"):
+        raise UserError("task.train: empty; name your training files, or set task.glue")
+    return {split: files[split] for split in ("train", "dev", "test") if files.get(split)}
+
+
+def _hold_out(task: Task, splits: Mapping[str, list[Example]], columns: Columns) -> dict[str, list[Example]]:
+    """Cut dev and test out of train where they have no files of their own, and put the splits in order.
+
+    Raises: UserError for a split without a row.
+    """
+    train = splits["train"]
+    asked = {"test": task.test_share, "dev": task.dev_share}  # test first: dev's share does not move it
+    shares = {split: share for split, share in asked.items() if split not in splits}
+    if sum(shares.values()) >= 1:
+        raise UserError(
+            f"task.dev_share, task.test_share: together {sum(shares.values()):g}, which leaves no training row"
+        )
+    if columns.group:
+        held_out = split_by_group([example.group for example in train], shares=shares, seed=task.split_seed)
+    else:
+        strata = [example.label if columns.kind == "classification" else None for example in train]
+        held_out = split_by_label(strata, shares=shares, seed=task.split_seed)
+    taken = {row for rows in held_out.values() for row in rows}
+    cut = dict(splits) | {split: [train[row] for row in rows] for split, rows in held_out.items()}
+    cut["train"] = [example for row, example in enumerate(train) if row not in taken]
+    for split, examples in cut.items():
+        if not examples and train and split in ("train", *shares):
+            raise UserError(
+                f"task.{split if split in shares else 'dev'}_share: the {len(train)} rows"
+                f"{' and their groups' if columns.group else ''} are too few for a row in {split}; change the share, or"
+                " give files in task.dev and task.test"
+            )
+        if not examples:
+            raise UserError(
+                f"task.{'data' if task.glue else split}: the files have no {split} row that is not left out"
+            )
+    order = ("train", "dev", "test", "test_mismatched", "unlabelled")
+    return {split: cut[split] for split in order if split in cut}

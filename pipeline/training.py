@@ -1,0 +1,194 @@
+"""The only training loop: accumulate, clip, schedule, log, evaluate, checkpoint, resume.
+
+A stage hands it a model, a batch plan, a way to collate rows, and a loss. Killed at any instant and started again with
+the same number of processes it ends with the same bytes: batches are a pure function of the step, and the generators
+are seeded before every micro-batch from (seed, step, its number), so dropout does not depend on the processes.
+"""
+
+import contextlib
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from pipeline.batches import BatchPlan, GlobalBatch, Rows
+from pipeline.checkpoints import latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
+from pipeline.config import Training
+from pipeline.errors import Interrupted, WorkFailed
+from pipeline.stage import Stage
+
+Inputs = dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a stage trains, on what, towards what."""
+
+    model: nn.Module
+    batches: BatchPlan
+    collate: Callable[[Rows, int], Inputs]
+    """Rows and the epoch -> the tensors of a micro-batch."""
+    loss: Callable[[nn.Module, Inputs, GlobalBatch], dict[str, Tensor]]
+    """Named, weighted terms, each averaged over the whole global batch."""
+    settings: Training
+    score: Callable[[Any], float] | None = None
+    """A dev score, larger is better: the best epoch's weights are the result. None: the last step's are."""
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Where a training stands; all that a checkpoint needs beside the tensors."""
+
+    step: int = 0
+    best_score: float | None = None
+    best_step: int = 0
+    scores: list[float] = field(default_factory=list)
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(job: Job, stage: Stage) -> Progress:
+    """Train to the end, from the last good checkpoint if there is one; the model is left with the resulting weights.
+
+    Raises: Interrupted after a signal (a checkpoint is written first); WorkFailed when the loss is not finite.
+    """
+    accelerator, total = stage.accelerator, job.batches.steps
+    optimizer = make_optimizer(job.model, job.settings)
+    progress, best = Progress(), None
+    folder, complaints = latest_checkpoint(stage.work)
+    for complaint in complaints:
+        stage.say(complaint)
+    if folder is not None:
+        state, best = load_checkpoint(folder, model=job.model, optimizer=optimizer)
+        progress = Progress(**state)
+        stage.say(f"going on from step {progress.step} of {total}")
+    model, optimizer = accelerator.prepare(job.model, optimizer)
+    bar = tqdm(
+        total=total, initial=progress.step, unit="step", disable=not accelerator.is_main_process, desc=stage.name
+    )
+    saved_at = time.monotonic()
+    sums: dict[str, float] = {}
+
+    def checkpoint() -> None:
+        if accelerator.is_main_process:
+            plain = accelerator.unwrap_model(model)
+            save_checkpoint(stage.work, model=plain, optimizer=optimizer.optimizer, best=best, state=vars(progress))
+
+    while progress.step < total:
+        batch = job.batches.at(progress.step)
+        model.train()
+        terms = _backward(job, stage, model, batch)
+        norm = accelerator.clip_grad_norm_(model.parameters(), job.settings.clip)
+        if not math.isfinite(float(norm if norm is not None else 0.0)):
+            rows = [row for rows in batch.micro_batches for row in rows.tolist()]
+            good = latest_checkpoint(stage.work)[0]
+            raise WorkFailed(
+                f"{stage.name}: the loss or its gradient is not finite at step {progress.step} (rows {rows});"
+                f" last good checkpoint: {good or 'none'}; try a smaller learning rate, or precision: fp32"
+            )
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(job.settings, progress.step, total)
+        optimizer.step()
+        optimizer.zero_grad()
+        progress.step += 1
+        bar.update()
+        sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
+        if progress.step % stage.recipe.run.log_every == 0 or progress.step == total:
+            _log(stage, progress, sums, bar)
+            sums = {}
+        epoch_ends = progress.step % job.batches.steps_per_epoch == 0 or progress.step == total
+        if epoch_ends and job.score is not None:
+            score = _score(job, model)
+            progress.scores.append(score)
+            stage.say(f"epoch {len(progress.scores)}: dev score {score:.4f}")
+            if progress.best_score is None or score > progress.best_score:
+                progress.best_score, progress.best_step = score, progress.step
+                best = own_tensors(accelerator.unwrap_model(model))
+        if stage.stop_asked():
+            checkpoint()
+            raise Interrupted(f"{stage.name} stopped at step {progress.step} of {total}; the same command goes on")
+        if time.monotonic() - saved_at > stage.recipe.run.checkpoint_seconds and progress.step < total:
+            checkpoint()
+            saved_at = time.monotonic()
+    bar.close()
+    if best is not None:
+        job.model.load_state_dict(best, strict=False)
+    job.model.eval()
+    return progress
+
+
+def _backward(job: Job, stage: Stage, model: nn.Module, batch: GlobalBatch) -> dict[str, float]:
+    """Accumulate the gradients of one global batch; returns this process's part of the loss terms.
+
+    Every process makes the same number of passes, since the last one synchronises: one without a micro-batch of its own
+    repeats the first with weight zero.
+    """
+    accelerator = stage.accelerator
+    rank, world = accelerator.process_index, accelerator.num_processes
+    count = len(batch.micro_batches)
+    rounds = math.ceil(count / world)
+    sums: dict[str, float] = {}
+    for round_ in range(rounds):
+        number = round_ * world + rank
+        weight = 1.0 if number < count else 0.0
+        number = number if number < count else 0
+        inputs = job.collate(batch.micro_batches[number], batch.epoch)
+        inputs = {name: tensor.to(accelerator.device) for name, tensor in inputs.items()}
+        torch.manual_seed(seed_of(stage.recipe.seed, stage.name, batch.step, number))
+        synchronise = contextlib.nullcontext() if round_ == rounds - 1 else accelerator.no_sync(model)
+        with synchronise:
+            with stage.autocast():
+                terms = job.loss(model, inputs, batch)
+            loss = torch.stack(list(terms.values())).sum()
+            accelerator.backward(loss * (weight * world))  # DDP takes the mean over processes, we want the sum
+        for name, term in terms.items():
+            sums[name] = sums.get(name, 0.0) + float(term.detach()) * weight
+    return sums
+
+
+def make_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    """AdamW, without weight decay on biases and layer norms, over the parameters that are trained."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.learning_rate, fused=True)
+
+
+def learning_rate(settings: Training, step: int, total: int) -> float:
+    """The rate of a step (from 0): a linear rise over the warm-up, then linearly to zero, or constant."""
+    rise = math.ceil(settings.warmup * total)
+    if step < rise:
+        return settings.learning_rate * (step + 1) / rise
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    return settings.learning_rate * (total - step) / max(1, total - rise)
+
+
+def seed_of(*parts: Any) -> int:
+    """A 63-bit seed from anything that prints the same everywhere."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+def _log(stage: Stage, progress: Progress, sums: dict[str, float], bar: tqdm) -> None:
+    """One point of the curve: each term's mean over the steps since the last point, over all processes."""
+    steps = progress.step - (int(progress.curve[-1]["step"]) if progress.curve else 0)
+    values = stage.sum_over_processes(torch.tensor(list(sums.values()), dtype=torch.float64)) / steps
+    point = dict(zip(sums, values.tolist(), strict=True))
+    progress.curve.append({"step": progress.step, **point})
+    bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in point.items()), refresh=False)
+    stage.track(point, progress.step)
+
+
+def _score(job: Job, model: nn.Module) -> float:
+    assert job.score is not None
+    model.eval()
+    with torch.inference_mode():
+        return job.score(job.model)

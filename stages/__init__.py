@@ -1,0 +1,1 @@
+"""One thin script a stage: read inputs, call the library, publish the artifact."""

@@ -1,0 +1,63 @@
+"""Task distillation, first step: the layers of the task's teacher (TinyBERT, section 3.3).
+
+    accelerate launch -m stages.distill_layers --recipe recipes/rotten_tomatoes.yaml
+
+Reads:  the task's teacher (finetune_teacher), the general student (distill_general), the augmented dataset.
+Writes: student/, after its last step, since no dev score says which step copies layers best; its head is untrained.
+        projections.safetensors.
+"""
+
+from typing import Any
+
+import torch
+
+from pipeline.batches import Rows
+from pipeline.distillation import Distilled, layer_terms, uniform_layers
+from pipeline.models import load_classifier, save_model
+from pipeline.stage import Stage, run_stage
+from pipeline.task_distillation import augmented_batches, augmented_texts
+from pipeline.traces import freeze
+from pipeline.training import Job, train
+
+
+def main(stage: Stage) -> dict[str, Any]:
+    settings, general = stage.recipe.distill_layers, stage.upstream["distill_general"]
+    data = augmented_texts(stage)
+    teacher = load_classifier(stage.upstream["finetune_teacher"], label_names=data.label_names, new_head=False)
+    torch.manual_seed(stage.recipe.seed)  # of the student's new head
+    student = load_classifier(
+        general / "student",
+        label_names=data.label_names,
+        new_head=True,
+        hidden_dropout=stage.recipe.student.hidden_dropout,
+    )
+    layers = uniform_layers(teacher.config.num_hidden_layers, student.config.num_hidden_layers)
+    model = Distilled(
+        student.base_model,
+        student_width=student.config.hidden_size,
+        teacher_width=teacher.config.hidden_size,
+        layers=student.config.num_hidden_layers,
+    )
+    model.load_projections(general)
+    pooler = getattr(student.base_model, "pooler", None)
+    if pooler is not None:
+        pooler.requires_grad_(False)  # no layer's loss reaches it
+    progress = None
+    if settings.epochs:
+
+        def collate(rows: Rows, epoch: int) -> dict[str, torch.Tensor]:
+            return data.texts.collate(rows)
+
+        frozen = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
+        loss = layer_terms(frozen.base_model, layers, settings)
+        batches = augmented_batches(stage, data, settings)
+        progress = train(Job(model=model, batches=batches, collate=collate, loss=loss, settings=settings), stage)
+    if stage.is_main:
+        (stage.output / "student").mkdir()
+        save_model(student, stage.output / "student", tokenizer_of=general / "student")
+        model.save_projections(stage.output)
+    return {"curve": progress.curve if progress else []}
+
+
+if __name__ == "__main__":
+    run_stage("distill_layers", main)

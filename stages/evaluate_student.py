@@ -1,0 +1,76 @@
+"""Evaluate the student beside its teacher, on rows that chose nothing.
+
+    accelerate launch -m stages.evaluate_student --recipe recipes/rotten_tomatoes.yaml
+
+Reads:  the teacher (finetune_teacher), the student (distill_predictions), the task's test rows.
+Writes: results.json; runs/NAME/results.json is the same with every stage's seconds.
+
+Both models run in float32, as `from_pretrained` gives them.
+"""
+
+import json
+import time
+from typing import Any
+
+from pipeline.comparison import agreement, kept_interval, latencies_ms, size
+from pipeline.labelled import answers, labelled_splits
+from pipeline.metrics import score
+from pipeline.models import load_classifier
+from pipeline.prediction import predict_together
+from pipeline.report import table
+from pipeline.stage import Stage, run_stage
+
+
+def main(stage: Stage) -> dict[str, Any]:
+    settings = stage.recipe.evaluate_student
+    folders = {"teacher": stage.upstream["finetune_teacher"], "student": stage.upstream["distill_predictions"]}
+    names = ("test", "test_mismatched") if stage.recipe.task.glue == "mnli" else ("test",)
+    task, splits = labelled_splits(stage, folders["teacher"], *names)
+    models, found, sides = {}, {}, {}
+    for role, folder in folders.items():
+        model = load_classifier(folder, label_names=task.label_names, new_head=False, attention="sdpa")
+        models[role] = model.to(stage.accelerator.device).eval()
+        begin = time.perf_counter()
+        found[role] = {
+            name: answers(task, predict_together(model, split.texts, stage)) for name, split in splits.items()
+        }
+        seconds = time.perf_counter() - begin
+        scores = {name: score(task.metric, found[role][name], split.labels) for name, split in splits.items()}
+        rows = sum(len(split.texts) for split in splits.values())
+        sides[role] = {
+            "score": scores["test"],
+            "scores": scores,
+            **size(model, folder),
+            "examples_per_s": rows / seconds,
+        }
+    if not stage.is_main:
+        return {}
+    teacher, student = sides["teacher"], sides["student"]
+    for side, latency in zip(
+        sides.values(), latencies_ms(list(models.values()), rounds=settings.timing_rounds), strict=True
+    ):
+        side["latency_ms"] = latency
+    labels, theirs, ours = splits["test"].labels, found["teacher"]["test"], found["student"]["test"]
+    results = {
+        "task": task.name,
+        "metric": task.metric,
+        "split": "test",
+        "rows": len(labels),
+        **sides,
+        "kept": student["score"] / teacher["score"] if teacher["score"] > 0 else None,
+        "kept_interval": kept_interval(
+            task.metric, teacher=theirs, student=ours, labels=labels, samples=settings.bootstrap, seed=stage.recipe.seed
+        ),
+        "agreement": agreement(theirs, ours, regression=not task.label_names),
+        "times_smaller": teacher["parameters"] / student["parameters"],
+        "encoder_times_smaller": teacher["encoder_parameters"] / student["encoder_parameters"],
+        "times_faster": teacher["latency_ms"] / student["latency_ms"],
+        "seed": stage.recipe.seed,
+    }
+    (stage.output / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    stage.say(f"results\n{table(results)}")
+    return {"kept": results["kept"]}
+
+
+if __name__ == "__main__":
+    run_stage("evaluate_student", main)

@@ -1,0 +1,76 @@
+"""Fine-tune the teacher on the task's labels, or check your own fine-tuned teacher against the task.
+
+    accelerate launch -m stages.finetune_teacher --recipe recipes/rotten_tomatoes.yaml
+
+Reads:  the backbone (pretrain_teacher) or `finetune_teacher.model`, the task's train and dev rows.
+Writes: the task's teacher, the epoch with the best dev score; label names in the task's order.
+
+A teacher that is no better than the most frequent label ends the run here, unless the recipe allows it: distilling it
+would waste everything that follows.
+"""
+
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from pipeline.batches import Rows
+from pipeline.errors import WorkFailed
+from pipeline.labelled import LabelledSplit, answers, dev_scorer, labelled_splits, plain_batches
+from pipeline.labels import own_teacher, supervised_loss
+from pipeline.metrics import beats_majority, score
+from pipeline.models import load_classifier, save_model
+from pipeline.prediction import predict_together
+from pipeline.stage import Stage, run_stage
+from pipeline.tasks import TaskData
+from pipeline.training import Job, train
+
+
+def main(stage: Stage) -> dict[str, Any]:
+    given = stage.inputs.teacher
+    source = given or stage.upstream["pretrain_teacher"]
+    data, splits = labelled_splits(stage, source, "train", "dev")
+    if given:
+        teacher = own_teacher(stage, data, given, splits["dev"]).to(stage.accelerator.device).eval()
+    else:
+        teacher = finetune(stage, data, splits)
+    found = answers(data, predict_together(teacher, splits["dev"].texts, stage))
+    dev_score = score(data.metric, found, splits["dev"].labels)
+    stage.say(f"teacher: dev {data.metric} {dev_score:.4f}")
+    if not (stage.recipe.finetune_teacher.allow_majority or beats_majority(found, splits["dev"].labels, data.kind)):
+        raise WorkFailed(
+            f"the teacher is no better on dev than the most frequent label ({data.metric} {dev_score:.4f}): check the"
+            " labels, their order and the learning rate; finetune_teacher.allow_majority: true goes on all the same"
+        )
+    if stage.is_main:
+        save_model(teacher, stage.output, tokenizer_of=source)
+    cut = {f"{name}_texts_cut": split.texts.share_cut() for name, split in splits.items()}
+    return {"dev_score": dev_score, "metric": data.metric, "left_out": dict(data.left_out), **cut}
+
+
+def finetune(stage: Stage, data: TaskData, splits: dict[str, LabelledSplit]) -> PreTrainedModel:
+    """The backbone with a new head, trained on the labels; the best epoch on dev."""
+    settings, train_split = stage.recipe.finetune_teacher, splits["train"]
+    torch.manual_seed(stage.recipe.seed)  # of the new head
+    backbone = stage.upstream["pretrain_teacher"]
+    teacher = load_classifier(
+        backbone, label_names=data.label_names, new_head=True, hidden_dropout=settings.hidden_dropout
+    )
+
+    def collate(rows: Rows, epoch: int) -> dict[str, torch.Tensor]:
+        return train_split.texts.collate(rows) | {"labels": torch.from_numpy(train_split.labels[rows])}
+
+    job = Job(
+        model=teacher.to(stage.accelerator.device),
+        batches=plain_batches(stage, train_split, settings),
+        collate=collate,
+        loss=supervised_loss(data),
+        settings=settings,
+        score=dev_scorer(stage, data, splits["dev"]),
+    )
+    train(job, stage)
+    return teacher
+
+
+if __name__ == "__main__":
+    run_stage("finetune_teacher", main)

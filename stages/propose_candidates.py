@@ -1,0 +1,76 @@
+"""Propose candidates: what could stand at each word of the task's texts (TinyBERT, Algorithm 1).
+
+    accelerate launch -m stages.propose_candidates --recipe recipes/rotten_tomatoes.yaml
+
+Reads:  the backbone's masked LM (pretrain_teacher), the task's training and unlabelled texts, word vectors if named.
+Writes: data/candidates-*.parquet: text, span, word, source (masked_lm, vectors), candidates, scores.
+
+A fixed shard of texts is a unit of work: processes take shards by number, and finished ones are not done again after a
+crash. Batches are formed inside a shard, so the candidates do not depend on the number of processes.
+"""
+
+import re
+import shutil
+from typing import Any
+
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from data_augment.candidates import propose_shard, shards, unique_texts
+from data_augment.candidates_folder import shard_path, write_shard
+from data_augment.vectors import load_vectors
+from pipeline.errors import Interrupted
+from pipeline.models import load_masked_lm, load_tokenizer
+from pipeline.stage import Stage, run_stage
+from pipeline.tasks import read_task
+from pipeline.traces import freeze
+
+
+def main(stage: Stage) -> dict[str, Any]:
+    settings, backbone = stage.recipe.propose_candidates, stage.upstream["pretrain_teacher"]
+    data = read_task(stage.recipe.task, stage.inputs.task)
+    rows = [example for split in ("train", "unlabelled") for example in data.splits.get(split, ())]
+    texts = unique_texts(text for example in rows for text in example.texts)
+    parts = shards(texts, shard_texts=settings.shard_texts)
+    model = freeze(load_masked_lm(backbone), precision=stage.precision).to(stage.accelerator.device)
+    tokenizer = load_tokenizer(backbone)
+    vectors = None
+    if stage.inputs.vectors is not None:
+        vectors = load_vectors(stage.inputs.vectors, vector_words=settings.vector_words)
+    else:
+        stage.say("no word vectors: words of several pieces stay as they are")
+    with tqdm(total=len(texts), unit="text", desc=stage.name, disable=not stage.is_main) as bar:
+        for number in stage.shares(len(parts)):
+            path = shard_path(stage.work, index=number, count=len(parts))
+            if not path.exists():
+                table = propose_shard(
+                    parts[number],
+                    tokenizer=tokenizer,
+                    model=model,
+                    vectors=vectors,
+                    k=settings.candidates,
+                    decode_tokens=settings.decode_tokens,
+                    precision=stage.precision,
+                    keep=re.compile(settings.keep) if settings.keep else None,
+                )
+                write_shard(table, path)
+            bar.update(len(parts[number]) * stage.accelerator.num_processes)
+            if stage.stop_asked_here():
+                raise Interrupted(
+                    f"{stage.name} stopped after shard {number} of {len(parts)}; the same command goes on"
+                )
+    stage.accelerator.wait_for_everyone()
+    if not stage.is_main:
+        return {}
+    shutil.copytree(stage.work / "data", stage.output / "data")
+    sources = [source for path in sorted((stage.output / "data").iterdir()) for source in _sources(path)]
+    by_source = {source: sources.count(source) for source in sorted(set(sources))}
+    return {"texts": len(texts), "words": by_source}
+
+
+def _sources(path: Any) -> list[str]:
+    return pq.read_table(path, columns=["source"]).column("source").to_pylist()
+
+
+if __name__ == "__main__":
+    run_stage("propose_candidates", main)

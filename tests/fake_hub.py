@@ -1,0 +1,117 @@
+"""A Hugging Face hub on 127.0.0.1 that serves folders: enough of its interface to resolve, list and download.
+
+    with serve({"owner/tiny": folder}, {"owner/rows": folder}) as address:
+        subprocess.run(..., env={**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path)})
+
+Each repository has one commit, known as `main` and by its hash.
+"""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+API = re.compile(r"/api/(models|datasets)/(.+?)(?:/(revision|tree)/([^/]+))?")
+RESOLVE = re.compile(r"(/datasets)?/(.+?)/resolve/([^/]+)/(.+)")
+
+
+@contextmanager
+def serve(models: Mapping[str, Path], datasets: Mapping[str, Path] | None = None) -> Iterator[str]:
+    """Serves until the block ends; gives the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler({"models": models, "datasets": datasets or {}}))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def commit_of(folder: Path) -> str:
+    """The commit hash of a served folder: it changes with its content."""
+    content = hashlib.sha1()
+    for path in _files(folder):
+        content.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return content.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _handler(repositories: Mapping[str, Mapping[str, Path]]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self._answer(*self._response(), body=False)
+
+        def do_GET(self) -> None:
+            self._answer(*self._response(), body=True)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def _response(self) -> tuple[int, bytes, dict[str, str]]:
+            path = unquote(urlparse(self.path).path)
+            if match := API.fullmatch(path):
+                kind, name, action, revision = match.groups()
+                file = None
+            elif match := RESOLVE.fullmatch(path):
+                kind, action = "datasets" if match[1] else "models", "resolve"
+                name, revision, file = match[2], match[3], match[4]
+            else:
+                return _error(404, "EntryNotFound")
+            folder = repositories[kind].get(name)
+            if folder is None:
+                return _error(401, "RepoNotFound")
+            commit = commit_of(folder)
+            if revision not in (None, "main", commit):
+                return _error(404, "RevisionNotFound")
+            if file is not None:
+                return _file(folder / file, commit)
+            names = [path.relative_to(folder).as_posix() for path in _files(folder)]
+            if action == "tree":
+                return _json([_entry(folder / name, name) for name in names])
+            siblings = [{"rfilename": name} for name in names]
+            return _json(
+                {"id": name, "sha": commit, "siblings": siblings, "private": False, "tags": [], "downloads": 0}
+            )
+
+        def _answer(self, status: int, content: bytes, headers: dict[str, str], *, body: bool) -> None:
+            self.send_response(status)
+            for key, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            if body:
+                self.wfile.write(content)
+
+    return Handler
+
+
+def _json(content: object) -> tuple[int, bytes, dict[str, str]]:
+    return 200, json.dumps(content).encode(), {"Content-Type": "application/json"}
+
+
+def _error(status: int, code: str) -> tuple[int, bytes, dict[str, str]]:
+    return status, b"{}", {"X-Error-Code": code, "Content-Type": "application/json"}
+
+
+def _entry(path: Path, name: str) -> dict[str, object]:
+    return {"type": "file", "path": name, "size": path.stat().st_size, "oid": _etag(path)}
+
+
+def _file(path: Path, commit: str) -> tuple[int, bytes, dict[str, str]]:
+    if not path.is_file():
+        return _error(404, "EntryNotFound")
+    return 200, path.read_bytes(), {"ETag": f'"{_etag(path)}"', "X-Repo-Commit": commit}
+
+
+def _etag(path: Path) -> str:
+    return hashlib.sha1(path.read_bytes()).hexdigest()

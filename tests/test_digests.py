@@ -1,0 +1,99 @@
+"""Content digests: right, remembered, and never stale."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.digests import DigestBook
+from pipeline.errors import UserError
+
+SOME_TIME = 1_700_000_000_000_000_000
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def put(path: Path, text: str, *, time_ns: int = SOME_TIME) -> Path:
+    """Writes a file in place, with a modification time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, ns=(time_ns, time_ns))
+    return path
+
+
+def test_a_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:
+    assert DigestBook(tmp_path / "book").file(put(tmp_path / "a", "hello")) == sha256("hello")
+
+
+def test_a_remembered_file_is_not_read_again(tmp_path: Path) -> None:
+    file, book = put(tmp_path / "a", "hello"), DigestBook(tmp_path / "book")
+    book.file(file)
+    book.save()
+    put(file, "HELLO")  # same size, time and inode: only reading could tell
+    assert DigestBook(tmp_path / "book").file(file) == sha256("hello")
+    assert DigestBook(tmp_path / "book").file(file, fresh=True) == sha256("HELLO")
+
+
+@pytest.mark.parametrize("change", ["size", "time", "inode"])
+def test_a_changed_file_is_read_again(tmp_path: Path, change: str) -> None:
+    file, book = put(tmp_path / "a", "hello"), DigestBook(tmp_path / "book")
+    book.file(file)
+    if change == "inode":
+        put(tmp_path / "other", "HELLO").replace(file)
+    else:
+        put(file, "HELLO" if change == "time" else "HELLO!", time_ns=SOME_TIME + (change == "time"))
+    assert book.file(file) == sha256(file.read_text())
+
+
+def test_a_book_without_news_is_not_written(tmp_path: Path) -> None:
+    file, book = put(tmp_path / "a", "hello"), DigestBook(tmp_path / "book")
+    book.file(file)
+    book.save()
+    before = (tmp_path / "book").stat()
+    again = DigestBook(tmp_path / "book")
+    again.file(file, fresh=True)
+    again.save()
+    assert (tmp_path / "book").stat() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "book"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 3}', "\0"])
+def test_a_corrupt_book_is_an_empty_one(tmp_path: Path, content: str) -> None:
+    book = put(tmp_path / "book", content)
+    assert DigestBook(book).file(put(tmp_path / "a", "hello")) == sha256("hello")
+
+
+def test_a_tree_is_its_files_by_relative_name(tmp_path: Path) -> None:
+    for name, text in {"b": "b", "a/c": "c", ".git/x": "x"}.items():
+        put(tmp_path / "t" / name, text)
+    book = DigestBook(tmp_path / "book")
+    assert book.tree(tmp_path / "t") == {"a/c": sha256("c"), "b": sha256("b")}
+    assert book.tree(tmp_path / "t/b") == {"b": sha256("b")}
+
+
+def test_a_link_out_of_a_tree_is_refused(tmp_path: Path) -> None:
+    put(tmp_path / "secret", "s")
+    put(tmp_path / "t/a", "a")
+    (tmp_path / "t/link").symlink_to(tmp_path / "secret")
+    with pytest.raises(UserError, match="link is a link to"):
+        DigestBook(tmp_path / "book").tree(tmp_path / "t")
+
+
+def test_links_within_a_tree_and_within_the_hub_cache_are_files(tmp_path: Path) -> None:
+    put(tmp_path / "t/a", "a")
+    (tmp_path / "t/link").symlink_to("a")
+    put(tmp_path / "repo/blobs/1", "blob")
+    snapshot = tmp_path / "repo/snapshots/c0ffee"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").symlink_to("../../blobs/1")
+    book = DigestBook(tmp_path / "book")
+    assert book.tree(tmp_path / "t") == {"a": sha256("a"), "link": sha256("a")}
+    assert book.tree(snapshot) == {"config.json": sha256("blob")}
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing cannot be read"):
+        DigestBook(tmp_path / "book").file(tmp_path / "nothing")

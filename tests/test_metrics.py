@@ -1,0 +1,95 @@
+"""Scores against their formulas, and on the predictions of broken models."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pipeline.errors import UserError, WorkFailed
+from pipeline.metrics import beats_majority, check_metric, default_metric, details, score
+
+LABELS = np.array([0, 0, 1, 1, 1, 0, 1, 0])
+PREDICTED = np.array([0, 1, 1, 1, 0, 0, 1, 0])
+
+
+def test_accuracy_is_the_share_of_right_answers():
+    assert score("accuracy", PREDICTED, LABELS) == 6 / 8
+
+
+def test_f1_is_that_of_the_label_with_index_1():
+    assert score("f1", [1, 1, 0, 0], [1, 0, 1, 0]) == pytest.approx(2 * 1 / (2 * 1 + 1 + 1))
+    assert score("f1", [0, 0], [0, 0]) == 0
+
+
+def test_macro_f1_weighs_every_label_alike():
+    labels, predicted = [0, 0, 0, 1, 2], [0, 0, 1, 1, 0]
+    assert score("macro_f1", predicted, labels) == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+
+
+def test_matthews_is_the_correlation_of_two_labels():
+    assert score("matthews", PREDICTED, LABELS) == pytest.approx(stats.pearsonr(PREDICTED, LABELS)[0])
+
+
+def test_correlations_agree_with_scipy_and_their_mean_is_the_score():
+    generator = np.random.default_rng(0)
+    labels = np.round(generator.uniform(0, 5, 50), 1)
+    predicted = (labels + generator.normal(0, 1, 50)).astype(np.float32)
+    parts = details("pearson_and_spearman", predicted, labels)
+    assert parts["pearson"] == pytest.approx(stats.pearsonr(predicted.astype(float), labels)[0])
+    assert parts["spearman"] == pytest.approx(stats.spearmanr(predicted, labels)[0])
+    assert score("pearson_and_spearman", predicted, labels) == sum(parts.values()) / 2
+
+
+def test_accuracy_and_f1_are_reported_apart():
+    assert set(details("accuracy_and_f1", PREDICTED, LABELS)) == {"accuracy", "f1"}
+
+
+@pytest.mark.parametrize("metric", ["matthews", "pearson", "spearman", "pearson_and_spearman"])
+@pytest.mark.parametrize("constant", [0, 1, 0.1])
+def test_a_constant_prediction_scores_0_without_a_warning(metric, constant):
+    predicted = np.full(8, constant) if metric != "matthews" else np.full(8, int(constant))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert score(metric, predicted, LABELS) == 0
+        assert score(metric, np.zeros(8), np.zeros(8)) == 0
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "macro_f1", "accuracy_and_f1"])
+def test_a_label_that_never_occurs_warns_of_nothing(metric):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert 0 <= score(metric, [0, 0, 0], [0, 0, 0]) <= 1
+        assert score(metric, [0, 0], [1, 1]) == 0
+
+
+def test_nan_is_a_failure_and_no_score():
+    with pytest.raises(WorkFailed, match="NaN"):
+        score("pearson", [0.1, np.nan], [1, 2])
+
+
+def test_a_model_beats_the_majority_only_above_its_share():
+    assert not beats_majority([0, 0, 0], [0, 0, 1], "classification")
+    assert beats_majority([0, 0, 1], [0, 0, 1], "classification")
+
+
+def test_a_regression_learns_something_when_its_ranks_agree():
+    assert beats_majority([0.1, 0.2, 0.3], [1, 2, 3], "regression")
+    assert not beats_majority([0.2, 0.2, 0.2], [1, 2, 3], "regression")
+    assert not beats_majority([0.3, 0.2, 0.1], [1, 2, 3], "regression")
+
+
+def test_glue_brings_its_own_metrics():
+    assert default_metric("classification", "cola") == "matthews"
+    assert default_metric("classification", "qqp") == "accuracy_and_f1"
+    assert default_metric("regression", "stsb") == "pearson_and_spearman"
+    assert default_metric("classification", "mnli") == default_metric("classification") == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "count"),
+    [("pearson", "classification", 2), ("accuracy", "regression", 0), ("f1", "classification", 3)],
+)
+def test_a_metric_that_cannot_score_the_task_is_refused(metric, kind, count):
+    with pytest.raises(UserError, match=f"task.metric: '{metric}'"):
+        check_metric(metric, kind=kind, label_count=count)

@@ -1,0 +1,87 @@
+"""Which words of a text may be replaced, and in which case a replacement is written."""
+
+import re
+
+import pytest
+
+from data_augment.words import find_words, is_word, match_case, replaceable_words
+
+
+def words_of(text: str) -> list[str]:
+    return [text[start:end] for start, end in replaceable_words(text)]
+
+
+def test_a_span_finds_its_word_in_the_original_text():
+    text = "  A gripping,  well-made film\t(mostly) -- see it."
+    assert [text[start:end] for start, end in find_words(text)] == [
+        "A", "gripping", "well-made", "film", "mostly", "see", "it",
+    ]  # fmt: skip
+
+
+def test_stop_words_and_pieces_of_contractions_are_not_replaced():
+    assert words_of("It's not what I don't like, we're gonna see; she can’t.") == ["like", "see"]
+
+
+def test_words_with_digits_and_bare_punctuation_are_not_replaced():
+    assert words_of("In 1967 the 3-d version ran 2½ hours ... -- *** !") == ["version", "ran", "hours"]
+
+
+def test_a_word_keeps_its_full_stop_out_of_the_span():
+    assert words_of("They left York. Rome waited.") == ["left", "York", "Rome", "waited"]
+
+
+def test_words_that_the_recipe_keeps_are_not_replaced():
+    text = "Filming the film"
+    spans = replaceable_words(text, keep=re.compile("film"))
+    assert [text[start:end] for start, end in spans] == ["Filming"]  # the whole word must match
+
+
+def test_stop_words_can_be_given():
+    text = "the film"
+    spans = replaceable_words(text, stop_words={"film"})
+    assert [text[start:end] for start, end in spans] == ["the"]
+
+
+@pytest.mark.parametrize(
+    "text", ["he said ``hi' \"", "``a'' \"b\" ''c``", "\"\"''``", "a '' \" '''' b", '"film" `` "', "'' \" film ``"]
+)
+def test_no_mixture_of_quotes_breaks_the_words(text: str):
+    assert all(text[start:end].strip("'`\" ") for start, end in find_words(text))
+
+
+def test_quotes_do_not_shift_the_spans():
+    assert words_of("\"Grand\" ''fun'' ``indeed`` dear") == ["Grand", "fun", "indeed", "dear"]
+
+
+def test_empty_and_blank_texts_have_no_words():
+    assert find_words("") == find_words(" \n\t ") == []
+
+
+def test_words_of_other_scripts_are_words():
+    assert words_of("фильм café हिन्दी") == ["фильм", "café", "हिन्दी"]
+
+
+@pytest.mark.parametrize("token", ["film", "well-made", "o'clock", "café", "हिन्दी"])
+def test_a_word_may_be_put_into_a_text(token: str):
+    assert is_word(token)
+
+
+@pytest.mark.parametrize("token", ["", ",", "##ing", "[unused1]", "3d", "1999", "--", "'s", "-film", "a b", "@x"])
+def test_what_is_no_word_may_not_be_put_into_a_text(token: str):
+    assert not is_word(token)
+
+
+@pytest.mark.parametrize(
+    ("replacement", "original", "written"),
+    [
+        ("movie", "film", "movie"),
+        ("movie", "Film", "Movie"),
+        ("movie", "FILM", "MOVIE"),
+        ("movie", "X", "Movie"),
+        ("Paris", "film", "Paris"),  # a cased model's own capitals stay
+        ("USA", "Film", "USA"),
+        ("movie", "eBay", "movie"),
+    ],
+)
+def test_a_replacement_takes_the_case_of_the_word(replacement: str, original: str, written: str):
+    assert match_case(replacement, original) == written

@@ -1,0 +1,121 @@
+"""A tiny world for tests and first steps: a random BERT, a few hundred sentences with labels, text, vectors, a recipe.
+
+    python -m tests.tiny /tmp/tiny && ./run_all.sh /tmp/tiny/recipe.yaml
+"""
+
+import csv
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+
+GOOD = "good great fine warm funny bright clever moving lovely fresh".split()
+BAD = "bad dull poor cold silly grim lazy boring awful stale".split()
+NOUNS = "film story cast plot scene ending script actor score joke".split()
+OTHER = "the a is was and very with this an of it in , .".split()
+PIECES = "un ##watch ##able over ##long".split()
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def sentence(source: random.Random, words: list[str]) -> str:
+    """One review; its adjectives tell the label."""
+    noun, other = source.sample(NOUNS, 2)
+    first, second = source.sample(words, 2)
+    long_word = source.choice(["", " unwatchable", " overlong"])
+    return f"The {noun} is {first} and the{long_word} {other} was very {second} ."
+
+
+def write_model(folder: Path, *, layers: int = 2, width: int = 24, heads: int = 2, seed: int = 0) -> Path:
+    """A BERT with random weights and a WordPiece tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary = [*SPECIAL, *GOOD, *BAD, *NOUNS, *OTHER, *PIECES]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"), do_lower_case=True)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=2 * width,
+        max_position_embeddings=64,
+    )
+    BertForMaskedLM(config).save_pretrained(folder)
+    return folder
+
+
+def write_rows(path: Path, *, rows: int = 240, seed: int = 0, pair: bool = False, regression: bool = False) -> Path:
+    """A CSV of labelled reviews."""
+    source = random.Random(seed)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", *(["other"] if pair else []), "label", "film"])
+        for number in range(rows):
+            good = source.random() < 0.5
+            first, second = (sentence(source, GOOD if good else BAD) for _ in range(2))
+            label = f"{source.random() + 3 * good:.2f}" if regression else ("fresh" if good else "rotten")
+            writer.writerow([first, *([second] if pair else []), label, f"film {number % 40}"])
+    return path
+
+
+def write_text(path: Path, *, lines: int = 120, seed: int = 1) -> Path:
+    """Unlabelled text, a document of three sentences each."""
+    source = random.Random(seed)
+    text = "\n\n".join(" ".join(sentence(source, GOOD + BAD) for _ in range(3)) for _ in range(lines))
+    path.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def write_vectors(path: Path, *, seed: int = 2) -> Path:
+    """Word vectors as GloVe writes them."""
+    source = random.Random(seed)
+    words = ["unwatchable", "overlong", *GOOD, *BAD, *NOUNS]
+    lines = [f"{word} " + " ".join(f"{source.gauss(0, 1):.4f}" for _ in range(5)) for word in words]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def recipe(folder: Path) -> dict[str, Any]:
+    """A recipe over the files of `make`, every stage a few steps long, everything inside `folder`."""
+    few = {"epochs": 1, "batch_size": 16, "micro_batch_tokens": 128}
+    return {
+        "precision": "fp32",
+        "backbone": str(folder / "model"),
+        "run": {"artifacts": str(folder / "artifacts"), "runs": str(folder / "runs"), "log_every": 2},
+        "task": {"train": [str(folder / "rows.csv")], "text": "text", "label": "label", "max_length": 32},
+        "student": {"layers": 1, "width": 16, "feed_forward": 24, "heads": 2},
+        "prepare_corpus": {"sources": [str(folder / "text.txt")], "length": 32, "task_text": True},
+        "pretrain_teacher": {**few, "learning_rate": 1e-3, "held_out": 0.1},
+        "finetune_teacher": {**few, "epochs": 4, "learning_rate": 3e-3},
+        "distill_general": few,
+        "propose_candidates": {"candidates": 4, "vectors": str(folder / "vectors.txt"), "shard_texts": 64},
+        "augment_data": {"variants": 2},
+        "distill_layers": few,
+        "distill_predictions": {**few, "epochs": 2, "learning_rate": 3e-3},
+        "evaluate_student": {"bootstrap": 100, "timing_rounds": 3},
+    }
+
+
+def make(folder: Path) -> Path:
+    """Write model, data and recipe; returns the recipe."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_model(folder / "model")
+    write_rows(folder / "rows.csv")
+    write_text(folder / "text.txt")
+    write_vectors(folder / "vectors.txt")
+    return write_recipe(folder / "recipe.yaml", recipe(folder))
+
+
+def write_recipe(path: Path, tree: dict[str, Any]) -> Path:
+    """A recipe as a user writes it."""
+    path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    print(make(Path(sys.argv[1]).resolve()))
