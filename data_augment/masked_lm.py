@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from data_augment.pieces import SinglePiece, longest_input, proposable, single_pieces
 from data_augment.words import Span
+from pipeline.models import separate_head
 
 SLACK = 16  # decoded beyond K: the word itself, in several cases, and scores equal to the K-th
 HEAD_POSITIONS = 512  # masked positions that go through the head at once: bounds the (positions, V) logits
@@ -54,7 +55,7 @@ def masked_lm_candidates(
     model.eval()
     # One autocast context over all batches: it casts each weight once.
     with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        head = _separate_head(model)
+        head = separate_head(model)
         for batch in _batches(copies, encoded, decode_tokens):
             for part, logits_CV in _masked_logits(batch, encoded, tokenizer, model, head):
                 log_probabilities, words = _best(logits_CV, allowed_W, k + SLACK)
@@ -109,24 +110,6 @@ def _masked_logits(
     for first in range(0, len(batch), HEAD_POSITIONS):
         part = states[first : first + HEAD_POSITIONS]
         yield batch[first : first + HEAD_POSITIONS], head(part) if head else part
-
-
-def _separate_head(model: PreTrainedModel) -> nn.Module | None:
-    """The masked-LM head, where it is the one module beside the encoder (BERT, RoBERTa, ALBERT); else None.
-
-    Some models do more to the logits in `forward`; so one input shows whether the head alone gives the same.
-    """
-    heads = [module for module in model.children() if module is not model.base_model]
-    if len(heads) != 1:
-        return None
-    trial = torch.zeros((1, 8), dtype=torch.long, device=model.device)
-    try:
-        logits = heads[0](model.base_model(trial).last_hidden_state)
-    except TypeError:  # it wants more than the hidden states
-        return None
-    whole = model(trial).logits
-    same = isinstance(logits, Tensor) and logits.shape == whole.shape
-    return heads[0] if same and torch.allclose(logits, whole, rtol=1e-2, atol=1e-2) else None
 
 
 def _best(logits_CV: Tensor, allowed_W: Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -30,16 +30,12 @@ mightn mustn needn shan shouldn wasn weren won wouldn gon na got ta wan gim lem
 CONTRACTION_PIECES = frozenset(_CONTRACTIONS.split())
 """What the tokenizer cuts contractions into ("ca n't", "gon na"; "don ’ t" where the apostrophe is curly)."""
 
-# NLTK turns double quotes into other tokens and then fails to find some of them in the text (nltk 3.10:
-# `he said ``hi' "` raises). Quotes are never words, so blanks of the same length stand in for them.
-QUOTES = re.compile(r"\"|`+|'{2,}")
 _TOKENIZER = NLTKWordTokenizer()
 
 
 def find_words(text: str) -> list[Span]:
     """Spans of the words, in order, without punctuation at either end ("York." is "York")."""
-    blanked = QUOTES.sub(lambda quote: " " * len(quote[0]), text)
-    spans = (_without_punctuation(text, *span) for span in _TOKENIZER.span_tokenize(blanked))
+    spans = (_without_punctuation(text, *span) for span in _TOKENIZER.span_tokenize(text))
     return [(start, end) for start, end in spans if start < end]
 
 

@@ -29,8 +29,6 @@ def save_checkpoint(
 ) -> Path:
     """Write checkpoint-STEP for `state["step"]` and remove all but the last two."""
     final = work / f"checkpoint-{state['step']:09d}"
-    if final.exists():
-        return final
     building = work / f"{final.name}.tmp"
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
@@ -42,6 +40,9 @@ def save_checkpoint(
     sums = {path.name: checksum(path) for path in sorted(building.iterdir())}
     sync_folder(building)
     write_atomically(building / "manifest.json", json.dumps(sums))
+    for passed_over in checkpoints(work):  # a training never comes to the same step twice, but after damage
+        if passed_over >= final:
+            shutil.rmtree(passed_over)
     building.rename(final)
     for old in checkpoints(work)[:-KEPT]:
         shutil.rmtree(old)

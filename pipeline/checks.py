@@ -4,12 +4,14 @@ Reads configuration and data files, never weights; torch is not imported. Every 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import Recipe
+from pipeline.corpus_readers import document_kind
 from pipeline.errors import UserError
 from pipeline.graph import Inputs
 from pipeline.tasks import TaskData, read_task
@@ -33,7 +35,8 @@ def check(recipe: Recipe, inputs: Inputs) -> None:
     check_tokenizer(inputs.backbone, shape)
     check_student(recipe, shape, inputs.backbone)
     check_lengths(recipe, shape)
-    check_corpus(recipe)
+    check_corpus(recipe, inputs)
+    check_keep(recipe)
     data = read_task(recipe.task, inputs.task)
     if inputs.teacher is not None:
         check_teacher(recipe, data, teacher=inputs.teacher, backbone=inputs.backbone)
@@ -128,14 +131,25 @@ def check_lengths(recipe: Recipe, shape: Shape) -> None:
             raise UserError(f"{name}: {length} is more than the {shape.positions} positions of the backbone")
 
 
-def check_corpus(recipe: Recipe) -> None:
-    """A stage that reads the corpus needs one."""
+def check_corpus(recipe: Recipe, inputs: Inputs) -> None:
+    """A stage that reads the corpus needs one, in files of a known kind."""
+    for path in inputs.corpus:
+        document_kind(path)
     corpus = recipe.prepare_corpus
     for stage in ("pretrain_teacher", "distill_general"):
         if getattr(recipe, stage).epochs and not (corpus.sources or corpus.task_text):
             raise UserError(
                 f"prepare_corpus.sources: empty, but {stage} trains on it; name files, or set {stage}.epochs: 0"
             )
+
+
+def check_keep(recipe: Recipe) -> None:
+    """The words to keep are a regular expression."""
+    pattern = recipe.propose_candidates.keep
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        raise UserError(f"propose_candidates.keep: {pattern!r} is no regular expression: {error}") from None
 
 
 def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Path) -> None:
@@ -170,6 +184,6 @@ def teacher_labels(recipe: Recipe, data: TaskData, own: tuple[str, ...], *, fold
         return tuple(fold[name.lower()] for name in names)
     raise UserError(
         f"finetune_teacher.{'labels' if given else 'model'}: the labels of {folder} are"
-        f" {', '.join(names) or 'not named'}, the task's are {', '.join(data.label_names)}; list the task's names in the"
-        " teacher's order in finetune_teacher.labels"
+        f" {', '.join(names) or 'not named'}, the task's are {', '.join(data.label_names)}; list the task's names in"
+        " the teacher's order in finetune_teacher.labels"
     )

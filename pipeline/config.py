@@ -12,13 +12,6 @@ from pydantic.dataclasses import dataclass
 
 CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-SmallShare = Annotated[float, Field(ge=0, lt=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-AboveZero = Annotated[float, Field(gt=0)]
-
 
 def _one_or_several(value: object) -> object:
     return (value,) if isinstance(value, str) else value
@@ -28,6 +21,22 @@ def _number_as_text(value: object) -> object:
     return str(value) if type(value) in (int, float) else value
 
 
+def _no_yes_or_no(value: object) -> object:
+    if isinstance(value, bool):  # YAML's yes and no; Python would take them for 1 and 0
+        raise ValueError("it must be a number")
+    return value
+
+
+NUMBER = BeforeValidator(_no_yes_or_no)
+Count = Annotated[int, NUMBER, Field(ge=0)]
+Positive = Annotated[int, NUMBER, Field(ge=1)]
+Share = Annotated[float, NUMBER, Field(ge=0, le=1)]
+SmallShare = Annotated[float, NUMBER, Field(ge=0, lt=1)]
+NonNegative = Annotated[float, NUMBER, Field(ge=0)]
+AboveZero = Annotated[float, NUMBER, Field(gt=0)]
+Tracker = Literal[
+    "tensorboard", "wandb", "comet_ml", "mlflow", "aim", "clearml", "dvclive", "swanlab", "trackio", "none"
+]
 Strings = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
 Labels = Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_one_or_several)]
 GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
@@ -48,7 +57,7 @@ class Run:
     """Seconds between two checkpoints inside a training stage."""
     log_every: Positive = 10
     """Optimiser steps between two points of a curve."""
-    tracker: str = "tensorboard"
+    tracker: Tracker = "tensorboard"
     """Where curves go: a tracker that Accelerate knows, or 'none'."""
 
 
@@ -121,7 +130,7 @@ class PrepareCorpus:
     """Unlabelled text, tokenised into blocks of one length."""
 
     sources: Strings = ()
-    """Files: .txt (a blank line ends a document), .jsonl, .parquet, a Wikipedia dump .xml.bz2; or wheel:..., hub:... ."""
+    """Files: .txt (a blank line ends a document), .jsonl, .parquet, a Wikipedia dump .xml.bz2; wheel:..., hub:... ."""
     column: str = "text"
     """Column of the text in .jsonl and .parquet sources."""
     task_text: bool = False
@@ -217,8 +226,8 @@ class ProposeCandidates:
     vector_words: Positive = 100_000
     """How many of the most frequent words with vectors are searched."""
     keep: str | None = None
-    """Words that match this regular expression are never replaced."""
-    decode_tokens: Positive = 8192
+    """Words that match this regular expression as a whole are never replaced."""
+    decode_tokens: Positive = 2048
     """Padded tokens that go through the masked LM at once."""
     shard_texts: Positive = 512
     """Texts a shard: the unit of work, and of resuming."""

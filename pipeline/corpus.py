@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerFast
 
 from pipeline.errors import UserError
 
@@ -20,7 +20,7 @@ OPEN_SHARDS = 256  # each holds a file descriptor, and 1024 are a usual limit
 
 
 def blocks_of(
-    documents: Iterable[str], tokenizer: PreTrainedTokenizerBase, *, length: int, shortest: int = 16
+    documents: Iterable[str], tokenizer: PreTrainedTokenizerFast, *, length: int, shortest: int = 16
 ) -> Iterator[np.ndarray]:
     """Cuts documents into blocks of [CLS] tokens [SEP]; a block never crosses documents.
 

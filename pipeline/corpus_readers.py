@@ -34,16 +34,21 @@ def read_documents(path: Path, *, column: str) -> Iterator[str]:
 
     Raises: UserError, with file and line where there is one, for what cannot be read.
     """
-    kind = KIND.search(path.name)
-    if not kind:
-        raise UserError(f"{path} is no text that can be read: give .txt, .jsonl, .parquet or a Wikipedia dump .xml.bz2")
     documents = {
         "txt": lambda: _text(path),
         "jsonl": lambda: _json_lines(path, column),
         "parquet": lambda: _parquet(path, column),
         "xml": lambda: _wikipedia(path),
-    }[kind[1] or kind[2]]()
+    }[document_kind(path)]()
     return (document for document in documents if document.strip())
+
+
+def document_kind(path: Path) -> str:
+    """txt, jsonl, parquet or xml, by the file's name. Raises UserError for another one."""
+    kind = KIND.search(path.name)
+    if not kind:
+        raise UserError(f"{path} is no text that can be read: give .txt, .jsonl, .parquet or a Wikipedia dump .xml.bz2")
+    return kind[1] or kind[2]
 
 
 def _text(path: Path) -> Iterator[str]:

@@ -43,9 +43,14 @@ class Distilled(nn.Module):
         hidden = {layer: self.projections[layer](state) for layer, state in seen.hidden_states.items()}
         return Trace(hidden, seen.query_keys)
 
+    def begin_embedding_projection(self, weight_DS: Tensor) -> None:
+        """Begin the projection of the embeddings, (teacher width, student width), with what is known to fit them."""
+        with torch.no_grad():
+            self.projections[0].get_parameter("weight").copy_(weight_DS)
+
     def save_projections(self, folder: Path) -> None:
         """Beside the student, for the next stage; they are no part of the student that ships."""
-        tensors = {f"{n}.weight": linear.weight.detach().cpu() for n, linear in enumerate(self.projections)}
+        tensors = {name: weight.cpu() for name, weight in self.projections.state_dict().items()}
         save_file(tensors, folder / PROJECTIONS)
 
     def load_projections(self, folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerFast
 
 from pipeline.batches import Rows, model_inputs
 from pipeline.models import special_id
@@ -24,7 +24,7 @@ class EncodedTexts:
     def __init__(
         self,
         dataset: Dataset,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerFast,
         *,
         text_columns: Sequence[str],
         max_length: int,
@@ -34,7 +34,7 @@ class EncodedTexts:
 
         def encode(batch: dict[str, list[str]]) -> dict[str, Any]:
             first, *second = (batch[column] for column in text_columns)
-            encoded = tokenizer(first, *second[:1], truncation=True, max_length=max_length)
+            encoded = tokenizer(first, second[0] if second else None, truncation=True, max_length=max_length)
             columns = {
                 "input_ids": encoded["input_ids"],
                 "length": [len(ids) for ids in encoded["input_ids"]],

@@ -4,7 +4,7 @@ Nothing here runs or loads a model; `pipeline.plan` compares this table with wha
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 from pipeline.artifacts import Artifact, fingerprint
 from pipeline.config import Recipe
 from pipeline.digests import DigestBook
+from pipeline.glue import find_files
 from pipeline.hardware import resolve_precision
-from pipeline.inputs import Resolver
+from pipeline.inputs import Resolver, Split
 
 # Raise a stage's number when its output changes for the same settings; tests/test_graph.py notices when you forget.
 VERSIONS = {
@@ -73,15 +74,14 @@ def find_inputs(recipe: Recipe, resolver: Resolver) -> Inputs:
     Raises: UserError for whatever cannot be found.
     """
     task = recipe.task
-    if task.glue is not None:
-        pattern = f"{task.glue}/*"
-        files = {"glue": (resolver.folder(task.data, pattern=pattern),)} if task.data else {}
-    else:
-        files = {
-            split: tuple(path for spec in getattr(task, split) for path in resolver.files(spec, split=split))
-            for split in ("train", "dev", "test", "unlabelled")
-            if getattr(task, split)
-        }
+    splits: tuple[Split, ...] = ("unlabelled",) if task.glue else ("train", "dev", "test", "unlabelled")
+    files = {
+        split: tuple(path for spec in getattr(task, split) for path in resolver.files(spec, split=split))
+        for split in splits
+        if getattr(task, split)
+    }
+    if task.glue and task.data:
+        files["glue"] = (resolver.folder(task.data, pattern=f"{task.glue}/*"),)
     teacher, vectors = recipe.finetune_teacher.model, recipe.propose_candidates.vectors
     return Inputs(
         backbone=resolver.model(recipe.backbone, weights=not recipe.pretrain_teacher.from_scratch),
@@ -160,7 +160,7 @@ def _section(recipe: Recipe, name: str) -> dict[str, Any]:
 
 def _files(recipe: Recipe, inputs: Inputs, stage: str) -> dict[str, Path]:
     """The raw inputs a stage reads, by role."""
-    task = {f"task.{role}/{i}/{p.name}": p for role, paths in inputs.task.items() for i, p in enumerate(_each(paths))}
+    task = {f"task.{role}/{i}/{p.name}": p for role, paths in _task_files(recipe, inputs) for i, p in enumerate(paths)}
     rows = {role: path for role, path in task.items() if not role.startswith("task.unlabelled")}
     files: dict[str, Path] = {}
     if stage == "prepare_corpus":
@@ -178,6 +178,15 @@ def _files(recipe: Recipe, inputs: Inputs, stage: str) -> dict[str, Path]:
     elif stage in ("distill_predictions", "evaluate_student"):
         files = rows
     return files
+
+
+def _task_files(recipe: Recipe, inputs: Inputs) -> Iterator[tuple[str, Sequence[Path]]]:
+    """The labelled and unlabelled files by split; of a GLUE folder those of the task."""
+    for role, paths in inputs.task.items():
+        if role == "glue" and recipe.task.glue:
+            yield from find_files(recipe.task.glue, paths[0]).items()
+        else:
+            yield role, paths
 
 
 def _each(paths: tuple[Path, ...]) -> list[Path]:

@@ -51,7 +51,8 @@ def own_teacher(stage: Stage, data: TaskData, folder: Path, dev: LabelledSplit) 
     logits = predict_together(teacher.to(stage.accelerator.device).eval(), dev.texts, stage)
     better = better_order(logits, dev.labels)
     if better is not None:
-        names = ", ".join(data.label_names[number] for number in better)
+        right = {name: data.label_names[number] for name, number in zip(data.label_names, better, strict=True)}
+        names = ", ".join(right[name] for name in order)  # in the teacher's order, as the recipe wants them
         raise UserError(
             f"finetune_teacher.model: the dev answers of {folder} fit the labels in another order; if that is right,"
             f" set finetune_teacher.labels: [{names}]"

@@ -27,8 +27,8 @@ def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]
         arguments: of the stage: --recipe R and overrides.
         launcher: of `accelerate launch`, as the user gave them; empty: one process on a CPU, or all GPUs.
 
-    A configuration file is always named, else the one in the user's home would be taken. Without a GPU several processes
-    need `--multi_gpu` and ACCELERATE_USE_CPU=true: `--cpu --num_processes 2` starts one.
+    A configuration file is always named, else the one in the user's home would be taken. Without a GPU several
+    processes need `--multi_gpu` and ACCELERATE_USE_CPU=true: `--cpu --num_processes 2` starts one.
     """
     given = _given(launcher)
     options = list(launcher)
@@ -49,7 +49,16 @@ def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]
         changes["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")  # spinning starves a busy machine
         if "OMP_NUM_THREADS" not in os.environ and "--num_cpu_threads_per_process" not in given:
             options += ["--num_cpu_threads_per_process", str(max(1, (os.cpu_count() or 1) // processes))]
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", *options, "-m", f"stages.{stage}", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--quiet",
+        *options,
+        "-m",
+        f"stages.{stage}",
+        *arguments,
+    ]
     return command, changes
 
 
@@ -106,19 +115,20 @@ def _copy_output(process: subprocess.Popen[bytes], log: Path) -> None:
 def _signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
     """SIGINT and SIGTERM are passed on as SIGTERM to the group; after a grace, SIGKILL. Yields the signals so far."""
     seen: list[int] = []
+    kill = threading.Timer(GRACE_SECONDS, _to_group, (process, signal.SIGKILL))
+    kill.daemon = True
 
     def pass_on(number: int, _: Any) -> None:
         seen.append(number)
         _to_group(process, signal.SIGTERM)
         if len(seen) == 1:
-            timer = threading.Timer(GRACE_SECONDS, _to_group, (process, signal.SIGKILL))
-            timer.daemon = True
-            timer.start()
+            kill.start()
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield seen
     finally:
+        kill.cancel()  # its number may soon be another group's
         for number, handler in before.items():
             signal.signal(number, handler)
 

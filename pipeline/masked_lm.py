@@ -6,13 +6,13 @@ Only the masked positions go through the head: its product with the vocabulary w
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from pipeline.batches import GlobalBatch, Rows, model_inputs, pack
 from pipeline.corpus import Corpus
 from pipeline.losses import label_loss
 from pipeline.masking import mask_tokens
-from pipeline.models import special_id
+from pipeline.models import separate_head, special_id
 from pipeline.stage import Stage
 
 MEASURED = 2**31 - 1  # the 'epoch' whose masks measure: the same before and after, and never trained on
@@ -35,29 +35,6 @@ class MaskedLM(nn.Module):
         return self.head(self.model.base_model(**plain).last_hidden_state[masked_BT])
 
 
-def separate_head(model: PreTrainedModel) -> nn.Module | None:
-    """The masked-LM head, where it is the one module beside the encoder (BERT, RoBERTa, ALBERT); else None.
-
-    Some models do more to the logits in `forward`, so one input shows whether the head alone gives the same.
-    """
-    heads = [module for module in model.children() if module is not model.base_model]
-    if len(heads) != 1:
-        return None
-    trial = torch.zeros((1, 8), dtype=torch.long, device=model.device)
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            logits = heads[0](model.base_model(trial).last_hidden_state)
-            whole = model(trial).logits
-    except TypeError:  # it wants more than the hidden states
-        return None
-    finally:
-        model.train(training)
-    same = isinstance(logits, Tensor) and logits.shape == whole.shape
-    return heads[0] if same and torch.allclose(logits, whole, rtol=1e-2, atol=1e-2) else None
-
-
 class MaskedBlocks:
     """Blocks of a corpus with some tokens masked, anew in every epoch.
 
@@ -68,7 +45,7 @@ class MaskedBlocks:
         self,
         corpus: Corpus,
         rows: Rows,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerFast,
         *,
         vocab_size: int,
         seed: int,
@@ -77,7 +54,8 @@ class MaskedBlocks:
         self.corpus, self.rows, self.seed, self.share = corpus, rows, seed, share
         self.pad_id = special_id(tokenizer, "pad_token_id")
         self.mask_id = special_id(tokenizer, "mask_token_id")
-        self.special = frozenset(tokenizer.all_special_ids)
+        # The first and the last token of a block. [UNK] is a word like others: `loss` counts on it.
+        self.special = frozenset({special_id(tokenizer, "cls_token_id"), special_id(tokenizer, "sep_token_id")})
         self.vocab_size = vocab_size
         self.lengths = corpus.lengths[rows]
 

@@ -17,7 +17,7 @@ from transformers import (
     BertModel,
     PreTrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 
 from pipeline.config import Student
@@ -28,12 +28,12 @@ from pipeline.traces import ATTENTION
 LOAD = {"trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32, "local_files_only": True}
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer saved beside a model."""
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
 
 
-def special_id(tokenizer: PreTrainedTokenizerBase, name: str) -> int:
+def special_id(tokenizer: PreTrainedTokenizerFast, name: str) -> int:
     """The id of a special token, such as `pad_token_id`. Raises UserError when the tokenizer has none."""
     number = getattr(tokenizer, name)
     if not isinstance(number, int):
@@ -166,6 +166,29 @@ def encoder_parameter_count(model: PreTrainedModel) -> int:
     trunk = model.base_model
     layers = next(getattr(trunk, name) for name in ("encoder", "transformer", "layers") if hasattr(trunk, name))
     return parameter_count(cast(nn.Module, layers).parameters())
+
+
+def separate_head(model: PreTrainedModel) -> nn.Module | None:
+    """The masked-LM head, where it is the one module beside the encoder (BERT, RoBERTa, ALBERT); else None.
+
+    Some models do more to the logits in `forward`, so one input shows whether the head alone gives the same.
+    """
+    heads = [module for module in model.children() if module is not model.base_model]
+    if len(heads) != 1:
+        return None
+    trial = torch.zeros((1, 8), dtype=torch.long, device=model.device)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            logits = heads[0](model.base_model(trial).last_hidden_state)
+            whole = model(trial).logits
+    except TypeError:  # it wants more than the hidden states
+        return None
+    finally:
+        model.train(training)
+    same = isinstance(logits, Tensor) and logits.shape == whole.shape
+    return heads[0] if same and torch.allclose(logits, whole, rtol=1e-2, atol=1e-2) else None
 
 
 def _refuse_missing(folder: Path, names: set[str]) -> None:

@@ -30,6 +30,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     tree = _read(path, where, seen=())
     for keys, value, option in parse_overrides(overrides):
         _set(tree, keys, value)
+        for depth in range(1, len(keys)):
+            where.setdefault(keys[:depth], option)  # a section that only the command line names
         where[keys] = option
     tree.setdefault("name", path.stem)
     try:
@@ -64,7 +66,13 @@ def fields(section: Any = Recipe, prefix: str = "") -> Iterator[tuple[str, str, 
             yield from fields(inner, prefix=f"{prefix}{name}.")
         else:
             default = "required" if info.is_required() else info.get_default(call_default_factory=True)
-            yield f"{prefix}{name}", str(default), info.description or ""
+            yield f"{prefix}{name}", str(default), _help(section, name)
+
+
+def _help(section: Any, name: str) -> str:
+    """The text under a field, in the section or in what it inherits the field from (pydantic does not look there)."""
+    known = (getattr(base, "__pydantic_fields__", {}).get(name) for base in section.__mro__)
+    return next((info.description for info in known if info and info.description), "")
 
 
 def _parse_yaml(text: str, place: str) -> Any:
@@ -91,12 +99,16 @@ def _read(path: Path, where: Where, seen: tuple[Path, ...]) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UserError(f"{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise UserError(f"{place}: not valid YAML: {problem}") from None
     if not isinstance(tree, dict) or not isinstance(node, yaml.MappingNode):
         raise UserError(
             f"{path}: a recipe is a mapping of settings, such as 'backbone: hub:google-bert/bert-base-uncased'"
         )
-    places = dict(_places(node, path))
+    try:
+        places = dict(_places(node, path))
+    except RecursionError:
+        raise UserError(f"{path}: not valid YAML: an alias holds itself") from None
     base = tree.pop("base", None)
     below: dict[str, Any] = {}
     if base is not None:

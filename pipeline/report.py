@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pipeline.metrics import CORRELATIONS
+
 
 def table(results: dict[str, Any]) -> str:
     """The results as a user reads them."""
@@ -26,7 +28,8 @@ def table(results: dict[str, Any]) -> str:
     for name, key, unit, ratio, word in rows:
         remark = f"{results[ratio]:.1f} times {word}" if ratio else ""
         lines.append(line(name, f"{teacher[key] * unit:,.1f}", f"{student[key] * unit:,.1f}", remark))
-    lines.append(
-        f"the student gives the teacher's answer on {results['agreement']:.1%} of the rows; seed {results['seed']}"
-    )
+    alike = f"the student gives the teacher's answer on {results['agreement']:.1%} of the rows"
+    if results["metric"] in CORRELATIONS:
+        alike = f"the student's scores correlate with the teacher's at {results['agreement']:.3f}"
+    lines.append(f"{alike}; seed {results['seed']}")
     return "\n".join(lines)

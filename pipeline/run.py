@@ -30,6 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except OSError as error:  # a full disk, a folder that may not be written
+        if not error.filename:
+            raise
+        print(f"failed: {error.filename}: {error.strerror}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -37,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     own, launcher = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     given, recipe, overrides = parse(own)
+    if given.force and (given.list or given.dry_run):
+        look = "--list" if given.list else "--dry-run"
+        raise UserError(f"--force runs a stage again, and {look} runs nothing: leave one out")
     plan = make_plan(recipe, overrides)
     if given.force:
         _force(plan, given.force)
@@ -90,6 +98,7 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="settings, in a recipe or as --section.field value:\n" + _settings_help(),
         allow_abbrev=False,
+        exit_on_error=False,
     )
     parser.add_argument("--list", action="store_true", help="every stage: done, will run, or why it must run again")
     parser.add_argument("--dry-run", action="store_true", help="the same, with an estimate of time and disk")
@@ -97,7 +106,10 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]]:
     parser.add_argument("--until", metavar="S", help="stop after stage S")
     parser.add_argument("--only", metavar="S", help="run stage S alone")
     parser.add_argument("--force", metavar="S", help="run stage S again, and what was built on it")
-    given, rest = parser.parse_known_args(words)
+    try:
+        given, rest = parser.parse_known_args(words)
+    except argparse.ArgumentError as error:
+        raise UserError(f"{error.argument_name}: {error.message}; see --help") from None
     recipes, overrides, after_option = [], [], False
     for word in rest:
         is_option = word.startswith("--")

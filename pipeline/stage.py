@@ -19,16 +19,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import datasets
 import torch
-import transformers
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor
+from tqdm import tqdm
 
 from pipeline.config import Recipe
 from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, Interrupted, UserError, WorkFailed
@@ -36,6 +33,7 @@ from pipeline.graph import Inputs, Spec
 from pipeline.hardware import Precision
 from pipeline.launch import STATUS_FILE
 from pipeline.plan import Plan, make_plan, reasons
+from pipeline.processes import make_accelerator
 from pipeline.recipes import PROJECT
 from pipeline.runs import publish_run
 
@@ -78,6 +76,12 @@ class Stage:
         """A line for the user, from the main process."""
         if self.is_main:
             print(f"[{self.name}] {text}", file=sys.stderr, flush=True)
+
+    def bar(self, *, total: int, done: int = 0, unit: str) -> tqdm:
+        """A progress bar of the main process, with rate and time left; a line a second, since a log keeps them too."""
+        return tqdm(
+            total=total, initial=done, unit=unit, desc=self.name, mininterval=1.0, disable=not self.is_main, leave=True
+        )
 
     def track(self, values: Mapping[str, float], step: int) -> None:
         """A point of the curves, for the tracker the recipe names."""
@@ -136,7 +140,7 @@ def _run(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
     spec = _place_in(plan, name, given.recipe)
     if spec is None:
         return
-    accelerator = _accelerator(plan, spec)
+    accelerator = make_accelerator(tracker=plan.recipe.run.tracker, curves=plan.run_folder / "curves", stage=name)
     with spec.artifact.lock() if accelerator.is_main_process else contextlib.nullcontext():
         accelerator.wait_for_everyone()
         stage = Stage(
@@ -215,32 +219,6 @@ def _work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]]) -> 
     )
     publish_run(replace(plan, why=reasons(plan)))
     stage.say(f"published {stage.spec.artifact.folder} after {seconds:.0f} s")
-
-
-def _accelerator(plan: Plan, spec: Spec) -> Accelerator:
-    """One process, or all that the launcher started; N processes that each think they are alone are an error."""
-    tracker = plan.recipe.run.tracker
-    forever = InitProcessGroupKwargs(timeout=timedelta(days=30))  # the launcher ends the others when one process dies
-    accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(),
-        kwargs_handlers=[forever],
-        log_with=None if tracker == "none" else tracker,
-        project_dir=str(plan.run_folder / "curves"),
-    )
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world != accelerator.num_processes:
-        raise UserError(
-            f"the launcher started {world} processes, but each thinks it is one of {accelerator.num_processes};"
-            " on CPUs launch with ACCELERATE_USE_CPU=true and --multi_gpu"
-        )
-    if tracker != "none" and accelerator.is_main_process:
-        accelerator.init_trackers(spec.stage)
-    elif tracker != "none":
-        accelerator.log_with = []
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-    return accelerator
 
 
 @contextlib.contextmanager

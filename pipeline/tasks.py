@@ -118,6 +118,10 @@ def _columns(task: Task) -> Columns:
             drop_labels=frozenset(task.drop_labels),
             skip_empty=True,  # QQP has empty questions, and nobody can be asked to mend GLUE
         )
+    if task.data:
+        raise UserError(
+            "task.data: names the folder of a GLUE task; set task.glue too, or give your files in task.train"
+        )
     texts = (task.text, task.text_pair) if task.text_pair else (task.text,)
     names = [*texts, task.label, ID]
     repeated = [name for name in names if names.count(name) > 1]

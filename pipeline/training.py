@@ -50,6 +50,8 @@ class Progress:
     best_step: int = 0
     scores: list[float] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)
+    """Each loss term, summed over the steps since the last point of the curve."""
 
 
 def train(job: Job, stage: Stage) -> Progress:
@@ -58,57 +60,38 @@ def train(job: Job, stage: Stage) -> Progress:
     Raises: Interrupted after a signal (a checkpoint is written first); WorkFailed when the loss is not finite.
     """
     accelerator, total = stage.accelerator, job.batches.steps
-    optimizer = make_optimizer(job.model, job.settings)
-    progress, best = Progress(), None
-    folder, complaints = latest_checkpoint(stage.work)
-    for complaint in complaints:
-        stage.say(complaint)
-    if folder is not None:
-        state, best = load_checkpoint(folder, model=job.model, optimizer=optimizer)
-        progress = Progress(**state)
-        stage.say(f"going on from step {progress.step} of {total}")
-    model, optimizer = accelerator.prepare(job.model, optimizer)
-    bar = tqdm(
-        total=total, initial=progress.step, unit="step", disable=not accelerator.is_main_process, desc=stage.name
-    )
+    plain_optimizer = make_optimizer(job.model.to(accelerator.device), job.settings)
+    progress, best = _resume(job, stage, plain_optimizer)
+    model, optimizer = accelerator.prepare(job.model, plain_optimizer)
+    if total and len(job.batches.at(0).micro_batches) < accelerator.num_processes:
+        stage.say(
+            "a batch has fewer micro-batches than there are processes: raise batch_size or lower micro_batch_tokens"
+        )
+    bar = stage.bar(total=total, done=progress.step, unit="step")
     saved_at = time.monotonic()
-    sums: dict[str, float] = {}
 
     def checkpoint() -> None:
-        if accelerator.is_main_process:
-            plain = accelerator.unwrap_model(model)
-            save_checkpoint(stage.work, model=plain, optimizer=optimizer.optimizer, best=best, state=vars(progress))
+        if stage.is_main:
+            save_checkpoint(stage.work, model=job.model, optimizer=plain_optimizer, best=best, state=vars(progress))
 
     while progress.step < total:
         batch = job.batches.at(progress.step)
         model.train()
         terms = _backward(job, stage, model, batch)
         norm = accelerator.clip_grad_norm_(model.parameters(), job.settings.clip)
-        if not math.isfinite(float(norm if norm is not None else 0.0)):
-            rows = [row for rows in batch.micro_batches for row in rows.tolist()]
-            good = latest_checkpoint(stage.work)[0]
-            raise WorkFailed(
-                f"{stage.name}: the loss or its gradient is not finite at step {progress.step} (rows {rows});"
-                f" last good checkpoint: {good or 'none'}; try a smaller learning rate, or precision: fp32"
-            )
+        _check_finite(stage, batch, terms, norm)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(job.settings, progress.step, total)
         optimizer.step()
         optimizer.zero_grad()
         progress.step += 1
         bar.update()
-        sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
+        progress.sums = {name: progress.sums.get(name, 0.0) + value for name, value in terms.items()}
         if progress.step % stage.recipe.run.log_every == 0 or progress.step == total:
-            _log(stage, progress, sums, bar)
-            sums = {}
+            _log(stage, progress, bar)
         epoch_ends = progress.step % job.batches.steps_per_epoch == 0 or progress.step == total
-        if epoch_ends and job.score is not None:
-            score = _score(job, model)
-            progress.scores.append(score)
-            stage.say(f"epoch {len(progress.scores)}: dev score {score:.4f}")
-            if progress.best_score is None or score > progress.best_score:
-                progress.best_score, progress.best_step = score, progress.step
-                best = own_tensors(accelerator.unwrap_model(model))
+        if epoch_ends and job.score is not None and _is_best(job, stage, progress):
+            best = own_tensors(job.model)
         if stage.stop_asked():
             checkpoint()
             raise Interrupted(f"{stage.name} stopped at step {progress.step} of {total}; the same command goes on")
@@ -117,13 +100,50 @@ def train(job: Job, stage: Stage) -> Progress:
             saved_at = time.monotonic()
     bar.close()
     if best is not None:
-        job.model.load_state_dict(best, strict=False)
+        job.model.load_state_dict(best, strict=False)  # tied tensors are stored once
     job.model.eval()
     return progress
 
 
+def _resume(job: Job, stage: Stage, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Tensor] | None]:
+    """Weights, optimiser and progress of the last good checkpoint; a new start where there is none."""
+    folder, complaints = latest_checkpoint(stage.work)
+    for complaint in complaints:
+        stage.say(complaint)
+    if folder is None:
+        return Progress(), None
+    state, best = load_checkpoint(folder, model=job.model, optimizer=optimizer)
+    stage.say(f"going on from step {state['step']} of {job.batches.steps}")
+    return Progress(**state), best
+
+
+def _check_finite(stage: Stage, batch: GlobalBatch, terms: dict[str, float], norm: Tensor | float | None) -> None:
+    """Raises WorkFailed when the loss or the norm of its gradient is not finite; before the weights are touched."""
+    if math.isfinite(sum(terms.values()) + float(norm or 0.0)):
+        return
+    rows = [row for rows in batch.micro_batches for row in rows.tolist()]
+    raise WorkFailed(
+        f"{stage.name}: the loss or its gradient is not finite at step {batch.step} (rows {rows}); last good"
+        f" checkpoint: {latest_checkpoint(stage.work)[0] or 'none'}; try a smaller learning rate, or precision: fp32"
+    )
+
+
+def _is_best(job: Job, stage: Stage, progress: Progress) -> bool:
+    """Score an epoch on dev; whether no epoch before was as good."""
+    assert job.score is not None
+    job.model.eval()
+    with torch.inference_mode():
+        score = job.score(job.model)
+    progress.scores.append(score)
+    stage.say(f"epoch {len(progress.scores)}: dev score {score:.4f}")
+    if progress.best_score is not None and score <= progress.best_score:
+        return False
+    progress.best_score, progress.best_step = score, progress.step
+    return True
+
+
 def _backward(job: Job, stage: Stage, model: nn.Module, batch: GlobalBatch) -> dict[str, float]:
-    """Accumulate the gradients of one global batch; returns this process's part of the loss terms.
+    """Accumulate the gradients of one global batch; returns its loss terms, over all processes.
 
     Every process makes the same number of passes, since the last one synchronises: one without a micro-batch of its own
     repeats the first with weight zero.
@@ -148,7 +168,8 @@ def _backward(job: Job, stage: Stage, model: nn.Module, batch: GlobalBatch) -> d
             accelerator.backward(loss * (weight * world))  # DDP takes the mean over processes, we want the sum
         for name, term in terms.items():
             sums[name] = sums.get(name, 0.0) + float(term.detach()) * weight
-    return sums
+    over_all = stage.sum_over_processes(torch.tensor(list(sums.values()), dtype=torch.float64))
+    return dict(zip(sums, over_all.tolist(), strict=True))
 
 
 def make_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
@@ -177,18 +198,11 @@ def seed_of(*parts: Any) -> int:
     return int.from_bytes(digest) >> 1
 
 
-def _log(stage: Stage, progress: Progress, sums: dict[str, float], bar: tqdm) -> None:
-    """One point of the curve: each term's mean over the steps since the last point, over all processes."""
+def _log(stage: Stage, progress: Progress, bar: tqdm) -> None:
+    """One point of the curve: each term's mean over the steps since the last point."""
     steps = progress.step - (int(progress.curve[-1]["step"]) if progress.curve else 0)
-    values = stage.sum_over_processes(torch.tensor(list(sums.values()), dtype=torch.float64)) / steps
-    point = dict(zip(sums, values.tolist(), strict=True))
+    point = {name: value / steps for name, value in progress.sums.items()}
+    progress.sums = {}
     progress.curve.append({"step": progress.step, **point})
     bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in point.items()), refresh=False)
     stage.track(point, progress.step)
-
-
-def _score(job: Job, model: nn.Module) -> float:
-    assert job.score is not None
-    model.eval()
-    with torch.inference_mode():
-        return job.score(job.model)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.errors import Interrupted
 from pipeline.models import load_classifier
@@ -32,7 +31,7 @@ def main(stage: Stage) -> dict[str, Any]:
     parts = [rows[start : start + SHARD] for start in range(0, len(rows), SHARD)]
     paths = [stage.work / f"logits-{number:05d}.npy" for number in range(len(parts))]
     tokens = stage.recipe.annotate_data.decode_tokens
-    with tqdm(total=len(rows), unit="text", desc=stage.name, disable=not stage.is_main) as bar:
+    with stage.bar(total=len(rows), unit="text") as bar:
         for number in stage.shares(len(parts)):
             if not paths[number].exists():
                 logits = predict(teacher, data.texts, stage, rows=parts[number], tokens=tokens)

@@ -34,7 +34,7 @@ def main(stage: Stage) -> dict[str, Any]:
     dropped: Counter[str] = Counter()
     statistics = write_dataset(
         augment_rows(
-            rows,
+            (dict(row) for row in rows),
             text_columns=data.text_columns,
             candidates=candidates,
             variants=settings.variants,

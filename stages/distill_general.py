@@ -42,7 +42,7 @@ def main(stage: Stage) -> dict[str, Any]:
         layers=stage.recipe.student.layers,
     )
     if stage.recipe.student.embeddings == "teacher":
-        model.projections[0].weight.data.copy_(copy_embeddings(encoder, teacher))
+        model.begin_embedding_projection(copy_embeddings(encoder, teacher))
     progress = None
     if settings.epochs:
         corpus = Corpus(stage.upstream["prepare_corpus"])

@@ -14,7 +14,6 @@ import shutil
 from typing import Any
 
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from data_augment.candidates import propose_shard, shards, unique_texts
 from data_augment.candidates_folder import shard_path, write_shard
@@ -39,7 +38,7 @@ def main(stage: Stage) -> dict[str, Any]:
         vectors = load_vectors(stage.inputs.vectors, vector_words=settings.vector_words)
     else:
         stage.say("no word vectors: words of several pieces stay as they are")
-    with tqdm(total=len(texts), unit="text", desc=stage.name, disable=not stage.is_main) as bar:
+    with stage.bar(total=len(texts), unit="text") as bar:
         for number in stage.shares(len(parts)):
             path = shard_path(stage.work, index=number, count=len(parts))
             if not path.exists():

@@ -26,7 +26,6 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-from data_augment import masked_lm
 from data_augment.candidates import propose_shard, shards, unique_texts
 from data_augment.candidates_folder import read_candidates, shard_path, write_shard
 from data_augment.masked_lm import masked_lm_candidates
@@ -34,6 +33,7 @@ from data_augment.pieces import longest_input, proposable
 from data_augment.vectors import WordVectors
 from data_augment.words import find_words, replaceable_words
 from pipeline.errors import UserError
+from pipeline.models import separate_head
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 WORDS = "film movie drama story plot actor grand slow funny sad warm cold sharp dull charming clever"
@@ -140,7 +140,7 @@ def test_equal_scores_go_by_id(tokenizer, model):
 
 def test_many_masks_go_through_the_head_in_parts(tokenizer, model, monkeypatch):
     whole = propose(TEXTS, tokenizer, model, decode_tokens=4096)
-    monkeypatch.setattr(masked_lm, "HEAD_POSITIONS", 2)
+    monkeypatch.setattr("data_augment.masked_lm.HEAD_POSITIONS", 2)
     parts = propose(TEXTS, tokenizer, model, decode_tokens=4096)
     assert [row["candidates"] for row in parts] == [row["candidates"] for row in whole]
 
@@ -172,7 +172,7 @@ MODELS = [
 def test_the_head_on_masked_positions_gives_the_models_own_candidates(tokenizer, kind, config, separate):
     torch.manual_seed(0)
     model = spread(kind(config))
-    assert (masked_lm._separate_head(model) is not None) == separate
+    assert (separate_head(model) is not None) == separate
     for row in propose(TEXTS, tokenizer, model):
         assert row["candidates"] == literal(row["text"], (row["start"], row["end"]), tokenizer, model, 5)
 

@@ -1,6 +1,6 @@
 """A tiny world for tests and first steps: a random BERT, a few hundred sentences with labels, text, vectors, a recipe.
 
-    python -m tests.tiny /tmp/tiny && ./run_all.sh /tmp/tiny/recipe.yaml
+python -m tests.tiny /tmp/tiny && ./run_all.sh /tmp/tiny/recipe.yaml
 """
 
 import csv
@@ -13,11 +13,11 @@ import torch
 import yaml
 from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
 
-GOOD = "good great fine warm funny bright clever moving lovely fresh".split()
-BAD = "bad dull poor cold silly grim lazy boring awful stale".split()
-NOUNS = "film story cast plot scene ending script actor score joke".split()
-OTHER = "the a is was and very with this an of it in , .".split()
-PIECES = "un ##watch ##able over ##long".split()
+GOOD = ["good", "great", "fine", "warm", "funny", "bright", "clever", "moving", "lovely", "fresh"]
+BAD = ["bad", "dull", "poor", "cold", "silly", "grim", "lazy", "boring", "awful", "stale"]
+NOUNS = ["film", "story", "cast", "plot", "scene", "ending", "script", "actor", "score", "joke"]
+OTHER = ["the", "a", "is", "was", "and", "very", "with", "this", "an", "of", "it", "in", ",", "."]
+PIECES = ["un", "##watch", "##able", "over", "##long"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
@@ -92,10 +92,10 @@ def recipe(folder: Path) -> dict[str, Any]:
         "prepare_corpus": {"sources": [str(folder / "text.txt")], "length": 32, "task_text": True},
         "pretrain_teacher": {**few, "learning_rate": 1e-3, "held_out": 0.1},
         "finetune_teacher": {**few, "epochs": 4, "learning_rate": 3e-3},
-        "distill_general": few,
+        "distill_general": {**few},
         "propose_candidates": {"candidates": 4, "vectors": str(folder / "vectors.txt"), "shard_texts": 64},
         "augment_data": {"variants": 2},
-        "distill_layers": few,
+        "distill_layers": {**few},
         "distill_predictions": {**few, "epochs": 2, "learning_rate": 3e-3},
         "evaluate_student": {"bootstrap": 100, "timing_rounds": 3},
     }

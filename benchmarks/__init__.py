@@ -1,0 +1,1 @@
+"""Speed, memory and quality, measured against a reference in the same run."""

@@ -1,0 +1,120 @@
+"""What distillation keeps, over several seeds, beside the same student trained on the labels alone.
+
+    python -m benchmarks.quality [--recipe R] [--seeds 0 1 2] [--json FILE] [--section.field value ...]
+
+For each seed: the recipe, as the run NAME-seed-S; then a student of the same size with random weights, fine-tuned on
+the labels by the pipeline's own finetune_teacher, for as many epochs as both steps of task distillation take together,
+the epoch with the best dev score. Both are scored on the same test rows. Artifacts are shared and kept, so the
+benchmark can be stopped and started again.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from pipeline.batches import pack
+from pipeline.encoding import EncodedTexts
+from pipeline.graph import TOKENIZER_FILES
+from pipeline.labelled import answers
+from pipeline.metrics import score
+from pipeline.models import copy_model_files, load_classifier, load_encoder, load_tokenizer, new_student
+from pipeline.plan import Plan, make_plan
+from pipeline.recipes import PROJECT
+from pipeline.run import DEFAULT_RECIPE
+from pipeline.tasks import as_datasets, read_task
+
+LABELS_ALONE_RATE = 5e-4  # the best of 1e-4, 3e-4, 5e-4 and 1e-3 on dev
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    given, overrides = parser.parse_known_args()
+    rows = [measure(given.recipe, seed, overrides) for seed in given.seeds]
+    print(f"{'seed':<6}{'teacher':>9}{'student':>9}{'kept':>8}{'labels alone':>14}{'gain':>8}")
+    for row in rows:
+        print(f"{row['seed']:<6}{_line(row)}")
+    mean = {key: statistics.mean(row[key] for row in rows) for key in rows[0] if key != "seed"}
+    print(f"{'mean':<6}{_line(mean)}")
+    if given.json:
+        given.json.write_text(json.dumps({"rows": rows, "mean": mean}, indent=1), encoding="utf-8")
+
+
+def _line(row: dict[str, float]) -> str:
+    gain = (row["student"] - row["labels_alone"]) * 100
+    return (
+        f"{row['teacher']:>9.4f}{row['student']:>9.4f}{row['kept']:>8.1%}{row['labels_alone']:>14.4f}{gain:>7.1f}"
+        " points"
+    )
+
+
+def measure(recipe: Path, seed: int, overrides: list[str]) -> dict[str, float]:
+    """One seed: the pipeline's results and the labels-alone student's score."""
+    name = f"{recipe.stem}-seed-{seed}"
+    arguments = [*overrides, "--seed", str(seed)]
+    results = run(recipe, [*arguments, "--name", name])
+    found = json.loads((results.run_folder / "results.json").read_text(encoding="utf-8"))
+    return {
+        "seed": seed,
+        "teacher": found["teacher"]["score"],
+        "student": found["student"]["score"],
+        "kept": found["kept"],
+        "labels_alone": labels_alone(results, recipe, [*arguments, "--name", f"{name}-labels-alone"]),
+    }
+
+
+def run(recipe: Path, arguments: list[str], *options: str) -> Plan:
+    """Run a recipe; returns its plan."""
+    subprocess.run([sys.executable, "-m", "pipeline.run", str(recipe), *options, *arguments], check=True, cwd=PROJECT)
+    return make_plan(recipe, arguments, checked=False)
+
+
+def labels_alone(distilled: Plan, recipe: Path, arguments: list[str]) -> float:
+    """The test score of the same student, from random weights, trained on the labels."""
+    settings = distilled.recipe
+    folder = distilled.run_folder / "labels-alone"
+    if not (folder / "config.json").exists():
+        folder.mkdir(exist_ok=True)
+        backbone = distilled.stages["pretrain_teacher"].artifact.folder
+        torch.manual_seed(settings.seed)
+        copy_model_files(backbone, folder, TOKENIZER_FILES)
+        new_student(settings.student, load_encoder(backbone)).save_pretrained(folder)
+    epochs = settings.distill_layers.epochs + settings.distill_predictions.epochs
+    changes = {
+        "--backbone": folder,
+        "--pretrain_teacher.epochs": 0,
+        "--finetune_teacher.epochs": epochs,
+        "--finetune_teacher.learning_rate": LABELS_ALONE_RATE,
+    }
+    more = [str(word) for pair in changes.items() for word in pair]
+    plan = run(recipe, [*arguments, *more], "--until", "finetune_teacher")
+    return test_score(plan, plan.stages["finetune_teacher"].artifact.folder)
+
+
+@torch.inference_mode()
+def test_score(plan: Plan, folder: Path) -> float:
+    """The task's metric of a saved classifier on the test rows, in float32."""
+    task = read_task(plan.recipe.task, plan.inputs.task)
+    dataset = as_datasets(task)["test"]
+    texts = EncodedTexts(
+        dataset, load_tokenizer(folder), text_columns=task.text_columns, max_length=plan.recipe.task.max_length
+    )
+    model: PreTrainedModel = load_classifier(folder, label_names=task.label_names, new_head=False).eval()
+    logits = torch.zeros(len(texts), model.config.num_labels or 1)
+    for rows in pack(torch.arange(len(texts)).numpy(), texts.lengths, 8192):
+        logits[rows] = model(**texts.collate(rows)).logits
+    labels: Any = dataset[task.label_column]
+    return score(task.metric, answers(task, logits.numpy()), list(labels))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""The artifact store: fingerprints, publishing, damage, locks, links, space."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import artifacts
+from pipeline.artifacts import Artifact, fingerprint, link, main, write_atomically
+from pipeline.errors import UserError
+
+MADE_BY: dict[str, Any] = {
+    "stage": "distill_layers",
+    "version": 1,
+    "settings": {"epochs": 1, "task": {"label": "a", "text": "b"}},
+    "upstream": {"augment_data": "0" * 16, "distill_general": "1" * 16},
+    "files": {"task.train/0/rows.csv": "ab", "task.dev/0/rows.csv": "cd"},
+}
+HOLD = """
+import sys
+from pathlib import Path
+from pipeline.artifacts import Artifact
+
+with Artifact(Path(sys.argv[1]), "distill_layers", "f00d").lock():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Artifact:
+    return Artifact(tmp_path / "artifacts", "distill_layers", "f00d")
+
+
+def publish(artifact: Artifact, **files: str) -> Path:
+    artifact.output.mkdir(parents=True)
+    for name, text in (files or {"weights": "one two three"}).items():
+        (artifact.output / name).write_text(text)
+    artifact.publish({"stage": artifact.stage})
+    return artifact.folder
+
+
+def names(artifact: Artifact) -> list[str]:
+    return sorted(path.name for path in artifact.folder.parent.iterdir())
+
+
+def test_a_fingerprint_does_not_depend_on_order() -> None:
+    shuffled: dict[str, Any] = {
+        key: dict(reversed(part.items())) if isinstance(part, dict) else part for key, part in MADE_BY.items()
+    }
+    assert fingerprint(**shuffled) == fingerprint(**MADE_BY)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stage": "distill_predictions"},
+        {"version": 2},
+        {"settings": {"epochs": 2, "task": {"label": "a", "text": "b"}}},
+        {"upstream": {"augment_data": "0" * 16, "distill_general": "2" * 16}},
+        {"files": {"task.train/0/rows.csv": "ab", "task.dev/0/rows.csv": "ce"}},
+        {"files": {"task.train/0/rows.csv": "cd", "task.dev/0/rows.csv": "ab"}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_fingerprint_changes_with_everything_it_covers(change: dict) -> None:
+    assert fingerprint(**MADE_BY | change) != fingerprint(**MADE_BY)
+
+
+def test_publishing_is_one_rename_of_the_output(artifact: Artifact) -> None:
+    artifact.output.mkdir(parents=True)
+    (artifact.work / "checkpoint").write_text("half")
+    number = artifact.output.stat().st_ino
+    artifact.publish({"metrics": {"score": 0.5}})
+    assert artifact.folder.stat().st_ino == number
+    assert names(artifact) == ["f00d"]  # and no work
+    assert artifact.manifest() == {"metrics": {"score": 0.5}, "files": {}}
+
+
+def test_the_manifest_is_written_when_everything_else_is_on_the_disk(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = []
+    monkeypatch.setattr(artifacts, "sync_folder", lambda folder: synced.extend(p.name for p in folder.iterdir()))
+    publish(artifact, weights="one", vocabulary="two")
+    assert sorted(synced) == ["vocabulary", "weights"]
+    assert (artifact.folder / "stage.json").is_file()
+
+
+def test_a_crash_while_publishing_publishes_nothing(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Path) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(artifacts, "sync_folder", full)
+    with pytest.raises(OSError, match="disk full"):
+        publish(artifact)
+    assert artifact.manifest() is None
+    assert names(artifact) == ["f00d.work"]
+
+
+def test_publishing_again_sets_the_old_one_aside(artifact: Artifact) -> None:
+    publish(artifact, weights="old")
+    old = artifact.identity()
+    publish(artifact, weights="new")
+    assert (artifact.folder / "weights").read_text() == "new"
+    assert artifact.identity() != old
+    (aside,) = artifact.folder.parent.glob("f00d.aside-*")
+    assert (aside / "weights").read_text() == "old"
+
+
+def test_an_intact_artifact_misses_nothing(artifact: Artifact) -> None:
+    publish(artifact)
+    assert artifact.missing() is None
+    artifact.verify()
+
+
+def test_a_deleted_and_a_truncated_file_are_found_without_reading(artifact: Artifact) -> None:
+    weights = publish(artifact) / "weights"
+    weights.write_text("one two")
+    assert artifact.missing() == "weights"
+    weights.unlink()
+    assert artifact.missing() == "weights"
+    with pytest.raises(UserError, match=r"weights is damaged; run again with --force distill_layers"):
+        artifact.verify()
+
+
+def test_a_flipped_bit_is_found_by_reading(artifact: Artifact) -> None:
+    weights = publish(artifact) / "weights"
+    content = bytearray(weights.read_bytes())
+    content[3] ^= 1
+    weights.write_bytes(content)
+    assert artifact.missing() is None
+    with pytest.raises(UserError, match="is damaged"):
+        artifact.verify()
+
+
+def test_a_damaged_manifest_is_no_manifest(artifact: Artifact) -> None:
+    (publish(artifact) / "stage.json").write_text('{"stage": "dis')
+    assert artifact.manifest() is None
+
+
+def test_a_second_holder_is_told_who_holds_and_since_when(artifact: Artifact) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(artifact.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        machine = os.uname().nodename
+        with pytest.raises(UserError, match=rf"by process {holder.pid} on {machine} since \d{{4}}-\d\d-\d\d \d\d:"):
+            artifact.lock().__enter__()
+        holder.kill()
+    with artifact.lock():  # the lock of a killed process is free
+        pass
+
+
+def test_a_lock_is_free_again_after_an_error(artifact: Artifact) -> None:
+    with pytest.raises(ZeroDivisionError), artifact.lock():
+        _ = 1 / 0
+    with artifact.lock():
+        pass
+
+
+def test_an_atomic_write_of_the_same_text_changes_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "folder/results.json"
+    write_atomically(path, "one")
+    before = path.stat()
+    write_atomically(path, "one")
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    write_atomically(path, "two")
+    assert path.read_text() == "two"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_right_link_is_left_alone_and_a_wrong_one_replaced(artifact: Artifact, tmp_path: Path) -> None:
+    publish(artifact)
+    place = tmp_path / "runs/mine/distill_layers"
+    link(place.parent, artifact)
+    number = place.lstat().st_ino
+    link(place.parent, artifact)
+    assert place.lstat().st_ino == number
+    assert json.loads((place / "stage.json").read_text())["stage"] == "distill_layers"
+
+    newer = Artifact(artifact.root, "distill_layers", "beef")
+    publish(newer)
+    link(place.parent, newer)
+    assert place.resolve() == newer.folder
+    assert [path.name for path in place.parent.iterdir()] == ["distill_layers"]
+
+
+def test_links_survive_when_the_project_moves(artifact: Artifact, tmp_path: Path) -> None:
+    publish(artifact)
+    link(tmp_path / "runs/mine", artifact)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for name in ("artifacts", "runs"):
+        (tmp_path / name).rename(moved / name)
+    assert (moved / "runs/mine/distill_layers/weights").is_file()
+
+
+def test_du_shows_who_links_and_gc_removes_what_no_run_needs(
+    artifact: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(artifact)
+    publish(artifact)  # leaves an aside
+    link(tmp_path / "runs/mine", artifact)
+    publish(Artifact(artifact.root, "distill_layers", "beef"))  # of no run
+    Artifact(artifact.root, "distill_layers", "cafe").output.mkdir(parents=True)  # in progress
+    (artifact.root / "cache/wheels").mkdir(parents=True)
+    places = ["--root", str(artifact.root), "--runs", str(tmp_path / "runs")]
+
+    assert main(["du", *places]) == 0
+    lines = {line.split("MB")[1].split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines[str(artifact.folder)].endswith("mine")
+    assert lines[str(artifact.folder.with_name("beef"))].endswith("no run")
+    assert len(names(artifact)) == 4
+
+    assert main(["gc", *places]) == 0
+    assert names(artifact) == ["cafe.work", "f00d"]
+    assert (artifact.root / "cache/wheels").is_dir()

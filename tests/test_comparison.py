@@ -1,0 +1,137 @@
+"""Teacher against student: how sure, how alike, how large; and the table that says so."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.comparison import agreement, kept_interval, latencies_ms, size
+from pipeline.models import load_classifier, save_model
+from pipeline.report import table
+from tests.tiny import write_model
+
+RANDOM = np.random.default_rng(0)
+LABELS = RANDOM.integers(0, 2, 400)
+
+
+def right_on(share: float) -> np.ndarray:
+    return np.where(RANDOM.random(len(LABELS)) < share, LABELS, 1 - LABELS)
+
+
+def interval(teacher: np.ndarray, student: np.ndarray, *, samples: int = 300, seed: int = 0) -> tuple[float, float]:
+    return kept_interval("accuracy", teacher=teacher, student=student, labels=LABELS, samples=samples, seed=seed)
+
+
+def test_the_interval_holds_the_share_that_is_kept() -> None:
+    teacher, student = right_on(0.9), right_on(0.8)
+    low, high = interval(teacher, student)
+    kept = (student == LABELS).mean() / (teacher == LABELS).mean()
+    assert low < kept < high
+    assert high - low < 0.2
+
+
+def test_the_interval_is_as_wide_as_the_error_of_a_share_says() -> None:
+    student = right_on(0.8)
+    low, high = interval(LABELS, student, samples=2000)  # a perfect teacher: what is kept is the student's accuracy
+    deviation = math.sqrt(0.8 * 0.2 / 400)
+    assert high - low == pytest.approx(2 * 1.96 * deviation, rel=0.15)
+
+
+def test_a_student_that_says_what_the_teacher_says_keeps_all_without_doubt() -> None:
+    teacher = right_on(0.7)
+    assert interval(teacher, teacher) == (1, 1)  # the bootstrap is paired
+
+
+def test_of_a_teacher_that_scores_nothing_no_share_is_kept() -> None:
+    assert all(math.isnan(bound) for bound in interval(1 - LABELS, LABELS))
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    teacher, student = right_on(0.9), right_on(0.8)
+    assert interval(teacher, student) == interval(teacher, student) != interval(teacher, student, seed=1)
+
+
+def test_agreement_is_the_share_of_equal_answers() -> None:
+    assert agreement(np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2]), regression=False) == 0.75
+
+
+def test_agreement_of_scores_is_their_correlation() -> None:
+    scores = np.array([1.0, 2.5, 3.0, 4.5])
+    assert agreement(scores, 2 * scores + 1, regression=True) == pytest.approx(1)
+    assert agreement(scores, -scores, regression=True) == pytest.approx(-1)
+
+
+def test_size_counts_parameters_and_the_files_of_the_model_alone(tmp_path: Path) -> None:
+    source = write_model(tmp_path / "source", layers=1)
+    model = load_classifier(source, label_names=("a", "b"), new_head=True)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    save_model(model, folder, tokenizer_of=source)
+    files = sum(path.stat().st_size for path in folder.iterdir())
+    (folder / "stage.json").write_text("{}")
+    found = size(model, folder)
+    assert found["disk_bytes"] == files
+    assert found["parameters"] == sum(p.numel() for p in model.parameters())
+    assert 0 < found["encoder_parameters"] < found["parameters"]
+
+
+def test_latencies_are_of_each_model(tmp_path: Path) -> None:
+    model = load_classifier(write_model(tmp_path, layers=1), label_names=("a", "b"), new_head=True).eval()
+    first, second = latencies_ms([model, model], rounds=2)
+    assert first > 0 and second > 0
+
+
+def results(**changes: Any) -> dict[str, Any]:
+    sides = {
+        role: {
+            "score": score,
+            "scores": {"test": score, "test_mismatched": score - 0.01},
+            "parameters": parameters,
+            "encoder_parameters": parameters // 2,
+            "disk_bytes": 4 * parameters,
+            "latency_ms": parameters / 1e6,
+            "examples_per_s": 1e9 / parameters,
+        }
+        for role, score, parameters in (("teacher", 0.8512, 22_700_000), ("student", 0.8301, 7_300_000))
+    }
+    plain = {
+        "task": "rotten_tomatoes",
+        "metric": "accuracy",
+        "split": "test",
+        **sides,
+        "kept": 0.9752,
+        "kept_interval": (0.96, 0.99),
+        "agreement": 0.9,
+        "times_smaller": 3.1,
+        "encoder_times_smaller": 8.2,
+        "times_faster": 3.1,
+        "seed": 7,
+    }
+    return plain | changes
+
+
+def test_the_table_shows_both_side_by_side() -> None:
+    lines = {line[:28].strip(): line[28:].split() for line in table(results()).splitlines()}
+    assert lines["rotten_tomatoes, test"] == ["teacher", "student"]
+    assert lines["accuracy"] == ["0.8512", "0.8301", "97.5%", "kept", "(95%:", "96.0%", "to", "99.0%)"]
+    assert lines["on test_mismatched"] == ["0.8412", "0.8201"]
+    assert lines["parameters, millions"] == ["22.7", "7.3", "3.1", "times", "smaller"]
+    assert lines["of these in the layers"] == ["11.3", "3.6", "8.2", "times", "smaller"]
+    assert lines["on disk, MB"] == ["90.8", "29.2"]
+    assert lines["latency, ms"] == ["22.7", "7.3", "3.1", "times", "faster", "(batch", "1,", "32", "tokens)"]
+    assert lines["throughput, texts/s"] == ["44.1", "137.0"]
+
+
+def test_the_table_ends_with_agreement_and_seed() -> None:
+    assert table(results()).endswith("the student gives the teacher's answer on 90.0% of the rows; seed 7")
+
+
+def test_the_table_of_a_regression_ends_with_the_correlation() -> None:
+    text = table(results(metric="pearson_and_spearman", agreement=0.9))
+    assert text.endswith("the student's scores correlate with the teacher's at 0.900; seed 7")
+
+
+def test_without_a_score_of_the_teacher_the_table_says_nothing_of_what_is_kept() -> None:
+    assert "kept" not in table(results(kept=None, kept_interval=(math.nan, math.nan)))

@@ -1,0 +1,100 @@
+"""The student beside its teacher, layer by layer."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from pipeline.batches import BatchPlan, GlobalBatch, model_inputs
+from pipeline.config import DistillGeneral, Student
+from pipeline.distillation import Distilled, layer_terms, uniform_layers
+from pipeline.losses import attention_loss, hidden_loss
+from pipeline.models import load_encoder, new_student
+from pipeline.traces import freeze, trace
+from tests.tiny import write_model
+
+LENGTHS = np.array([9, 4, 6])
+TEACHER_LAYERS = {0: 0, 1: 2, 2: 4}  # of each of the student's
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedModel:
+    return freeze(load_encoder(write_model(tmp_path_factory.mktemp("teacher"), layers=4)), precision="fp32")
+
+
+def student(teacher: PreTrainedModel, *, seed: int = 0, width: int = 16) -> Distilled:
+    torch.manual_seed(seed)
+    size = Student(layers=2, width=width, feed_forward=20, heads=2, hidden_dropout=0)
+    encoder = new_student(size, teacher)
+    return Distilled(encoder, student_width=width, teacher_width=24, layers=2)
+
+
+def batch() -> GlobalBatch:
+    return BatchPlan(LENGTHS, batch_size=3, epochs=1, micro_batch_tokens=100, seed=0).at(0)
+
+
+def inputs(rows: slice = slice(3)) -> dict[str, Tensor]:
+    ids = [np.random.default_rng(n).integers(5, 40, length) for n, length in enumerate(LENGTHS)]
+    return model_inputs({"input_ids": ids[rows]}, 0)
+
+
+def test_layers_are_mapped_uniformly_and_embeddings_to_embeddings() -> None:
+    assert uniform_layers(12, 4) == {0: 0, 1: 3, 2: 6, 3: 9, 4: 12}
+    with pytest.raises(ValueError, match="12 teacher layers are not a multiple of 5"):
+        uniform_layers(12, 5)
+
+
+def test_the_terms_are_the_weighted_losses_of_the_mapped_layers(teacher: PreTrainedModel) -> None:
+    ours = student(teacher)
+    weights = DistillGeneral(embedding=2, hidden=3, attention=5)
+    terms = layer_terms(teacher, TEACHER_LAYERS, weights)(ours, inputs(), batch())
+    theirs, own = trace(teacher, inputs(), range(5)), trace(ours.encoder, inputs(), range(3))
+    real = inputs()["attention_mask"].bool()
+    right = {}
+    for layer, source in TEACHER_LAYERS.items():
+        projected = ours.projections[layer](own.hidden_states[layer])
+        gap = hidden_loss(projected, theirs.hidden_states[source], real)
+        right["embedding" if layer == 0 else f"hidden_{layer}"] = (3 if layer else 2) * gap
+        if layer:
+            right[f"attention_{layer}"] = 5 * attention_loss(own.query_keys[layer], theirs.query_keys[source], real)
+    assert terms.keys() == right.keys()
+    for name, term in terms.items():
+        torch.testing.assert_close(term, right[name], rtol=1e-5, atol=0)
+
+
+def test_terms_of_micro_batches_add_up(teacher: PreTrainedModel) -> None:
+    ours, loss = student(teacher), layer_terms(teacher, TEACHER_LAYERS, DistillGeneral())
+    whole = loss(ours, inputs(), batch())
+    parts = [loss(ours, inputs(rows), batch()) for rows in (slice(0, 1), slice(1, 3))]
+    for name, term in whole.items():
+        torch.testing.assert_close(parts[0][name] + parts[1][name], term, rtol=1e-5, atol=1e-7)
+
+
+def test_without_the_attention_loss_the_head_counts_may_differ(teacher: PreTrainedModel) -> None:
+    encoder = new_student(Student(layers=2, width=24, feed_forward=20, heads=3), teacher)
+    ours = Distilled(encoder, student_width=24, teacher_width=24, layers=2)
+    terms = layer_terms(teacher, TEACHER_LAYERS, DistillGeneral(attention=0))(ours, inputs(), batch())
+    assert terms.keys() == {"embedding", "hidden_1", "hidden_2"}
+
+
+def test_every_trained_weight_gets_a_gradient_and_the_teacher_none(teacher: PreTrainedModel) -> None:
+    ours = student(teacher)
+    terms = layer_terms(teacher, TEACHER_LAYERS, DistillGeneral())(ours, inputs(), batch())
+    torch.stack(list(terms.values())).sum().backward()
+    assert [name for name, parameter in ours.named_parameters() if parameter.grad is None] == []
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+def test_projections_are_one_a_layer_also_at_equal_width(teacher: PreTrainedModel) -> None:
+    assert len({id(linear.weight) for linear in student(teacher, width=24).projections}) == 3
+
+
+def test_projections_outlive_the_stage(teacher: PreTrainedModel, tmp_path: Path) -> None:
+    ours, other = student(teacher, seed=1), student(teacher, seed=2)
+    ours.save_projections(tmp_path)
+    other.load_projections(tmp_path)
+    for left, right in zip(ours.projections.parameters(), other.projections.parameters(), strict=True):
+        assert torch.equal(left, right)

@@ -1,0 +1,191 @@
+"""Launching: the command line of `accelerate launch`, and a launched command from its start to its end."""
+
+import json
+import os
+import signal
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import FAILED, INTERRUPTED, OK
+from pipeline.launch import launch_command, run_launched
+from pipeline.recipes import PROJECT
+
+STAGE = ["--recipe", "mine.yaml", "--seed", "1"]
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without GPU and with four cores, whose user set nothing."""
+    gpus(monkeypatch, 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr("pipeline.launch.gpu_count", lambda: count)
+
+
+def options(*launcher: str) -> tuple[list[str], dict[str, str]]:
+    """What stands between the launcher's name and the stage's, and the changes of the environment."""
+    command, changes = launch_command("annotate_data", STAGE, launcher)
+    assert command[:3] == [sys.executable, "-m", "accelerate.commands.launch"]
+    assert command[-6:] == ["-m", "stages.annotate_data", *STAGE]
+    return command[3:-6], changes
+
+
+def value(words: list[str], option: str) -> str:
+    return words[words.index(option) + 1]
+
+
+def config(name: str) -> str:
+    return str(PROJECT / f"accelerate_configs/{name}.yaml")
+
+
+def test_without_a_gpu_one_process_has_all_cores() -> None:
+    words, changes = options()
+    assert value(words, "--config_file") == config("cpu")
+    assert value(words, "--num_cpu_threads_per_process") == "4"
+    assert value(words, "--main_process_port") == "0"
+    assert "--multi_gpu" not in words
+    assert changes == {"ACCELERATE_USE_CPU": "true", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+@pytest.mark.parametrize("launcher", [["--num_processes", "2"], ["--num_processes=2"]])
+def test_two_processes_on_cpus_are_several_and_share_the_cores(launcher: list[str]) -> None:
+    words, changes = options(*launcher)
+    assert words.count("--multi_gpu") == 1
+    assert value(words, "--num_cpu_threads_per_process") == "2"
+    assert changes["ACCELERATE_USE_CPU"] == "true"
+
+
+def test_what_the_user_gives_is_passed_on_and_not_given_twice() -> None:
+    words, _ = options("--num_processes", "2", "--multi_gpu", "--num_cpu_threads_per_process", "1")
+    assert words.count("--multi_gpu") == words.count("--num_cpu_threads_per_process") == 1
+    words, _ = options("--main_process_port", "29511")
+    assert words.count("--main_process_port") == 1
+
+
+def test_a_configuration_file_of_the_user_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus(monkeypatch, 2)
+    assert options("--config_file", "two.yaml") == (["--quiet", "--config_file", "two.yaml"], {})
+
+
+def test_several_machines_choose_their_own_port() -> None:
+    words, _ = options("--machine_rank", "1")
+    assert "--main_process_port" not in words
+
+
+def test_threads_that_the_user_chose_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    words, changes = options()
+    assert "--num_cpu_threads_per_process" not in words
+    assert changes["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+@pytest.mark.parametrize(("count", "name"), [(1, "one_gpu"), (2, "multi_gpu")])
+def test_gpus_are_all_taken(monkeypatch: pytest.MonkeyPatch, count: int, name: str) -> None:
+    gpus(monkeypatch, count)
+    words, changes = options()
+    assert value(words, "--config_file") == config(name)
+    assert words[words.index("--num_processes") :][1:2] == ["2"] if count > 1 else "--num_processes" not in words
+    assert changes == {}
+
+
+def launched(code: str, log: Path, *arguments: str, **changes: str) -> tuple[int, str]:
+    return run_launched([sys.executable, "-c", textwrap.dedent(code), *arguments], changes, log=log)
+
+
+def test_output_is_shown_and_logged_attempt_after_attempt(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code = "import os, sys; print('one', flush=True); print(os.environ['WORD'], file=sys.stderr)"
+    log = tmp_path / "runs/mine/logs/stage.log"
+    assert launched(code, log, WORD="two") == (OK, "")
+    assert launched(code, log, WORD="three") == (OK, "")
+    assert log.read_text() == "one\ntwo\none\nthree\n"
+    assert capfd.readouterr() == ("", log.read_text())
+
+
+def test_a_launched_stage_finds_the_project_wherever_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert launched("import pipeline.errors", tmp_path / "log") == (OK, "")
+
+
+@pytest.mark.parametrize("status", [1, 3, 75])
+def test_an_end_without_a_word_is_a_failure(tmp_path: Path, status: int) -> None:
+    assert launched(f"raise SystemExit({status})", tmp_path / "log") == (FAILED, "")
+
+
+@pytest.mark.parametrize("said", [{"status": 2, "message": "error: no"}, {"status": 75, "message": "saved"}])
+def test_the_status_is_what_the_stage_wrote_not_what_the_launcher_made_of_it(tmp_path: Path, said: dict) -> None:
+    code = f"""
+        import os, pathlib
+        pathlib.Path(os.environ["DISTILL_STATUS_FILE"]).write_text('''{json.dumps(said)}''')
+        raise SystemExit(1)
+    """
+    assert launched(code, tmp_path / "log") == (said["status"], said["message"])
+
+
+@pytest.fixture
+def deaf() -> Iterator[None]:
+    """This process survives a signal that comes before or after the launch."""
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+# A launcher with a stage below it; once both listen it asks its parent, as a user would, to stop. Neither lives long.
+FAMILY = """
+    import os, signal, subprocess, sys, time
+
+    parent = os.getppid()
+
+    def stopped(number, _):
+        print(sys.argv[1], signal.Signals(number).name, file=sys.stderr, flush=True)
+        if sys.argv[1] == "launcher":
+            stage.wait()
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, stopped)
+    if sys.argv[1] == "launcher":
+        stage = subprocess.Popen([sys.executable, "-c", sys.argv[2], "stage"], stdout=subprocess.PIPE, text=True)
+        stage.stdout.readline()
+    print("ready", flush=True)
+    for _ in range(20):
+        if sys.argv[1] == "launcher" and os.getppid() == parent:
+            os.kill(parent, int(sys.argv[3]))
+        time.sleep(0.5)
+"""
+
+
+@pytest.mark.usefixtures("deaf")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_reaches_the_whole_group_and_the_run_is_interrupted(tmp_path: Path, number: int) -> None:
+    handler = signal.getsignal(number)
+    status = launched(FAMILY, tmp_path / "log", "launcher", textwrap.dedent(FAMILY), str(int(number)))
+    assert status == (INTERRUPTED, "")
+    assert set((tmp_path / "log").read_text().splitlines()) == {"ready", "launcher SIGTERM", "stage SIGTERM"}
+    assert signal.getsignal(number) is handler
+
+
+@pytest.mark.usefixtures("deaf")
+def test_who_does_not_stop_within_the_grace_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.launch.GRACE_SECONDS", 0.1)
+    code = """
+        import os, signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        parent = os.getppid()
+        for _ in range(50):
+            if os.getppid() == parent:
+                os.kill(parent, signal.SIGTERM)
+            time.sleep(0.2)
+        print("lived on")
+    """
+    assert launched(code, tmp_path / "log") == (INTERRUPTED, "")
+    assert (tmp_path / "log").read_text() == ""

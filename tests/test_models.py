@@ -1,0 +1,220 @@
+"""Models: built to size, begun from the teacher, refused when incomplete, and loaded by anybody afterwards."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+    PreTrainedModel,
+)
+
+from pipeline.config import Student
+from pipeline.distillation import Distilled
+from pipeline.errors import UserError
+from pipeline.models import (
+    copy_embeddings,
+    copy_model_files,
+    encoder_parameter_count,
+    load_classifier,
+    load_config,
+    load_encoder,
+    load_masked_lm,
+    load_tokenizer,
+    new_student,
+    parameter_count,
+    pooler_of,
+    save_model,
+    special_id,
+)
+from tests.tiny import write_model
+
+WIDTH = 24  # of the tiny teacher
+NAMES = ("rotten", "fresh")
+SMALL = Student(layers=1, width=16, feed_forward=20, heads=2, hidden_dropout=0.2)
+
+
+@pytest.fixture(scope="module")
+def teacher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("teacher"))
+
+
+@pytest.fixture
+def copy(teacher_folder: Path, tmp_path: Path) -> Path:
+    """The teacher's folder, to be spoilt."""
+    copy_model_files(teacher_folder, tmp_path)
+    return tmp_path
+
+
+def embeddings(model: PreTrainedModel) -> dict[str, Tensor]:
+    return {name: table.detach() for name, table in model.named_parameters() if name.startswith("embeddings.")}
+
+
+def test_a_new_student_has_its_own_size_and_the_teacher_s_vocabulary(teacher_folder: Path) -> None:
+    teacher = load_encoder(teacher_folder)
+    config = new_student(SMALL, teacher).config
+    assert (config.num_hidden_layers, config.hidden_size, config.intermediate_size) == (1, 16, 20)
+    assert (config.num_attention_heads, config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (2, 0.2, 0)
+    for name in ("vocab_size", "max_position_embeddings", "type_vocab_size", "pad_token_id"):
+        assert getattr(config, name) == getattr(teacher.config, name)
+
+
+def test_a_student_of_a_teacher_without_token_types_has_some() -> None:
+    teacher = DistilBertModel(DistilBertConfig(vocab_size=50, dim=16, n_layers=1, n_heads=2, hidden_dim=16))
+    student = new_student(SMALL, teacher)
+    assert student.config.type_vocab_size == 2
+    copy_embeddings(student, teacher)
+
+
+def test_copied_embeddings_are_the_best_of_their_rank(teacher_folder: Path) -> None:
+    teacher = load_encoder(teacher_folder)
+    student = new_student(SMALL, teacher)
+    basis = copy_embeddings(student, teacher)
+    theirs = embeddings(teacher)["embeddings.word_embeddings.weight"]
+    left, values, right = torch.linalg.svd(theirs, full_matrices=False)
+    best = left[:, :16] * values[:16] @ right[:16]
+    ours = embeddings(student)["embeddings.word_embeddings.weight"]
+    torch.testing.assert_close(ours @ basis.T, best, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(basis.T @ basis, torch.eye(16), rtol=0, atol=1e-6)
+
+
+def test_positions_and_token_types_are_copied_in_the_same_basis(teacher_folder: Path) -> None:
+    teacher = load_encoder(teacher_folder)
+    student = new_student(SMALL, teacher)
+    basis = copy_embeddings(student, teacher)
+    for name in ("position_embeddings", "token_type_embeddings"):
+        key = f"embeddings.{name}.weight"
+        torch.testing.assert_close(embeddings(student)[key], embeddings(teacher)[key] @ basis, rtol=1e-4, atol=1e-6)
+
+
+def test_at_full_width_the_embedding_projection_gives_the_teacher_s_back(teacher_folder: Path) -> None:
+    teacher = load_encoder(teacher_folder)
+    student = new_student(Student(layers=1, width=WIDTH, feed_forward=20, heads=2), teacher)
+    model = Distilled(student, student_width=WIDTH, teacher_width=WIDTH, layers=1)
+    model.begin_embedding_projection(copy_embeddings(student, teacher))
+    for name, table in embeddings(student).items():
+        if table.ndim == 2:
+            torch.testing.assert_close(model.projections[0](table), embeddings(teacher)[name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_parameter_used_twice_counts_once(teacher_folder: Path) -> None:
+    model = load_masked_lm(teacher_folder)
+    tied = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
+    untied = sum(tensor.numel() for name, tensor in model.state_dict().items() if name not in tied)
+    assert parameter_count(model.parameters()) == untied
+
+
+def test_encoder_parameters_are_those_of_the_layers(teacher_folder: Path) -> None:
+    model = load_classifier(teacher_folder, label_names=NAMES, new_head=True)
+    layers = sum(p.numel() for name, p in model.named_parameters() if ".layer." in name)
+    assert encoder_parameter_count(model) == layers > 0
+
+
+def test_a_checkpoint_that_lacks_encoder_weights_is_refused(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    del weights["bert.encoder.layer.1.output.dense.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"lacks 1 of the model's weights \(bert.encoder.layer.1.output.dense.weight\)"):
+        load_classifier(copy, label_names=NAMES, new_head=True)
+    with pytest.raises(UserError, match="lacks 1 of"):
+        load_masked_lm(copy, new_head=True)
+
+
+def test_a_missing_head_is_refused_unless_it_is_to_be_new(teacher_folder: Path) -> None:
+    with pytest.raises(UserError, match="lacks 4 of the model's weights"):
+        load_classifier(teacher_folder, label_names=NAMES, new_head=False)
+    model = load_classifier(teacher_folder, label_names=NAMES, new_head=True)
+    assert model.config.id2label == {0: "rotten", 1: "fresh"}
+
+
+def test_more_layers_than_the_checkpoint_has_are_not_filled_at_random(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    with pytest.raises(UserError, match="lacks 16 of the model's weights"):
+        load_encoder(copy)
+
+
+def test_a_half_precision_checkpoint_is_loaded_in_float32(copy: Path) -> None:
+    weights = {name: tensor.half() for name, tensor in load_file(copy / "model.safetensors").items()}
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {"dtype": "float16"}))
+    assert {p.dtype for p in load_encoder(copy).parameters()} == {torch.float32}
+
+
+def test_hidden_dropout_is_as_asked_and_attention_dropout_is_off(teacher_folder: Path, tmp_path: Path) -> None:
+    config = load_config(teacher_folder, hidden_dropout=0.3)
+    assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (0.3, 0)
+    DistilBertConfig().save_pretrained(tmp_path)
+    config = load_config(tmp_path, hidden_dropout=0.3)
+    assert (config.dropout, config.attention_dropout) == (0.3, 0)
+
+
+def test_a_special_token_that_the_tokenizer_lacks_is_named(teacher_folder: Path) -> None:
+    tokenizer = load_tokenizer(teacher_folder)
+    assert special_id(tokenizer, "mask_token_id") == 4
+    tokenizer.mask_token = None
+    with pytest.raises(UserError, match="the tokenizer has no mask_token_id"):
+        special_id(tokenizer, "mask_token_id")
+
+
+@pytest.mark.parametrize("saved_as", [BertModel, BertForSequenceClassification])
+def test_the_pooler_outlives_a_masked_lm_stage(
+    teacher_folder: Path, tmp_path: Path, saved_as: type[PreTrainedModel]
+) -> None:
+    torch.manual_seed(0)
+    original = saved_as(BertConfig.from_pretrained(teacher_folder))
+    original.save_pretrained(tmp_path / "begin")
+    masked = load_masked_lm(tmp_path / "begin", new_head=True)
+    (tmp_path / "end").mkdir()
+    save_model(masked, tmp_path / "end", tokenizer_of=teacher_folder, extra=pooler_of(tmp_path / "begin", masked))
+    model = load_classifier(tmp_path / "end", label_names=NAMES, new_head=True)
+    pooler = original.base_model.get_parameter("pooler.dense.weight")
+    assert torch.equal(model.base_model.get_parameter("pooler.dense.weight"), pooler)
+
+
+USE_IT = """
+import json, sys
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+model, info = AutoModelForSequenceClassification.from_pretrained(sys.argv[1], output_loading_info=True)
+missing = [sorted(info[key]) for key in ("missing_keys", "unexpected_keys", "mismatched_keys")]
+tokens = AutoTokenizer.from_pretrained(sys.argv[1])("the film is good", return_tensors="pt")
+classify = pipeline("text-classification", model=sys.argv[1], top_k=None, function_to_apply="none")
+found = {one["label"]: one["score"] for one in classify(["the film is good"])[0]}
+print(json.dumps([missing, model(**tokens).logits.tolist(), found, "pipeline" in sys.modules]))
+"""
+
+
+def test_a_saved_student_is_loaded_by_transformers_alone(teacher_folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    for name in ("begin", "student", "elsewhere"):
+        (tmp_path / name).mkdir()
+    save_model(new_student(SMALL, load_encoder(teacher_folder)), tmp_path / "begin", tokenizer_of=teacher_folder)
+    student = load_classifier(tmp_path / "begin", label_names=NAMES, new_head=True).eval()
+    save_model(student, tmp_path / "student", tokenizer_of=tmp_path / "begin")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    answer = subprocess.run(
+        [sys.executable, "-c", USE_IT, str(tmp_path / "student")],
+        cwd=tmp_path / "elsewhere",
+        env={**environment, "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    faults, (logits,), by_name, ours_loaded = json.loads(answer.stdout)
+    tokens = load_tokenizer(teacher_folder)("the film is good", return_tensors="pt")
+    right = student(**tokens).logits[0].tolist()
+    assert (faults, ours_loaded) == ([[], [], []], False)
+    assert logits == pytest.approx(right, rel=1e-4)
+    assert by_name == pytest.approx(dict(zip(NAMES, right, strict=True)), rel=1e-4)

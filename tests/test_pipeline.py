@@ -1,0 +1,241 @@
+"""The whole pipeline on a tiny model, through the commands a user types."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from pipeline.graph import STAGES
+from pipeline.recipes import PROJECT
+from tests import tiny
+
+pytestmark = pytest.mark.slow
+
+
+def run_all(*words: str | Path, project: Path = PROJECT, wait: bool = True, **environment: str) -> Any:
+    """./run_all.sh with the tests' own environment."""
+    command = [str(project / "run_all.sh"), *map(str, words)]
+    known = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1", **environment}
+    if not wait:
+        return subprocess.Popen(command, env=known, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.run(command, env=known, capture_output=True, text=True, check=False, timeout=600)
+
+
+def changed(recipe: dict[str, Any], section: str, **fields: Any) -> dict[str, Any]:
+    return {**recipe, section: {**recipe.get(section, {}), **fields}}
+
+
+def files_of(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file below a folder with its size and time of change."""
+    return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def weights(run: Path, stage: str) -> dict[str, np.ndarray]:
+    found = [path for path in (run / stage).rglob("*.safetensors") if "projections" not in path.name]
+    assert len(found) == 1
+    return load_file(found[0])
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean clone of the project, in a folder with a space in its name."""
+    folder = tmp_path_factory.mktemp("a clone") / "project"
+    subprocess.run(["git", "clone", "-q", str(PROJECT), str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny.make(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(world: Path, clone: Path) -> Path:
+    """The folder of a finished run."""
+    done = run_all(world / "recipe.yaml", project=clone)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return world / "runs" / "recipe"
+
+
+def test_a_clean_clone_runs_end_to_end(finished: Path):
+    results = json.loads((finished / "results.json").read_text())
+    keys = {"task", "metric", "split", "teacher", "student", "kept", "kept_interval", "agreement", "times_smaller",
+            "encoder_times_smaller", "times_faster", "seed", "seconds"}  # fmt: skip
+    side = {"score", "parameters", "encoder_parameters", "disk_bytes", "latency_ms", "examples_per_s"}
+    assert keys <= results.keys()
+    assert side <= results["teacher"].keys()
+    assert side <= results["student"].keys()
+    assert results["split"] == "test"
+    assert list(results["seconds"]) == list(STAGES)
+    assert results["kept"] == pytest.approx(results["student"]["score"] / results["teacher"]["score"])
+
+
+def test_a_second_run_launches_nothing_and_changes_no_file(finished: Path, world: Path):
+    before = files_of(world)
+    again = run_all(world / "recipe.yaml")
+    assert again.returncode == 0
+    assert "nothing was launched" in again.stderr
+    assert files_of(world) == before
+
+
+def test_the_student_loads_with_nothing_of_ours_installed(finished: Path, tmp_path: Path):
+    program = (
+        "import sys; from transformers import AutoModelForSequenceClassification, pipeline\n"
+        "AutoModelForSequenceClassification.from_pretrained(sys.argv[1])\n"
+        "print(pipeline('text-classification', model=sys.argv[1])('The film is great .')[0]['label'])\n"
+        "print('pipeline.stage' in sys.modules)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-I", "-c", program, str(finished / "distill_predictions")],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    label, ours = answer.stdout.split()
+    assert label in ("fresh", "rotten")
+    assert ours == "False"
+
+
+def test_the_augmented_dataset_is_read_by_datasets_and_pandas(finished: Path, tmp_path: Path):
+    import pandas as pd
+    from datasets import load_dataset
+
+    folder = finished / "augment_data"
+    rows = load_dataset(str(folder), cache_dir=str(tmp_path))["train"]
+    assert rows.features["label"].names == ["fresh", "rotten"]
+    frame = pd.read_parquet(folder / "data")
+    assert len(frame) == len(rows)
+    assert set(frame["variant"]) == {0, 1, 2}
+
+
+def test_two_processes_give_the_same_data_and_nearly_the_same_weights(finished: Path, world: Path, tmp_path: Path):
+    two = run_all(world / "recipe.yaml", "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r",
+                  "--", "--num_processes", "2")  # fmt: skip
+    assert two.returncode == 0, two.stderr[-3000:]
+    other = tmp_path / "r" / "recipe"
+    manifest = json.loads((other / "distill_layers" / "stage.json").read_text())
+    assert manifest["processes"] == 2
+    for stage in ("prepare_corpus", "propose_candidates", "augment_data"):
+        for path in (p for p in (finished / stage).rglob("*") if p.is_file() and p.name != "stage.json"):
+            twin = other / stage / path.relative_to(finished / stage)
+            assert twin.read_bytes() == path.read_bytes(), path
+    for stage in ("pretrain_teacher", "finetune_teacher", "distill_general", "distill_layers", "distill_predictions"):
+        one, both = weights(finished, stage), weights(other, stage)
+        gap = max(float(np.abs(one[name] - both[name]).max()) for name in one)
+        assert gap < 1e-3, (stage, gap)
+
+
+@pytest.mark.parametrize("stage", ["pretrain_teacher", "distill_layers", "distill_predictions"])
+def test_a_stage_killed_in_the_middle_ends_with_the_same_bytes(finished: Path, world: Path, tmp_path: Path, stage: str):
+    words = [world / "recipe.yaml", "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r", "--only", stage,
+             "--run.checkpoint_seconds", "0.001"]  # fmt: skip
+    copy_artifacts(finished, tmp_path / "a", until=stage)
+    process = run_all(*words, wait=False)
+    wait_for(lambda: list((tmp_path / "a" / stage).glob("*.work/checkpoint-*[0-9]")), process)
+    kill_tree(process.pid)
+    assert not [folder for folder in (tmp_path / "a" / stage).iterdir() if (folder / "stage.json").exists()]
+    resumed = run_all(*words)
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert "going on from step" in resumed.stderr
+    ours = next(p for p in (tmp_path / "a" / stage).iterdir() if (p / "stage.json").exists())
+    for path in (finished / stage).rglob("*.safetensors"):
+        assert (ours / path.relative_to(finished / stage)).read_bytes() == path.read_bytes(), path
+
+
+def copy_artifacts(run: Path, store: Path, *, until: str) -> None:
+    """The artifacts of a run, before a stage, in another store."""
+    for stage in STAGES[: STAGES.index(until)]:
+        source = (run / stage).resolve()
+        shutil.copytree(source, store / stage / source.name)
+
+
+def wait_for(happened: Any, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL to a process and all below it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    os.kill(pid, signal.SIGKILL)
+    for child in children:
+        kill_tree(int(child))
+
+
+VARIATIONS = {
+    "a regression on pairs, its teacher's score learnt": {
+        "task": {"text_pair": "other", "kind": "regression"},
+        "finetune_teacher": {"epochs": 3},
+    },
+    "no augmentation, no corpus, no vectors": {
+        "pretrain_teacher": {"epochs": 0},
+        "distill_general": {"epochs": 0},
+        "propose_candidates": {"vectors": None},
+        "augment_data": {"variants": 0},
+    },
+}
+
+
+@pytest.mark.parametrize("name", VARIATIONS)
+def test_the_pipeline_runs_with(world: Path, tmp_path: Path, name: str):
+    recipe = tiny.recipe(world)
+    pair = "text_pair" in VARIATIONS[name].get("task", {})
+    rows = tiny.write_rows(tmp_path / "rows.csv", pair=pair, regression=pair)
+    for section, fields in VARIATIONS[name].items():
+        recipe = changed(recipe, section, **fields)
+    recipe = changed(recipe, "task", train=[str(rows)])
+    recipe = changed(recipe, "run", artifacts=str(tmp_path / "a"), runs=str(tmp_path / "r"))
+    done = run_all(tiny.write_recipe(tmp_path / "other.yaml", recipe))
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads((tmp_path / "r" / "other" / "results.json").read_text())
+    assert results["metric"] == ("pearson_and_spearman" if pair else "accuracy")
+
+
+def test_your_own_teacher_is_put_in_the_tasks_order(finished: Path, world: Path, tmp_path: Path):
+    teacher = shutil.copytree((finished / "finetune_teacher").resolve(), tmp_path / "teacher")
+    swap_labels(teacher)
+    done = run_all(world / "recipe.yaml", "--finetune_teacher.model", teacher, "--only", "finetune_teacher",
+                   "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "in the order rotten, fresh" in done.stderr
+    ours, theirs = weights(tmp_path / "r" / "recipe", "finetune_teacher"), weights(finished, "finetune_teacher")
+    assert np.array_equal(ours["classifier.weight"], theirs["classifier.weight"])
+    assert run_all("--help").returncode == 0
+
+
+def swap_labels(folder: Path) -> None:
+    """The same classifier with its two outputs, and their names, in the other order."""
+    from safetensors.numpy import save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    for name in ("classifier.weight", "classifier.bias"):
+        tensors[name] = tensors[name][::-1].copy()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {"0": "rotten", "1": "fresh"}
+    config["label2id"] = {"rotten": 0, "fresh": 1}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_a_teacher_that_learns_nothing_ends_the_run(world: Path, tmp_path: Path):
+    words = ["--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r", "--until", "finetune_teacher",
+             "--pretrain_teacher.epochs", "0", "--finetune_teacher.learning_rate", "1e-9"]  # fmt: skip
+    stopped = run_all(world / "recipe.yaml", *words)
+    assert stopped.returncode == 1
+    assert "no better on dev than the most frequent label" in stopped.stderr
+    assert "finetune_teacher.log" in stopped.stderr
+    assert "resume: ./run_all.sh" in stopped.stderr
+    allowed = run_all(world / "recipe.yaml", *words, "--finetune_teacher.allow_majority", "true")
+    assert allowed.returncode == 0

@@ -1,0 +1,75 @@
+"""A training that was killed, stopped or lost a file ends like one that was not."""
+
+import math
+from pathlib import Path
+
+import pytest
+from torch import Tensor, nn
+
+from pipeline.batches import Rows
+from pipeline.checkpoints import checkpoints
+from pipeline.errors import Interrupted
+from pipeline.training import train
+from tests.one_process import make_stage
+from tests.tiny_job import MICRO_BATCHES, collate, job, same
+
+
+class Killed(BaseException):
+    """Nothing may catch it, like a kill."""
+
+
+def any_score(model: nn.Module) -> float:
+    """A score that depends on all of the training so far, and not on the order of the epochs."""
+    return math.sin(1e4 * float(sum(parameter.double().sum() for parameter in model.parameters())))
+
+
+@pytest.mark.parametrize("call", range(MICRO_BATCHES))
+def test_a_run_killed_in_any_micro_batch_ends_with_the_same_bytes(tmp_path: Path, call: int) -> None:
+    whole = job(score=any_score)
+    run = {"checkpoint_seconds": 1e-9, "log_every": 4}
+    progress = train(whole, make_stage(tmp_path / "whole", **run))
+    calls = 0
+
+    def killed(rows: Rows, epoch: int) -> dict[str, Tensor]:
+        nonlocal calls
+        calls += 1
+        if calls > call:
+            raise Killed
+        return collate(rows, epoch)
+
+    with pytest.raises(Killed):
+        train(job(score=any_score, collate=killed), make_stage(tmp_path / "killed", **run))
+    again = job(score=any_score)
+    assert train(again, make_stage(tmp_path / "killed", **run)) == progress
+    assert same(again.model, whole.model)
+
+
+def test_asked_to_stop_it_leaves_a_checkpoint_and_goes_on_from_there(tmp_path: Path) -> None:
+    whole, again = job(), job()
+    train(whole, make_stage(tmp_path / "whole"))
+    stage = make_stage(tmp_path / "stopped")
+
+    def stop(rows: Rows, epoch: int) -> dict[str, Tensor]:
+        stage._stop = True
+        return collate(rows, epoch)
+
+    with pytest.raises(Interrupted, match="stopped at step 1 of 6; the same command goes on"):
+        train(job(collate=stop), stage)
+    assert [folder.name for folder in checkpoints(stage.work)] == ["checkpoint-000000001"]
+    train(again, make_stage(tmp_path / "stopped"))
+    assert same(again.model, whole.model)
+
+
+def test_a_damaged_checkpoint_is_reported_and_the_result_is_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, again = job(), job()
+    train(first, make_stage(tmp_path, checkpoint_seconds=1e-9))
+    newest = checkpoints(tmp_path / "work")[-1]
+    (newest / "model.safetensors").write_bytes(b"")
+    capsys.readouterr()
+    train(again, make_stage(tmp_path))
+    said = capsys.readouterr().err
+    assert f"{newest / 'model.safetensors'} is damaged" in said
+    assert "going on from step 4 of 6" in said
+    assert same(again.model, first.model)

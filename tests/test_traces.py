@@ -1,0 +1,152 @@
+"""One forward pass gives what distillation needs, and what the model itself computes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import (
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+    ElectraConfig,
+    ElectraModel,
+    MPNetConfig,
+    MPNetModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+    RobertaConfig,
+    RobertaModel,
+)
+
+from pipeline.losses import QueryKey
+from pipeline.models import load_encoder
+from pipeline.traces import ATTENTION, freeze, trace
+from tests.tiny import write_model
+
+LAYERS, HEADS = 3, 2
+SIZE: dict[str, Any] = {
+    "vocab_size": 50,
+    "hidden_size": 16,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+    "hidden_dropout_prob": 0.5,
+}
+LENGTHS = torch.tensor([9, 4, 6])
+REAL = torch.arange(9) < LENGTHS[:, None]
+
+
+ARCHITECTURES = [
+    (BertModel, BertConfig),
+    (RobertaModel, RobertaConfig),
+    (ElectraModel, ElectraConfig),
+    (DistilBertModel, DistilBertConfig),
+]
+Build = Callable[[str], PreTrainedModel]
+
+
+@pytest.fixture(params=ARCHITECTURES, ids=lambda architecture: architecture[0].__name__)
+def build(request: pytest.FixtureRequest) -> Build:
+    """A model with the attention of the given name."""
+    model, config = request.param
+    return lambda attention: model(with_attention(config(**SIZE), attention))
+
+
+def with_attention(config: PreTrainedConfig, attention: str) -> Any:
+    config._attn_implementation = attention
+    return config
+
+
+def bert(attention: str) -> PreTrainedModel:
+    return BertModel(with_attention(BertConfig(**SIZE), attention), add_pooling_layer=False)
+
+
+def padded_inputs() -> dict[str, Tensor]:
+    ids = torch.randint(5, 50, REAL.shape, generator=torch.Generator().manual_seed(0))
+    return {"input_ids": ids.where(REAL, 1), "attention_mask": REAL.long()}
+
+
+def traced_and_eager(build: Build) -> tuple[PreTrainedModel, PreTrainedModel]:
+    torch.manual_seed(0)
+    ours, eager = build(ATTENTION).eval(), build("eager").eval()
+    eager.load_state_dict(ours.state_dict())
+    return ours, eager
+
+
+@torch.no_grad()
+def test_hidden_states_are_those_of_the_eager_model_on_padded_input(build: Build) -> None:
+    ours, eager = traced_and_eager(build)
+    found = trace(ours, padded_inputs(), range(LAYERS + 1)).hidden_states
+    right = eager(**padded_inputs(), output_hidden_states=True).hidden_states
+    for layer in range(LAYERS + 1):
+        torch.testing.assert_close(found[layer][REAL], right[layer][REAL], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_queries_and_keys_give_the_eager_model_s_attention(build: Build) -> None:
+    ours, eager = traced_and_eager(build)
+    found = trace(ours, padded_inputs(), range(1, LAYERS + 1)).query_keys
+    right = eager(**padded_inputs(), output_attentions=True).attentions
+    for layer, (query, key) in found.items():
+        assert query.shape == key.shape == (3, HEADS, 9, 8)
+        scores = query @ key.transpose(-1, -2) / 8**0.5
+        maps = scores.masked_fill(~REAL[:, None, None, :], -torch.inf).softmax(dim=-1)
+        torch.testing.assert_close(maps, right[layer - 1], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_what_stands_in_the_padding_changes_no_real_token(build: Build) -> None:
+    model, _ = traced_and_eager(build)
+    inputs = padded_inputs()
+    other = inputs | {"input_ids": inputs["input_ids"].where(REAL, 7)}
+    layers = range(LAYERS + 1)
+    for layer, state in trace(model, inputs, layers).hidden_states.items():
+        torch.testing.assert_close(trace(model, other, layers).hidden_states[layer][REAL], state[REAL])
+
+
+def test_only_the_layers_asked_for_are_kept() -> None:
+    seen = trace(bert(ATTENTION), padded_inputs(), (0, 2))
+    assert (set(seen.hidden_states), set(seen.query_keys)) == ({0, 2}, {2})
+
+
+def test_gradients_flow_through_queries_and_keys() -> None:
+    model = bert(ATTENTION)
+    query, key = trace(model, padded_inputs(), (1,)).query_keys[1]
+    (query.sum() + key.sum()).backward()
+    for name in ("query", "key"):
+        weight = model.get_parameter(f"encoder.layer.0.attention.self.{name}.weight")
+        assert weight.grad is not None and weight.grad.norm() > 0
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_model_whose_attention_is_not_ours_raises(attention: str) -> None:
+    with pytest.raises(TypeError, match="BertModel does not hand out its queries and keys"):
+        trace(bert(attention), padded_inputs(), (1,))
+
+
+def test_an_architecture_without_the_attention_interface_raises() -> None:
+    with pytest.raises(TypeError, match="MPNetModel does not hand out its queries and keys"):
+        trace(MPNetModel(MPNetConfig(**SIZE)), padded_inputs(), (1,))
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_a_frozen_teacher_has_no_dropout_and_no_gradients(precision: str, dtype: torch.dtype) -> None:
+    teacher = freeze(bert(ATTENTION).train(), precision=precision)
+    assert not any(module.training for module in teacher.modules())
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    assert {parameter.dtype for parameter in teacher.parameters()} == {dtype}
+    first, second = (trace(teacher, padded_inputs(), (LAYERS,)) for _ in range(2))
+    assert torch.equal(first.hidden_states[LAYERS], second.hidden_states[LAYERS])
+    assert first.hidden_states[LAYERS].dtype == dtype
+
+
+def test_a_loaded_encoder_hands_out_queries_and_keys(tmp_path: Path) -> None:
+    encoder = load_encoder(write_model(tmp_path))
+    assert isinstance(
+        trace(encoder, padded_inputs() | {"input_ids": torch.ones(3, 9).long()}, (2,)).query_keys[2], QueryKey
+    )

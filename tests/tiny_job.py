@@ -1,0 +1,62 @@
+"""A training of a few steps: a random BERT, random rows, their parity as labels."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, BertForSequenceClassification
+
+from pipeline.batches import BatchPlan, GlobalBatch, Rows, model_inputs
+from pipeline.config import Training
+from pipeline.losses import label_loss
+from pipeline.training import Job
+
+ROWS = 21
+LENGTHS = np.random.default_rng(0).integers(3, 12, ROWS)
+SETTINGS = Training(epochs=2, batch_size=8, learning_rate=3e-3, micro_batch_tokens=30)
+STEPS, MICRO_BATCHES = 6, 16  # that these settings give
+
+
+def classifier(dropout: float = 0.1) -> BertForSequenceClassification:
+    torch.manual_seed(1)
+    return BertForSequenceClassification(
+        BertConfig(
+            vocab_size=40,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            max_position_embeddings=16,
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+        )
+    )
+
+
+def collate(rows: Rows, epoch: int) -> dict[str, Tensor]:
+    ids = [np.random.default_rng(row).integers(1, 40, LENGTHS[row]) for row in rows]
+    return model_inputs({"input_ids": ids}, 0) | {"labels": torch.from_numpy(rows % 2)}
+
+
+def loss(model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
+    logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
+    return {"label": label_loss(logits, inputs["labels"], examples=batch.examples)}
+
+
+def job(*, dropout: float = 0.1, settings: Training = SETTINGS, **changes: Any) -> Job:
+    batches = BatchPlan(
+        LENGTHS,
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+        micro_batch_tokens=settings.micro_batch_tokens,
+        seed=0,
+    )
+    plain = Job(model=classifier(dropout), batches=batches, collate=collate, loss=loss, settings=settings)
+    return replace(plain, **changes)
+
+
+def same(left: nn.Module, right: nn.Module) -> bool:
+    pairs = zip(left.state_dict().values(), right.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
