@@ -24,7 +24,7 @@ from pipeline.encoding import EncodedTexts
 from pipeline.graph import TOKENIZER_FILES
 from pipeline.labelled import answers
 from pipeline.metrics import score
-from pipeline.models import copy_model_files, load_classifier, load_encoder, load_tokenizer, new_student
+from pipeline.models import backbone_of, copy_model_files, load_classifier, load_encoder, load_tokenizer, new_student
 from pipeline.plan import Plan, make_plan
 from pipeline.recipes import PROJECT
 from pipeline.run import DEFAULT_RECIPE
@@ -84,7 +84,7 @@ def labels_alone(distilled: Plan, recipe: Path, arguments: list[str]) -> float:
     folder = distilled.run_folder / "labels-alone"
     if not (folder / "config.json").exists():
         folder.mkdir(exist_ok=True)
-        backbone = distilled.stages["pretrain_teacher"].artifact.folder
+        backbone = backbone_of(distilled.stages["pretrain_teacher"].artifact.folder)
         torch.manual_seed(settings.seed)
         copy_model_files(backbone, folder, TOKENIZER_FILES)
         new_student(settings.student, load_encoder(backbone)).save_pretrained(folder)

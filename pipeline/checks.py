@@ -107,6 +107,11 @@ def check_student(recipe: Recipe, teacher: Shape, folder: Path) -> None:
     student = recipe.student
     if student.width % student.heads:
         raise UserError(f"student.width: {student.width} is not a multiple of student.heads, {student.heads}")
+    if student.embeddings == "teacher" and student.width > teacher.width:
+        raise UserError(
+            f"student.embeddings: a student of width {student.width} has no low-rank copy of embeddings of width"
+            f" {teacher.width}; set it to random"
+        )
     if teacher.layers % student.layers:
         fits = [n for n in range(1, teacher.layers + 1) if teacher.layers % n == 0]
         raise UserError(

@@ -47,8 +47,11 @@ def latencies_ms(models: Sequence[PreTrainedModel], *, rounds: int) -> list[floa
 
 def kept_interval(
     metric: MetricName, *, teacher: np.ndarray, student: np.ndarray, labels: np.ndarray, samples: int, seed: int
-) -> tuple[float, float]:
-    """95% interval of the student's share of the teacher's score: a paired bootstrap over the rows (Efron, 1979)."""
+) -> tuple[float, float] | None:
+    """95% interval of the student's share of the teacher's score: a paired bootstrap over the rows (Efron, 1979).
+
+    Returns: its ends; None for a teacher that never scores above 0.
+    """
     random = np.random.default_rng([seed, 4])
     shares = []
     for _ in range(samples):
@@ -56,7 +59,9 @@ def kept_interval(
         base = score(metric, teacher[rows], labels[rows])
         if base > 0:
             shares.append(score(metric, student[rows], labels[rows]) / base)
-    low, high = np.quantile(shares, [0.025, 0.975]) if shares else (float("nan"), float("nan"))
+    if not shares:
+        return None
+    low, high = np.quantile(shares, [0.025, 0.975])
     return float(low), float(high)
 
 

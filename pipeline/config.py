@@ -175,6 +175,8 @@ class PretrainTeacher(Training):
     """Train the whole backbone, or only the masked-LM head on top of it."""
     from_scratch: bool = False
     """Begin with random weights of the backbone's architecture."""
+    only_proposes: bool = False
+    """The trained model only proposes words; teacher and student learn from the backbone as it came."""
     seed: Count = 0
     """Its own seed, so that runs of several seeds share the backbone and the candidates."""
     hidden_dropout: SmallShare = 0.1

@@ -25,7 +25,19 @@ from pipeline.errors import UserError
 from pipeline.graph import MODEL_FILES, TOKENIZER_FILES
 from pipeline.traces import ATTENTION
 
+MASKED_LM = "masked_lm"  # the folder of a masked LM that is not the backbone
 LOAD = {"trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32, "local_files_only": True}
+
+
+def backbone_of(pretrained: Path) -> Path:
+    """What teacher and student begin with, in the artifact of pretrain_teacher."""
+    return pretrained / "backbone"
+
+
+def proposer_of(pretrained: Path) -> Path:
+    """The masked LM that proposes words, in the artifact of pretrain_teacher."""
+    apart = pretrained / MASKED_LM
+    return apart if apart.exists() else backbone_of(pretrained)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -43,6 +55,7 @@ def special_id(tokenizer: PreTrainedTokenizerFast, name: str) -> int:
 
 def copy_model_files(source: Path, target: Path, patterns: Sequence[str] = MODEL_FILES) -> None:
     """Copy a model, or with TOKENIZER_FILES its tokenizer, as it is."""
+    target.mkdir(exist_ok=True)
     for path in sorted({path for pattern in patterns for path in source.glob(pattern)}):
         shutil.copyfile(path, target / path.name)
 
@@ -105,7 +118,12 @@ def load_classifier(
     config = load_config(folder, hidden_dropout=hidden_dropout)
     set_labels(config, label_names)
     model, info = AutoModelForSequenceClassification.from_pretrained(
-        folder, config=config, attn_implementation=attention, output_loading_info=True, **LOAD
+        folder,
+        config=config,
+        attn_implementation=attention,
+        output_loading_info=True,
+        ignore_mismatched_sizes=new_head,  # a head of another number of labels begins anew
+        **LOAD,
     )
     prefix = f"{model.base_model_prefix}."
     head = {name for name in info["missing_keys"] if not name.startswith(prefix) or ".pooler." in name}

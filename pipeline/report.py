@@ -8,12 +8,14 @@ from pipeline.metrics import CORRELATIONS
 def table(results: dict[str, Any]) -> str:
     """The results as a user reads them."""
     teacher, student = results["teacher"], results["student"]
-    low, high = results["kept_interval"]
 
     def line(name: str, left: str, right: str, remark: str = "") -> str:
         return f"{name:<28}{left:>12}{right:>12}   {remark}".rstrip()
 
-    kept = "" if results["kept"] is None else f"{results['kept']:.1%} kept (95%: {low:.1%} to {high:.1%})"
+    kept = ""
+    if results["kept"] is not None and results["kept_interval"]:
+        low, high = results["kept_interval"]
+        kept = f"{results['kept']:.1%} kept (95%: {low:.1%} to {high:.1%})"
     lines = [line(f"{results['task']}, {results['split']}", "teacher", "student")]
     lines.append(line(results["metric"], f"{teacher['score']:.4f}", f"{student['score']:.4f}", kept))
     for name in teacher["scores"].keys() - {results["split"]}:

@@ -187,10 +187,11 @@ def _hold_out(task: Task, splits: Mapping[str, list[Example]], columns: Columns)
         raise UserError(
             f"task.dev_share, task.test_share: together {sum(shares.values()):g}, which leaves no training row"
         )
+    strata = [example.label if columns.kind == "classification" else None for example in train]
     if columns.group:
-        held_out = split_by_group([example.group for example in train], shares=shares, seed=task.split_seed)
+        groups = [example.group for example in train]
+        held_out = split_by_group(groups, strata, shares=shares, seed=task.split_seed)
     else:
-        strata = [example.label if columns.kind == "classification" else None for example in train]
         held_out = split_by_label(strata, shares=shares, seed=task.split_seed)
     taken = {row for rows in held_out.values() for row in rows}
     cut = dict(splits) | {split: [train[row] for row in rows] for split, rows in held_out.items()}

@@ -94,6 +94,7 @@ def train(job: Job, stage: Stage) -> Progress:
             best = own_tensors(job.model)
         if stage.stop_asked():
             checkpoint()
+            accelerator.wait_for_everyone()  # a process that ends takes the others with it
             raise Interrupted(f"{stage.name} stopped at step {progress.step} of {total}; the same command goes on")
         if time.monotonic() - saved_at > stage.recipe.run.checkpoint_seconds and progress.step < total:
             checkpoint()

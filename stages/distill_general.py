@@ -16,6 +16,7 @@ from pipeline.batches import BatchPlan, Rows, model_inputs
 from pipeline.corpus import Corpus
 from pipeline.distillation import Distilled, layer_terms, uniform_layers
 from pipeline.models import (
+    backbone_of,
     copy_embeddings,
     load_encoder,
     load_tokenizer,
@@ -30,7 +31,7 @@ from pipeline.training import Job, train
 
 
 def main(stage: Stage) -> dict[str, Any]:
-    settings, backbone = stage.recipe.distill_general, stage.upstream["pretrain_teacher"]
+    settings, backbone = stage.recipe.distill_general, backbone_of(stage.upstream["pretrain_teacher"])
     teacher = load_encoder(backbone)
     layers = uniform_layers(teacher.config.num_hidden_layers, stage.recipe.student.layers)
     torch.manual_seed(stage.recipe.seed)

@@ -19,7 +19,7 @@ from pipeline.errors import WorkFailed
 from pipeline.labelled import LabelledSplit, answers, dev_scorer, labelled_splits, plain_batches
 from pipeline.labels import own_teacher, supervised_loss
 from pipeline.metrics import beats_majority, score
-from pipeline.models import load_classifier, save_model
+from pipeline.models import backbone_of, load_classifier, save_model
 from pipeline.prediction import predict_together
 from pipeline.stage import Stage, run_stage
 from pipeline.tasks import TaskData
@@ -28,7 +28,7 @@ from pipeline.training import Job, train
 
 def main(stage: Stage) -> dict[str, Any]:
     given = stage.inputs.teacher
-    source = given or stage.upstream["pretrain_teacher"]
+    source = given or backbone_of(stage.upstream["pretrain_teacher"])
     data, splits = labelled_splits(stage, source, "train", "dev")
     if given:
         teacher = own_teacher(stage, data, given, splits["dev"]).to(stage.accelerator.device).eval()
@@ -52,7 +52,7 @@ def finetune(stage: Stage, data: TaskData, splits: dict[str, LabelledSplit]) -> 
     """The backbone with a new head, trained on the labels; the best epoch on dev."""
     settings, train_split = stage.recipe.finetune_teacher, splits["train"]
     torch.manual_seed(stage.recipe.seed)  # of the new head
-    backbone = stage.upstream["pretrain_teacher"]
+    backbone = backbone_of(stage.upstream["pretrain_teacher"])
     teacher = load_classifier(
         backbone, label_names=data.label_names, new_head=True, hidden_dropout=settings.hidden_dropout
     )

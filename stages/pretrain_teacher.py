@@ -3,7 +3,8 @@
     accelerate launch -m stages.pretrain_teacher --recipe recipes/rotten_tomatoes.yaml
 
 Reads:  the backbone, and the corpus when the recipe wants any training.
-Writes: the backbone of every later stage, with its masked-LM head and tokenizer.
+Writes: backbone/, which teacher and student begin with; masked_lm/, which proposes words, where it is another model
+        (`only_proposes`: little text makes a head, and harms the layers below it as a start for fine-tuning).
 
 Any BERT, with a head or without, can propose words after it. With `epochs: 0` the checkpoint goes on as it is.
 """
@@ -16,7 +17,16 @@ from transformers import AutoModelForMaskedLM
 from pipeline.batches import BatchPlan
 from pipeline.corpus import Corpus
 from pipeline.masked_lm import MaskedBlocks, MaskedLM, masked_accuracy, split_blocks
-from pipeline.models import copy_model_files, load_config, load_masked_lm, load_tokenizer, pooler_of, save_model
+from pipeline.models import (
+    MASKED_LM,
+    backbone_of,
+    copy_model_files,
+    load_config,
+    load_masked_lm,
+    load_tokenizer,
+    pooler_of,
+    save_model,
+)
 from pipeline.stage import Stage, run_stage
 from pipeline.traces import ATTENTION
 from pipeline.training import Job, train
@@ -24,9 +34,9 @@ from pipeline.training import Job, train
 
 def main(stage: Stage) -> dict[str, Any]:
     settings, backbone = stage.recipe.pretrain_teacher, stage.inputs.backbone
+    if stage.is_main and (settings.only_proposes or not settings.epochs):
+        copy_model_files(backbone, backbone_of(stage.output))
     if not settings.epochs:
-        if stage.is_main:
-            copy_model_files(backbone, stage.output)
         return {}
     torch.manual_seed(settings.seed)
     if settings.from_scratch:
@@ -62,7 +72,8 @@ def main(stage: Stage) -> dict[str, Any]:
     after = masked_accuracy(model, measured, stage, tokens=settings.micro_batch_tokens)
     stage.say(f"masked accuracy on held-out blocks: {before:.1%} before, {after:.1%} after")
     if stage.is_main:
-        save_model(plain, stage.output, tokenizer_of=backbone, extra=pooler_of(backbone, plain))
+        place = stage.output / MASKED_LM if settings.only_proposes else backbone_of(stage.output)
+        save_model(plain, place, tokenizer_of=backbone, extra=pooler_of(backbone, plain))
     return {"masked_accuracy_before": before, "masked_accuracy_after": after}
 
 

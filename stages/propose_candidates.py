@@ -19,20 +19,20 @@ from data_augment.candidates import propose_shard, shards, unique_texts
 from data_augment.candidates_folder import shard_path, write_shard
 from data_augment.vectors import load_vectors
 from pipeline.errors import Interrupted
-from pipeline.models import load_masked_lm, load_tokenizer
+from pipeline.models import load_masked_lm, load_tokenizer, proposer_of
 from pipeline.stage import Stage, run_stage
 from pipeline.tasks import read_task
 from pipeline.traces import freeze
 
 
 def main(stage: Stage) -> dict[str, Any]:
-    settings, backbone = stage.recipe.propose_candidates, stage.upstream["pretrain_teacher"]
+    settings, folder = stage.recipe.propose_candidates, proposer_of(stage.upstream["pretrain_teacher"])
     data = read_task(stage.recipe.task, stage.inputs.task)
     rows = [example for split in ("train", "unlabelled") for example in data.splits.get(split, ())]
     texts = unique_texts(text for example in rows for text in example.texts)
     parts = shards(texts, shard_texts=settings.shard_texts)
-    model = freeze(load_masked_lm(backbone), precision=stage.precision).to(stage.accelerator.device)
-    tokenizer = load_tokenizer(backbone)
+    model = freeze(load_masked_lm(folder), precision=stage.precision).to(stage.accelerator.device)
+    tokenizer = load_tokenizer(folder)
     vectors = None
     if stage.inputs.vectors is not None:
         vectors = load_vectors(stage.inputs.vectors, vector_words=settings.vector_words)

@@ -247,7 +247,7 @@ def test_a_stratified_split_keeps_the_mixture_and_every_label_in_training(counts
 @given(sizes=st.lists(st.integers(1, 9), min_size=3, max_size=40), seed=st.integers(0, 9))
 def test_a_split_by_group_keeps_groups_whole_and_comes_near_the_share(sizes, seed):
     groups = [group for group, size in enumerate(sizes) for _ in range(size)]
-    held_out = split_by_group(groups, shares={"test": 0.3, "dev": 0.2}, seed=seed)
+    held_out = split_by_group(groups, ["a"] * len(groups), shares={"test": 0.3, "dev": 0.2}, seed=seed)
     split_of = {row: split for split, rows in held_out.items() for row in rows}
     assert all(
         len({split_of.get(row) for row in range(len(groups)) if groups[row] == group}) == 1 for group in set(groups)
@@ -257,7 +257,7 @@ def test_a_split_by_group_keeps_groups_whole_and_comes_near_the_share(sizes, see
 
 def test_held_out_films_hit_the_asked_size_within_two_percent():
     groups = [min(row // 7, row % 1449) for row in range(12_800)]
-    held_out = split_by_group(groups, shares={"test": 0.156, "dev": 0.156}, seed=0)
+    held_out = split_by_group(groups, ["a"] * len(groups), shares={"test": 0.156, "dev": 0.156}, seed=0)
     assert all(abs(len(rows) - 2000) <= 40 for rows in held_out.values())
 
 
@@ -267,3 +267,12 @@ def test_another_dev_share_leaves_the_test_rows_alone():
     large = split_by_label(labels, shares={"test": 0.2, "dev": 0.3}, seed=0)
     assert small["test"] == large["test"]
     assert split_by_label(labels, shares={"test": 0.2}, seed=1)["test"] != small["test"]
+
+
+def test_groups_keep_the_mixture_of_labels():
+    groups = [number // 10 for number in range(2000)]
+    labels = ["good" if group % 3 else "bad" for group in groups]  # a group is all good or all bad
+    held_out = split_by_group(groups, labels, shares={"test": 0.1, "dev": 0.1}, seed=1)
+    for rows in held_out.values():
+        share = sum(labels[row] == "good" for row in rows) / len(rows)
+        assert share == pytest.approx(labels.count("good") / len(labels), abs=0.03)

@@ -76,6 +76,12 @@ def test_dropout_is_another_for_each_micro_batch_and_step(tmp_path: Path) -> Non
     assert len(set(drawn)) == len(drawn) > STEPS
 
 
+def test_the_model_is_left_as_it_is_used_without_dropout(tmp_path: Path) -> None:
+    ours = job()
+    train(ours, make_stage(tmp_path))
+    assert not any(module.training for module in ours.model.modules())
+
+
 def test_training_lowers_the_loss(tmp_path: Path) -> None:
     progress = train(job(settings=replace(SETTINGS, epochs=30)), make_stage(tmp_path, log_every=3))
     assert progress.curve[-1]["label"] < 0.5 * progress.curve[0]["label"]
