@@ -62,11 +62,8 @@ def _run(words: list[str]) -> int:
         status, message = run_launched(command, changes, log=log)
         if status != OK:
             word = "was interrupted" if status == INTERRUPTED else "failed"
-            again = shlex.join(["./run_all.sh", *words])
-            print(
-                f"{stage} {word}{': ' + message if message else ''}\n  log:    {log}\n  resume: {again}",
-                file=sys.stderr,
-            )
+            print(f"{stage} {word}{': ' + message if message else ''}\n  log:    {log}", file=sys.stderr)
+            print(f"  resume: {_again(words)}", file=sys.stderr)
             return status
     plan = make_plan(recipe, overrides, checked=False)
     plan.book.save()
@@ -79,6 +76,12 @@ def _run(words: list[str]) -> int:
     print(table(json.loads(results.read_text(encoding="utf-8"))))
     print(f"\nstudent: {plan.run_folder / 'distill_predictions'}\nresults: {results}")
     return OK
+
+
+def _again(words: Sequence[str]) -> str:
+    """The command that goes on: the same, but what --force set aside is made anew once."""
+    kept = [word for before, word in zip(["", *words], words, strict=False) if "--force" not in (before, word)]
+    return shlex.join(["./run_all.sh", *kept])
 
 
 def _unfinished(plan: Plan, selected: Sequence[str]) -> int:

@@ -1,11 +1,14 @@
 """Fixtures that several files share."""
 
+import os
 import shutil
 from pathlib import Path
 
-import pytest
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models threads only wait for each other
 
-from tests import tiny
+import pytest  # noqa: E402
+
+from tests import tiny  # noqa: E402
 
 
 @pytest.fixture(scope="session")
