@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import yaml
-from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 
 GOOD = ["good", "great", "fine", "warm", "funny", "bright", "clever", "moving", "lovely", "fresh"]
 BAD = ["bad", "dull", "poor", "cold", "silly", "grim", "lazy", "boring", "awful", "stale"]
@@ -34,7 +34,7 @@ def write_model(folder: Path, *, layers: int = 2, width: int = 24, heads: int = 
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = [*SPECIAL, *GOOD, *BAD, *NOUNS, *OTHER, *PIECES]
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"), do_lower_case=True)
+    tokenizer = BertTokenizer(vocab=str(folder / "vocab.txt"), do_lower_case=True)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(seed)
     config = BertConfig(
