@@ -92,6 +92,7 @@ def labels_alone(distilled: Plan, recipe: Path, arguments: list[str]) -> float:
     changes = {
         "--backbone": folder,
         "--pretrain_teacher.epochs": 0,
+        "--finetune_teacher.allow_majority": "true",
         "--finetune_teacher.epochs": epochs,
         "--finetune_teacher.learning_rate": LABELS_ALONE_RATE,
     }
