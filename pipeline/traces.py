@@ -24,7 +24,7 @@ def _sdpa_with_query_key(
     """Fused attention that hands back (query, key), each (B, H, T, head width), where maps would stand."""
     kwargs.pop("output_attentions", None)
     if query.device.type == "cpu":
-        # On CPUs the fused kernel is slower in bf16 than in float32: its backward pass 5 to 10 times (torch 2.13).
+        # On CPUs the fused kernel is slower in bf16 than in float32, its backward pass by far (torch 2.13).
         with torch.autocast("cpu", enabled=False):
             output, _ = sdpa_attention_forward(
                 module, query.float(), key.float(), value.float(), attention_mask, **kwargs
