@@ -14,6 +14,7 @@ from pipeline.config import Recipe
 from pipeline.corpus_readers import document_kind
 from pipeline.errors import UserError
 from pipeline.graph import Inputs
+from pipeline.hardware import ROUND
 from pipeline.tasks import TaskData, read_task
 
 
@@ -132,8 +133,11 @@ def check_lengths(recipe: Recipe, shape: Shape) -> None:
         "task.max_length": recipe.task.max_length,
         "prepare_corpus.length": recipe.prepare_corpus.length,
     }.items():
-        if length > shape.positions:
-            raise UserError(f"{name}: {length} is more than the {shape.positions} positions of the backbone")
+        if -(-length // ROUND) * ROUND > shape.positions:
+            raise UserError(
+                f"{name}: {length}, up to the next multiple of {ROUND}, is more than the {shape.positions} positions of"
+                " the backbone"
+            )
 
 
 def check_corpus(recipe: Recipe, inputs: Inputs) -> None:

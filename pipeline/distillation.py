@@ -6,10 +6,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from pipeline.batches import GlobalBatch
 from pipeline.config import DistillGeneral, DistillLayers
 from pipeline.losses import attention_loss, hidden_loss
+from pipeline.pace import Flops, encoder_flops, training_flops
 from pipeline.traces import Trace, trace
 
 PROJECTIONS = "projections.safetensors"
@@ -32,7 +34,7 @@ class Distilled(nn.Module):
     One module, so that everything that is trained goes through the wrapper of several processes.
     """
 
-    def __init__(self, encoder: nn.Module, *, student_width: int, teacher_width: int, layers: int) -> None:
+    def __init__(self, encoder: PreTrainedModel, *, student_width: int, teacher_width: int, layers: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.projections = nn.ModuleList(nn.Linear(student_width, teacher_width, bias=False) for _ in range(layers + 1))
@@ -56,6 +58,13 @@ class Distilled(nn.Module):
     def load_projections(self, folder: Path) -> None:
         """Go on with the projections of the stage before."""
         self.projections.load_state_dict(load_file(folder / PROJECTIONS))
+
+
+def layer_flops(teacher: PreTrainedModel, student: Distilled) -> Flops:
+    """FLOPs of the teacher's forward pass and of the student's two, its projections included; not of the losses."""
+    theirs, ours = encoder_flops(teacher), training_flops(student.encoder)
+    projections = sum(weight.numel() for weight in student.projections.parameters())
+    return lambda batch: theirs(batch) + ours(batch) + 6.0 * projections * batch.tokens
 
 
 def layer_terms(

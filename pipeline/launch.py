@@ -17,6 +17,11 @@ from pipeline.hardware import gpu_count
 from pipeline.recipes import PROJECT
 
 STATUS_FILE = "DISTILL_STATUS_FILE"  # a stage writes its true status there: the launcher turns every failure into 1
+CPU_ENVIRONMENT = {
+    "GOMP_SPINCOUNT": "2000",  # threads wait for the next operation for microseconds: more starves a busy machine
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",  # glibc keeps large blocks; asking the system anew costs every page a fault
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+}
 GRACE_SECONDS = 120  # for checkpoints after a signal
 
 
@@ -46,7 +51,7 @@ def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]
         processes = int(given["--num_processes"]) if given.get("--num_processes", "").isdigit() else 1
         if processes > 1 and "--multi_gpu" not in given:
             options += ["--multi_gpu"]
-        changes["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")  # spinning starves a busy machine
+        changes |= {name: os.environ.get(name, value) for name, value in CPU_ENVIRONMENT.items()}
         if "OMP_NUM_THREADS" not in os.environ and "--num_cpu_threads_per_process" not in given:
             options += ["--num_cpu_threads_per_process", str(max(1, (os.cpu_count() or 1) // processes))]
     command = [

@@ -40,8 +40,8 @@ def hidden_loss(student_BTD: Tensor, teacher_BTD: Tensor, real_BT: Tensor, *, to
     Returns: a scalar, float32.
     """
     tokens = int(real_BT.sum()) if tokens is None else tokens
-    gap_ND = student_BTD[real_BT].float() - teacher_BTD[real_BT].float()
-    return gap_ND.square().sum() / (tokens * gap_ND.shape[-1])
+    gap_BTD = student_BTD.float() - teacher_BTD.float()
+    return (gap_BTD.square().sum(dim=-1) * real_BT).sum() / (tokens * gap_BTD.shape[-1])
 
 
 def attention_loss(student: QueryKey, teacher: QueryKey, real_BT: Tensor, *, pairs: int | None = None) -> Tensor:
@@ -76,10 +76,9 @@ def _score_gap_factors(student: QueryKey, teacher: QueryKey, real_BT: Tensor) ->
     X = [Q / sqrt(S), -P / sqrt(R)] and Y = [K, V] for the student's Q, K and the teacher's P, V.
     """
     S, R = student.query.shape[-1], teacher.query.shape[-1]
-    real = real_BT[:, None, :, None]
-    left = torch.cat([student.query.float() * S**-0.5, teacher.query.float() * -(R**-0.5)], dim=-1)
-    right = torch.cat([student.key.float(), teacher.key.float()], dim=-1)
-    return left * real, right * real
+    real = real_BT[:, None, :, None].float()  # bf16 times float32 is float32
+    left = torch.cat([student.query * (real * S**-0.5), teacher.query * (real * -(R**-0.5))], dim=-1)
+    return left, torch.cat([student.key * real, teacher.key * real], dim=-1)
 
 
 def squared_norm_direct(left: Tensor, right: Tensor) -> Tensor:

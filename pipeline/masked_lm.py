@@ -13,6 +13,7 @@ from pipeline.corpus import Corpus
 from pipeline.losses import label_loss
 from pipeline.masking import mask_tokens
 from pipeline.models import separate_head, special_id
+from pipeline.pace import training_flops
 from pipeline.stage import Stage
 
 MEASURED = 2**31 - 1  # the 'epoch' whose masks measure: the same before and after, and never trained on
@@ -33,6 +34,11 @@ class MaskedLM(nn.Module):
         if self.head is None:
             return self.model(**plain).logits[masked_BT]
         return self.head(self.model.base_model(**plain).last_hidden_state[masked_BT])
+
+    def flops(self, batch: GlobalBatch, masked: int) -> float:
+        """FLOPs of a forward and a backward pass, the head on the masked positions alone."""
+        head = sum(p.numel() for p in self.head.parameters() if p.ndim == 2) if self.head else 0
+        return training_flops(self.model)(batch) + 6.0 * head * masked
 
 
 class MaskedBlocks:
@@ -83,10 +89,12 @@ class MaskedBlocks:
 
     def loss(self, model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
         """Cross-entropy of the masked tokens, a mean over those of the whole global batch."""
-        # How many a block has follows from its length (mask_tokens): no process needs to see the others' blocks.
+        return {"masked_lm": label_loss(model(inputs), inputs["label"], examples=self.masked_count(batch))}
+
+    def masked_count(self, batch: GlobalBatch) -> int:
+        """Masked tokens of a global batch. They follow from the lengths (mask_tokens): no process asks the others."""
         lengths = self.lengths[np.concatenate(batch.micro_batches)]
-        count = int(np.maximum(1, np.round(self.share * (lengths - 2))).sum())
-        return {"masked_lm": label_loss(model(inputs), inputs["label"], examples=count)}
+        return int(np.maximum(1, np.round(self.share * (lengths - 2))).sum())
 
 
 def masked_accuracy(model: MaskedLM, blocks: MaskedBlocks, stage: Stage, *, tokens: int) -> float:

@@ -179,11 +179,15 @@ def parameter_count(parameters: Iterable[nn.Parameter]) -> int:
     return sum(p.numel() for p in {id(p): p for p in parameters}.values())
 
 
-def encoder_parameter_count(model: PreTrainedModel) -> int:
-    """Parameters of the transformer layers: no embeddings, no pooler, no head."""
+def encoder_layers(model: PreTrainedModel) -> nn.Module:
+    """The transformer layers: no embeddings, no pooler, no head."""
     trunk = model.base_model
-    layers = next(getattr(trunk, name) for name in ("encoder", "transformer", "layers") if hasattr(trunk, name))
-    return parameter_count(cast(nn.Module, layers).parameters())
+    return next(getattr(trunk, name) for name in ("encoder", "transformer", "layers") if hasattr(trunk, name))
+
+
+def encoder_parameter_count(model: PreTrainedModel) -> int:
+    """Parameters of the transformer layers."""
+    return parameter_count(encoder_layers(model).parameters())
 
 
 def separate_head(model: PreTrainedModel) -> nn.Module | None:

@@ -1,7 +1,8 @@
 """One forward pass, and everything that distillation needs from it.
 
-Attention runs through the fused kernel; the queries and keys that the attention loss compares are taken on the way by
-an attention function of ours (transformers' attention interface), so that no (T, T) map is ever written out.
+Attention runs through an attention function of ours (transformers' attention interface), which takes the queries and
+keys that the attention loss compares on the way. No (T, T) map is kept: the fused kernel writes none out, and where
+short texts are faster without it (bf16 on CPUs) the map is made again in the backward pass.
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
@@ -16,25 +18,42 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from pipeline.losses import QueryKey
 
 ATTENTION = "sdpa_with_query_key"
+SHORT = 128  # tokens up to which writing the map out, in bf16, beats the fused kernel on CPUs (torch 2.13) two times
 
 
-def _sdpa_with_query_key(
+def _with_query_key(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, QueryKey]:
-    """Fused attention that hands back (query, key), each (B, H, T, head width), where maps would stand."""
+    """Attention that hands back (query, key), each (B, H, T, head width), where maps would stand."""
     kwargs.pop("output_attentions", None)
-    if query.device.type == "cpu":
-        # On CPUs the fused kernel is slower in bf16 than in float32, its backward pass by far (torch 2.13).
+    if query.device.type != "cpu":
+        output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    elif query.dtype == torch.bfloat16 and query.shape[-2] <= SHORT and not kwargs.get("dropout"):
+        arguments = (query, key, value, attention_mask, kwargs.get("scaling"))
+        if torch.is_grad_enabled():
+            output = checkpoint(written_out_attention, *arguments, use_reentrant=False, preserve_rng_state=False)
+        else:
+            output = written_out_attention(*arguments)
+    else:  # the fused kernel's backward pass is slow in bf16 on CPUs (torch 2.13)
         with torch.autocast("cpu", enabled=False):
             output, _ = sdpa_attention_forward(
                 module, query.float(), key.float(), value.float(), attention_mask, **kwargs
             )
-        return output.to(query.dtype), QueryKey(query, key)
-    output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        output = output.to(query.dtype)
     return output, QueryKey(query, key)
 
 
-AttentionInterface.register(ATTENTION, _sdpa_with_query_key)
+def written_out_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None
+) -> Tensor:
+    """softmax(Q K' / sqrt(D)) V, (B, T, H, D); `mask` is True where attention may go."""
+    scores_BHTT = ((query * (scaling or query.shape[-1] ** -0.5)) @ key.transpose(-1, -2)).float()
+    if mask is not None:
+        scores_BHTT = scores_BHTT.masked_fill_(~mask, torch.finfo(torch.float32).min)
+    return (scores_BHTT.softmax(dim=-1).to(value.dtype) @ value).transpose(1, 2).contiguous()
+
+
+AttentionInterface.register(ATTENTION, _with_query_key)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)  # without it padding is attended to, in silence
 
 

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pipeline.batches import BatchPlan, GlobalBatch, Rows
+from pipeline.batches import BatchPlan, GlobalBatch
 from pipeline.checkpoints import latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
 from pipeline.config import Training
 from pipeline.errors import Interrupted, WorkFailed
+from pipeline.loading import Collate, Inputs, Step, steps
+from pipeline.pace import Flops, Pace, line, matrix_rate
 from pipeline.stage import Stage
-
-Inputs = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +32,16 @@ class Job:
 
     model: nn.Module
     batches: BatchPlan
-    collate: Callable[[Rows, int], Inputs]
-    """Rows and the epoch -> the tensors of a micro-batch."""
+    collate: Collate
     loss: Callable[[nn.Module, Inputs, GlobalBatch], dict[str, Tensor]]
     """Named, weighted terms, each averaged over the whole global batch."""
     settings: Training
     score: Callable[[Any], float] | None = None
     """A dev score, larger is better: the best epoch's weights are the result. None: the last step's are."""
+    flops: Flops = field(default=lambda batch: 0.0)
+    """Model FLOPs of a global batch, forward and backward."""
+    pace: Pace = field(default_factory=Pace)
+    """Filled in by `train`."""
 
 
 @dataclass(kw_only=True)
@@ -67,43 +70,52 @@ def train(job: Job, stage: Stage) -> Progress:
         stage.say(
             "a batch has fewer micro-batches than there are processes: raise batch_size or lower micro_batch_tokens"
         )
-    bar = stage.bar(total=total, done=progress.step, unit="step")
     saved_at = time.monotonic()
 
     def checkpoint() -> None:
         if stage.is_main:
             save_checkpoint(stage.work, model=job.model, optimizer=plain_optimizer, best=best, state=vars(progress))
 
-    while progress.step < total:
-        batch = job.batches.at(progress.step)
-        model.train()
-        terms = _backward(job, stage, model, batch)
-        norm = accelerator.clip_grad_norm_(model.parameters(), job.settings.clip)
-        _check_finite(stage, batch, terms, norm)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(job.settings, progress.step, total)
-        optimizer.step()
-        optimizer.zero_grad()
-        progress.step += 1
-        bar.update()
-        progress.sums = {name: progress.sums.get(name, 0.0) + value for name, value in terms.items()}
-        if progress.step % stage.recipe.run.log_every == 0 or progress.step == total:
-            _log(stage, progress, bar)
-        epoch_ends = progress.step % job.batches.steps_per_epoch == 0 or progress.step == total
-        if epoch_ends and job.score is not None and _is_best(job, stage, progress):
-            best = own_tensors(job.model)
-        if stage.stop_asked():
-            checkpoint()
-            accelerator.wait_for_everyone()  # a process that ends takes the others with it
-            raise Interrupted(f"{stage.name} stopped at step {progress.step} of {total}; the same command goes on")
-        if time.monotonic() - saved_at > stage.recipe.run.checkpoint_seconds and progress.step < total:
-            checkpoint()
-            saved_at = time.monotonic()
-    bar.close()
+    with stage.bar(total=total, done=progress.step, unit="step") as bar:
+        for step in steps(job.batches, job.collate, accelerator, first=progress.step):
+            began = time.perf_counter()
+            model.train()
+            terms = _backward(job, stage, model, step)
+            norm = accelerator.clip_grad_norm_(model.parameters(), job.settings.clip)
+            _check_finite(stage, step.batch, terms, norm)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(job.settings, progress.step, total)
+            optimizer.step()
+            optimizer.zero_grad()
+            progress.step += 1
+            seconds = time.perf_counter() - began + step.waited
+            job.pace.add(step.batch, seconds=seconds, waited=step.waited, flops=job.flops(step.batch))
+            bar.update()
+            progress.sums = {name: progress.sums.get(name, 0.0) + value for name, value in terms.items()}
+            if progress.step % stage.recipe.run.log_every == 0 or progress.step == total:
+                _log(stage, progress, bar)
+            epoch_ends = progress.step % job.batches.steps_per_epoch == 0 or progress.step == total
+            if epoch_ends and job.score is not None and _is_best(job, stage, progress):
+                best = own_tensors(job.model)
+            if stage.stop_asked():
+                checkpoint()
+                accelerator.wait_for_everyone()  # a process that ends takes the others with it
+                raise Interrupted(f"{stage.name} stopped at step {progress.step} of {total}; the same command goes on")
+            if time.monotonic() - saved_at > stage.recipe.run.checkpoint_seconds and progress.step < total:
+                checkpoint()
+                saved_at = time.monotonic()
     if best is not None:
         job.model.load_state_dict(best, strict=False)  # tied tensors are stored once
     job.model.eval()
+    if job.pace.flops:
+        stage.say(line(pace_of(job, stage)))
     return progress
+
+
+def pace_of(job: Job, stage: Stage) -> dict[str, float]:
+    """How fast the last training went, beside what its devices multiply."""
+    dtype = torch.bfloat16 if stage.precision == "bf16" else torch.float32
+    return job.pace.summary(stage.accelerator.num_processes * matrix_rate(stage.accelerator.device, dtype))
 
 
 def _resume(job: Job, stage: Stage, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Tensor] | None]:
@@ -143,34 +155,24 @@ def _is_best(job: Job, stage: Stage, progress: Progress) -> bool:
     return True
 
 
-def _backward(job: Job, stage: Stage, model: nn.Module, batch: GlobalBatch) -> dict[str, float]:
-    """Accumulate the gradients of one global batch; returns its loss terms, over all processes.
-
-    Every process makes the same number of passes, since the last one synchronises: one without a micro-batch of its own
-    repeats the first with weight zero.
-    """
+def _backward(job: Job, stage: Stage, model: nn.Module, step: Step) -> dict[str, float]:
+    """Accumulate the gradients of one global batch; returns its loss terms, over all processes."""
     accelerator = stage.accelerator
-    rank, world = accelerator.process_index, accelerator.num_processes
-    count = len(batch.micro_batches)
-    rounds = math.ceil(count / world)
-    sums: dict[str, float] = {}
-    for round_ in range(rounds):
-        number = round_ * world + rank
-        weight = 1.0 if number < count else 0.0
-        number = number if number < count else 0
-        inputs = job.collate(batch.micro_batches[number], batch.epoch)
-        inputs = {name: tensor.to(accelerator.device) for name, tensor in inputs.items()}
-        torch.manual_seed(seed_of(stage.recipe.seed, stage.name, batch.step, number))
-        synchronise = contextlib.nullcontext() if round_ == rounds - 1 else accelerator.no_sync(model)
-        with synchronise:
+    names: list[str] = []
+    values = torch.zeros(1, dtype=torch.float64)
+    for place, part in enumerate(step.parts):
+        inputs = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in part.inputs.items()}
+        torch.manual_seed(seed_of(stage.recipe.seed, stage.name, step.batch.step, part.number))
+        last = place == len(step.parts) - 1
+        with contextlib.nullcontext() if last else accelerator.no_sync(model):
             with stage.autocast():
-                terms = job.loss(model, inputs, batch)
-            loss = torch.stack(list(terms.values())).sum()
-            accelerator.backward(loss * (weight * world))  # DDP takes the mean over processes, we want the sum
-        for name, term in terms.items():
-            sums[name] = sums.get(name, 0.0) + float(term.detach()) * weight
-    over_all = stage.sum_over_processes(torch.tensor(list(sums.values()), dtype=torch.float64))
-    return dict(zip(sums, over_all.tolist(), strict=True))
+                terms = job.loss(model, inputs, step.batch)
+            losses = torch.stack(list(terms.values()))
+            weight = part.weight * accelerator.num_processes  # DDP takes the mean over processes, we want the sum
+            accelerator.backward(losses.sum() * weight)
+        names = list(terms)
+        values = values.to(losses.device) + losses.detach().double() * part.weight
+    return dict(zip(names, stage.sum_over_processes(values).tolist(), strict=True))
 
 
 def make_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:

@@ -14,7 +14,7 @@ import torch
 
 from pipeline.batches import BatchPlan, Rows, model_inputs
 from pipeline.corpus import Corpus
-from pipeline.distillation import Distilled, layer_terms, uniform_layers
+from pipeline.distillation import Distilled, layer_flops, layer_terms, uniform_layers
 from pipeline.models import (
     backbone_of,
     copy_embeddings,
@@ -61,7 +61,15 @@ def main(stage: Stage) -> dict[str, Any]:
 
         frozen = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
         loss = layer_terms(frozen, layers, settings)
-        progress = train(Job(model=model, batches=batches, collate=collate, loss=loss, settings=settings), stage)
+        job = Job(
+            model=model,
+            batches=batches,
+            collate=collate,
+            loss=loss,
+            settings=settings,
+            flops=layer_flops(frozen, model),
+        )
+        progress = train(job, stage)
     if stage.is_main:
         (stage.output / "student").mkdir()
         save_model(encoder, stage.output / "student", tokenizer_of=backbone)

@@ -7,12 +7,13 @@ Writes: student/, after its last step, since no dev score says which step copies
         projections.safetensors.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
+from transformers import PreTrainedModel
 
 from pipeline.batches import Rows
-from pipeline.distillation import Distilled, layer_terms, uniform_layers
+from pipeline.distillation import Distilled, layer_flops, layer_terms, uniform_layers
 from pipeline.models import load_classifier, save_model
 from pipeline.stage import Stage, run_stage
 from pipeline.task_distillation import augmented_batches, augmented_texts
@@ -33,7 +34,7 @@ def main(stage: Stage) -> dict[str, Any]:
     )
     layers = uniform_layers(teacher.config.num_hidden_layers, student.config.num_hidden_layers)
     model = Distilled(
-        student.base_model,
+        cast(PreTrainedModel, student.base_model),
         student_width=student.config.hidden_size,
         teacher_width=teacher.config.hidden_size,
         layers=student.config.num_hidden_layers,
@@ -51,7 +52,15 @@ def main(stage: Stage) -> dict[str, Any]:
         frozen = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
         loss = layer_terms(frozen.base_model, layers, settings)
         batches = augmented_batches(stage, data, settings)
-        progress = train(Job(model=model, batches=batches, collate=collate, loss=loss, settings=settings), stage)
+        job = Job(
+            model=model,
+            batches=batches,
+            collate=collate,
+            loss=loss,
+            settings=settings,
+            flops=layer_flops(frozen, model),
+        )
+        progress = train(job, stage)
     if stage.is_main:
         (stage.output / "student").mkdir()
         save_model(student, stage.output / "student", tokenizer_of=general / "student")

@@ -19,6 +19,7 @@ from pipeline.batches import GlobalBatch, Rows
 from pipeline.labelled import dev_scorer, labelled_splits
 from pipeline.losses import prediction_loss, regression_loss
 from pipeline.models import load_classifier, save_model
+from pipeline.pace import training_flops
 from pipeline.stage import Stage, run_stage
 from pipeline.task_distillation import augmented_batches, augmented_texts
 from pipeline.training import Job, train
@@ -47,7 +48,15 @@ def main(stage: Stage) -> dict[str, Any]:
 
     score = dev_scorer(stage, task, splits["dev"])
     batches = augmented_batches(stage, data, settings)
-    job = Job(model=student, batches=batches, collate=collate, loss=loss, settings=settings, score=score)
+    job = Job(
+        model=student,
+        batches=batches,
+        collate=collate,
+        loss=loss,
+        settings=settings,
+        score=score,
+        flops=training_flops(student),
+    )
     progress = train(job, stage)
     if stage.is_main:
         save_model(student, stage.output, tokenizer_of=source)

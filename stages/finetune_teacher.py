@@ -20,6 +20,7 @@ from pipeline.labelled import LabelledSplit, answers, dev_scorer, labelled_split
 from pipeline.labels import own_teacher, supervised_loss
 from pipeline.metrics import beats_majority, score
 from pipeline.models import backbone_of, load_classifier, save_model
+from pipeline.pace import training_flops
 from pipeline.prediction import predict_together
 from pipeline.stage import Stage, run_stage
 from pipeline.tasks import TaskData
@@ -67,6 +68,7 @@ def finetune(stage: Stage, data: TaskData, splits: dict[str, LabelledSplit]) -> 
         loss=supervised_loss(data),
         settings=settings,
         score=dev_scorer(stage, data, splits["dev"]),
+        flops=training_flops(teacher),
     )
     train(job, stage)
     return teacher

@@ -68,7 +68,15 @@ def main(stage: Stage) -> dict[str, Any]:
         micro_batch_tokens=settings.micro_batch_tokens,
         seed=settings.seed,
     )
-    train(Job(model=model, batches=batches, collate=trained.collate, loss=trained.loss, settings=settings), stage)
+    job = Job(
+        model=model,
+        batches=batches,
+        collate=trained.collate,
+        loss=trained.loss,
+        settings=settings,
+        flops=lambda batch: model.flops(batch, trained.masked_count(batch)),
+    )
+    train(job, stage)
     after = masked_accuracy(model, measured, stage, tokens=settings.micro_batch_tokens)
     stage.say(f"masked accuracy on held-out blocks: {before:.1%} before, {after:.1%} after")
     if stage.is_main:

@@ -59,8 +59,11 @@ def assert_one_sentence(world: Path, errors: str, words: str) -> None:
         ({"student.layers": 3}, "the 2 layers of {world}/model are not a multiple of 3; choose one of 1, 2"),
         ({"student.heads": 4}, "{world}/model has 2, the student 4; set student.heads: 2, or both attention weights"),
         ({"student.width": 17}, "student.width: 17 is not a multiple of student.heads, 2"),
-        ({"task.max_length": 128}, "task.max_length: 128 is more than the 64 positions of the backbone"),
-        ({"prepare_corpus.length": 128}, "prepare_corpus.length: 128 is more than the 64 positions"),
+        ({"task.max_length": 128}, "task.max_length: 128, up to the next multiple of 4, is more than the 64 positions"),
+        (
+            {"prepare_corpus.length": 128},
+            "prepare_corpus.length: 128, up to the next multiple of 4, is more than the 64 positions",
+        ),
         ({"prepare_corpus.sources": [], "prepare_corpus.task_text": False}, "but pretrain_teacher trains on it"),
         ({"prepare_corpus.sources": "{world}/txet.txt"}, "there is no 'txet.txt' in {world}; did you mean 'text.txt'?"),
         ({"task.train": "{world}/row.csv"}, "there is no 'row.csv' in {world}; did you mean 'rows.csv'?"),

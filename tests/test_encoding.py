@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from pipeline import prediction
 from pipeline.encoding import EncodedTexts
+from pipeline.hardware import ROUND
 from pipeline.models import load_classifier, load_tokenizer
 from pipeline.prediction import predict, predict_together
 from tests.one_process import make_stage
@@ -54,7 +55,8 @@ def test_the_share_that_the_length_cuts_is_known(tokenizer: PreTrainedTokenizerF
 
 def test_collated_rows_are_padded_to_the_longest_of_them(tokenizer: PreTrainedTokenizerFast) -> None:
     inputs = encoded(tokenizer).collate(np.array([3, 1]))
-    right = tokenizer([TEXTS[3], TEXTS[1]], padding=True, return_tensors="pt", return_token_type_ids=False)
+    texts = [TEXTS[3], TEXTS[1]]
+    right = tokenizer(texts, padding=True, pad_to_multiple_of=ROUND, return_tensors="pt", return_token_type_ids=False)
     assert inputs.keys() == right.keys()
     assert all(torch.equal(inputs[name], right[name]) for name in inputs)
 
@@ -64,7 +66,9 @@ def test_a_pair_is_one_row_with_token_types(tokenizer: PreTrainedTokenizerFast) 
     dataset = Dataset.from_dict({"question": first, "answer": second})
     texts = EncodedTexts(dataset, tokenizer, text_columns=["question", "answer"], max_length=24)
     inputs = texts.collate(np.arange(4))
-    right = tokenizer(first, second, truncation=True, max_length=24, padding=True, return_tensors="pt")
+    right = tokenizer(
+        first, second, truncation=True, max_length=24, padding=True, pad_to_multiple_of=ROUND, return_tensors="pt"
+    )
     assert inputs.keys() == right.keys()
     assert all(torch.equal(inputs[name], right[name]) for name in inputs)
 

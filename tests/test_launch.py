@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import FAILED, INTERRUPTED, OK
-from pipeline.launch import launch_command, run_launched
+from pipeline.launch import CPU_ENVIRONMENT, launch_command, run_launched
 from pipeline.recipes import PROJECT
 
 STAGE = ["--recipe", "mine.yaml", "--seed", "1"]
@@ -22,7 +22,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without GPU and with four cores, whose user set nothing."""
     gpus(monkeypatch, 0)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
+    for name in ("OMP_NUM_THREADS", *CPU_ENVIRONMENT):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -52,7 +52,7 @@ def test_without_a_gpu_one_process_has_all_cores() -> None:
     assert value(words, "--num_cpu_threads_per_process") == "4"
     assert value(words, "--main_process_port") == "0"
     assert "--multi_gpu" not in words
-    assert changes == {"ACCELERATE_USE_CPU": "true", "OMP_WAIT_POLICY": "PASSIVE"}
+    assert changes == {"ACCELERATE_USE_CPU": "true", **CPU_ENVIRONMENT}
 
 
 @pytest.mark.parametrize("launcher", [["--num_processes", "2"], ["--num_processes=2"]])
@@ -82,10 +82,10 @@ def test_several_machines_choose_their_own_port() -> None:
 
 def test_threads_that_the_user_chose_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     words, changes = options()
     assert "--num_cpu_threads_per_process" not in words
-    assert changes["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert changes["GOMP_SPINCOUNT"] == "7"
 
 
 @pytest.mark.parametrize(("count", "name"), [(1, "one_gpu"), (2, "multi_gpu")])
