@@ -80,7 +80,7 @@ def train(job: Job, stage: Stage) -> Progress:
         for step in steps(job.batches, job.collate, accelerator, first=progress.step):
             began = time.perf_counter()
             model.train()
-            terms = _backward(job, stage, model, step)
+            terms = backward(job, stage, model, step)
             norm = accelerator.clip_grad_norm_(model.parameters(), job.settings.clip)
             _check_finite(stage, step.batch, terms, norm)
             for group in optimizer.param_groups:
@@ -155,7 +155,7 @@ def _is_best(job: Job, stage: Stage, progress: Progress) -> bool:
     return True
 
 
-def _backward(job: Job, stage: Stage, model: nn.Module, step: Step) -> dict[str, float]:
+def backward(job: Job, stage: Stage, model: nn.Module, step: Step) -> dict[str, float]:
     """Accumulate the gradients of one global batch; returns its loss terms, over all processes."""
     accelerator = stage.accelerator
     names: list[str] = []

@@ -17,7 +17,7 @@ from pipeline.checkpoints import latest_checkpoint, own_tensors
 from pipeline.config import Training
 from pipeline.errors import WorkFailed
 from pipeline.loading import steps
-from pipeline.training import Progress, _backward, learning_rate, make_optimizer, train
+from pipeline.training import Progress, backward, learning_rate, make_optimizer, train
 from tests.one_process import make_stage
 from tests.tiny_job import SETTINGS, STEPS, classifier, collate, job, loss, same
 
@@ -26,7 +26,7 @@ def test_gradients_are_those_of_the_whole_batch_at_once(tmp_path: Path) -> None:
     ours, plain = job(dropout=0), classifier(dropout=0)
     batch, stage = ours.batches.at(0), make_stage(tmp_path)
     first = next(steps(ours.batches, ours.collate, stage.accelerator, first=0))
-    terms = _backward(ours, stage, ours.model.train(), first)
+    terms = backward(ours, stage, ours.model.train(), first)
     inputs = collate(np.concatenate(batch.micro_batches), 0)
     labels = inputs.pop("labels")
     right = cross_entropy(plain(**inputs).logits, labels)

@@ -1,0 +1,263 @@
+"""What is timed: the three trainings of distillation, by the pipeline's own code and by the paper-literal reference.
+
+Both get the same models, texts and global batches.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
+
+from benchmarks import reference
+from pipeline.batches import BatchPlan, GlobalBatch, Rows, model_inputs
+from pipeline.config import Student, Training
+from pipeline.corpus import blocks_of
+from pipeline.corpus_readers import read_documents
+from pipeline.distillation import Distilled, layer_flops, layer_terms, uniform_layers
+from pipeline.encoding import EncodedTexts
+from pipeline.losses import prediction_loss
+from pipeline.models import load_classifier, load_encoder, load_tokenizer, new_student
+from pipeline.pace import training_flops
+from pipeline.plan import Plan
+from pipeline.prediction import predict
+from pipeline.processes import make_accelerator
+from pipeline.stage import Stage
+from pipeline.tasks import as_datasets, read_task
+from pipeline.traces import ATTENTION, freeze
+from pipeline.training import Job, train
+
+TINYBERT4 = Student(layers=4, width=312, feed_forward=1200, heads=12, hidden_dropout=0)
+LABELS = ("rotten", "fresh")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One training, ready to run either way."""
+
+    stage: Stage
+    job: Job
+    plan: Callable[[int], BatchPlan]
+    """The first steps of the training."""
+    losses: reference.Losses
+    """The reference's, of its own models."""
+    slow_student: nn.Module
+    slow_teacher: PreTrainedModel
+    sources: Mapping[int, int]
+    """Student layer -> teacher layer, where layers are compared."""
+    length: int
+    """Tokens that the reference pads to."""
+    before: Callable[[], Any] = lambda: None
+    """What ours does once, ahead of its steps."""
+    unit: str = "tokens/s"
+
+    def run_ours(self, steps: int) -> tuple[float, dict[str, float]]:
+        """Units a second, and the training's own summary of its pace."""
+        job = replace(self.job, batches=self.plan(steps), pace=type(self.job.pace)())
+        began = time.perf_counter()
+        self.before()
+        ahead = time.perf_counter() - began
+        train(job, self.stage)
+        pace = job.pace
+        return self._units(job.batches) / (ahead + pace.seconds), vars(pace) | {"ahead": ahead}
+
+    def run_reference(self, steps: int) -> float:
+        """Units a second."""
+        plan = self.plan(steps)
+        batches = list(self._padded(plan))  # collating is not timed: the pipeline's own wait for data is
+        began = time.perf_counter()
+        reference.train(self.slow_student, self.losses, batches, learning_rate=self.job.settings.learning_rate)
+        self._wait()
+        return self._units(plan) / (time.perf_counter() - began)
+
+    def _padded(self, plan: BatchPlan) -> Iterator[dict[str, Tensor]]:
+        for step in range(plan.steps):
+            rows = np.concatenate(plan.at(step).micro_batches)
+            inputs = {name: t for name, t in self.job.collate(rows, 0).items() if name in MODEL_INPUTS}
+            inputs = reference.padded(inputs, self.length, pad_id=0)
+            yield {name: tensor.to(self.stage.accelerator.device) for name, tensor in inputs.items()}
+
+    def _units(self, plan: BatchPlan) -> int:
+        batches = [plan.at(step) for step in range(plan.steps)]
+        return sum(batch.tokens if self.unit == "tokens/s" else batch.examples for batch in batches)
+
+    def _wait(self) -> None:
+        if self.stage.accelerator.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def make_stage(plan: Plan, name: str, work: Path) -> Stage:
+    """A stage of the default recipe outside of its launcher."""
+    return Stage(
+        recipe=plan.recipe,
+        spec=plan.stages[name],
+        inputs=plan.inputs,
+        upstream={},
+        accelerator=make_accelerator(tracker="none", curves=work, stage=name),
+        work=work,
+        output=work / "output",
+    )
+
+
+def general(stage: Stage, *, models: str, length: int, batch_size: int, only: str = "") -> Case:
+    """General distillation on full blocks of the recipe's corpus.
+
+    Args:
+        models: 'bert-base', BERT-base to TinyBERT4 (random weights), or 'recipe', the recipe's backbone and student.
+        only: 'ours' or 'reference': the other one is not to be run, and takes no memory.
+    """
+    torch.manual_seed(0)
+    if models == "bert-base":
+        config = BertConfig(max_position_embeddings=max(512, length))
+        config._attn_implementation = ATTENTION
+        teacher, student = cast(PreTrainedModel, BertModel(config, add_pooling_layer=False)), TINYBERT4
+    else:
+        teacher, student = load_encoder(stage.inputs.backbone), stage.recipe.student
+    tokenizer = load_tokenizer(stage.inputs.backbone)
+    documents = read_documents(stage.inputs.corpus[0], column="text")
+    full = (block for block in blocks_of(documents, tokenizer, length=length) if len(block) == length)
+    blocks = list(islice(full, 20 * batch_size))
+
+    def collate(rows: Rows, epoch: int) -> dict[str, Tensor]:
+        return model_inputs({"input_ids": [blocks[int(row)] for row in rows]}, 0)
+
+    encoder = new_student(student, teacher)
+    lengths = np.array([len(block) for block in blocks])
+    settings = replace(stage.recipe.distill_general, batch_size=batch_size)
+    return _layer_case(stage, teacher, encoder, lengths, collate, settings=settings, length=length, only=only)
+
+
+def layers(stage: Stage, *, examples: int, only: str = "") -> Case:
+    """Layer distillation on the task's training texts."""
+    torch.manual_seed(0)
+    teacher, texts = load_encoder(stage.inputs.backbone), task_texts(stage, examples)
+    encoder = new_student(stage.recipe.student, teacher)
+    settings = stage.recipe.distill_layers
+    collate, length = _collate(texts), stage.recipe.task.max_length
+    return _layer_case(stage, teacher, encoder, texts.lengths, collate, settings=settings, length=length, only=only)
+
+
+def predictions(stage: Stage, *, examples: int, only: str = "") -> Case:
+    """Three epochs of prediction distillation on the task's training texts, the teacher's logits included."""
+    torch.manual_seed(0)
+    texts = task_texts(stage, examples)
+    teacher = load_classifier(stage.inputs.backbone, label_names=LABELS, new_head=True).eval()
+    device, settings = stage.accelerator.device, stage.recipe.distill_predictions
+    shape = cast(BertConfig, new_student(stage.recipe.student, teacher).config)
+    shape.num_labels = len(LABELS)
+    student = cast(PreTrainedModel, BertForSequenceClassification(shape))
+    slow_student = copy.deepcopy(student).to(device)
+    slow_student.set_attn_implementation(reference.SCORES)
+    frozen, slow_teacher = _teachers(stage, teacher, only)
+    logits = np.zeros((examples, len(LABELS)), dtype=np.float32)
+    plain = _collate(texts)
+
+    def annotate() -> None:
+        logits[:] = predict(frozen, texts, stage, tokens=stage.recipe.annotate_data.decode_tokens)
+
+    def collate(rows: Rows, epoch: int) -> dict[str, Tensor]:
+        return plain(rows, epoch) | {"teacher_logits": torch.from_numpy(logits[rows])}
+
+    def loss(model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
+        ours = model(**{name: tensor for name, tensor in inputs.items() if name in MODEL_INPUTS}).logits
+        gap = prediction_loss(ours, inputs["teacher_logits"], temperature=1.0, examples=batch.examples)
+        return {"prediction": gap}
+
+    plan = _plan(texts.lengths, settings)
+    return Case(
+        stage=stage,
+        job=Job(
+            model=student, batches=plan(1), collate=collate, loss=loss, settings=settings, flops=training_flops(student)
+        ),
+        plan=lambda steps: plan(3 * -(-examples // settings.batch_size)),
+        losses=reference.prediction_losses(slow_teacher, slow_student),
+        slow_student=slow_student,
+        slow_teacher=slow_teacher,
+        sources={},
+        length=stage.recipe.task.max_length,
+        before=annotate,
+        unit="examples/s",
+    )
+
+
+def task_texts(stage: Stage, examples: int) -> EncodedTexts:
+    """The first training texts of the task."""
+    data = read_task(stage.recipe.task, stage.inputs.task)
+    dataset = as_datasets(data)["train"].select(range(examples))
+    tokenizer = load_tokenizer(stage.inputs.backbone)
+    return EncodedTexts(dataset, tokenizer, text_columns=data.text_columns, max_length=stage.recipe.task.max_length)
+
+
+def _collate(texts: EncodedTexts) -> Callable[[Rows, int], dict[str, Tensor]]:
+    return lambda rows, epoch: texts.collate(rows)
+
+
+def _plan(lengths: np.ndarray, settings: Training) -> Callable[[int], BatchPlan]:
+    def plan(steps: int) -> BatchPlan:
+        return BatchPlan(
+            lengths,
+            batch_size=settings.batch_size,
+            epochs=steps / -(-len(lengths) // settings.batch_size),
+            micro_batch_tokens=settings.micro_batch_tokens,
+            seed=0,
+        )
+
+    return plan
+
+
+def _layer_case(
+    stage: Stage,
+    teacher: PreTrainedModel,
+    encoder: PreTrainedModel,
+    lengths: np.ndarray,
+    collate: Callable[[Rows, int], dict[str, Tensor]],
+    *,
+    settings: Any,
+    length: int,
+    only: str,
+) -> Case:
+    sources = uniform_layers(teacher.config.num_hidden_layers, encoder.config.num_hidden_layers)
+    widths = {"student_width": encoder.config.hidden_size, "teacher_width": teacher.config.hidden_size}
+    model = Distilled(encoder, **widths, layers=encoder.config.num_hidden_layers)
+    slow_model = copy.deepcopy(model).to(stage.accelerator.device)
+    slow_model.encoder.set_attn_implementation(reference.SCORES)
+    frozen, slow_teacher = _teachers(stage, teacher, only)
+    plan = _plan(lengths, settings)
+    return Case(
+        stage=stage,
+        job=Job(
+            model=model,
+            batches=plan(1),
+            collate=collate,
+            loss=layer_terms(frozen, sources, settings),
+            settings=settings,
+            flops=layer_flops(frozen, model),
+        ),
+        plan=plan,
+        losses=reference.layer_losses(slow_teacher, slow_model, sources),
+        slow_student=slow_model,
+        slow_teacher=slow_teacher,
+        sources=sources,
+        length=length,
+    )
+
+
+def _teachers(stage: Stage, teacher: PreTrainedModel, only: str) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """The pipeline's and the reference's; one and the same where only one of them is run."""
+    slow = teacher if only else copy.deepcopy(teacher)
+    if only != "ours":
+        slow.set_attn_implementation(reference.SCORES)
+        slow.requires_grad_(False).eval().to(stage.accelerator.device)
+    if only != "reference":
+        teacher = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
+    return teacher, slow

@@ -1,0 +1,176 @@
+"""How much faster the pipeline's own trainings are than the method written out as in its paper, and that both agree.
+
+    python -m benchmarks.speed {general,layers,predictions} [--json FILE] [--check] [--rounds N] [--steps N]
+    python -m benchmarks.speed general --models recipe --batch-size 32
+    python -m benchmarks.speed general --length 512
+
+Both run in turn, in one process, on the same models, texts and global batches (benchmarks/cases.py); the figures are
+medians over the rounds. Peak memory is that of a process which runs one of them alone. `--check` compares losses and
+gradients in float32 instead, and ends with status 1 when they differ.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pipeline.hardware import gpu_count
+from pipeline.launch import CPU_ENVIRONMENT
+from pipeline.recipes import PROJECT
+from pipeline.run import DEFAULT_RECIPE
+
+STEPS = {"general": 6, "layers": 16, "predictions": 0}  # of predictions three epochs are run
+EXAMPLES = 256
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=STEPS)
+    parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE, help="whose texts and small models are taken")
+    parser.add_argument("--models", choices=("bert-base", "recipe"), default="bert-base", help="of general")
+    parser.add_argument("--length", type=int, default=128, help="tokens a block of general")
+    parser.add_argument("--batch-size", type=int, default=16, help="blocks a step of general")
+    parser.add_argument("--examples", type=int, default=EXAMPLES, help="texts of layers and predictions")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, help="a round")
+    parser.add_argument("--check", action="store_true", help="compare losses and gradients in float32")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--alone", choices=("ours", "reference"), help="print the peak memory of one of them")
+    given, overrides = parser.parse_known_args()
+    _as_a_stage_is_launched()
+    given.steps = given.steps or STEPS[given.what]
+    if given.check:
+        return check(given, overrides)
+    if given.alone:
+        print(peak_memory(given, overrides))
+        return 0
+    figures = measure(given, overrides)
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    return 0
+
+
+def _as_a_stage_is_launched() -> None:
+    """Start again with the environment of the stages, which libraries read when a process begins."""
+    missing = {name: value for name, value in CPU_ENVIRONMENT.items() if name not in os.environ}
+    if missing and not gpu_count():
+        os.execve(sys.executable, sys.orig_argv, os.environ | missing)
+
+
+def make_case(given: argparse.Namespace, overrides: list[str], work: str) -> Any:
+    """The training that the command line names."""
+    from benchmarks import cases  # noqa: PLC0415 (torch, after the environment is set)
+    from pipeline.plan import make_plan  # noqa: PLC0415
+
+    plan = make_plan(given.recipe, overrides, checked=False)
+    stage = cases.make_stage(plan, f"distill_{given.what}", Path(work))
+    if given.what == "general":
+        size = {"length": given.length, "batch_size": given.batch_size}
+        return cases.general(stage, models=given.models, only=given.alone or "", **size)
+    build = {"layers": cases.layers, "predictions": cases.predictions}[given.what]
+    return build(stage, examples=given.examples, only=given.alone or "")
+
+
+def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
+    """Both in turn; the figures, printed and returned."""
+    import torch  # noqa: PLC0415
+
+    from pipeline.pace import Pace, matrix_rate  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as work:
+        case = make_case(given, overrides, work)
+        case.run_ours(2)  # what is compiled or allocated at the first step is not timed
+        case.run_reference(2)
+        ours, reference, paces = [], [], []
+        for _ in range(given.rounds):
+            rate, pace = case.run_ours(given.steps)
+            ours.append(rate)
+            paces.append(pace)
+            reference.append(case.run_reference(given.steps))
+        device = case.stage.accelerator.device
+        peak = matrix_rate(device, torch.bfloat16)
+    sums = {name: sum(pace[name] for pace in paces) for name in vars(Pace())}
+    memory = {way: alone(given, overrides, way) for way in ("ours", "reference")}
+    figures = {
+        "what": given.what,
+        "unit": case.unit,
+        "ours": statistics.median(ours),
+        "reference": statistics.median(reference),
+        "ratio": statistics.median(a / b for a, b in zip(ours, reference, strict=True)),
+        "ratios": [a / b for a, b in zip(ours, reference, strict=True)],
+        "memory_ours": memory["ours"],
+        "memory_reference": memory["reference"],
+        "memory_ratio": memory["ours"] / memory["reference"],
+        "matrix_rate": peak,
+        "share_of_peak": sums["flops"] / sums["seconds"] / peak,
+        "data_wait_share": sums["waited"] / sums["seconds"],
+        "precision": case.stage.precision,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores",
+    }
+    print(
+        f"{given.what}: {figures['ours']:,.0f} {case.unit}, the paper-literal reference {figures['reference']:,.0f}:"
+        f" {figures['ratio']:.2f} times (rounds: {', '.join(f'{ratio:.2f}' for ratio in figures['ratios'])})\n"
+        f"peak memory {memory['ours'] / 1e9:.2f} GB against {memory['reference'] / 1e9:.2f} GB\n"
+        f"{sums['flops'] / sums['seconds'] / 1e9:,.0f} GFLOP/s, {figures['share_of_peak']:.0%} of the"
+        f" {peak / 1e9:,.0f} that {figures['device']} multiplies in bf16;"
+        f" {figures['data_wait_share']:.1%} of the time waiting for data"
+    )
+    return figures
+
+
+def alone(given: argparse.Namespace, overrides: list[str], way: str) -> int:
+    """Peak memory, in bytes, of a process that runs two steps one way."""
+    options = {
+        "--recipe": given.recipe,
+        "--models": given.models,
+        "--length": given.length,
+        "--batch-size": given.batch_size,
+        "--examples": min(given.examples, 64),
+        "--steps": 2,
+        "--alone": way,
+    }
+    words = [str(word) for pair in options.items() for word in pair]
+    command = [sys.executable, "-m", "benchmarks.speed", given.what, *words, *overrides]
+    answer = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True)
+    return int(answer.stdout.split()[-1])
+
+
+def peak_memory(given: argparse.Namespace, overrides: list[str]) -> int:
+    """Bytes at the most while it trains: of the GPU, else of the whole process (Linux counts them)."""
+    import torch  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as work:
+        case = make_case(given, overrides, work)
+        if case.stage.accelerator.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak of loading
+        case.run_ours(given.steps) if given.alone == "ours" else case.run_reference(given.steps)
+        if case.stage.accelerator.device.type == "cuda":
+            return torch.cuda.max_memory_allocated()
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(peak.split()[1]) * 1024
+
+
+def check(given: argparse.Namespace, overrides: list[str]) -> int:
+    """Losses and gradients of one global batch, in float32, both ways; 1 when they differ."""
+    from benchmarks.agreement import gaps  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as work:
+        found = gaps(make_case(given, [*overrides, "--precision", "fp32", "--student.hidden_dropout", "0"], work))
+    for gap in found:
+        print(f"{gap.name:<80}{gap.value:.1e} (at most {gap.bound:.0e}){'' if gap.value <= gap.bound else '  DIFFERS'}")
+    if given.json:
+        given.json.write_text(json.dumps({gap.name: gap.value for gap in found}, indent=1), encoding="utf-8")
+    return int(any(gap.value > gap.bound for gap in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
