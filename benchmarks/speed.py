@@ -42,12 +42,15 @@ def main() -> int:
     parser.add_argument("--steps", type=int, help="a round")
     parser.add_argument("--check", action="store_true", help="compare losses and gradients in float32")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--profile", action="store_true", help="print the ten operators that take most time, both ways")
     parser.add_argument("--alone", choices=("ours", "reference"), help="print the peak memory of one of them")
     given, overrides = parser.parse_known_args()
     _as_a_stage_is_launched()
     given.steps = given.steps or STEPS[given.what]
     if given.check:
         return check(given, overrides)
+    if given.profile:
+        return profile(given, overrides)
     if given.alone:
         print(peak_memory(given, overrides))
         return 0
@@ -157,6 +160,25 @@ def peak_memory(given: argparse.Namespace, overrides: list[str]) -> int:
             return torch.cuda.max_memory_allocated()
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(peak.split()[1]) * 1024
+
+
+def profile(given: argparse.Namespace, overrides: list[str]) -> int:
+    """The ten operators that take most time of their own, of ours and of the reference."""
+    import torch  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as work:
+        case = make_case(given, overrides, work)
+        clock = "self_device_time_total" if case.stage.accelerator.device.type == "cuda" else "self_cpu_time_total"
+        for name, run in {"ours": case.run_ours, "reference": case.run_reference}.items():
+            run(2)
+            with torch.profiler.profile() as profiler:
+                run(given.steps)
+            events = sorted(profiler.key_averages(), key=lambda event: -getattr(event, clock))
+            whole = sum(getattr(event, clock) for event in events)
+            print(f"{name}: {whole / 1e3:,.0f} ms in operators")
+            for event in events[:10]:
+                print(f"  {event.key:<58}{getattr(event, clock) / whole:>6.1%}{event.count:>8} calls")
+    return 0
 
 
 def check(given: argparse.Namespace, overrides: list[str]) -> int:

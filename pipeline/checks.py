@@ -17,6 +17,8 @@ from pipeline.graph import Inputs
 from pipeline.hardware import ROUND
 from pipeline.tasks import TaskData, read_task
 
+WITHOUT_QUERIES = ("mpnet", "deberta", "deberta-v2")  # not built on transformers' attention interface (5.23)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
@@ -28,6 +30,9 @@ class Shape:
     vocabulary: int
     positions: int
     labels: tuple[str, ...]
+    embedding: int
+    """Width of the embeddings, which ELECTRA and ALBERT have narrower than the layers."""
+    kind: str
 
 
 def check(recipe: Recipe, inputs: Inputs) -> None:
@@ -71,6 +76,8 @@ def model_shape(folder: Path, role: str) -> Shape:
         vocabulary=number("vocab_size"),
         positions=number("max_position_embeddings"),
         labels=tuple(str(names[key]) for key in sorted(names, key=int)),
+        embedding=config.get("embedding_size", number("hidden_size", "dim")),
+        kind=config["model_type"],
     )
 
 
@@ -108,6 +115,16 @@ def check_student(recipe: Recipe, teacher: Shape, folder: Path) -> None:
     student = recipe.student
     if student.width % student.heads:
         raise UserError(f"student.width: {student.width} is not a multiple of student.heads, {student.heads}")
+    if teacher.kind in WITHOUT_QUERIES:
+        raise UserError(
+            f"backbone: {folder} is a {teacher.kind}, whose queries and keys cannot be taken; take a BERT, RoBERTa,"
+            " ELECTRA or DistilBERT"
+        )
+    if student.embeddings == "teacher" and teacher.embedding != teacher.width:
+        raise UserError(
+            f"student.embeddings: {folder} has embeddings of width {teacher.embedding} under layers of width"
+            f" {teacher.width}, which the student's cannot begin as a copy of; set it to random"
+        )
     if student.embeddings == "teacher" and student.width > teacher.width:
         raise UserError(
             f"student.embeddings: a student of width {student.width} has no low-rank copy of embeddings of width"

@@ -19,6 +19,7 @@ from pipeline.recipes import PROJECT, fields
 from pipeline.report import table
 from pipeline.runs import RESULTS, publish_run
 
+SETTINGS = tuple(dict.fromkeys(name.partition(".")[0] for name, _, _ in fields()))  # and sections
 DEFAULT_RECIPE = PROJECT / "recipes" / "rotten_tomatoes.yaml"
 
 
@@ -113,9 +114,15 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]]:
         given, rest = parser.parse_known_args(words)
     except argparse.ArgumentError as error:
         raise UserError(f"{error.argument_name}: {error.message}; see --help") from None
+    known = [action.option_strings[-1] for action in parser._actions] + [f"--{name}" for name in SETTINGS]
     recipes, overrides, after_option = [], [], False
     for word in rest:
         is_option = word.startswith("--")
+        name = word.removeprefix("--").partition("=")[0]
+        if is_option and "." not in name and f"--{name}" not in known:
+            raise UserError(
+                f"--{name}: no such option{nearest(f'--{name}', known)}; settings are --section.field value"
+            )
         (overrides if is_option or after_option else recipes).append(word)
         after_option = is_option and "=" not in word
     if len(recipes) > 1:

@@ -113,17 +113,18 @@ def run_stage(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
     try:
         _run(name, main)
     except UserError as error:
-        status, message = BAD_INPUT, f"error: {error}"
+        status, message = BAD_INPUT, str(error)
     except WorkFailed as error:
-        status, message = FAILED, f"failed: {error}"
+        status, message = FAILED, str(error)
     except Interrupted as error:
         status, message = INTERRUPTED, str(error)
     except OSError as error:
         if error.errno is None or not error.filename:
             raise
-        status, message = FAILED, f"failed: {error.filename}: {error.strerror}"
+        status, message = FAILED, f"{error.filename}: {error.strerror}"
     if message:
-        print(message, file=sys.stderr, flush=True)
+        prefix = {BAD_INPUT: "error: ", FAILED: "failed: "}.get(status, "")
+        print(f"{prefix}{message}", file=sys.stderr, flush=True)
         if path := os.environ.get(STATUS_FILE):
             Path(path).write_text(json.dumps({"status": status, "message": message}), encoding="utf-8")
     sys.stdout.flush()

@@ -137,7 +137,8 @@ def test_a_score_that_is_no_number_is_one_sentence(world: Path, value: str, caps
         (["{recipe}", "other.yaml"], "'other.yaml': one recipe at a time, and settings as --section.field value"),
         (["{recipe}", "--seed"], "--seed wants a value"),
         (["{recipe}", "--seed", "one"], "--seed: 'one' does not fit: input should be a valid integer"),
-        (["{recipe}", "--sead", "1"], "--sead: unknown setting; did you mean 'seed'?"),
+        (["{recipe}", "--sead", "1"], "--sead: no such option; did you mean '--seed'?"),
+        (["{recipe}", "--dryrun"], "--dryrun: no such option; did you mean '--dry-run'?"),
         (["{recipe}", "--from"], "--from: expected one argument; see --help"),
         (["{recipe}", "--list=all"], "--list: ignored explicit argument 'all'; see --help"),
         (["{recipe}", "--only", "distil_layers"], "--only: no stage 'distil_layers'; did you mean 'distill_layers'?"),
@@ -158,13 +159,22 @@ def test_a_wrong_command_line_is_one_sentence(
     assert_one_sentence(world, capsys.readouterr().err, sentence)
 
 
-def test_a_tokenizer_with_more_pieces_than_the_model_is_one_sentence(
-    world: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"vocab_size": 10}, "the model only 10 pieces; take the tokenizer that the model"),
+        ({"model_type": "mpnet"}, "is a mpnet, whose queries and keys cannot be taken; take a BERT"),
+        ({"embedding_size": 8}, "has embeddings of width 8 under layers of width 24"),
+    ],
+    ids=["vocabulary", "no attention interface", "narrow embeddings"],
+)
+def test_a_backbone_that_does_not_fit_is_one_sentence(
+    world: Path, change: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = json.loads((world / "model/config.json").read_text())
-    (world / "model/config.json").write_text(json.dumps(config | {"vocab_size": 10}))
-    assert main([str(world / "recipe.yaml")]) == 2
-    assert_one_sentence(world, capsys.readouterr().err, "the model only 10 pieces; take the tokenizer that the model")
+    (world / "model/config.json").write_text(json.dumps(config | change))
+    assert main([str(prepare(world, {"student.embeddings": "teacher"}, {}))]) == 2
+    assert_one_sentence(world, capsys.readouterr().err, words)
 
 
 @pytest.mark.parametrize(
