@@ -15,8 +15,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from data_augment.candidates import propose_shard, shards, unique_texts
-from data_augment.candidates_folder import shard_path, write_shard
+from data_augment.candidates import propose_shards, shards, unique_texts
 from data_augment.vectors import load_vectors
 from pipeline.errors import Interrupted
 from pipeline.models import load_masked_lm, load_tokenizer, proposer_of
@@ -39,20 +38,18 @@ def main(stage: Stage) -> dict[str, Any]:
     else:
         stage.say("no word vectors: words of several pieces stay as they are")
     with stage.bar(total=len(texts), unit="text") as bar:
-        for number in stage.shares(len(parts)):
-            path = shard_path(stage.work, index=number, count=len(parts))
-            if not path.exists():
-                table = propose_shard(
-                    parts[number],
-                    tokenizer=tokenizer,
-                    model=model,
-                    vectors=vectors,
-                    k=settings.candidates,
-                    decode_tokens=settings.decode_tokens,
-                    precision=stage.precision,
-                    keep=re.compile(settings.keep) if settings.keep else None,
-                )
-                write_shard(table, path)
+        for number in propose_shards(
+            parts,
+            stage.work,
+            stage.shares(len(parts)),
+            tokenizer=tokenizer,
+            model=model,
+            vectors=vectors,
+            k=settings.candidates,
+            decode_tokens=settings.decode_tokens,
+            precision=stage.precision,
+            keep=re.compile(settings.keep) if settings.keep else None,
+        ):
             bar.update(len(parts[number]) * stage.accelerator.num_processes)
             if stage.stop_asked_here():
                 raise Interrupted(

@@ -1,0 +1,156 @@
+"""Word replacement from a command line, on any table of texts.
+
+    python -m data_augment propose --input reviews.csv --masked-lm PATH --vectors PATH --output candidates/
+    python -m data_augment sample --candidates candidates/ --input reviews.csv -n 20 -p 0.4 --output augmented/
+    python -m data_augment show augmented/ --example 3
+
+Tables are .csv, .tsv, .jsonl (also .gz, .bz2, .xz) or .parquet. Candidates cost a masked LM, samples next to nothing.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from data_augment.samples import Row
+from pipeline.errors import BAD_INPUT, FAILED, OK, UserError
+from pipeline.tables import place, read_rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0 done, 1 failed at work, 2 bad input."""
+    given = parser().parse_args(arguments)
+    try:
+        given.run(given)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except OSError as error:
+        if not error.filename:
+            raise
+        print(f"failed: {error.filename}: {error.strerror}", file=sys.stderr)
+        return FAILED
+    return OK
+
+
+def parser() -> argparse.ArgumentParser:
+    """The three commands and their options."""
+    whole = argparse.ArgumentParser(
+        prog="python -m data_augment", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = whole.add_subparsers(required=True, metavar="{propose,sample,show}")
+
+    one = commands.add_parser("propose", help="what could stand at each word of the texts")
+    _add_input(one)
+    one.add_argument("--masked-lm", type=Path, required=True, help="folder of a masked LM with its tokenizer")
+    one.add_argument("--vectors", type=Path, help="word vectors, for words of several pieces: GloVe text, or a folder")
+    one.add_argument("--output", type=Path, required=True, help="the folder of candidates")
+    one.add_argument("-k", type=int, default=15, help="candidates a word (default: 15)")
+    one.add_argument("--vector-words", type=int, default=100_000, help="words with vectors searched (default: 100,000)")
+    one.add_argument("--keep", help="words that this regular expression matches as a whole are never replaced")
+    one.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of the masked LM")
+    one.set_defaults(run=_propose)
+
+    two = commands.add_parser("sample", help="variants of the rows, drawn from the candidates")
+    _add_input(two)
+    two.add_argument("--candidates", type=Path, required=True, help="the folder that propose wrote")
+    two.add_argument("--output", type=Path, required=True, help="the folder of the dataset; a new one")
+    two.add_argument("--carry", nargs="*", default=[], metavar="COLUMN", help="columns that stand beside the variants")
+    two.add_argument("-n", type=int, default=20, help="variants of each text (default: 20)")
+    two.add_argument("-p", type=float, default=0.4, help="probability that a word is replaced (default: 0.4)")
+    two.add_argument("--seed", type=int, default=0)
+    two.add_argument("--licence", default="unknown", help="of the dataset, for its card")
+    two.set_defaults(run=_sample)
+
+    three = commands.add_parser("show", help="an original and its variants, replaced words marked")
+    three.add_argument("dataset", type=Path, help="the folder that sample, or the pipeline, wrote")
+    three.add_argument("--example", type=int, default=0, help="its number among the originals (default: 0)")
+    three.set_defaults(run=_show)
+    return whole
+
+
+def _add_input(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--input", type=Path, required=True, help="a table")
+    command.add_argument("--text-column", default="text", help="(default: text)")
+    command.add_argument("--pair-column", help="the second text, where texts come in pairs")
+
+
+def _texts(given: argparse.Namespace) -> tuple[str, ...]:
+    return (given.text_column, given.pair_column) if given.pair_column else (given.text_column,)
+
+
+def _rows(path: Path, columns: Sequence[str], texts: Sequence[str]) -> Iterator[Row]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    for row in read_rows(path, columns=columns):
+        for column in texts:
+            if not isinstance(row.values[column], str) or not row.values[column].strip():
+                raise UserError(f"{place(path, row.line)}: column {column!r} has no text; write one")
+        yield {name: value if name in texts else str(value) for name, value in row.values.items()}
+
+
+def _propose(given: argparse.Namespace) -> None:
+    from data_augment.alone import propose  # noqa: PLC0415 (torch, which `show` does without)
+
+    columns = _texts(given)
+    propose(
+        (row[column] for row in _rows(given.input, columns, columns) for column in columns),
+        given.output,
+        masked_lm=given.masked_lm,
+        vectors=given.vectors,
+        k=given.k,
+        vector_words=given.vector_words,
+        keep=given.keep,
+        precision=given.precision,
+    )
+
+
+def _sample(given: argparse.Namespace) -> None:
+    from data_augment.alone import sample  # noqa: PLC0415
+
+    columns = _texts(given)
+    found = sample(
+        _rows(given.input, [*columns, *given.carry], columns),
+        given.output,
+        candidates=given.candidates,
+        text_columns=columns,
+        variants=given.n,
+        p=given.p,
+        seed=given.seed,
+        licence=given.licence,
+    )
+    print(f"{found.originals} originals, {found.variants} variants: {given.output}")
+
+
+def _show(given: argparse.Namespace) -> None:
+    paths = sorted((given.dataset / "data").glob("train-*.parquet"))
+    if not paths:
+        raise UserError(f"{given.dataset} is no augmented dataset: it has no data/train-*.parquet")
+    found = [row for path in paths for row in _of_example(path, given.example)]
+    if not found:
+        raise UserError(f"{given.dataset}: there is no example {given.example}")
+    for row in found:
+        print("\n".join(_marked(row, found[0])))
+
+
+def _of_example(path: Path, number: int) -> list[Row]:
+    return pq.read_table(path, filters=[("source_id", "==", number)]).to_pylist()
+
+
+def _marked(row: Row, original: Row) -> list[str]:
+    """The lines of one row: the whole original, or a variant's text with [what stood there -> what stands there]."""
+    columns = [name for name, value in row.items() if name not in ("source_id", "variant", "replaced")]
+    if row["variant"] == 0:
+        return [f"original   {name}: {row[name]}" for name in columns]
+    column, at, parts = row["replaced"][0]["column"], 0, []
+    for replacement in row["replaced"]:
+        parts.append(original[column][at : replacement["start"]])
+        parts.append(f"[{replacement['old']} -> {replacement['new']}]")
+        at = replacement["end"]
+    return [f"variant {row['variant']:<3}{column}: {''.join(parts)}{original[column][at:]}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""Word replacement without the pipeline: candidates for any texts, variants of any rows, as two functions.
+
+    propose(texts, "candidates", masked_lm="path/of/a/bert", vectors="glove.6B.50d.txt")
+    sample(rows, "augmented", candidates="candidates", text_columns=("text",))
+
+`python -m data_augment` is the same from a command line.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from datasets import Features, Value
+from tqdm import tqdm
+
+from data_augment.candidates import propose_shards, shards, unique_texts
+from data_augment.candidates_folder import read_candidates
+from data_augment.card import Statistics
+from data_augment.dataset import write_dataset
+from data_augment.samples import Row, augment_rows
+from data_augment.vectors import load_vectors
+from pipeline.errors import UserError
+from pipeline.hardware import resolve_precision
+from pipeline.models import load_masked_lm, load_tokenizer
+from pipeline.traces import freeze
+
+SETTINGS = "settings.json"  # what a folder of candidates is made from
+
+
+def propose(
+    texts: Iterable[str],
+    output: str | Path,
+    *,
+    masked_lm: str | Path,
+    vectors: str | Path | None = None,
+    k: int = 15,
+    vector_words: int = 100_000,
+    keep: str | None = None,
+    shard_texts: int = 512,
+    decode_tokens: int = 2048,
+    precision: Literal["auto", "bf16", "fp32"] = "auto",
+) -> Path:
+    """Write what could stand at each word of the texts; killed and called again it goes on from the last shard.
+
+    Args:
+        texts: each different one is done once.
+        output: the folder of candidates; new, or begun by the same call.
+        masked_lm: folder of a masked LM with its tokenizer (safetensors).
+        vectors: word vectors for words of several pieces (`load_vectors`); None: these stay as they are.
+        k: candidates a word.
+        vector_words: how many of the most frequent words with vectors are searched.
+        keep: words that this regular expression matches as a whole are never replaced.
+        shard_texts: texts a shard.
+        decode_tokens: padded tokens that go through the masked LM at once.
+
+    Returns: the folder.
+    Raises: UserError where an input cannot be used, or the folder holds candidates of other texts or settings.
+    """
+    output, masked_lm = Path(output), _model_folder(Path(masked_lm))
+    if k < 1:
+        raise UserError(f"k is {k}; a word needs at least one candidate")
+    protected = _pattern(keep)
+    different = unique_texts(texts)
+    resolved = resolve_precision(precision)
+    begun = {
+        "texts": len(different),
+        "texts_digest": hashlib.blake2b("\0".join(different).encode("utf-8", "surrogatepass")).hexdigest()[:32],
+        "masked_lm": str(masked_lm.resolve()),
+        "vectors": str(Path(vectors).resolve()) if vectors else None,
+        "k": k,
+        "vector_words": vector_words,
+        "keep": keep,
+        "shard_texts": shard_texts,
+        "decode_tokens": decode_tokens,
+        "precision": resolved,
+    }
+    table = load_vectors(vectors, vector_words=vector_words) if vectors else None
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(masked_lm)
+    model = freeze(load_masked_lm(masked_lm), precision=resolved)
+    torch.nn.Module.to(model, device)
+    _begin(output, begun)
+    parts = shards(different, shard_texts=shard_texts)
+    with tqdm(total=len(different), unit="text", desc="propose") as bar:
+        for number in propose_shards(
+            parts,
+            output,
+            range(len(parts)),
+            tokenizer=tokenizer,
+            model=model,
+            vectors=table,
+            k=k,
+            decode_tokens=decode_tokens,
+            precision=resolved,
+            keep=protected,
+        ):
+            bar.update(len(parts[number]))
+    return output
+
+
+def sample(
+    rows: Iterable[Row],
+    output: str | Path,
+    *,
+    candidates: str | Path,
+    text_columns: Sequence[str],
+    variants: int = 20,
+    p: float = 0.4,
+    seed: int = 0,
+    features: Features | None = None,
+    licence: str = "unknown",
+) -> Statistics:
+    """Write the augmented dataset: each row and its variants (`augment_rows`), with a card.
+
+    Args:
+        rows: examples with their texts and whatever else shall stand beside the variants; held in memory.
+        output: a new folder; it appears when it is whole.
+        candidates: the folder that `propose` wrote.
+        text_columns: the text, or the pair of texts.
+        variants: of each text; of a pair, of each side.
+        p: probability that a word is replaced.
+        features: of the columns, by name; None: every column is text.
+
+    Returns: what was counted.
+    Raises: UserError where the output exists, there is no row, or the candidates cannot be read.
+    """
+    output, rows = Path(output), list(rows)
+    if not 0 <= p <= 1:
+        raise UserError(f"p is {p}; a probability lies between 0 and 1")
+    if variants < 0:
+        raise UserError(f"{variants} variants; give 0 or more")
+    if output.exists():
+        raise UserError(f"{output} exists; give a new folder")
+    if not rows:
+        raise UserError("there is no row to augment")
+    columns = tuple(text_columns)
+    features = features or Features(dict.fromkeys(rows[0], Value("string")))
+    found = read_candidates(candidates)
+    dropped: Counter[str] = Counter()
+    building = output.with_name(f".{output.name}.part")
+    shutil.rmtree(building, ignore_errors=True)
+    statistics = write_dataset(
+        augment_rows(
+            _numbered(rows),
+            text_columns=columns,
+            candidates=found,
+            variants=variants,
+            p=p,
+            seed=seed,
+            originals={tuple(row[column] for column in columns) for row in rows},
+            dropped=dropped,
+        ),
+        building,
+        features=Features({"id": Value("int64"), **features}),
+        text_columns=columns,
+        provenance={"candidates": _made_from(Path(candidates)), "variants": variants, "replace": p, "seed": seed},
+        dropped=dropped,
+        licence=licence,
+    )
+    building.rename(output)
+    return statistics
+
+
+def _numbered(rows: Sequence[Row]) -> Iterator[Row]:
+    with tqdm(total=len(rows), unit="row", desc="sample") as bar:
+        for number, row in enumerate(rows):
+            yield {"id": number, **row}
+            bar.update()
+
+
+def _pattern(keep: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(keep) if keep else None
+    except re.error as error:
+        raise UserError(f"keep: {keep!r} is no regular expression: {error}") from None
+
+
+def _model_folder(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} is no model: it is not a folder with a config.json")
+    return folder
+
+
+def _begin(output: Path, settings: dict[str, Any]) -> None:
+    """Note what the folder is made from. Raises UserError where it was begun from something else."""
+    path = output / SETTINGS
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        other = [name for name in settings if before.get(name) != settings[name]]
+        if other:
+            raise UserError(
+                f"{output} holds candidates with {other[0]} {before.get(other[0])!r}, not {settings[other[0]]!r};"
+                " give another folder"
+            )
+    elif output.exists() and any(output.iterdir()):
+        raise UserError(f"{output} is not empty and no folder of candidates; give another one")
+    output.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _made_from(candidates: Path) -> Any:
+    path = candidates / SETTINGS
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else candidates.name

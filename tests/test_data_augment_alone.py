@@ -1,0 +1,148 @@
+"""Word replacement without the pipeline: from a command line, and as two functions."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from datasets import ClassLabel, Features, Value, load_dataset
+
+from data_augment.__main__ import main
+from data_augment.alone import propose, sample
+from data_augment.candidates_folder import read_candidates
+from pipeline.errors import UserError
+from tests.tiny import write_model, write_rows, write_vectors
+
+ROWS = 40
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A masked LM, vectors, a table, and the candidates of its texts."""
+    folder = tmp_path_factory.mktemp("alone")
+    write_model(folder / "model")
+    write_vectors(folder / "vectors.txt")
+    write_rows(folder / "rows.csv", rows=ROWS)
+    assert run(folder, "propose", "--output", "candidates") == 0
+    return folder
+
+
+def run(world: Path, command: str, *options: str) -> int:
+    """A command on the table of the world; paths in options are relative to it."""
+    given = {"--input": "rows.csv"}
+    if command == "propose":
+        given |= {"--masked-lm": "model", "--vectors": "vectors.txt", "-k": "4", "--precision": "fp32"}
+    else:
+        given |= {"--candidates": "candidates", "-n": "3"}
+    given |= dict(zip(options[::2], options[1::2], strict=True))
+    paths = ("--input", "--masked-lm", "--vectors", "--output", "--candidates")
+    words = [word for name, value in given.items() for word in (name, str(world / value) if name in paths else value)]
+    return main([command, *words])
+
+
+def texts_of(world: Path) -> list[str]:
+    with (world / "rows.csv").open(encoding="utf-8", newline="") as file:
+        return [row["text"] for row in csv.DictReader(file)]
+
+
+def test_every_text_gets_candidates_of_both_sources(world: Path) -> None:
+    found = read_candidates(world / "candidates")
+    assert set(found) == set(texts_of(world))
+    words = [word for text in found for word in found[text]]
+    assert {word.source for word in words} == {"masked_lm", "vectors"}
+    assert all(0 < len(word.candidates) <= 4 for word in words)
+
+
+def test_the_same_call_again_does_nothing_and_a_lost_shard_alone_is_made_again(world: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"masked_lm": world / "model", "vectors": world / "vectors.txt", "k": 2, "shard_texts": 8}
+    folder = propose(texts_of(world), tmp_path / "candidates", **options)
+    shards = sorted((folder / "data").iterdir())
+    before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in shards}
+    assert len(before) > 2
+    shards[1].unlink()
+    propose(texts_of(world), folder, **options)
+    after = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted((folder / "data").iterdir())}
+    assert {name for name in before if after[name][0] != before[name][0]} == {shards[1].name}
+    assert {name: content for name, (_, content) in after.items()} == {n: content for n, (_, content) in before.items()}
+
+
+def test_a_folder_of_other_candidates_is_refused(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(world, "propose", "--output", "candidates", "-k", "5") == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: {world}/candidates holds candidates with k 4, not 5; give another folder"
+    )
+
+
+def test_the_dataset_is_read_by_datasets_and_pandas(world: Path) -> None:
+    assert run(world, "sample", "--output", "augmented", "--carry", "label") == 0
+    rows = load_dataset(str(world / "augmented"), cache_dir=str(world / "cache"))["train"]
+    frame = pd.read_parquet(world / "augmented/data")
+    assert rows.column_names == list(frame.columns) == ["source_id", "text", "label", "variant", "replaced"]
+    assert len(rows) == len(frame)
+    originals = frame[frame.variant == 0]
+    assert originals.text.tolist() == texts_of(world)
+    assert len(frame) > 2 * ROWS
+    assert (frame.groupby("source_id").label.nunique() == 1).all()
+
+
+def test_more_variants_begin_with_the_same_ones(world: Path) -> None:
+    found = {}
+    for count in ("2", "5"):
+        assert run(world, "sample", "--output", f"n{count}", "-n", count) == 0
+        frame = pd.read_parquet(world / f"n{count}" / "data")
+        found[count] = dict(zip(zip(frame["source_id"], frame["variant"], strict=True), frame["text"], strict=True))
+    few = {key: text for key, text in found["5"].items() if key[1] <= 2}
+    assert found["2"] == few != found["5"]
+
+
+def test_features_of_the_rows_are_kept(world: Path, tmp_path: Path) -> None:
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["bad", "good"])})
+    rows = [{"text": text, "label": number % 2} for number, text in enumerate(texts_of(world))]
+    candidates = world / "candidates"
+    sample(rows, tmp_path / "out", candidates=candidates, text_columns=("text",), variants=1, features=features)
+    found = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))["train"]
+    assert found.features["label"] == features["label"]
+
+
+def test_show_marks_what_was_replaced(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(world, "sample", "--output", "shown") == 0
+    capsys.readouterr()
+    assert main(["show", str(world / "shown"), "--example", "3"]) == 0
+    original, *variants = capsys.readouterr().out.splitlines()
+    assert original == f"original   text: {texts_of(world)[3]}"
+    assert variants and all(line.startswith("variant ") and " -> " in line for line in variants)
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "words"),
+    [
+        ("propose", ["--output", "new", "--masked-lm", "rows.csv"], "rows.csv is no model"),
+        ("propose", ["--output", "new", "--input", "row.csv"], "row.csv: no such file"),
+        ("propose", ["--output", "new", "--text-column", "txt"], "rows.csv:1: no column 'txt'; did you mean 'text'?"),
+        ("propose", ["--output", "new", "--keep", "("], "keep: '(' is no regular expression: "),
+        ("propose", ["--output", "new", "-k", "0"], "k is 0; a word needs at least one candidate"),
+        ("propose", ["--output", "model"], "model is not empty and no folder of candidates; give another one"),
+        ("sample", ["--output", "model"], "model exists; give a new folder"),
+        ("sample", ["--output", "new", "-p", "1.5"], "p is 1.5; a probability lies between 0 and 1"),
+        ("sample", ["--output", "new", "-n", "-1"], "-1 variants; give 0 or more"),
+        ("sample", ["--output", "new", "--candidates", "model"], "model: not a whole candidates folder"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    world: Path, command: str, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(world, command, *options) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: ") and words in said
+    assert not (world / "new").exists()
+
+
+def test_an_example_that_is_not_there_is_one_sentence(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", str(world / "model")]) == 2
+    assert "is no augmented dataset: it has no data/train-*.parquet" in capsys.readouterr().err
+
+
+def test_no_rows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no row to augment"):
+        sample([], tmp_path / "out", candidates=tmp_path, text_columns=("text",))
