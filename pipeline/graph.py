@@ -21,11 +21,11 @@ VERSIONS = {
     "prepare_corpus": 1,
     "pretrain_teacher": 2,
     "finetune_teacher": 2,
-    "distill_general": 2,
+    "distill_general": 3,
     "propose_candidates": 2,
     "augment_data": 1,
     "annotate_data": 2,
-    "distill_layers": 2,
+    "distill_layers": 3,
     "distill_predictions": 2,
     "evaluate_student": 2,
 }

@@ -7,7 +7,7 @@ micro-batches of a global batch: give the count over all of them, and the micro-
 All are computed in float32 with autocast off.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,7 +49,7 @@ def attention_loss(student: QueryKey, teacher: QueryKey, real_BT: Tensor, *, pai
 
         L = 1/H * sum_h MSE(A_h^S, A_h^T),   A = Q K' / sqrt(head width)
 
-    Takes the cheaper of two exact forms: the (T, T) gap itself, or, from T = S + R on, its Gram form.
+    Takes the cheaper of two exact forms: the (T, T) gap itself, or its Gram form. Neither keeps a (T, T) tensor.
 
     Args:
         real_BT: only pairs of real tokens enter the mean.
@@ -64,10 +64,26 @@ def attention_loss(student: QueryKey, teacher: QueryKey, real_BT: Tensor, *, pai
     pairs = int(real_BT.sum(dim=1).square().sum()) if pairs is None else pairs
     device = student.query.device.type
     with torch.autocast(device, enabled=False):  # the Grams are useless in bf16 for a converged student
-        left, right = _score_gap_factors(student, teacher, real_BT)
-        direct = left.shape[-2] < left.shape[-1]
-        squares = squared_norm_direct(left, right) if direct else squared_norm_gram(left, right)
+        squares: Tensor = _SquaredGap.apply(student.query, student.key, teacher, real_BT)
     return squares / (heads * pairs)
+
+
+class _SquaredGap(torch.autograd.Function):
+    """||X Y'||^2 of `_score_gap_factors`, with the gradient of the student's part alone, taken on the way forward."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, teacher: QueryKey, real_BT: Tensor) -> Tensor:
+        left, right = _score_gap_factors(QueryKey(query, key), teacher, real_BT)
+        T, D, S = *left.shape[-2:], query.shape[-1]
+        form = squared_gap_direct if T * (D + 2 * S) < 2 * D * (D + S) else squared_gap_gram
+        squares, left_gradient, right_gradient = form(left, right, S)
+        ctx.save_for_backward((left_gradient * S**-0.5).to(query.dtype), right_gradient.to(key.dtype))
+        return squares
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        of_query, of_key = ctx.saved_tensors
+        return gradient * of_query, gradient * of_key, None, None
 
 
 def _score_gap_factors(student: QueryKey, teacher: QueryKey, real_BT: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,14 +97,21 @@ def _score_gap_factors(student: QueryKey, teacher: QueryKey, real_BT: Tensor) ->
     return left, torch.cat([student.key * real, teacher.key * real], dim=-1)
 
 
-def squared_norm_direct(left: Tensor, right: Tensor) -> Tensor:
-    """||X Y'||^2 by writing X Y' out: cost grows with T^2 (S + R)."""
-    return (left @ right.transpose(-1, -2)).square().sum()
+def squared_gap_direct(left: Tensor, right: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """||X Y'||^2 by writing X Y' out, and its gradients for the first `width` columns of X and Y.
+
+    Cost grows with T^2 (D + 2 width), D the columns of X.
+    """
+    gap = left @ right.transpose(-1, -2)
+    squares = torch.linalg.vector_norm(gap).square()
+    return squares, 2 * (gap @ right[..., :width]), 2 * (gap.transpose(-1, -2) @ left[..., :width])
 
 
-def squared_norm_gram(left: Tensor, right: Tensor) -> Tensor:
-    """||X Y'||^2 = <X'X, Y'Y>: no (T, T) tensor, cost grows with T (S + R)^2."""
-    return ((left.transpose(-1, -2) @ left) * (right.transpose(-1, -2) @ right)).sum()
+def squared_gap_gram(left: Tensor, right: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The same as <X'X, Y'Y>: no (T, T) tensor, cost grows with 2 T D (D + width)."""
+    left_gram, right_gram = left.transpose(-1, -2) @ left, right.transpose(-1, -2) @ right
+    squares = (left_gram * right_gram).sum()
+    return squares, 2 * (left @ right_gram[..., :width]), 2 * (right @ left_gram[..., :width])
 
 
 def prediction_loss(

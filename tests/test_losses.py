@@ -16,12 +16,12 @@ from pipeline.losses import (
     label_loss,
     prediction_loss,
     regression_loss,
-    squared_norm_direct,
-    squared_norm_gram,
+    squared_gap_direct,
+    squared_gap_gram,
 )
 
 LENGTHS = (7, 3, 5)
-SHORT, LONG = (16, 24), (2, 3)  # head widths for which 7 tokens take the direct form, and the Gram form
+SHORT, LONG = (16, 24), (1, 2)  # head widths for which 7 tokens take the direct form, and the Gram form
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -95,27 +95,49 @@ def test_the_label_loss_is_the_cross_entropy() -> None:
     assert label_loss(logits, torch.tensor(labels)).item() == pytest.approx(total / 4, rel=1e-6)
 
 
+@pytest.mark.parametrize(("widths", "form"), [(SHORT, "squared_gap_direct"), (LONG, "squared_gap_gram")])
+def test_the_cheaper_form_is_taken(monkeypatch: pytest.MonkeyPatch, widths: tuple[int, int], form: str) -> None:
+    monkeypatch.delattr(f"pipeline.losses.{form}")
+    with pytest.raises(NameError, match=form):
+        attention_loss(query_key(widths[0], seed=1), query_key(widths[1], seed=2), real_tokens())
+
+
 @pytest.mark.parametrize("gap", [1.0, 1e-1, 1e-2, 1e-3])
 def test_the_gram_form_is_the_direct_form_also_for_a_student_that_has_nearly_converged(gap: float) -> None:
     # The error of both is a rounding of the scores, so it is held against their norm, not against the tiny loss.
     query, key = random(2, 40, 8, seed=1), random(2, 40, 8, seed=2)
     students = [query + gap * random(2, 40, 8, seed=3), key + gap * random(2, 40, 8, seed=4)]
-    form: Callable[[Tensor, Tensor], Tensor]
+    form: Callable[[Tensor, Tensor, int], tuple[Tensor, ...]]
     results: list[tuple[Tensor, ...]] = []
     for form, dtype in (
-        (squared_norm_direct, torch.float64),
-        (squared_norm_direct, torch.float32),
-        (squared_norm_gram, torch.float32),
+        (squared_gap_direct, torch.float64),
+        (squared_gap_direct, torch.float32),
+        (squared_gap_gram, torch.float32),
     ):
-        q, k = (student.to(dtype).requires_grad_() for student in students)
-        value = form(torch.cat([q, -query.to(dtype)], dim=-1), torch.cat([k, key.to(dtype)], dim=-1))
-        results.append((value.detach(), *torch.autograd.grad(value, [q, k])))
+        q, k = (student.to(dtype) for student in students)
+        results.append(form(torch.cat([q, -query.to(dtype)], dim=-1), torch.cat([k, key.to(dtype)], dim=-1), 8))
     norm = (query @ key.transpose(-1, -2)).norm()
     exact, *inexact = results
     for found in inexact:
         assert abs(found[0] - exact[0]) < 1e-6 * norm**2
         assert (found[1] - exact[1]).norm() < 1e-6 * norm * key.norm()
         assert (found[2] - exact[2]).norm() < 1e-6 * norm * query.norm()
+
+
+@pytest.mark.parametrize("widths", [SHORT, LONG])
+def test_the_gradient_of_the_attention_loss_is_that_of_its_formula(widths: tuple[int, int]) -> None:
+    real = real_tokens()
+    pairs = (real[:, None, :, None] & real[:, None, None, :]).double()
+    teacher = query_key(widths[1], seed=2)
+    query, key = (tensor.clone().requires_grad_() for tensor in query_key(widths[0], seed=1))
+    found = torch.autograd.grad(3 * attention_loss(QueryKey(query, key), teacher, real), [query, key])
+    ours, theirs = (
+        pair.query.double() @ pair.key.double().transpose(-1, -2) / math.sqrt(width)
+        for pair, width in ((QueryKey(query, key), widths[0]), (teacher, widths[1]))
+    )
+    right = 3 * ((ours - theirs) ** 2 * pairs).sum() / (2 * pairs.sum())
+    for gradient, exact in zip(found, torch.autograd.grad(right, [query, key]), strict=True):
+        torch.testing.assert_close(gradient, exact, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("widths", [SHORT, LONG])
