@@ -147,7 +147,7 @@ FAMILY = """
     parent = os.getppid()
 
     def stopped(number, _):
-        print(sys.argv[1], signal.Signals(number).name, file=sys.stderr, flush=True)
+        os.write(2, f"{sys.argv[1]} {signal.Signals(number).name}\\n".encode())  # whole, beside the other's line
         if sys.argv[1] == "launcher":
             stage.wait()
         os._exit(1)
