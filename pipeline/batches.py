@@ -16,7 +16,7 @@ from torch import Tensor
 from pipeline.hardware import ROUND
 
 Rows = np.ndarray  # of row numbers, int64
-PASSES_A_BUDGET = 16  # on two cores a pass of 128 tokens spends half its time on what does not depend on tokens
+PASSES_A_BUDGET = 16  # every operation of a pass takes time to begin, whatever the number of tokens
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 Precision = Literal["bf16", "fp32"]
-ROUND = 4  # rows and tokens: oneDNN's bf16 products lose a fifth on odd numbers, and every new shape is compiled
+ROUND = 4  # rows and tokens: oneDNN's bf16 products are slower on odd numbers, and every new shape is compiled
 
 
 def resolve_precision(asked: Literal["auto", "bf16", "fp32"]) -> Precision:

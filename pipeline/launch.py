@@ -21,7 +21,7 @@ CPU_ENVIRONMENT = {
     "GOMP_SPINCOUNT": "2000",  # threads wait for the next operation for microseconds: more starves a busy machine
     "MALLOC_MMAP_THRESHOLD_": "1073741824",  # glibc keeps large blocks; asking the system anew costs every page a fault
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8192",  # shapes vary with the lengths, and compiling one costs 0.3 ms
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8192",  # shapes vary with the lengths, and each is compiled
 }
 GRACE_SECONDS = 120  # for checkpoints after a signal
 
