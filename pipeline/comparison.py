@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
+from scipy.special import softmax
 from transformers import PreTrainedModel
 
 from pipeline.config import MetricName
 from pipeline.graph import MODEL_FILES
 from pipeline.metrics import score
 from pipeline.models import encoder_parameter_count, parameter_count
+from pipeline.tasks import TaskData
 
 LATENCY_TOKENS = 32
 
@@ -68,3 +71,27 @@ def kept_interval(
 def agreement(teacher: np.ndarray, student: np.ndarray, *, regression: bool) -> float:
     """Share of the rows with the same answer; of a regression Pearson's correlation of the two."""
     return score("pearson", student, teacher) if regression else float((teacher == student).mean())
+
+
+def answer_table(data: TaskData, split: str, *, teacher: np.ndarray, student: np.ndarray) -> pa.Table:
+    """Each row of a split with what both models say of it.
+
+    Args:
+        teacher, student: logits, (rows, classes).
+
+    Returns: columns `split`, `texts`, `label`, `teacher` and `student` (label names, or the scores of a regression); of
+        a classification also `teacher_probability` and `student_probability`, each model's for its own answer.
+    """
+    examples = data.splits[split]
+    columns: dict[str, list] = {
+        "split": [split] * len(examples),
+        "texts": [list(example.texts) for example in examples],
+        "label": [example.label for example in examples],
+    }
+    for role, logits in (("teacher", teacher), ("student", student)):
+        if data.label_names:
+            columns[role] = [data.label_names[number] for number in logits.argmax(axis=1)]
+            columns[f"{role}_probability"] = softmax(logits.astype(np.float64), axis=1).max(axis=1).tolist()
+        else:
+            columns[role] = logits[:, 0].astype(np.float64).tolist()
+    return pa.table(columns)

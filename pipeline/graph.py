@@ -27,7 +27,7 @@ VERSIONS = {
     "annotate_data": 2,
     "distill_layers": 3,
     "distill_predictions": 2,
-    "evaluate_student": 2,
+    "evaluate_student": 3,
 }
 STAGES = tuple(VERSIONS)  # in the order they run
 MODEL_FILES = (

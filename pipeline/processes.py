@@ -1,6 +1,8 @@
 """The processes of one stage: what the launcher started, as Accelerate sees it."""
 
 import os
+import resource
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -41,6 +43,15 @@ def make_accelerator(*, tracker: str, curves: Path, stage: str) -> Accelerator:
         accelerator.log_with = []
     quiet_libraries()
     return accelerator
+
+
+def peak_memory(accelerator: Accelerator) -> dict[str, int]:
+    """The most bytes that the processes held so far, summed over them: of the host, and of GPUs as torch allocates."""
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    on_gpu = accelerator.device.type == "cuda"
+    most = [host, torch.cuda.max_memory_allocated(accelerator.device) if on_gpu else 0]
+    total = accelerator.reduce(torch.tensor(most, dtype=torch.int64, device=accelerator.device), reduction="sum")
+    return dict(zip(("host", "gpu"), torch.as_tensor(total).tolist(), strict=True))
 
 
 def quiet_libraries() -> None:

@@ -7,6 +7,7 @@ from pipeline.artifacts import link, write_atomically
 from pipeline.plan import Plan
 
 RESULTS = "results.json"
+PREDICTIONS = "predictions.parquet"
 
 
 def publish_run(plan: Plan) -> None:

@@ -12,12 +12,13 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from pipeline.graph import Inputs, Spec
 from pipeline.hardware import Precision
 from pipeline.launch import STATUS_FILE
 from pipeline.plan import Plan, make_plan, reasons
-from pipeline.processes import make_accelerator
+from pipeline.processes import make_accelerator, peak_memory
 from pipeline.recipes import PROJECT
 from pipeline.runs import publish_run
 
@@ -154,7 +155,7 @@ def _run(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
             output=spec.artifact.output,
         )
         with _signals_ask_to_stop(stage):
-            _work(stage, plan, main)
+            _work(stage, plan, main, command=_command(given.recipe, overrides))
     accelerator.end_training()
 
 
@@ -175,7 +176,7 @@ def _place_in(plan: Plan, name: str, recipe: Path) -> Spec | None:
     return spec
 
 
-def _work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]]) -> None:
+def _work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]], *, command: str) -> None:
     """Verify what is read, do the work, check that no input changed meanwhile, publish."""
     started = time.time()
     if stage.is_main:
@@ -192,7 +193,7 @@ def _work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]]) -> 
         seconds = earlier + time.time() - started
         if stage.is_main and stage.work.exists():
             (stage.work / "seconds").write_text(str(seconds), encoding="utf-8")
-    stage.accelerator.wait_for_everyone()
+    memory = peak_memory(stage.accelerator)
     if not stage.is_main:
         return
     for role, path in stage.spec.files.items():
@@ -212,6 +213,8 @@ def _work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]]) -> 
             "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {stage.accelerator.device.type}",
             "processes": stage.accelerator.num_processes,
+            "peak_memory_bytes": memory,
+            "command": command,
             "git_commit": _git_commit(),
             "started": started,
             "seconds": seconds,
@@ -241,6 +244,14 @@ def _seconds_before(work: Path) -> float:
         return float((work / "seconds").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0.0
+
+
+def _command(recipe: Path, overrides: Sequence[str]) -> str:
+    """What a user types, in the project's folder, to get this run."""
+    place = recipe.resolve()
+    return shlex.join(
+        ["./run_all.sh", str(place.relative_to(PROJECT) if PROJECT in place.parents else place), *overrides]
+    )
 
 
 def _git_commit() -> str | None:

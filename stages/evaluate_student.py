@@ -4,6 +4,7 @@
 
 Reads:  the teacher (finetune_teacher), the student (distill_predictions), the task's test rows.
 Writes: results.json; runs/NAME/results.json is the same with every stage's seconds.
+        predictions.parquet: every test row with both models' answers (`comparison.answer_table`).
 
 Both models run in float32, as `from_pretrained` gives them.
 """
@@ -12,12 +13,16 @@ import json
 import time
 from typing import Any
 
-from pipeline.comparison import agreement, kept_interval, latencies_ms, size
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.comparison import agreement, answer_table, kept_interval, latencies_ms, size
 from pipeline.labelled import answers, labelled_splits
 from pipeline.metrics import score
 from pipeline.models import load_classifier
 from pipeline.prediction import predict_together
 from pipeline.report import table
+from pipeline.runs import PREDICTIONS, RESULTS
 from pipeline.stage import Stage, run_stage
 
 
@@ -26,15 +31,14 @@ def main(stage: Stage) -> dict[str, Any]:
     folders = {"teacher": stage.upstream["finetune_teacher"], "student": stage.upstream["distill_predictions"]}
     names = ("test", "test_mismatched") if stage.recipe.task.glue == "mnli" else ("test",)
     task, splits = labelled_splits(stage, folders["teacher"], *names)
-    models, found, sides = {}, {}, {}
+    models, logits, found, sides = {}, {}, {}, {}
     for role, folder in folders.items():
         model = load_classifier(folder, label_names=task.label_names, new_head=False, attention="sdpa")
         models[role] = model.to(stage.accelerator.device).eval()
         begin = time.perf_counter()
-        found[role] = {
-            name: answers(task, predict_together(model, split.texts, stage)) for name, split in splits.items()
-        }
+        logits[role] = {name: predict_together(model, split.texts, stage) for name, split in splits.items()}
         seconds = time.perf_counter() - begin
+        found[role] = {name: answers(task, values) for name, values in logits[role].items()}
         scores = {name: score(task.metric, found[role][name], split.labels) for name, split in splits.items()}
         rows = sum(len(split.texts) for split in splits.values())
         sides[role] = {
@@ -56,6 +60,7 @@ def main(stage: Stage) -> dict[str, Any]:
         "metric": task.metric,
         "split": "test",
         "rows": len(labels),
+        "labels": task.label_names,
         **sides,
         "kept": student["score"] / teacher["score"] if teacher["score"] > 0 else None,
         "kept_interval": kept_interval(
@@ -67,7 +72,11 @@ def main(stage: Stage) -> dict[str, Any]:
         "times_faster": teacher["latency_ms"] / student["latency_ms"],
         "seed": stage.recipe.seed,
     }
-    (stage.output / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    (stage.output / RESULTS).write_text(json.dumps(results, indent=1), encoding="utf-8")
+    tables = [
+        answer_table(task, name, teacher=logits["teacher"][name], student=logits["student"][name]) for name in splits
+    ]
+    pq.write_table(pa.concat_tables(tables), stage.output / PREDICTIONS)
     stage.say(f"results\n{table(results)}")
     return {"kept": results["kept"]}
 

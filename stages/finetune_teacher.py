@@ -24,17 +24,18 @@ from pipeline.pace import training_flops
 from pipeline.prediction import predict_together
 from pipeline.stage import Stage, run_stage
 from pipeline.tasks import TaskData
-from pipeline.training import Job, train
+from pipeline.training import Job, Progress, train
 
 
 def main(stage: Stage) -> dict[str, Any]:
     given = stage.inputs.teacher
     source = given or backbone_of(stage.upstream["pretrain_teacher"])
     data, splits = labelled_splits(stage, source, "train", "dev")
+    progress = Progress()
     if given:
         teacher = own_teacher(stage, data, given, splits["dev"]).to(stage.accelerator.device).eval()
     else:
-        teacher = finetune(stage, data, splits)
+        teacher, progress = finetune(stage, data, splits)
     found = answers(data, predict_together(teacher, splits["dev"].texts, stage))
     dev_score = score(data.metric, found, splits["dev"].labels)
     stage.say(f"teacher: dev {data.metric} {dev_score:.4f}")
@@ -46,10 +47,11 @@ def main(stage: Stage) -> dict[str, Any]:
     if stage.is_main:
         save_model(teacher, stage.output, tokenizer_of=source)
     cut = {f"{name}_texts_cut": split.texts.share_cut() for name, split in splits.items()}
-    return {"dev_score": dev_score, "metric": data.metric, "left_out": dict(data.left_out), **cut}
+    curve = {"dev_scores": progress.scores, "curve": progress.curve}
+    return {"dev_score": dev_score, "metric": data.metric, "left_out": dict(data.left_out), **cut, **curve}
 
 
-def finetune(stage: Stage, data: TaskData, splits: dict[str, LabelledSplit]) -> PreTrainedModel:
+def finetune(stage: Stage, data: TaskData, splits: dict[str, LabelledSplit]) -> tuple[PreTrainedModel, Progress]:
     """The backbone with a new head, trained on the labels; the best epoch on dev."""
     settings, train_split = stage.recipe.finetune_teacher, splits["train"]
     torch.manual_seed(stage.recipe.seed)  # of the new head
@@ -70,8 +72,8 @@ def finetune(stage: Stage, data: TaskData, splits: dict[str, LabelledSplit]) -> 
         score=dev_scorer(stage, data, splits["dev"]),
         flops=training_flops(teacher),
     )
-    train(job, stage)
-    return teacher
+    progress = train(job, stage)
+    return teacher, progress
 
 
 if __name__ == "__main__":

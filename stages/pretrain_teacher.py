@@ -76,13 +76,13 @@ def main(stage: Stage) -> dict[str, Any]:
         settings=settings,
         flops=lambda batch: model.flops(batch, trained.masked_count(batch)),
     )
-    train(job, stage)
+    progress = train(job, stage)
     after = masked_accuracy(model, measured, stage, tokens=settings.micro_batch_tokens)
     stage.say(f"masked accuracy on held-out blocks: {before:.1%} before, {after:.1%} after")
     if stage.is_main:
         place = stage.output / MASKED_LM if settings.only_proposes else backbone_of(stage.output)
         save_model(plain, place, tokenizer_of=backbone, extra=pooler_of(backbone, plain))
-    return {"masked_accuracy_before": before, "masked_accuracy_after": after}
+    return {"masked_accuracy_before": before, "masked_accuracy_after": after, "curve": progress.curve}
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.comparison import agreement, kept_interval, latencies_ms, size
+from pipeline.comparison import agreement, answer_table, kept_interval, latencies_ms, size
+from pipeline.examples import Example
 from pipeline.models import load_classifier, save_model
 from pipeline.report import table
+from pipeline.tasks import TaskData
 from tests.tiny import write_model
 
 RANDOM = np.random.default_rng(0)
@@ -84,6 +86,40 @@ def test_latencies_are_of_each_model(tmp_path: Path) -> None:
     model = load_classifier(write_model(tmp_path, layers=1), label_names=("a", "b"), new_head=True).eval()
     first, second = latencies_ms([model, model], rounds=2)
     assert first > 0 and second > 0
+
+
+def task_of(*labels: str | float, names: tuple[str, ...]) -> TaskData:
+    examples = [Example((f"text {row}",), label, None, Path("rows.csv"), row) for row, label in enumerate(labels)]
+    return TaskData(
+        name="rows",
+        kind="classification" if names else "regression",
+        text_columns=("text",),
+        label_column="label",
+        label_names=names,
+        metric="accuracy" if names else "pearson",
+        splits={"test": examples},
+        left_out={},
+    )
+
+
+def test_the_answers_of_both_models_stand_beside_the_label() -> None:
+    teacher, student = np.log([[0.9, 0.1], [0.4, 0.6]]), np.log([[0.2, 0.8], [0.3, 0.7]])
+    rows = answer_table(task_of("a", "b", names=("a", "b")), "test", teacher=teacher, student=student).to_pylist()
+    assert rows[0] == {
+        "split": "test",
+        "texts": ["text 0"],
+        "label": "a",
+        "teacher": "a",
+        "teacher_probability": pytest.approx(0.9),
+        "student": "b",
+        "student_probability": pytest.approx(0.8),
+    }
+    assert (rows[1]["teacher"], rows[1]["student"]) == ("b", "b")
+
+
+def test_the_answers_of_a_regression_are_scores() -> None:
+    one = answer_table(task_of(2.5, names=()), "test", teacher=np.array([[2.0]]), student=np.array([[1.5]])).to_pylist()
+    assert one == [{"split": "test", "texts": ["text 0"], "label": 2.5, "teacher": 2.0, "student": 1.5}]
 
 
 def results(**changes: Any) -> dict[str, Any]:
