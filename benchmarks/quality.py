@@ -14,17 +14,16 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from pipeline.batches import pack
-from pipeline.encoding import EncodedTexts
 from pipeline.graph import TOKENIZER_FILES
-from pipeline.labelled import answers
-from pipeline.metrics import score
-from pipeline.models import backbone_of, copy_model_files, load_classifier, load_encoder, load_tokenizer, new_student
+from pipeline.kinds import KINDS
+from pipeline.labelled import answers, judged, labelled_split, score
+from pipeline.models import backbone_of, copy_model_files, load_encoder, load_tokenizer, new_student
 from pipeline.plan import Plan, make_plan
 from pipeline.recipes import PROJECT
 from pipeline.run import DEFAULT_RECIPE
@@ -105,16 +104,15 @@ def labels_alone(distilled: Plan, recipe: Path, arguments: list[str]) -> float:
 def test_score(plan: Plan, folder: Path) -> float:
     """The task's metric of a saved classifier on the test rows, in float32."""
     task = read_task(plan.recipe.task, plan.inputs.task)
-    dataset = as_datasets(task)["test"]
-    texts = EncodedTexts(
-        dataset, load_tokenizer(folder), text_columns=task.text_columns, max_length=plan.recipe.task.max_length
-    )
-    model: PreTrainedModel = load_classifier(folder, label_names=task.label_names, new_head=False).eval()
-    logits = torch.zeros(len(texts), model.config.num_labels or 1)
-    for rows in pack(torch.arange(len(texts)).numpy(), texts.lengths, 8192):
-        logits[rows] = model(**texts.collate(rows)).logits
-    labels: Any = dataset[task.label_column]
-    return score(task.metric, answers(task, logits.numpy()), list(labels))
+    split = labelled_split(as_datasets(task)["test"], task, plan.recipe.task, load_tokenizer(folder))
+    kind, texts = KINDS[task.kind], split.texts
+    model: PreTrainedModel = kind.load(folder, label_names=task.label_names, new_head=False).eval()
+    bounds = texts.bounds(np.arange(len(texts)))
+    outputs = np.zeros((bounds[-1], kind.width(model)), dtype=np.float32)
+    for rows in pack(np.arange(len(texts)), texts.lengths, 8192):
+        for row, output in zip(rows, kind.outputs(model, texts.collate(rows)).numpy(), strict=True):
+            outputs[bounds[row] : bounds[row + 1]] = output[: texts.lengths[row]] if kind.per_token else output
+    return score(task, judged(task, answers(task, outputs, split), split))
 
 
 if __name__ == "__main__":

@@ -33,16 +33,21 @@ class GlobalBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Groups:
-    """Which consecutive rows are one original example and its variants."""
+    """Which rows are one original example and its variants."""
 
-    first: np.ndarray  # row of each original
-    count: np.ndarray  # rows of each original, itself included
+    order: np.ndarray  # the rows, group by group
+    first: np.ndarray  # where in `order` each group begins
+    count: np.ndarray  # rows of each group, the original included
 
     @classmethod
-    def of(cls, source_id: np.ndarray) -> "Groups":
-        """Groups of equal neighbours."""
-        first = np.flatnonzero(np.r_[True, source_id[1:] != source_id[:-1]])
-        return cls(first=first, count=np.diff(np.r_[first, len(source_id)]))
+    def of(cls, source_id: np.ndarray, place: np.ndarray | None = None) -> "Groups":
+        """Groups of equal neighbours, parted by their place where an example is several rows (windows)."""
+        place = np.zeros_like(source_id) if place is None else place
+        example = np.cumsum(np.r_[True, source_id[1:] != source_id[:-1]])
+        order = np.lexsort((place, example))  # stable
+        key = np.stack([example[order], place[order]])
+        first = np.flatnonzero(np.r_[True, (key[:, 1:] != key[:, :-1]).any(axis=0)])
+        return cls(order=order, first=first, count=np.diff(np.r_[first, len(order)]))
 
 
 class BatchPlan:
@@ -92,7 +97,7 @@ class BatchPlan:
             order = np.random.default_rng([self.seed, epoch, 1]).permutation(self.rows_per_epoch)
             if self.groups is not None:
                 begin = np.random.default_rng([self.seed, 2]).integers(0, 2**31, self.rows_per_epoch)
-                order = (self.groups.first + (begin + epoch) % self.groups.count)[order]
+                order = self.groups.order[self.groups.first + (begin + epoch) % self.groups.count][order]
             self._epoch = (epoch, order)
         return self._epoch[1]
 

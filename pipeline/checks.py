@@ -190,7 +190,7 @@ def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Pa
         raise UserError(
             f"finetune_teacher.model: the tokenizer of {teacher} is not that of {backbone}; they must share one"
         )
-    if data.kind == "classification":
+    if data.label_names:
         teacher_labels(recipe, data, shape.labels, folder=teacher)
 
 

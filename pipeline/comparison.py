@@ -2,18 +2,17 @@
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from scipy.special import softmax
 from transformers import PreTrainedModel
 
-from pipeline.config import MetricName
 from pipeline.graph import MODEL_FILES
-from pipeline.metrics import score
+from pipeline.kinds import KINDS
 from pipeline.models import encoder_parameter_count, parameter_count
 from pipeline.tasks import TaskData
 
@@ -49,38 +48,38 @@ def latencies_ms(models: Sequence[PreTrainedModel], *, rounds: int) -> list[floa
 
 
 def kept_interval(
-    metric: MetricName, *, teacher: np.ndarray, student: np.ndarray, labels: np.ndarray, samples: int, seed: int
+    score: Callable[[np.ndarray], float], *, teacher: np.ndarray, student: np.ndarray, samples: int, seed: int
 ) -> tuple[float, float] | None:
     """95% interval of the student's share of the teacher's score: a paired bootstrap over the rows (Efron, 1979).
+
+    Args:
+        score: of some rows' figures.
+        teacher, student: figures of the same rows, (rows, S) (`pipeline.kinds.kind.Kind.statistics`).
 
     Returns: its ends; None for a teacher that never scores above 0.
     """
     random = np.random.default_rng([seed, 4])
     shares = []
     for _ in range(samples):
-        rows = random.integers(0, len(labels), len(labels))
-        base = score(metric, teacher[rows], labels[rows])
+        rows = random.integers(0, len(teacher), len(teacher))
+        base = score(teacher[rows])
         if base > 0:
-            shares.append(score(metric, student[rows], labels[rows]) / base)
+            shares.append(score(student[rows]) / base)
     if not shares:
         return None
     low, high = np.quantile(shares, [0.025, 0.975])
     return float(low), float(high)
 
 
-def agreement(teacher: np.ndarray, student: np.ndarray, *, regression: bool) -> float:
-    """Share of the rows with the same answer; of a regression Pearson's correlation of the two."""
-    return score("pearson", student, teacher) if regression else float((teacher == student).mean())
-
-
-def answer_table(data: TaskData, split: str, *, teacher: np.ndarray, student: np.ndarray) -> pa.Table:
+def answer_table(data: TaskData, split: str, found: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> pa.Table:
     """Each row of a split with what both models say of it.
 
     Args:
-        teacher, student: logits, (rows, classes).
+        found: answers by role, teacher and student.
+        outputs: the same of outputs, (units, C).
 
-    Returns: columns `split`, `texts`, `label`, `teacher` and `student` (label names, or the scores of a regression); of
-        a classification also `teacher_probability` and `student_probability`, each model's for its own answer.
+    Returns: columns `split`, `texts`, `label`, and of each role what the kind of task writes of an answer: `teacher`,
+        `student` (label names, scores, ...); of a classification also `teacher_probability` and `student_probability`.
     """
     examples = data.splits[split]
     columns: dict[str, list] = {
@@ -88,10 +87,7 @@ def answer_table(data: TaskData, split: str, *, teacher: np.ndarray, student: np
         "texts": [list(example.texts) for example in examples],
         "label": [example.label for example in examples],
     }
-    for role, logits in (("teacher", teacher), ("student", student)):
-        if data.label_names:
-            columns[role] = [data.label_names[number] for number in logits.argmax(axis=1)]
-            columns[f"{role}_probability"] = softmax(logits.astype(np.float64), axis=1).max(axis=1).tolist()
-        else:
-            columns[role] = logits[:, 0].astype(np.float64).tolist()
+    for role in found:
+        for name, values in KINDS[data.kind].written(found[role], outputs[role], data.label_names).items():
+            columns[f"{role}_{name}" if name else role] = values
     return pa.table(columns)

@@ -40,6 +40,7 @@ Tracker = Literal[
 Strings = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
 Labels = Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_one_or_several)]
 GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
+KindName = Literal["classification", "regression"]
 MetricName = Literal[
     "accuracy", "f1", "macro_f1", "accuracy_and_f1", "matthews", "pearson", "spearman", "pearson_and_spearman"
 ]
@@ -81,7 +82,7 @@ class Task:
     """Column of the second text of a pair."""
     label: str = "label"
     """Column of the label or, for regression, of the score."""
-    kind: Literal["classification", "regression"] = "classification"
+    kind: KindName = "classification"
     """Choose one of several labels, or predict a number."""
     labels: Labels = ()
     """The labels in the order of the model's outputs; empty: those of the training rows, sorted."""

@@ -9,15 +9,21 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.batches import Rows, model_inputs
+from pipeline.batches import GlobalBatch, Rows, model_inputs
+from pipeline.config import Task
+from pipeline.kinds import kind_of
+from pipeline.kinds.kind import Asked
 from pipeline.models import special_id
 
 
 class EncodedTexts:
-    """A dataset's texts (or pairs), tokenised once and cut at `max_length`.
+    """A dataset's texts as the sequences that a model reads, tokenised once.
 
     Args:
         dataset: has the text columns.
+        max_length: tokens of a sequence.
+        task: of which kind the texts are, and how they are cut; None: a text or pair is one sequence.
+        label_column: whose labels become targets; None: there are none.
         cache: a file for the tokens of large datasets, of this process alone; None: they stay in memory.
     """
 
@@ -28,32 +34,41 @@ class EncodedTexts:
         *,
         text_columns: Sequence[str],
         max_length: int,
+        task: Task | None = None,
+        label_column: str | None = None,
         cache: Path | None = None,
     ) -> None:
-        pair = len(text_columns) > 1
+        task = task or Task()
+        self.kind = kind_of(task)
+        asked = Asked(text_columns, label_column, task, max_length)
 
-        def encode(batch: dict[str, list[str]]) -> dict[str, Any]:
-            first, *second = (batch[column] for column in text_columns)
-            encoded = tokenizer(first, second[0] if second else None, truncation=True, max_length=max_length)
-            columns = {
-                "input_ids": encoded["input_ids"],
-                "length": [len(ids) for ids in encoded["input_ids"]],
-                "cut": [bool(one.overflowing) for one in encoded.encodings or ()],
-            }
-            if pair and "token_type_ids" in encoded:
-                columns["token_type_ids"] = encoded["token_type_ids"]
+        def encode(batch: dict[str, Any], numbers: list[int]) -> dict[str, Any]:
+            columns = self.kind.encode(batch, tokenizer, asked)
+            columns["length"] = [len(ids) for ids in columns["input_ids"]]
+            rows = columns.get("row")
+            columns["row"] = numbers if rows is None else [numbers[row] for row in rows]
             return columns
 
         self.rows = dataset.map(
             encode,
             batched=True,
+            with_indices=True,
             remove_columns=dataset.column_names,
             keep_in_memory=cache is None,
             cache_file_name=str(cache) if cache else None,
             load_from_cache_file=False,
         )
         self.pad_id = special_id(tokenizer, "pad_token_id")
-        self.lengths = np.asarray(self.rows.with_format("numpy")["length"][:], dtype=np.int64)
+        self.lengths = self._numbers("length")
+        self.row = self._numbers("row")
+        """The row of the dataset that each sequence is of."""
+        self.place = self._numbers("place") if "place" in self.rows.column_names else np.zeros_like(self.row)
+        """The number of each sequence among those of its row."""
+        self.weights = self._numbers("weight") if "weight" in self.rows.column_names else np.ones_like(self.row)
+        """How much each counts in the mean of a loss over outputs: its words that are labelled, or 1."""
+
+    def _numbers(self, column: str) -> np.ndarray:
+        return np.asarray(self.rows.with_format("numpy")[column][:], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -61,6 +76,19 @@ class EncodedTexts:
     def collate(self, rows: Rows) -> dict[str, Tensor]:
         """The model's inputs for some rows, padded to the longest, each (B, T)."""
         return model_inputs(self.rows[rows.tolist()], self.pad_id)
+
+    def collate_with_targets(self, rows: Rows) -> dict[str, Tensor]:
+        """The same, and beside them what the kind of task needs for its losses, such as `labels`."""
+        columns: dict[str, Any] = self.rows[rows.tolist()]
+        return model_inputs(columns, self.pad_id) | self.kind.targets(columns)
+
+    def weight(self, batch: GlobalBatch) -> int:
+        """What the mean of a loss over the outputs of a global batch is taken over."""
+        return int(self.weights[np.concatenate(batch.micro_batches)].sum())
+
+    def bounds(self, rows: Rows) -> np.ndarray:
+        """Where the outputs of some sequences begin and end, (len(rows) + 1,), when they lie one after another."""
+        return np.r_[0, np.cumsum(self.lengths[rows] if self.kind.per_token else np.ones_like(rows))]
 
     def share_cut(self) -> float:
         """Share of the texts that were longer than `max_length`."""

@@ -5,13 +5,13 @@ Errors name the file and the line; nothing is passed on that a later stage would
 
 import math
 import sys
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.errors import UserError
-from pipeline.tables import Row, place
+from pipeline.tables import Row, place, read_rows
 
 SHOWN = 40  # characters of a wrong value that an error repeats
 
@@ -20,8 +20,8 @@ class Example(NamedTuple):
     """One text or pair, and where it was read."""
 
     texts: tuple[str, ...]
-    label: str | float | None
-    """The label's name, the score, or None for an unlabelled row."""
+    label: Any
+    """As the kind of task has it (a name, a score), or None for an unlabelled row."""
     group: str | None
     path: Path
     line: int
@@ -40,7 +40,10 @@ class Columns:
     label: str
     """Empty for unlabelled rows."""
     group: str | None
-    kind: Literal["classification", "regression"]
+    answer: "Callable[[Any, Columns], Any]"
+    """The kind of task's: a raw value of the label's column as a label."""
+    known_labels: tuple[str, ...] = ()
+    """The labels that the recipe names, in order."""
     drop_labels: frozenset[str]
     """Rows with these labels are left out before anything else in them is looked at."""
     skip_empty: bool
@@ -49,6 +52,11 @@ class Columns:
     def names(self) -> list[str]:
         """The columns to ask a reader for."""
         return [*self.texts, *([self.label] if self.label else []), *([self.group] if self.group else [])]
+
+
+def read_table(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
+    """The examples of a table of the user's, checked (`read_examples`)."""
+    return read_examples(read_rows(path, columns=columns.names()), path=path, columns=columns, left_out=left_out)
 
 
 def read_examples(
@@ -62,36 +70,35 @@ def read_examples(
     Raises: UserError, with file and line, for a value that is not what its column must hold.
     """
     for line, values in rows:
-        if columns.label and _name(values[columns.label]) in columns.drop_labels:
+        if columns.drop_labels and columns.label and _name(values[columns.label]) in columns.drop_labels:
             left_out["dropped"] += 1
             continue
         try:
-            texts = tuple(_text(values[column], column) for column in columns.texts)
+            texts = tuple(text_of(values[column], column) for column in columns.texts)
             if not all(texts):
                 if not columns.skip_empty:
                     column = columns.texts[texts.index("")]
                     raise ValueError(f"column '{column}' has no text; write one, or set task.skip_empty: true")
                 left_out["empty"] += 1
                 continue
-            label = _answer(values[columns.label], columns) if columns.label else None
-            group = _group(values[columns.group], columns.group) if columns.group else None
+            label = columns.answer(values[columns.label], columns) if columns.label else None
+            group = group_of(values[columns.group], columns.group) if columns.group else None
         except ValueError as error:
             raise UserError(f"{place(path, line)}: {error}") from None
         yield Example(texts, label, group, path, line)
 
 
-def _text(value: Any, column: str) -> str:
+def text_of(value: Any, column: str) -> str:
     """The text; empty where there is none but blanks."""
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise ValueError(f"column '{column}' holds {_shown(value)}, not text")
+        raise ValueError(f"column '{column}' holds {shown(value)}, not text")
     return value if value.strip() else ""
 
 
-def _answer(value: Any, columns: Columns) -> str | float:
-    if columns.kind == "regression":
-        return _score(value, columns.label)
+def label_of(value: Any, columns: Columns) -> str:
+    """The name of a label."""
     name = _name(value)
     if not name:
         raise ValueError(
@@ -99,25 +106,28 @@ def _answer(value: Any, columns: Columns) -> str | float:
         )
     if not isinstance(value, str | int) and not name.lstrip("-").isdecimal():
         raise ValueError(
-            f"column '{columns.label}' holds {_shown(value)}, not a label; for numbers set task.kind: regression"
+            f"column '{columns.label}' holds {shown(value)}, not a label; for numbers set task.kind: regression"
         )
     return name
 
 
-def _score(value: Any, column: str) -> float:
+def score_of(value: Any, columns: Columns) -> float:
+    """A finite number."""
+    column = columns.label
     try:
         score = math.nan if isinstance(value, bool) or "_" in str(value) else float(value)
     except (TypeError, ValueError, OverflowError):
         score = math.nan
     if not math.isfinite(score):
-        raise ValueError(f"column '{column}' holds {_shown(value)}, not a finite number")
+        raise ValueError(f"column '{column}' holds {shown(value)}, not a finite number")
     return score
 
 
-def _group(value: Any, column: str) -> str:
+def group_of(value: Any, column: str) -> str:
+    """The group that a row belongs to."""
     name = _name(value)
     if not name or isinstance(value, list | dict):
-        raise ValueError(f"column '{column}' holds {_shown(value)}, and with task.group every row belongs to a group")
+        raise ValueError(f"column '{column}' holds {shown(value)}, and with task.group every row belongs to a group")
     return name
 
 
@@ -130,6 +140,7 @@ def _name(value: Any) -> str:
     return sys.intern(str(value).strip())
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A wrong value as an error repeats it."""
     text = "null" if value is None else repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

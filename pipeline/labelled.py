@@ -1,16 +1,18 @@
-"""The task's labelled splits, tokenised, and how a classifier scores on them."""
+"""The task's labelled splits, tokenised, and how a model scores on them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from transformers import PreTrainedModel
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from pipeline.batches import BatchPlan
-from pipeline.config import Training
+from pipeline.config import Task, Training
 from pipeline.encoding import EncodedTexts
-from pipeline.metrics import score
+from pipeline.kinds import KINDS
 from pipeline.models import load_tokenizer
 from pipeline.prediction import predict_together
 from pipeline.stage import Stage
@@ -19,39 +21,61 @@ from pipeline.tasks import TaskData, as_datasets, read_task
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledSplit:
-    """Rows of one split: tokens, and a label number (int64) or score (float32) each."""
+    """Rows of one split: as a dataset, as tokens, and what is right of each."""
 
+    dataset: Dataset
     texts: EncodedTexts
-    labels: np.ndarray
+    labels: Any
+    """As the kind of task has them (`Kind.gold`): label numbers (int64), scores (float32), ..."""
 
 
 def labelled_splits(stage: Stage, tokenizer: Path, *names: str) -> tuple[TaskData, dict[str, LabelledSplit]]:
     """The task and some of its splits, tokenised; the share of training texts that the length cuts is reported."""
     data = read_task(stage.recipe.task, stage.inputs.task)
-    datasets = as_datasets(data)
-    splits = {}
-    for name in names:
-        dataset = datasets[name]
-        texts = EncodedTexts(
-            dataset,
-            load_tokenizer(tokenizer),
-            text_columns=data.text_columns,
-            max_length=stage.recipe.task.max_length,
-        )
-        labels = np.asarray(dataset.with_format("numpy")[data.label_column][:])
-        splits[name] = LabelledSplit(texts=texts, labels=labels)
-        stage.say(f"{name}: {len(dataset)} rows, {texts.share_cut():.1%} cut at {stage.recipe.task.max_length} tokens")
+    datasets, task = as_datasets(data), stage.recipe.task
+    splits = {name: labelled_split(datasets[name], data, task, load_tokenizer(tokenizer)) for name in names}
+    for name, split in splits.items():
+        cut = split.texts.share_cut()
+        stage.say(f"{name}: {len(split.dataset)} rows, {cut:.1%} cut at {task.max_length} tokens")
     return data, splits
 
 
-def answers(data: TaskData, logits: np.ndarray) -> np.ndarray:
-    """What the logits (N, C) say: a label number each, or for a regression the score."""
-    return logits.argmax(axis=1) if data.label_names else logits[:, 0]
+def labelled_split(dataset: Dataset, data: TaskData, task: Task, tokenizer: PreTrainedTokenizerFast) -> LabelledSplit:
+    """One of the splits of `as_datasets`, tokenised."""
+    texts = EncodedTexts(
+        dataset,
+        tokenizer,
+        text_columns=data.text_columns,
+        max_length=task.max_length,
+        task=task,
+        label_column=data.label_column,
+    )
+    return LabelledSplit(dataset=dataset, texts=texts, labels=KINDS[data.kind].gold(dataset, data.label_column))
+
+
+def answers(data: TaskData, outputs: np.ndarray, split: LabelledSplit) -> Any:
+    """What a model's outputs say of each row."""
+    return KINDS[data.kind].answers(outputs, split.texts, split.dataset)
+
+
+def judged(data: TaskData, found: Any, split: LabelledSplit) -> np.ndarray:
+    """Figures (rows, S) that the score of the answers follows from."""
+    return KINDS[data.kind].statistics(found, split.labels)
+
+
+def score(data: TaskData, figures: np.ndarray) -> float:
+    """The task's metric of some rows' figures."""
+    return KINDS[data.kind].score(data.metric, figures)
 
 
 def dev_scorer(stage: Stage, data: TaskData, dev: LabelledSplit) -> Callable[[PreTrainedModel], float]:
     """A function that scores a model on the dev rows with the task's metric."""
-    return lambda model: score(data.metric, answers(data, predict_together(model, dev.texts, stage)), dev.labels)
+
+    def score_of(model: PreTrainedModel) -> float:
+        found = answers(data, predict_together(model, dev.texts, stage), dev)
+        return score(data, judged(data, found, dev))
+
+    return score_of
 
 
 def plain_batches(stage: Stage, split: LabelledSplit, settings: Training) -> BatchPlan:

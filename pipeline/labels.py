@@ -11,10 +11,11 @@ from transformers import PreTrainedModel
 
 from pipeline.batches import GlobalBatch
 from pipeline.checks import model_shape, teacher_labels
+from pipeline.encoding import EncodedTexts
 from pipeline.errors import UserError
+from pipeline.kinds import KINDS
 from pipeline.labelled import LabelledSplit
-from pipeline.losses import label_loss, regression_loss
-from pipeline.models import load_classifier, set_labels
+from pipeline.models import set_labels
 from pipeline.prediction import predict_together
 from pipeline.stage import Stage
 from pipeline.tasks import TaskData
@@ -22,15 +23,11 @@ from pipeline.tasks import TaskData
 MOST_PERMUTED = 6  # labels whose orders are all tried
 
 
-def supervised_loss(data: TaskData) -> Callable[[nn.Module, dict[str, Tensor], GlobalBatch], dict[str, Tensor]]:
-    """Cross-entropy of the labels, or squared error of the scores; `labels` is one of the inputs."""
+def supervised_loss(texts: EncodedTexts) -> Callable[[nn.Module, dict[str, Tensor], GlobalBatch], dict[str, Tensor]]:
+    """The kind of task's loss of the labels, which are among the inputs."""
 
     def loss(model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
-        labels = inputs["labels"]
-        logits = model(**{name: tensor for name, tensor in inputs.items() if name != "labels"}).logits
-        if data.label_names:
-            return {"label": label_loss(logits, labels, examples=batch.examples)}
-        return {"score": regression_loss(logits, labels[:, None], examples=batch.examples)}
+        return texts.kind.supervised(texts.kind.outputs(model, inputs), inputs, texts.weight(batch))
 
     return loss
 
@@ -40,14 +37,17 @@ def own_teacher(stage: Stage, data: TaskData, folder: Path, dev: LabelledSplit) 
 
     Raises: UserError when its labels are not the task's, or when its answers fit another order much better.
     """
+    kind = KINDS[data.kind]
     if not data.label_names:
-        return load_classifier(folder, label_names=(), new_head=False)
+        return kind.load(folder, label_names=(), new_head=False)
     order = teacher_labels(stage.recipe, data, model_shape(folder, "finetune_teacher.model").labels, folder=folder)
-    teacher = load_classifier(folder, label_names=order, new_head=False)
+    teacher = kind.load(folder, label_names=order, new_head=False)
     if order != data.label_names:
         stage.say(f"the teacher's labels are in the order {', '.join(order)}; its outputs are put in the task's")
         reorder_outputs(teacher, [order.index(name) for name in data.label_names])
         set_labels(teacher.config, data.label_names)
+    if kind.per_token:
+        return teacher  # its names are given word by word; orders of so many are not tried
     logits = predict_together(teacher.to(stage.accelerator.device).eval(), dev.texts, stage)
     better = better_order(logits, dev.labels)
     if better is not None:

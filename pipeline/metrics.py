@@ -4,15 +4,13 @@ A model that says the same of every row scores 0 in Matthews' and the other corr
 the predictions is a failure of the model, never a score.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.config import GlueName, MetricName
-from pipeline.errors import UserError, WorkFailed
-
-Kind = Literal["classification", "regression"]
+from pipeline.errors import WorkFailed
 
 PARTS: dict[str, tuple[str, ...]] = {
     "accuracy_and_f1": ("accuracy", "f1"),
@@ -26,23 +24,6 @@ GLUE_METRICS: dict[GlueName, MetricName] = {
 }
 CORRELATIONS = ("pearson", "spearman", "pearson_and_spearman")
 TWO_LABELS = ("f1", "accuracy_and_f1")
-
-
-def default_metric(kind: Kind, glue: GlueName | None = None) -> MetricName:
-    """GLUE's own metric of its task; else accuracy, or the mean of Pearson's and Spearman's correlation."""
-    if glue in GLUE_METRICS:
-        return GLUE_METRICS[glue]
-    return "accuracy" if kind == "classification" else "pearson_and_spearman"
-
-
-def check_metric(metric: MetricName, *, kind: Kind, label_count: int) -> None:
-    """Raises: UserError where the metric cannot score the task."""
-    if (metric in CORRELATIONS) != (kind == "regression"):
-        raise UserError(f"task.metric: '{metric}' does not score a {kind}; '{default_metric(kind)}' does")
-    if metric in TWO_LABELS and label_count != 2:
-        raise UserError(
-            f"task.metric: '{metric}' needs two labels and the task has {label_count}; 'macro_f1' takes any"
-        )
 
 
 def score(metric: MetricName, predictions: ArrayLike, labels: ArrayLike) -> float:
@@ -68,10 +49,8 @@ def details(metric: MetricName, predictions: ArrayLike, labels: ArrayLike) -> di
     return {part: _score(part, predicted, right) for part in PARTS.get(metric, (metric,))}
 
 
-def beats_majority(predictions: ArrayLike, labels: ArrayLike, kind: Kind) -> bool:
-    """Whether a model has learnt anything: more accurate than the most frequent label; Spearman above 0."""
-    if kind == "regression":
-        return score("spearman", predictions, labels) > 0
+def beats_majority(predictions: ArrayLike, labels: ArrayLike) -> bool:
+    """Whether a classifier has learnt anything: it is more often right than the most frequent label."""
     _, counts = np.unique(np.asarray(labels), return_counts=True)
     return score("accuracy", predictions, labels) > counts.max() / counts.sum()
 

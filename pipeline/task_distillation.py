@@ -43,11 +43,13 @@ def augmented_texts(stage: Stage) -> AugmentedTexts:
         load_tokenizer(stage.upstream["finetune_teacher"]),
         text_columns=[name for name in dataset.column_names if name not in NOT_TEXT and _is_text(dataset, name)],
         max_length=stage.recipe.task.max_length,
+        task=stage.recipe.task,
         cache=cache if len(dataset) > IN_MEMORY else None,
     )
     source_id = np.asarray(dataset.with_format("numpy")["source_id"][:])
     names = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
-    return AugmentedTexts(texts=texts, groups=Groups.of(source_id), label_names=names)
+    groups = Groups.of(source_id[texts.row], texts.place)
+    return AugmentedTexts(texts=texts, groups=groups, label_names=names)
 
 
 def augmented_batches(stage: Stage, data: AugmentedTexts, settings: TaskDistillation) -> BatchPlan:

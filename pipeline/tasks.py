@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import glue, tables
-from pipeline.config import MetricName, Task
-from pipeline.consistency import check_groups, check_labels, find_label_names, without_repeats
+from pipeline import glue
+from pipeline.config import KindName, MetricName, Task
+from pipeline.consistency import check_groups, without_repeats
 from pipeline.errors import UserError
 from pipeline.examples import Columns, Example, read_examples
-from pipeline.metrics import Kind, check_metric, default_metric
+from pipeline.kinds import KINDS, check_metric, default_metric, kind_name, kind_of
 from pipeline.splits import split_by_group, split_by_label
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class TaskData:
 
     name: str
     """GLUE's name, or that of the first training file."""
-    kind: Kind
+    kind: KindName
     text_columns: tuple[str, ...]
     """One column, or two for a pair, under the task's own names."""
     label_column: str
@@ -58,19 +58,16 @@ def read_task(task: Task, files: Mapping[str, Sequence[Path]]) -> TaskData:
         splits = without_repeats(splits, left_out)  # train wins over dev, dev over test, test over unlabelled
     if columns.group:
         check_groups(splits, columns.group)
-    known = glue.GLUE[task.glue].label_names if task.glue else task.labels
-    label_names = find_label_names(splits["train"], known)
+    kind = kind_of(task)
+    label_names = kind.label_names(splits, columns.known_labels)
     splits = _hold_out(task, splits, columns)
-    if columns.kind == "classification":
-        check_labels(splits, label_names)
-    else:
-        label_names = ()
-    metric = task.metric or default_metric(columns.kind, task.glue)
-    check_metric(metric, kind=columns.kind, label_count=len(label_names))
+    kind.check(splits, label_names)
+    metric = task.metric or default_metric(kind_name(task), task.glue)
+    check_metric(metric, kind=kind_name(task), label_count=len(label_names))
     return TaskData(
         name=task.glue or files["train"][0].name.split(".")[0],
-        kind=columns.kind,
-        text_columns=columns.texts,
+        kind=kind_name(task),
+        text_columns=kind.text_columns(columns),
         label_column=columns.label,
         label_names=label_names,
         metric=metric,
@@ -82,22 +79,20 @@ def read_task(task: Task, files: Mapping[str, Sequence[Path]]) -> TaskData:
 def as_datasets(data: TaskData) -> "DatasetDict":
     """Every split as a Dataset with the task's own columns.
 
-    Features: each text column string; the label column ClassLabel, or float32 for a regression, None in unlabelled
-    rows; `id` int64, the row's position in its split.
+    Features: each text column string; the label column as the kind of task has it (ClassLabel, float32, ...), None in
+    unlabelled rows; `id` int64, the row's position in its split.
     """
-    from datasets import ClassLabel, Dataset, DatasetDict, Features, Value  # noqa: PLC0415
+    from datasets import Dataset, DatasetDict, Features, Value  # noqa: PLC0415
 
-    numbers = {name: number for number, name in enumerate(data.label_names)}
-    label = ClassLabel(names=list(data.label_names)) if numbers else Value("float32")
+    kind, numbers = KINDS[data.kind], {name: number for number, name in enumerate(data.label_names)}
     texts = {column: Value("string") for column in data.text_columns}
-    features = Features({**texts, data.label_column: label, ID: Value("int64")})
+    features = Features({**texts, data.label_column: kind.feature(data.label_names), ID: Value("int64")})
     datasets = DatasetDict()
     for split, examples in data.splits.items():
-        labels = [example.label for example in examples]
         columns: dict[str, Sequence[object]] = {
             column: [example.texts[side] for example in examples] for side, column in enumerate(data.text_columns)
         }
-        columns[data.label_column] = [numbers[label] if isinstance(label, str) else label for label in labels]
+        columns[data.label_column] = [kind.value(example.label, numbers) for example in examples]
         columns[ID] = range(len(examples))
         datasets[split] = Dataset.from_dict(columns, features=features)
     return datasets
@@ -105,6 +100,7 @@ def as_datasets(data: TaskData) -> "DatasetDict":
 
 def _columns(task: Task) -> Columns:
     """Raises: UserError for settings that contradict each other."""
+    kind = kind_of(task)
     if task.glue:
         known = glue.GLUE[task.glue]
         for key in ("train", "dev", "test", "text_pair", "labels", "group"):
@@ -114,7 +110,8 @@ def _columns(task: Task) -> Columns:
             texts=tuple(known.texts),
             label=glue.LABEL,
             group=None,
-            kind="classification" if known.label_names else "regression",
+            answer=kind.answer,
+            known_labels=known.label_names,
             drop_labels=frozenset(task.drop_labels),
             skip_empty=True,  # QQP has empty questions, and nobody can be asked to mend GLUE
         )
@@ -127,15 +124,16 @@ def _columns(task: Task) -> Columns:
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise UserError(f"task: '{repeated[0]}' cannot be two of text, text_pair, label and the row's own '{ID}'")
-    if task.labels and task.kind == "regression":
-        raise UserError("task.labels: a regression has none; leave it out, or set task.kind: classification")
+    if task.labels and not kind.has_label_names:
+        raise UserError(f"task.labels: a {task.kind} has none; leave it out, or set task.kind: classification")
     if len(set(task.labels)) < len(task.labels):
         raise UserError(f"task.labels: name each label once, not {', '.join(task.labels)}")
     return Columns(
         texts=texts,
         label=task.label,
         group=task.group,
-        kind=task.kind,
+        answer=kind.answer,
+        known_labels=task.labels,
         drop_labels=frozenset(task.drop_labels),
         skip_empty=task.skip_empty,
     )
@@ -152,15 +150,14 @@ def _read_splits(
         for path in paths:
             if task.glue:
                 rows = glue.read_rows(task.glue, path, malformed=malformed)
+                splits[split] += read_examples(rows, path=path, columns=columns, left_out=left_out)
             else:
-                rows = tables.read_rows(path, columns=columns.names())
-            splits[split] += read_examples(rows, path=path, columns=columns, left_out=left_out)
+                splits[split] += kind_of(task).read(path, columns, left_out)
     if files.get("unlabelled"):
         texts = replace(columns, label="", group=None)
         splits["unlabelled"] = []
         for path in files["unlabelled"]:
-            rows = tables.read_rows(path, columns=texts.names())
-            splits["unlabelled"] += read_examples(rows, path=path, columns=texts, left_out=left_out)
+            splits["unlabelled"] += kind_of(task).read(path, texts, left_out)
     left_out["malformed"] = len(malformed)
     return splits
 
@@ -187,9 +184,11 @@ def _hold_out(task: Task, splits: Mapping[str, list[Example]], columns: Columns)
         raise UserError(
             f"task.dev_share, task.test_share: together {sum(shares.values()):g}, which leaves no training row"
         )
-    strata = [example.label if columns.kind == "classification" else None for example in train]
-    if columns.group:
-        groups = [example.group for example in train]
+    kind = kind_of(task)
+    strata = [kind.stratum(example) for example in train]
+    origin = (lambda example: example.group) if columns.group else kind.origin
+    if origin:
+        groups = [origin(example) for example in train]
         held_out = split_by_group(groups, strata, shares=shares, seed=task.split_seed)
     else:
         held_out = split_by_label(strata, shares=shares, seed=task.split_seed)
@@ -200,7 +199,7 @@ def _hold_out(task: Task, splits: Mapping[str, list[Example]], columns: Columns)
         if not examples and train and split in ("train", *shares):
             raise UserError(
                 f"task.{split if split in shares else 'dev'}_share: the {len(train)} rows"
-                f"{' and their groups' if columns.group else ''} are too few for a row in {split}; change the share, or"
+                f"{' and their groups' if origin else ''} are too few for a row in {split}; change the share, or"
                 " give files in task.dev and task.test"
             )
         if not examples:

@@ -3,7 +3,8 @@
     accelerate launch -m stages.annotate_data --recipe recipes/rotten_tomatoes.yaml
 
 Reads:  the task's teacher (finetune_teacher), the augmented dataset (augment_data).
-Writes: logits.npy, (rows, classes) float32, in the order of the dataset.
+Writes: logits.npy, (rows, classes) float32, in the order of the dataset; what is several sequences, or has an answer a
+        token, has so many rows.
 
 A fixed shard of rows is a unit of work, as in propose_candidates.
 """
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import Interrupted
-from pipeline.models import load_classifier
 from pipeline.prediction import predict
 from pipeline.stage import Stage, run_stage
 from pipeline.task_distillation import augmented_texts
@@ -25,7 +25,7 @@ SHARD = 8192  # rows
 
 def main(stage: Stage) -> dict[str, Any]:
     data = augmented_texts(stage)
-    teacher = load_classifier(stage.upstream["finetune_teacher"], label_names=data.label_names, new_head=False)
+    teacher = data.texts.kind.load(stage.upstream["finetune_teacher"], label_names=data.label_names, new_head=False)
     teacher = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
     rows = np.arange(len(data.texts))
     parts = [rows[start : start + SHARD] for start in range(0, len(rows), SHARD)]

@@ -14,7 +14,6 @@ from transformers import PreTrainedModel
 
 from pipeline.batches import Rows
 from pipeline.distillation import Distilled, layer_flops, layer_terms, uniform_layers
-from pipeline.models import load_classifier, save_model
 from pipeline.stage import Stage, run_stage
 from pipeline.task_distillation import augmented_batches, augmented_texts
 from pipeline.traces import freeze
@@ -24,9 +23,10 @@ from pipeline.training import Job, train
 def main(stage: Stage) -> dict[str, Any]:
     settings, general = stage.recipe.distill_layers, stage.upstream["distill_general"]
     data = augmented_texts(stage)
-    teacher = load_classifier(stage.upstream["finetune_teacher"], label_names=data.label_names, new_head=False)
+    kind = data.texts.kind
+    teacher = kind.load(stage.upstream["finetune_teacher"], label_names=data.label_names, new_head=False)
     torch.manual_seed(stage.recipe.seed)  # of the student's new head
-    student = load_classifier(
+    student = kind.load(
         general / "student",
         label_names=data.label_names,
         new_head=True,
@@ -63,7 +63,7 @@ def main(stage: Stage) -> dict[str, Any]:
         progress = train(job, stage)
     if stage.is_main:
         (stage.output / "student").mkdir()
-        save_model(student, stage.output / "student", tokenizer_of=general / "student")
+        kind.save(student, stage.output / "student", tokenizer_of=general / "student")
         model.save_projections(stage.output)
     return {"curve": progress.curve if progress else []}
 

@@ -12,14 +12,12 @@ The teacher is not needed any more. A regression learns the teacher's score, not
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from pipeline.batches import GlobalBatch, Rows
 from pipeline.labelled import dev_scorer, labelled_splits
-from pipeline.losses import prediction_loss, regression_loss
-from pipeline.models import load_classifier, save_model
 from pipeline.pace import training_flops
+from pipeline.prediction import Outputs
 from pipeline.stage import Stage, run_stage
 from pipeline.task_distillation import augmented_batches, augmented_texts
 from pipeline.training import Job, train
@@ -30,21 +28,19 @@ def main(stage: Stage) -> dict[str, Any]:
     task, splits = labelled_splits(stage, source, "dev")
     data = augmented_texts(stage)
     logits = np.load(stage.upstream["annotate_data"] / "logits.npy", mmap_mode="r", allow_pickle=False)
-    student = load_classifier(
+    kind = data.texts.kind
+    student = kind.load(
         source, label_names=task.label_names, new_head=False, hidden_dropout=stage.recipe.student.hidden_dropout
     ).to(stage.accelerator.device)
 
+    outputs = Outputs(data.texts, logits)
+
     def collate(rows: Rows, epoch: int) -> dict[str, Tensor]:
-        return data.texts.collate(rows) | {"teacher_logits": torch.from_numpy(logits[rows])}
+        return data.texts.collate_with_targets(rows) | {"teacher": outputs.collate(rows)}
 
     def loss(model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
-        target = inputs["teacher_logits"]
-        ours = model(**{name: tensor for name, tensor in inputs.items() if name != "teacher_logits"}).logits
-        if task.label_names:
-            gap = prediction_loss(ours, target, temperature=settings.temperature, examples=batch.examples)
-        else:
-            gap = regression_loss(ours, target, examples=batch.examples)
-        return {"prediction": gap}
+        ours, weight = kind.outputs(model, inputs), data.texts.weight(batch)
+        return {"prediction": kind.distilled(ours, inputs["teacher"], inputs, weight, settings)}
 
     score = dev_scorer(stage, task, splits["dev"])
     batches = augmented_batches(stage, data, settings)
@@ -59,7 +55,7 @@ def main(stage: Stage) -> dict[str, Any]:
     )
     progress = train(job, stage)
     if stage.is_main:
-        save_model(student, stage.output, tokenizer_of=source)
+        kind.save(student, stage.output, tokenizer_of=source)
     return {"dev_score": progress.best_score, "dev_scores": progress.scores, "curve": progress.curve}
 
 

@@ -16,10 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.comparison import agreement, answer_table, kept_interval, latencies_ms, size
-from pipeline.labelled import answers, labelled_splits
-from pipeline.metrics import score
-from pipeline.models import load_classifier
+from pipeline.comparison import answer_table, kept_interval, latencies_ms, size
+from pipeline.kinds import KINDS
+from pipeline.labelled import answers, judged, labelled_splits, score
 from pipeline.prediction import predict_together
 from pipeline.report import table
 from pipeline.runs import PREDICTIONS, RESULTS
@@ -31,16 +30,18 @@ def main(stage: Stage) -> dict[str, Any]:
     folders = {"teacher": stage.upstream["finetune_teacher"], "student": stage.upstream["distill_predictions"]}
     names = ("test", "test_mismatched") if stage.recipe.task.glue == "mnli" else ("test",)
     task, splits = labelled_splits(stage, folders["teacher"], *names)
-    models, logits, found, sides = {}, {}, {}, {}
+    kind = KINDS[task.kind]
+    models, outputs, found, figures, sides = {}, {}, {}, {}, {}
     for role, folder in folders.items():
-        model = load_classifier(folder, label_names=task.label_names, new_head=False, attention="sdpa")
+        model = kind.load(folder, label_names=task.label_names, new_head=False, attention="sdpa")
         models[role] = model.to(stage.accelerator.device).eval()
         begin = time.perf_counter()
-        logits[role] = {name: predict_together(model, split.texts, stage) for name, split in splits.items()}
+        outputs[role] = {name: predict_together(model, split.texts, stage) for name, split in splits.items()}
         seconds = time.perf_counter() - begin
-        found[role] = {name: answers(task, values) for name, values in logits[role].items()}
-        scores = {name: score(task.metric, found[role][name], split.labels) for name, split in splits.items()}
-        rows = sum(len(split.texts) for split in splits.values())
+        found[role] = {name: answers(task, outputs[role][name], split) for name, split in splits.items()}
+        figures[role] = {name: judged(task, found[role][name], split) for name, split in splits.items()}
+        scores = {name: score(task, rows) for name, rows in figures[role].items()}
+        rows = sum(len(split.dataset) for split in splits.values())
         sides[role] = {
             "score": scores["test"],
             "scores": scores,
@@ -54,19 +55,22 @@ def main(stage: Stage) -> dict[str, Any]:
         sides.values(), latencies_ms(list(models.values()), rounds=settings.timing_rounds), strict=True
     ):
         side["latency_ms"] = latency
-    labels, theirs, ours = splits["test"].labels, found["teacher"]["test"], found["student"]["test"]
     results = {
         "task": task.name,
         "metric": task.metric,
         "split": "test",
-        "rows": len(labels),
+        "rows": len(splits["test"].dataset),
         "labels": task.label_names,
         **sides,
         "kept": student["score"] / teacher["score"] if teacher["score"] > 0 else None,
         "kept_interval": kept_interval(
-            task.metric, teacher=theirs, student=ours, labels=labels, samples=settings.bootstrap, seed=stage.recipe.seed
+            lambda rows: score(task, rows),
+            teacher=figures["teacher"]["test"],
+            student=figures["student"]["test"],
+            samples=settings.bootstrap,
+            seed=stage.recipe.seed,
         ),
-        "agreement": agreement(theirs, ours, regression=not task.label_names),
+        "agreement": kind.agreement(found["teacher"]["test"], found["student"]["test"]),
         "times_smaller": teacher["parameters"] / student["parameters"],
         "encoder_times_smaller": teacher["encoder_parameters"] / student["encoder_parameters"],
         "times_faster": teacher["latency_ms"] / student["latency_ms"],
@@ -74,7 +78,8 @@ def main(stage: Stage) -> dict[str, Any]:
     }
     (stage.output / RESULTS).write_text(json.dumps(results, indent=1), encoding="utf-8")
     tables = [
-        answer_table(task, name, teacher=logits["teacher"][name], student=logits["student"][name]) for name in splits
+        answer_table(task, name, {r: found[r][name] for r in sides}, {r: outputs[r][name] for r in sides})
+        for name in splits
     ]
     pq.write_table(pa.concat_tables(tables), stage.output / PREDICTIONS)
     stage.say(f"results\n{table(results)}")

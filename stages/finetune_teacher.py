@@ -16,10 +16,10 @@ from transformers import PreTrainedModel
 
 from pipeline.batches import Rows
 from pipeline.errors import WorkFailed
-from pipeline.labelled import LabelledSplit, answers, dev_scorer, labelled_splits, plain_batches
+from pipeline.kinds import KINDS
+from pipeline.labelled import LabelledSplit, answers, dev_scorer, judged, labelled_splits, plain_batches, score
 from pipeline.labels import own_teacher, supervised_loss
-from pipeline.metrics import beats_majority, score
-from pipeline.models import backbone_of, load_classifier, save_model
+from pipeline.models import backbone_of
 from pipeline.pace import training_flops
 from pipeline.prediction import predict_together
 from pipeline.stage import Stage, run_stage
@@ -36,16 +36,17 @@ def main(stage: Stage) -> dict[str, Any]:
         teacher = own_teacher(stage, data, given, splits["dev"]).to(stage.accelerator.device).eval()
     else:
         teacher, progress = finetune(stage, data, splits)
-    found = answers(data, predict_together(teacher, splits["dev"].texts, stage))
-    dev_score = score(data.metric, found, splits["dev"].labels)
+    dev = splits["dev"]
+    figures = judged(data, answers(data, predict_together(teacher, dev.texts, stage), dev), dev)
+    dev_score = score(data, figures)
     stage.say(f"teacher: dev {data.metric} {dev_score:.4f}")
-    if not (stage.recipe.finetune_teacher.allow_majority or beats_majority(found, splits["dev"].labels, data.kind)):
+    if not (stage.recipe.finetune_teacher.allow_majority or KINDS[data.kind].beats_trivial(figures)):
         raise WorkFailed(
             f"the teacher is no better on dev than the most frequent label ({data.metric} {dev_score:.4f}): check the"
             " labels, their order and the learning rate; finetune_teacher.allow_majority: true goes on all the same"
         )
     if stage.is_main:
-        save_model(teacher, stage.output, tokenizer_of=source)
+        KINDS[data.kind].save(teacher, stage.output, tokenizer_of=source)
     cut = {f"{name}_texts_cut": split.texts.share_cut() for name, split in splits.items()}
     curve = {"dev_scores": progress.scores, "curve": progress.curve}
     return {"dev_score": dev_score, "metric": data.metric, "left_out": dict(data.left_out), **cut, **curve}
@@ -56,18 +57,18 @@ def finetune(stage: Stage, data: TaskData, splits: dict[str, LabelledSplit]) -> 
     settings, train_split = stage.recipe.finetune_teacher, splits["train"]
     torch.manual_seed(stage.recipe.seed)  # of the new head
     backbone = backbone_of(stage.upstream["pretrain_teacher"])
-    teacher = load_classifier(
+    teacher = KINDS[data.kind].load(
         backbone, label_names=data.label_names, new_head=True, hidden_dropout=settings.hidden_dropout
     )
 
     def collate(rows: Rows, epoch: int) -> dict[str, torch.Tensor]:
-        return train_split.texts.collate(rows) | {"labels": torch.from_numpy(train_split.labels[rows])}
+        return train_split.texts.collate_with_targets(rows)
 
     job = Job(
         model=teacher.to(stage.accelerator.device),
         batches=plain_batches(stage, train_split, settings),
         collate=collate,
-        loss=supervised_loss(data),
+        loss=supervised_loss(train_split.texts),
         settings=settings,
         score=dev_scorer(stage, data, splits["dev"]),
         flops=training_flops(teacher),

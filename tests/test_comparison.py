@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.comparison import agreement, answer_table, kept_interval, latencies_ms, size
+from pipeline.comparison import answer_table, kept_interval, latencies_ms, size
 from pipeline.examples import Example
+from pipeline.kinds import KINDS, classification, regression
+from pipeline.kinds.texts import statistics
 from pipeline.models import load_classifier, save_model
 from pipeline.report import table
 from pipeline.tasks import TaskData
@@ -23,9 +25,19 @@ def right_on(share: float) -> np.ndarray:
 
 
 def interval(teacher: np.ndarray, student: np.ndarray, *, samples: int = 300, seed: int = 0) -> tuple[float, float]:
-    found = kept_interval("accuracy", teacher=teacher, student=student, labels=LABELS, samples=samples, seed=seed)
+    found = kept(teacher, student, samples=samples, seed=seed)
     assert found is not None
     return found
+
+
+def kept(teacher: np.ndarray, student: np.ndarray, *, samples: int = 300, seed: int = 0) -> tuple[float, float] | None:
+    return kept_interval(
+        lambda rows: classification.KIND.score("accuracy", rows),
+        teacher=statistics(teacher, LABELS),
+        student=statistics(student, LABELS),
+        samples=samples,
+        seed=seed,
+    )
 
 
 def test_the_interval_holds_the_share_that_is_kept() -> None:
@@ -50,7 +62,7 @@ def test_a_student_that_says_what_the_teacher_says_keeps_all_without_doubt() -> 
 
 def test_of_a_teacher_that_scores_nothing_no_share_is_kept() -> None:
     wrong = 1 - LABELS
-    assert kept_interval("accuracy", teacher=wrong, student=LABELS, labels=LABELS, samples=300, seed=0) is None
+    assert kept(wrong, LABELS) is None
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
@@ -59,13 +71,13 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
 
 def test_agreement_is_the_share_of_equal_answers() -> None:
-    assert agreement(np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2]), regression=False) == 0.75
+    assert classification.agreement(np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2])) == 0.75
 
 
 def test_agreement_of_scores_is_their_correlation() -> None:
     scores = np.array([1.0, 2.5, 3.0, 4.5])
-    assert agreement(scores, 2 * scores + 1, regression=True) == pytest.approx(1)
-    assert agreement(scores, -scores, regression=True) == pytest.approx(-1)
+    assert regression.agreement(scores, 2 * scores + 1) == pytest.approx(1)
+    assert regression.agreement(scores, -scores) == pytest.approx(-1)
 
 
 def test_size_counts_parameters_and_the_files_of_the_model_alone(tmp_path: Path) -> None:
@@ -102,9 +114,15 @@ def task_of(*labels: str | float, names: tuple[str, ...]) -> TaskData:
     )
 
 
+def table_of(task: TaskData, **outputs: np.ndarray) -> list[dict[str, Any]]:
+    split: Any = None
+    found = {role: KINDS[task.kind].answers(values, split, split) for role, values in outputs.items()}
+    return answer_table(task, "test", found, outputs).to_pylist()
+
+
 def test_the_answers_of_both_models_stand_beside_the_label() -> None:
     teacher, student = np.log([[0.9, 0.1], [0.4, 0.6]]), np.log([[0.2, 0.8], [0.3, 0.7]])
-    rows = answer_table(task_of("a", "b", names=("a", "b")), "test", teacher=teacher, student=student).to_pylist()
+    rows = table_of(task_of("a", "b", names=("a", "b")), teacher=teacher, student=student)
     assert rows[0] == {
         "split": "test",
         "texts": ["text 0"],
@@ -118,7 +136,7 @@ def test_the_answers_of_both_models_stand_beside_the_label() -> None:
 
 
 def test_the_answers_of_a_regression_are_scores() -> None:
-    one = answer_table(task_of(2.5, names=()), "test", teacher=np.array([[2.0]]), student=np.array([[1.5]])).to_pylist()
+    one = table_of(task_of(2.5, names=()), teacher=np.array([[2.0]]), student=np.array([[1.5]]))
     assert one == [{"split": "test", "texts": ["text 0"], "label": 2.5, "teacher": 2.0, "student": 1.5}]
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,9 @@ def stage_with(folder: Path, labels: tuple[str, ...] = ()) -> Stage:
 
 def dev_of(texts: EncodedTexts, logits: np.ndarray, names: tuple[str, ...]) -> LabelledSplit:
     """Rows that a teacher with these names of its outputs is right on."""
-    return LabelledSplit(texts=texts, labels=np.array([NAMES.index(names[n]) for n in logits.argmax(axis=1)]))
+    return LabelledSplit(
+        dataset=texts.rows, texts=texts, labels=np.array([NAMES.index(names[n]) for n in logits.argmax(axis=1)])
+    )
 
 
 def test_a_teacher_with_its_own_order_answers_in_the_task_s(
@@ -154,15 +157,18 @@ def test_wrong_names_are_found_out_and_the_labels_proposed_are_right(
 
 def test_answers_are_label_numbers_or_scores() -> None:
     logits = np.array([[0.1, 0.9], [0.8, 0.2]], dtype=np.float32)
-    assert answers(task(), logits).tolist() == [1, 0]
-    np.testing.assert_allclose(answers(task(()), logits[:, :1]), [0.1, 0.8], rtol=1e-6)
+    split: Any = SimpleNamespace(texts=None, dataset=None)
+    assert answers(task(), logits, split).tolist() == [1, 0]
+    np.testing.assert_allclose(answers(task(()), logits[:, :1], split), [0.1, 0.8], rtol=1e-6)
 
 
-def test_the_supervised_loss_is_a_mean_over_the_global_batch() -> None:
+def test_the_supervised_loss_is_a_mean_over_the_global_batch(tmp_path: Path) -> None:
+    dataset = Dataset.from_dict({"text": ["good film"] * 8})
+    texts = EncodedTexts(dataset, load_tokenizer(write_model(tmp_path)), text_columns=["text"], max_length=8)
     batch = BatchPlan(np.full(8, 6), batch_size=8, epochs=1, micro_batch_tokens=24, seed=0).at(0)
     model, ids, labels = BUILD[0]().eval(), torch.randint(5, 50, (8, 6)), torch.arange(8) % 3
     parts = [
-        supervised_loss(task())(model, {"input_ids": ids[rows], "labels": labels[rows]}, batch)["label"]
+        supervised_loss(texts)(model, {"input_ids": ids[rows], "labels": labels[rows]}, batch)["label"]
         for rows in (slice(0, 4), slice(4, 8))
     ]
     right = torch.nn.functional.cross_entropy(model(input_ids=ids).logits, labels)

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from pipeline.errors import UserError, WorkFailed
-from pipeline.metrics import beats_majority, check_metric, default_metric, details, score
+from pipeline.kinds import check_metric, default_metric, regression
+from pipeline.metrics import beats_majority, details, score
 
 LABELS = np.array([0, 0, 1, 1, 1, 0, 1, 0])
 PREDICTED = np.array([0, 1, 1, 1, 0, 0, 1, 0])
@@ -69,14 +70,14 @@ def test_nan_is_a_failure_and_no_score():
 
 
 def test_a_model_beats_the_majority_only_above_its_share():
-    assert not beats_majority([0, 0, 0], [0, 0, 1], "classification")
-    assert beats_majority([0, 0, 1], [0, 0, 1], "classification")
+    assert not beats_majority([0, 0, 0], [0, 0, 1])
+    assert beats_majority([0, 0, 1], [0, 0, 1])
 
 
 def test_a_regression_learns_something_when_its_ranks_agree():
-    assert beats_majority([0.1, 0.2, 0.3], [1, 2, 3], "regression")
-    assert not beats_majority([0.2, 0.2, 0.2], [1, 2, 3], "regression")
-    assert not beats_majority([0.3, 0.2, 0.1], [1, 2, 3], "regression")
+    assert regression.correlates(np.transpose([[0.1, 0.2, 0.3], [1, 2, 3]]))
+    assert not regression.correlates(np.transpose([[0.2, 0.2, 0.2], [1, 2, 3]]))
+    assert not regression.correlates(np.transpose([[0.3, 0.2, 0.1], [1, 2, 3]]))
 
 
 def test_glue_brings_its_own_metrics():

@@ -1,0 +1,121 @@
+"""What the pipeline has to know about a kind of task: one record of functions, one module of this package a kind.
+
+Reading and scoring need no torch: a kind's functions that do import it when they are called.
+
+Legend: N sequences (what a model reads: a text, a pair, a window of a long one), U units (sequences, or where a kind is
+`per_token` their tokens), C outputs a unit, R rows of a split, S figures a row.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from pipeline.config import AugmentData, DistillPredictions, MetricName, Task
+from pipeline.examples import Columns, Example, read_table
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from pipeline.encoding import EncodedTexts
+
+Span = tuple[int, int]
+Splits = Mapping[str, Sequence[Example]]
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class Asked(NamedTuple):
+    """How texts become sequences."""
+
+    text_columns: Sequence[str]
+    label_column: str | None
+    """None: the labels are not asked for."""
+    task: Task
+    max_length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of task."""
+
+    # The rows.
+    metrics: tuple[MetricName, ...]
+    """Those that score it; the first where the recipe names none."""
+    answer: Callable[[Any, Columns], Any]
+    """A raw value of the label's column as an example's label; raises ValueError with the half of a sentence."""
+    read: Callable[[Path, Columns, MutableMapping[str, int]], Iterator[Example]] = read_table
+    """A file's examples; counts the rows left out."""
+    text_columns: Callable[[Columns], tuple[str, ...]] = lambda columns: columns.texts
+    """The columns of text of the task's dataset."""
+    label_names: Callable[[Splits, tuple[str, ...]], tuple[str, ...]]
+    """The names of the model's outputs from the splits that have files and the names that the recipe gives."""
+    has_label_names: bool = True
+    check: Callable[[Splits, tuple[str, ...]], None] = lambda splits, names: None
+    """Raises UserError for labels that do not fit, once all splits are cut."""
+    stratum: Callable[[Example], Hashable] = lambda example: None
+    """What held-out splits must hold in the same mixture as the whole."""
+    origin: Callable[[Example], Hashable] | None = None
+    """What must not straddle two splits that are cut from one file, where the recipe names no group."""
+    feature: Callable[[tuple[str, ...]], Any]
+    """The feature of the label's column, from the label names."""
+    value: Callable[[Any, Mapping[str, int]], Any] = lambda label, numbers: label
+    """An example's label as that column holds it, from the numbers of the label names."""
+    corpus_texts: Callable[[Sequence[Example]], Iterable[str]] = lambda examples: (
+        text for example in examples for text in example.texts
+    )
+    """Training texts for the corpus."""
+
+    # Augmentation.
+    protected: Callable[[Mapping[str, Any], str, AugmentData], Sequence[Span]] | None = None
+    """Spans of characters of a column of a row that are never replaced, from (row, label's column, settings)."""
+    realigned: Callable[[dict[str, Any], str], dict[str, Any]] = lambda row, label: row
+    """A variant with its label moved to where its text now has it, from (row with `replaced`, label's column)."""
+
+    # Tokens.
+    encode: Callable[[dict[str, Any], "PreTrainedTokenizerFast", Asked], dict[str, Any]]
+    """A batch of rows as columns of sequences: input_ids, token_type_ids, cut, what `targets` needs; `row`, the row
+    of the batch of each, and `weight`, where they are not one of each; `place`, the sequence's number in its row."""
+    targets: Callable[[Mapping[str, Any]], dict[str, "Tensor"]] = lambda columns: {}
+    """Encoded columns of some sequences as the tensors that the losses need, beside the model's inputs."""
+
+    # The model.
+    load: "Callable[..., PreTrainedModel]"
+    """As `pipeline.models.load_head`: (folder, label_names=, new_head=, hidden_dropout=, attention=)."""
+    save: "Callable[..., None]"
+    """As `pipeline.models.save_model`: (model, folder, tokenizer_of=)."""
+    per_token: bool = False
+    width: "Callable[[PreTrainedModel], int]" = lambda model: model.config.num_labels or 1
+    """C."""
+    outputs: "Callable[[nn.Module, dict[str, Tensor]], Tensor]" = lambda model, inputs: (
+        model(**{name: tensor for name, tensor in inputs.items() if name in MODEL_INPUTS}).logits
+    )
+    """(B, C), or (B, T, C) where per token, of the model's inputs (what else is among the inputs stays out)."""
+    supervised: "Callable[[Tensor, dict[str, Tensor], int], dict[str, Tensor]]"
+    """Loss terms from outputs, inputs with targets, and the weight of the whole global batch."""
+    distilled: "Callable[[Tensor, Tensor, dict[str, Tensor], int, DistillPredictions], Tensor]"
+    """The prediction loss from the student's and the teacher's outputs, inputs with targets, weight, settings."""
+
+    # Scores.
+    gold: "Callable[[Dataset, str], Any]"
+    """What is right of each row, from the dataset and the label's column."""
+    answers: "Callable[[np.ndarray, EncodedTexts, Dataset], Any]"
+    """What outputs (U, C) say of each row."""
+    written: Callable[[Any, np.ndarray, tuple[str, ...]], dict[str, list]]
+    """Answers as a table shows them, from (answers, outputs, label names): a column "", and others by name."""
+    statistics: Callable[[Any, Any], np.ndarray]
+    """Figures (R, S) that the score of any selection of rows follows from, from answers and gold."""
+    details: Callable[[MetricName, np.ndarray], dict[str, float]]
+    """Each part of a metric, from figures (R, S)."""
+    beats_trivial: Callable[[np.ndarray], bool]
+    """Whether these figures are better than an answer that looks at no text."""
+    agreement: Callable[[Any, Any], float]
+    """How alike two models' answers are, 1 at most."""
+
+    def score(self, metric: MetricName, statistics: np.ndarray) -> float:
+        """The score that chooses checkpoints and is reported: the mean of the parts."""
+        parts = self.details(metric, statistics)
+        return sum(parts.values()) / len(parts)

@@ -1,0 +1,76 @@
+"""Give a text, or a pair of texts, a number."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.config import DistillPredictions
+from pipeline.consistency import find_label_names
+from pipeline.examples import score_of
+from pipeline.kinds import texts
+from pipeline.kinds.kind import Kind, Splits
+from pipeline.metrics import score
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def feature(label_names: tuple[str, ...]) -> Any:
+    """A number."""
+    from datasets import Value  # noqa: PLC0415
+
+    return Value("float32")
+
+
+def label_names(splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
+    """None; raises UserError where all rows have one score."""
+    find_label_names(splits["train"], known)
+    return ()
+
+
+def supervised(outputs: "Tensor", inputs: "dict[str, Tensor]", weight: int) -> "dict[str, Tensor]":
+    """Squared gap to the score."""
+    from pipeline.losses import regression_loss  # noqa: PLC0415
+
+    return {"score": regression_loss(outputs, inputs["labels"][:, None], examples=weight)}
+
+
+def distilled(
+    student: "Tensor", teacher: "Tensor", inputs: "dict[str, Tensor]", weight: int, settings: DistillPredictions
+) -> "Tensor":
+    """Squared gap to the teacher's score."""
+    from pipeline.losses import regression_loss  # noqa: PLC0415
+
+    return regression_loss(student, teacher, examples=weight)
+
+
+def agreement(theirs: np.ndarray, ours: np.ndarray) -> float:
+    """Pearson's correlation of the two models' scores."""
+    return score("pearson", ours, theirs)
+
+
+def correlates(statistics: np.ndarray) -> bool:
+    """Whether Spearman's correlation is above 0."""
+    return score("spearman", statistics[:, 0], statistics[:, 1]) > 0
+
+
+KIND = Kind(
+    metrics=("pearson_and_spearman", "pearson", "spearman"),
+    answer=score_of,
+    label_names=label_names,
+    has_label_names=False,
+    feature=feature,
+    encode=texts.encode,
+    targets=texts.targets,
+    load=texts.load,
+    save=texts.save,
+    supervised=supervised,
+    distilled=distilled,
+    gold=texts.gold,
+    answers=lambda outputs, encoded, dataset: outputs[:, 0],
+    written=lambda answers, outputs, label_names: {"": answers.astype(np.float64).tolist()},
+    statistics=texts.statistics,
+    details=texts.details,
+    beats_trivial=correlates,
+    agreement=agreement,
+)
