@@ -21,10 +21,11 @@ from pipeline.batches import BatchPlan, GlobalBatch, Rows, model_inputs
 from pipeline.config import Student, Training
 from pipeline.corpus import blocks_of
 from pipeline.corpus_readers import read_documents
-from pipeline.distillation import Distilled, layer_flops, layer_terms, uniform_layers
+from pipeline.distillation import Distilled, layer_flops, layer_terms
 from pipeline.encoding import EncodedTexts
 from pipeline.losses import prediction_loss
 from pipeline.models import load_classifier, load_encoder, load_tokenizer, new_student
+from pipeline.objectives import layer_map
 from pipeline.pace import training_flops
 from pipeline.plan import Plan
 from pipeline.prediction import predict
@@ -226,7 +227,8 @@ def _layer_case(
     length: int,
     only: str,
 ) -> Case:
-    sources = uniform_layers(teacher.config.num_hidden_layers, encoder.config.num_hidden_layers)
+    sizes = {"teacher_layers": teacher.config.num_hidden_layers, "student_layers": encoder.config.num_hidden_layers}
+    sources = layer_map("uniform", **sizes)
     widths = {"student_width": encoder.config.hidden_size, "teacher_width": teacher.config.hidden_size}
     model = Distilled(encoder, **widths, layers=encoder.config.num_hidden_layers)
     slow_model = copy.deepcopy(model).to(stage.accelerator.device)

@@ -4,17 +4,19 @@ Reads configuration and data files, never weights; torch is not imported. Every 
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Recipe
+from pipeline.config import LayerObjectives, Recipe, Student
 from pipeline.corpus_readers import document_kind
 from pipeline.errors import UserError
 from pipeline.graph import Inputs
 from pipeline.hardware import ROUND
+from pipeline.objectives import HEAD_BY_HEAD, HIDDEN_STATES, OF_ATTENTION, RELATIONS, chosen, layer_map
 from pipeline.tasks import TaskData, read_task
 
 WITHOUT_QUERIES = ("mpnet", "deberta", "deberta-v2")  # not built on transformers' attention interface (5.23)
@@ -111,15 +113,10 @@ def tokenizer_vocabulary(folder: Path) -> Mapping[str, int]:
 
 
 def check_student(recipe: Recipe, teacher: Shape, folder: Path) -> None:
-    """Layers must divide, heads must agree where attention is compared."""
+    """The student's size, and what it can copy from this teacher."""
     student = recipe.student
     if student.width % student.heads:
         raise UserError(f"student.width: {student.width} is not a multiple of student.heads, {student.heads}")
-    if teacher.kind in WITHOUT_QUERIES:
-        raise UserError(
-            f"backbone: {folder} is a {teacher.kind}, whose queries and keys cannot be taken; take a BERT, RoBERTa,"
-            " ELECTRA or DistilBERT"
-        )
     if student.embeddings == "teacher" and teacher.embedding != teacher.width:
         raise UserError(
             f"student.embeddings: {folder} has embeddings of width {teacher.embedding} under layers of width"
@@ -130,18 +127,43 @@ def check_student(recipe: Recipe, teacher: Shape, folder: Path) -> None:
             f"student.embeddings: a student of width {student.width} has no low-rank copy of embeddings of width"
             f" {teacher.width}; set it to random"
         )
-    if teacher.layers % student.layers:
-        fits = [n for n in range(1, teacher.layers + 1) if teacher.layers % n == 0]
+    for stage in ("distill_general", "distill_layers"):
+        settings = getattr(recipe, stage)
+        if settings.epochs:
+            if not chosen(settings):
+                raise UserError(f"{stage}: no objective has a weight; give one, or set {stage}.epochs: 0")
+            check_objectives(stage, settings, recipe.student, teacher, folder)
+
+
+def check_objectives(stage: str, settings: LayerObjectives, student: Student, teacher: Shape, folder: Path) -> None:
+    """That these two models can be compared as the objectives of a stage compare them."""
+    of_attention = chosen(settings, OF_ATTENTION)
+    if of_attention and teacher.kind in WITHOUT_QUERIES:
         raise UserError(
-            f"student.layers: the {teacher.layers} layers of {folder} are not a multiple of {student.layers};"
-            f" choose one of {', '.join(map(str, fits))}"
+            f"{stage}.{of_attention[0]}: {folder} is a {teacher.kind}, whose queries, keys and values cannot be taken;"
+            f" set it to 0: the embeddings, the hidden states ({', '.join(HIDDEN_STATES)}) and the predictions can be"
+            " copied"
         )
-    attention = recipe.distill_general.attention or recipe.distill_layers.attention
-    if attention and student.heads != teacher.heads:
+    try:
+        layer_map(settings.layer_map, teacher_layers=teacher.layers, student_layers=student.layers)
+    except ValueError as error:
+        raise UserError(f"{stage}.layer_map: {error}") from None
+    by_head = chosen(settings, HEAD_BY_HEAD)
+    if by_head and student.heads != teacher.heads:
         raise UserError(
-            f"student.heads: the attention loss compares heads one by one, and {folder} has {teacher.heads},"
-            f" the student {student.heads}; set student.heads: {teacher.heads}, or both attention weights to 0"
+            f"{stage}.{by_head[0]}: it compares heads one by one, and {folder} has {teacher.heads}, the student"
+            f" {student.heads}; set student.heads: {teacher.heads}, or set it to 0 and copy {', '.join(RELATIONS)}"
+            " instead, for which they may differ (recipes/methods/minilmv2.yaml)"
         )
+    heads = settings.relation_heads or teacher.heads
+    for name, width in {folder: teacher.width, "the student": student.width}.items():
+        if chosen(settings, RELATIONS) and width % heads:
+            common = math.gcd(teacher.width, student.width)
+            fits = ", ".join(str(number) for number in range(1, min(common, 64) + 1) if common % number == 0)
+            raise UserError(
+                f"{stage}.relation_heads: {heads} heads do not divide the width of {name}, {width}; choose one of"
+                f" {fits}"
+            )
 
 
 def check_lengths(recipe: Recipe, shape: Shape) -> None:

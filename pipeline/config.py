@@ -4,10 +4,11 @@ A recipe is a YAML file of this tree (`pipeline.recipes` loads it). The text und
 `./run_all.sh --help` prints. All of it can change what a stage writes and is part of its fingerprint, except `Run`.
 """
 
+import re
 from dataclasses import field
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic.dataclasses import dataclass
 
 CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
@@ -27,6 +28,14 @@ def _no_yes_or_no(value: object) -> object:
     return value
 
 
+def _layer_map(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"uniform|top|bottom|last|every [1-9]\d*", value):
+        return value
+    if isinstance(value, list | tuple) and value and all(type(layer) is int and layer >= 0 for layer in value):
+        return tuple(value)
+    raise ValueError("it must be uniform, top, bottom, last, 'every 2', or a list of the teacher's layers")
+
+
 NUMBER = BeforeValidator(_no_yes_or_no)
 Count = Annotated[int, NUMBER, Field(ge=0)]
 Positive = Annotated[int, NUMBER, Field(ge=1)]
@@ -39,6 +48,7 @@ Tracker = Literal[
 ]
 Strings = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
 Labels = Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_one_or_several)]
+LayerMap = Annotated[str | tuple[int, ...], PlainValidator(_layer_map)]
 GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
 KindName = Literal["classification", "regression"]
 MetricName = Literal[
@@ -113,7 +123,7 @@ class Student:
     """The architecture of the student, a BERT."""
 
     layers: Positive = 4
-    """Transformer layers; the teacher's must be a multiple."""
+    """Transformer layers."""
     width: Positive = 312
     """Hidden size."""
     feed_forward: Positive = 1200
@@ -205,17 +215,39 @@ class FinetuneTeacher(Training):
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
-class DistillGeneral(Training):
+class LayerObjectives:
+    """What of the teacher's layers the student copies, each objective with its weight; 0 leaves one out."""
+
+    layer_map: LayerMap = "uniform"
+    """Who learns from whom: uniform, top, bottom, last, 'every 2', or the teacher's layer of each (0: of none)."""
+    embedding: NonNegative = 1.0
+    """Weight of the gap of the embeddings (TinyBERT, eq. 9)."""
+    hidden: NonNegative = 1.0
+    """Weight of the gap of the hidden states (TinyBERT, eq. 8)."""
+    attention: NonNegative = 1.0
+    """Weight of the gap of the attention scores (TinyBERT, eq. 7); compares head by head."""
+    hidden_cosine: NonNegative = 0.0
+    """Weight of the cosine of the hidden states (DistilBERT)."""
+    normalised_hidden: NonNegative = 0.0
+    """Weight of the gap of the first token's normalised hidden states (PKD, section 3.2)."""
+    attention_maps: NonNegative = 0.0
+    """Weight of the divergence of the attention maps (MiniLM, section 3.1); compares head by head."""
+    query_relations: NonNegative = 0.0
+    """Weight of the divergence of the relations between queries (MiniLMv2)."""
+    key_relations: NonNegative = 0.0
+    """Weight of the divergence of the relations between keys (MiniLMv2)."""
+    value_relations: NonNegative = 0.0
+    """Weight of the divergence of the relations between values (MiniLM, section 3.2; MiniLMv2)."""
+    relation_heads: Count = 0
+    """Heads of the relations, whatever the models have; 0: as many as the teacher has."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class DistillGeneral(Training, LayerObjectives):
     """General distillation on unlabelled text (TinyBERT, section 3.2)."""
 
     learning_rate: AboveZero = 1e-4
     """Peak learning rate."""
-    embedding: NonNegative = 1.0
-    """Weight of the embedding loss (eq. 9)."""
-    hidden: NonNegative = 1.0
-    """Weight of the hidden-state loss (eq. 8)."""
-    attention: NonNegative = 1.0
-    """Weight of the attention loss (eq. 7)."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -263,17 +295,11 @@ class TaskDistillation(Training):
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
-class DistillLayers(TaskDistillation):
+class DistillLayers(TaskDistillation, LayerObjectives):
     """Task distillation of the layers (TinyBERT, section 3.3, first step)."""
 
     epochs: NonNegative = 20
     """Passes over the examples."""
-    embedding: NonNegative = 1.0
-    """Weight of the embedding loss (eq. 9)."""
-    hidden: NonNegative = 1.0
-    """Weight of the hidden-state loss (eq. 8)."""
-    attention: NonNegative = 1.0
-    """Weight of the attention loss (eq. 7)."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

@@ -1,7 +1,9 @@
-"""The student beside its teacher, layer by layer: what general distillation and the layer stage share."""
+"""The student beside its teacher, layer by layer: what every stage that copies layers shares."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -9,27 +11,69 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pipeline.batches import GlobalBatch
-from pipeline.config import DistillGeneral, DistillLayers
+from pipeline.config import LayerObjectives
 from pipeline.losses import attention_loss, hidden_loss
+from pipeline.objectives import OF_ATTENTION, chosen, layer_map
 from pipeline.pace import Flops, encoder_flops, training_flops
+from pipeline.relatives import attention_map_loss, cosine_loss, normalised_hidden_loss, relation_loss
+from pipeline.stage import Stage
 from pipeline.traces import Trace, trace
+from pipeline.training import Job
 
 PROJECTIONS = "projections.safetensors"
+Terms = dict[str, Tensor]
+Loss = Callable[[nn.Module, dict[str, Tensor], GlobalBatch], Terms]
 
 
-def uniform_layers(teacher_layers: int, student_layers: int) -> dict[int, int]:
-    """Which teacher layer each student layer learns from: g(m) = m * N / M, embeddings from embeddings.
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A layer of the student, its hidden states projected, beside the layer of the teacher that it learns from."""
 
-    Raises: ValueError when N is not a multiple of M (the plan says so first).
-    """
-    step, rest = divmod(teacher_layers, student_layers)
-    if rest:
-        raise ValueError(f"{teacher_layers} teacher layers are not a multiple of {student_layers}")
-    return {layer: layer * step for layer in range(student_layers + 1)}
+    ours: Trace
+    theirs: Trace
+    layer: int
+    source: int
+    real_BT: Tensor
+    batch: GlobalBatch
+    relation_heads: int
+
+    def both(self, what: str) -> tuple[Any, Any]:
+        """The student's and the teacher's `hidden_states`, `query_keys` or `values`."""
+        return getattr(self.ours, what)[self.layer], getattr(self.theirs, what)[self.source]
+
+
+def _relations(pair: Pair, ours: Tensor, theirs: Tensor) -> Tensor:
+    heads = pair.relation_heads or theirs.shape[1]
+    return relation_loss(ours, theirs, pair.real_BT, heads=heads, tokens=pair.batch.tokens)
+
+
+def _hidden(pair: Pair) -> Tensor:
+    return hidden_loss(*pair.both("hidden_states"), pair.real_BT, tokens=pair.batch.tokens)
+
+
+OBJECTIVES: dict[str, Callable[[Pair], Tensor]] = {  # their names are those of the weights in the recipe
+    "embedding": _hidden,  # of layer 0, and of that alone
+    "hidden": _hidden,
+    "attention": lambda p: attention_loss(*p.both("query_keys"), p.real_BT, pairs=p.batch.pairs),
+    "hidden_cosine": lambda p: cosine_loss(*p.both("hidden_states"), p.real_BT, tokens=p.batch.tokens),
+    "normalised_hidden": lambda p: normalised_hidden_loss(*p.both("hidden_states"), examples=p.batch.examples),
+    "attention_maps": lambda p: attention_map_loss(*p.both("query_keys"), p.real_BT, tokens=p.batch.tokens),
+    "query_relations": lambda p: _relations(p, *(side.query for side in p.both("query_keys"))),
+    "key_relations": lambda p: _relations(p, *(side.key for side in p.both("query_keys"))),
+    "value_relations": lambda p: _relations(p, *p.both("values")),
+}
+
+
+class Asked(NamedTuple):
+    """What the objectives of a stage want to see of a model; see `pipeline.traces.trace`."""
+
+    layers: tuple[int, ...] = ()
+    queries: bool = False
+    values: bool = False
 
 
 class Distilled(nn.Module):
-    """A student encoder with one projection a layer (and one for the embeddings) to the teacher's width.
+    """A student with one projection a layer (and one for the embeddings) to the teacher's width.
 
     One module, so that everything that is trained goes through the wrapper of several processes.
     """
@@ -39,11 +83,11 @@ class Distilled(nn.Module):
         self.encoder = encoder
         self.projections = nn.ModuleList(nn.Linear(student_width, teacher_width, bias=False) for _ in range(layers + 1))
 
-    def forward(self, inputs: dict[str, Tensor]) -> Trace:
+    def forward(self, inputs: dict[str, Tensor], asked: Asked) -> Trace:
         """The student's trace, its hidden states projected."""
-        seen = trace(self.encoder, inputs, range(len(self.projections)))
+        seen = trace(self.encoder, inputs, asked.layers, queries=asked.queries, values=asked.values)
         hidden = {layer: self.projections[layer](state) for layer, state in seen.hidden_states.items()}
-        return Trace(hidden, seen.query_keys)
+        return seen._replace(hidden_states=hidden)
 
     def begin_embedding_projection(self, weight_DS: Tensor) -> None:
         """Begin the projection of the embeddings, (teacher width, student width), with what is known to fit them."""
@@ -67,10 +111,55 @@ def layer_flops(teacher: PreTrainedModel, student: Distilled) -> Flops:
     return lambda batch: theirs(batch) + ours(batch) + 6.0 * projections * batch.tokens
 
 
-def layer_terms(
-    teacher: nn.Module, layers: Mapping[int, int], weights: DistillGeneral | DistillLayers
-) -> Callable[[nn.Module, dict[str, Tensor], GlobalBatch], dict[str, Tensor]]:
-    """The loss of a training that copies layers: TinyBERT eq. 11 without the prediction layer.
+def mapped_layers(stage: Stage, weights: LayerObjectives, *, teacher: Any, student: Any) -> dict[int, int]:
+    """The student's layers and those that they learn from, by two models' configs; said where it is not obvious."""
+    N, M = teacher.num_hidden_layers, student.num_hidden_layers
+    layers = layer_map(weights.layer_map, teacher_layers=N, student_layers=M)
+    if weights.layer_map == "uniform" and N % M:
+        pairs = ", ".join(f"{layer} from {source}" for layer, source in layers.items() if layer)
+        stage.say(f"{M} layers do not divide the teacher's {N}: each learns from the nearest layer ({pairs})")
+    return layers
+
+
+def asked_by(weights: LayerObjectives, layers: Mapping[int, int]) -> tuple[Asked, Asked]:
+    """What the objectives with a weight want to see of the student and of the teacher."""
+    names = chosen(weights)
+    wanted = {layer: source for layer, source in layers.items() if names and (layer or "embedding" in names)}
+    queries = any(name in OF_ATTENTION for name in names)
+    values = "value_relations" in names
+    return Asked(tuple(wanted), queries, values), Asked(tuple(wanted.values()), queries, values)
+
+
+def compared(
+    ours: Trace,
+    theirs: Trace,
+    layers: Mapping[int, int],
+    weights: LayerObjectives,
+    *,
+    real_BT: Tensor,
+    batch: GlobalBatch,
+) -> Terms:
+    """The weighted objectives, a layer each: for TinyBERT eq. 11 without the prediction layer."""
+    found: Terms = {}
+    names = chosen(weights, tuple(OBJECTIVES))
+    for layer, source in layers.items():
+        pair = Pair(
+            ours=ours,
+            theirs=theirs,
+            layer=layer,
+            source=source,
+            real_BT=real_BT,
+            batch=batch,
+            relation_heads=weights.relation_heads,
+        )
+        for name in names:
+            if (name == "embedding") == (layer == 0):
+                found[f"{name}_{layer}" if layer else name] = getattr(weights, name) * OBJECTIVES[name](pair)
+    return found
+
+
+def layer_terms(teacher: nn.Module, layers: Mapping[int, int], weights: LayerObjectives) -> Loss:
+    """The loss of a training that copies layers.
 
     Args:
         teacher: a frozen encoder.
@@ -78,22 +167,27 @@ def layer_terms(
 
     Returns: a function of (student, inputs, global batch) that gives the weighted terms, a layer each, to be summed.
     """
+    of_student, of_teacher = asked_by(weights, layers)
 
-    def terms(student: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
-        real_BT = inputs["attention_mask"].bool()
+    def terms(student: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> Terms:
         with torch.no_grad():
-            theirs = trace(teacher, inputs, tuple(layers.values()))
-        ours = student(inputs)
-        found: dict[str, Tensor] = {}
-        for layer, source in layers.items():
-            gap = hidden_loss(ours.hidden_states[layer], theirs.hidden_states[source], real_BT, tokens=batch.tokens)
-            if layer == 0:
-                found["embedding"] = weights.embedding * gap
-                continue
-            found[f"hidden_{layer}"] = weights.hidden * gap
-            if weights.attention:
-                gap = attention_loss(ours.query_keys[layer], theirs.query_keys[source], real_BT, pairs=batch.pairs)
-                found[f"attention_{layer}"] = weights.attention * gap
-        return found
+            theirs = trace(teacher, inputs, of_teacher.layers, queries=of_teacher.queries, values=of_teacher.values)
+        ours = student(inputs, of_student)
+        return compared(ours, theirs, layers, weights, real_BT=inputs["attention_mask"].bool(), batch=batch)
 
     return terms
+
+
+def freeze_unreached(job: Job, stage: Stage) -> None:
+    """Leave what no objective reaches out of the training, such as the end of a last layer of which only the attention
+    is compared: processes would wait for its gradient. One micro-batch shows it."""
+    batch = job.batches.at(0)
+    device = stage.accelerator.device
+    inputs = {name: tensor.to(device) for name, tensor in job.collate(batch.micro_batches[-1], batch.epoch).items()}
+    model = job.model.to(device)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with stage.autocast():
+        terms = job.loss(model, inputs, batch)
+    gradients = torch.autograd.grad(torch.stack(list(terms.values())).sum(), trained, allow_unused=True)
+    for parameter, gradient in zip(trained, gradients, strict=True):
+        parameter.requires_grad_(gradient is not None)

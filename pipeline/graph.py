@@ -15,6 +15,7 @@ from pipeline.digests import DigestBook
 from pipeline.glue import find_files
 from pipeline.hardware import resolve_precision
 from pipeline.inputs import Resolver, Split
+from pipeline.objectives import LAYER_OBJECTIVES
 
 # Raise a stage's number when its output changes for the same settings; tests/test_graph.py notices when you forget.
 VERSIONS = {
@@ -43,6 +44,14 @@ PATHS = {
     "finetune_teacher": ("model",),
     "propose_candidates": ("vectors",),
 }
+# Settings that came after artifacts were published: at their default they are no part of a fingerprint, so that those
+# artifacts keep their names.
+_OBJECTIVES = (
+    "layer_map",
+    "relation_heads",
+    *(name for name in LAYER_OBJECTIVES if name not in ("embedding", "hidden", "attention")),
+)
+LATER = {"distill_general": _OBJECTIVES, "distill_layers": _OBJECTIVES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +163,14 @@ def _settings(recipe: Recipe, stage: str) -> dict[str, Any]:
 
 
 def _section(recipe: Recipe, name: str) -> dict[str, Any]:
-    section = dataclasses.asdict(getattr(recipe, name))
-    return {key: value for key, value in section.items() if key not in PATHS.get(name, ())}
+    """A section's settings, without those that do not count."""
+    section = getattr(recipe, name)
+    later = {field.name: field.default for field in dataclasses.fields(section) if field.name in LATER.get(name, ())}
+    return {
+        key: value
+        for key, value in dataclasses.asdict(section).items()
+        if key not in PATHS.get(name, ()) and not (key in later and value == later[key])
+    }
 
 
 def _files(recipe: Recipe, inputs: Inputs, stage: str) -> dict[str, Path]:

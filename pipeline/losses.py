@@ -58,14 +58,23 @@ def attention_loss(student: QueryKey, teacher: QueryKey, real_BT: Tensor, *, pai
     Returns: a scalar, float32.
     Raises: HeadCountMismatch when the numbers of heads differ.
     """
-    heads, theirs = student.query.shape[1], teacher.query.shape[1]
-    if heads != theirs:
-        raise HeadCountMismatch(f"the student has {heads} attention heads, the teacher {theirs}; make them equal")
+    heads = same_heads(student, teacher)
     pairs = int(real_BT.sum(dim=1).square().sum()) if pairs is None else pairs
     device = student.query.device.type
     with torch.autocast(device, enabled=False):  # the Grams are useless in bf16 for a converged student
         squares: Tensor = _SquaredGap.apply(student.query, student.key, teacher, real_BT)
     return squares / (heads * pairs)
+
+
+def same_heads(student: QueryKey, teacher: QueryKey) -> int:
+    """The number of heads of both. Raises: HeadCountMismatch, which names the objective that needs no equal heads."""
+    heads, theirs = student.query.shape[1], teacher.query.shape[1]
+    if heads != theirs:
+        raise HeadCountMismatch(
+            f"the student has {heads} attention heads, the teacher {theirs}; make them equal, or copy query_relations,"
+            " key_relations and value_relations instead, for which they may differ"
+        )
+    return heads
 
 
 class _SquaredGap(torch.autograd.Function):

@@ -14,7 +14,7 @@ import torch
 
 from pipeline.batches import BatchPlan, Rows, model_inputs
 from pipeline.corpus import Corpus
-from pipeline.distillation import Distilled, layer_flops, layer_terms, uniform_layers
+from pipeline.distillation import Distilled, freeze_unreached, layer_flops, layer_terms, mapped_layers
 from pipeline.models import (
     backbone_of,
     copy_embeddings,
@@ -33,7 +33,6 @@ from pipeline.training import Job, train
 def main(stage: Stage) -> dict[str, Any]:
     settings, backbone = stage.recipe.distill_general, backbone_of(stage.upstream["pretrain_teacher"])
     teacher = load_encoder(backbone)
-    layers = uniform_layers(teacher.config.num_hidden_layers, stage.recipe.student.layers)
     torch.manual_seed(stage.recipe.seed)
     encoder = new_student(stage.recipe.student, teacher)
     model = Distilled(
@@ -60,6 +59,7 @@ def main(stage: Stage) -> dict[str, Any]:
             return model_inputs({"input_ids": [corpus[int(row)] for row in rows]}, pad_id)
 
         frozen = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
+        layers = mapped_layers(stage, settings, teacher=teacher.config, student=encoder.config)
         loss = layer_terms(frozen, layers, settings)
         job = Job(
             model=model,
@@ -69,6 +69,7 @@ def main(stage: Stage) -> dict[str, Any]:
             settings=settings,
             flops=layer_flops(frozen, model),
         )
+        freeze_unreached(job, stage)
         progress = train(job, stage)
     if stage.is_main:
         (stage.output / "student").mkdir()

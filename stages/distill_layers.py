@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from pipeline.batches import Rows
-from pipeline.distillation import Distilled, layer_flops, layer_terms, uniform_layers
+from pipeline.distillation import Distilled, freeze_unreached, layer_flops, layer_terms, mapped_layers
 from pipeline.stage import Stage, run_stage
 from pipeline.task_distillation import augmented_batches, augmented_texts
 from pipeline.traces import freeze
@@ -32,7 +32,6 @@ def main(stage: Stage) -> dict[str, Any]:
         new_head=True,
         hidden_dropout=stage.recipe.student.hidden_dropout,
     )
-    layers = uniform_layers(teacher.config.num_hidden_layers, student.config.num_hidden_layers)
     model = Distilled(
         cast(PreTrainedModel, student.base_model),
         student_width=student.config.hidden_size,
@@ -40,9 +39,6 @@ def main(stage: Stage) -> dict[str, Any]:
         layers=student.config.num_hidden_layers,
     )
     model.load_projections(general)
-    pooler = getattr(student.base_model, "pooler", None)
-    if pooler is not None:
-        pooler.requires_grad_(False)  # no layer's loss reaches it
     progress = None
     if settings.epochs:
 
@@ -50,6 +46,7 @@ def main(stage: Stage) -> dict[str, Any]:
             return data.texts.collate(rows)
 
         frozen = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
+        layers = mapped_layers(stage, settings, teacher=teacher.config, student=student.config)
         loss = layer_terms(frozen.base_model, layers, settings)
         batches = augmented_batches(stage, data, settings)
         job = Job(
@@ -60,6 +57,7 @@ def main(stage: Stage) -> dict[str, Any]:
             settings=settings,
             flops=layer_flops(frozen, model),
         )
+        freeze_unreached(job, stage)
         progress = train(job, stage)
     if stage.is_main:
         (stage.output / "student").mkdir()

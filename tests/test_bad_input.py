@@ -56,8 +56,22 @@ def assert_one_sentence(world: Path, errors: str, words: str) -> None:
         ({"distill_layers.epoch": 3}, "distill_layers.epoch: unknown setting; did you mean 'epochs'?"),
         ({"student.layers": "four"}, "student.layers: 'four' does not fit: input should be a valid integer"),
         ({"student.layers": 0}, "student.layers: 0 does not fit: input should be greater than or equal to 1"),
-        ({"student.layers": 3}, "the 2 layers of {world}/model are not a multiple of 3; choose one of 1, 2"),
-        ({"student.heads": 4}, "{world}/model has 2, the student 4; set student.heads: 2, or both attention weights"),
+        ({"student.heads": 4}, "distill_general.attention: it compares heads one by one, and {world}/model has 2, the"),
+        ({"student.heads": 4}, "set it to 0 and copy query_relations, key_relations, value_relations instead"),
+        ({"distill_layers.layer_map": "every 3"}, "distill_layers.layer_map: a student of 1 layers would learn from"),
+        ({"distill_layers.layer_map": [1, 2]}, "distill_layers.layer_map: it lists 2 layers for a student of 1"),
+        (
+            {"distill_layers.layer_map": "topmost"},
+            "'topmost' does not fit: value error, it must be uniform, top, bottom",
+        ),
+        (
+            {"distill_general.value_relations": 1, "distill_general.relation_heads": 3},
+            "relation_heads: 3 heads do not divide the width of the student, 16; choose one of 1, 2, 4, 8",
+        ),
+        (
+            {"distill_layers.embedding": 0, "distill_layers.hidden": 0, "distill_layers.attention": 0},
+            "distill_layers: no objective has a weight; give one, or set distill_layers.epochs: 0",
+        ),
         ({"student.width": 17}, "student.width: 17 is not a multiple of student.heads, 2"),
         ({"task.max_length": 128}, "task.max_length: 128, up to the next multiple of 4, is more than the 64 positions"),
         (
@@ -163,7 +177,10 @@ def test_a_wrong_command_line_is_one_sentence(
     ("change", "words"),
     [
         ({"vocab_size": 10}, "the model only 10 pieces; take the tokenizer that the model"),
-        ({"model_type": "mpnet"}, "is a mpnet, whose queries and keys cannot be taken; take a BERT"),
+        (
+            {"model_type": "mpnet"},
+            "is a mpnet, whose queries, keys and values cannot be taken; set it to 0: the embeddings",
+        ),
         ({"embedding_size": 8}, "has embeddings of width 8 under layers of width 24"),
     ],
     ids=["vocabulary", "no attention interface", "narrow embeddings"],

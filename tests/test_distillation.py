@@ -1,6 +1,7 @@
 """The student beside its teacher, layer by layer."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ from transformers import PreTrainedModel
 
 from pipeline.batches import BatchPlan, GlobalBatch, model_inputs
 from pipeline.config import DistillGeneral, Student
-from pipeline.distillation import Distilled, layer_terms, uniform_layers
+from pipeline.distillation import OBJECTIVES, Distilled, freeze_unreached, layer_terms
 from pipeline.losses import attention_loss, hidden_loss
 from pipeline.models import load_encoder, new_student
+from pipeline.relatives import relation_loss
 from pipeline.traces import freeze, trace
+from pipeline.training import Job
+from tests.one_process import make_stage
 from tests.tiny import write_model
 
 LENGTHS = np.array([9, 4, 6])
@@ -39,12 +43,6 @@ def batch() -> GlobalBatch:
 def inputs(rows: slice = slice(3)) -> dict[str, Tensor]:
     ids = [np.random.default_rng(n).integers(5, 40, length) for n, length in enumerate(LENGTHS)]
     return model_inputs({"input_ids": ids[rows]}, 0)
-
-
-def test_layers_are_mapped_uniformly_and_embeddings_to_embeddings() -> None:
-    assert uniform_layers(12, 4) == {0: 0, 1: 3, 2: 6, 3: 9, 4: 12}
-    with pytest.raises(ValueError, match="12 teacher layers are not a multiple of 5"):
-        uniform_layers(12, 5)
 
 
 def test_the_terms_are_the_weighted_losses_of_the_mapped_layers(teacher: PreTrainedModel) -> None:
@@ -78,6 +76,53 @@ def test_without_the_attention_loss_the_head_counts_may_differ(teacher: PreTrain
     ours = Distilled(encoder, student_width=24, teacher_width=24, layers=2)
     terms = layer_terms(teacher, TEACHER_LAYERS, DistillGeneral(attention=0))(ours, inputs(), batch())
     assert terms.keys() == {"embedding", "hidden_1", "hidden_2"}
+
+
+def only(**settings: Any) -> DistillGeneral:
+    """Settings in which no other objective has a weight."""
+    every: dict[str, Any] = dict.fromkeys(OBJECTIVES, 0.0)
+    return DistillGeneral(**every | settings)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_objective_alone_gives_its_terms_and_a_gradient(teacher: PreTrainedModel, name: str) -> None:
+    ours = student(teacher)
+    found = layer_terms(teacher, TEACHER_LAYERS, only(**{name: 2.0}))(ours, inputs(), batch())
+    assert set(found) == ({"embedding"} if name == "embedding" else {f"{name}_1", f"{name}_2"})
+    torch.stack(list(found.values())).sum().backward()
+    assert any(p.grad is not None and p.grad.norm() > 0 for p in ours.encoder.parameters())
+
+
+@pytest.mark.parametrize("heads", [0, 1, 4])
+def test_relations_compare_a_student_with_another_number_of_heads(teacher: PreTrainedModel, heads: int) -> None:
+    encoder = new_student(Student(layers=2, width=24, feed_forward=20, heads=3, hidden_dropout=0), teacher)
+    ours = Distilled(encoder, student_width=24, teacher_width=24, layers=2)
+    relations: dict[str, Any] = dict.fromkeys(("query_relations", "key_relations", "value_relations"), 1.0)
+    weights = only(**relations, layer_map="last", relation_heads=heads)
+    found = layer_terms(teacher, {0: 0, 2: 4}, weights)(ours, inputs(), batch())
+    seen, own = trace(teacher, inputs(), (4,), values=True), trace(ours.encoder, inputs(), (2,), values=True)
+    right = relation_loss(own.values[2], seen.values[4], inputs()["attention_mask"].bool(), heads=heads or 2)
+    torch.testing.assert_close(found["value_relations_2"], right)
+    assert set(found) == {f"{name}_2" for name in relations}
+
+
+def test_what_no_objective_reaches_is_not_trained(teacher: PreTrainedModel, tmp_path: Path) -> None:
+    ours = student(teacher)
+    settings = only(value_relations=1.0, layer_map="last")
+    job = Job(
+        model=ours,
+        batches=BatchPlan(LENGTHS, batch_size=3, epochs=1, micro_batch_tokens=100, seed=0),
+        collate=lambda rows, epoch: inputs(),
+        loss=layer_terms(teacher, {0: 0, 2: 4}, settings),
+        settings=settings,
+    )
+    freeze_unreached(job, make_stage(tmp_path))
+    trained = {name for name, parameter in ours.named_parameters() if parameter.requires_grad}
+    assert "encoder.encoder.layer.1.attention.self.value.weight" in trained
+    assert not {name for name in trained if "projections" in name or "layer.1.output" in name or "query" in name} - {
+        "encoder.encoder.layer.0.attention.self.query.weight",
+        "encoder.encoder.layer.0.attention.self.query.bias",
+    }
 
 
 def test_every_trained_weight_gets_a_gradient_and_the_teacher_none(teacher: PreTrainedModel) -> None:

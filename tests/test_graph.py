@@ -10,7 +10,7 @@ import pytest
 from pipeline.artifacts import Artifact
 from pipeline.config import Recipe
 from pipeline.digests import DigestBook
-from pipeline.graph import PATHS, STAGES, Spec
+from pipeline.graph import LATER, PATHS, STAGES, Spec
 from pipeline.plan import make_plan
 from pipeline.recipes import load_recipe
 from tests import tiny
@@ -134,7 +134,19 @@ def test_every_setting_counts_except_where_things_lie(world: Path) -> None:
     recipe: Recipe = load_recipe(world / "recipe.yaml")
     for section, names in covered.items():
         all_names = {field.name for field in dataclasses.fields(getattr(recipe, section))}
-        assert all_names - set(PATHS.get(section, ())) <= names, section
+        assert all_names - set(PATHS.get(section, ())) - set(LATER.get(section, ())) <= names, section
+
+
+OTHER_VALUES = {"layer_map": "last"}  # where one more is no value
+
+
+@pytest.mark.parametrize(("section", "name"), [(section, name) for section, names in LATER.items() for name in names])
+def test_a_later_setting_counts_unless_it_is_at_its_default(world: Path, section: str, name: str) -> None:
+    default = getattr(getattr(load_recipe(world / "recipe.yaml"), section), name)
+    before = stages(world)
+    assert changed(before, stages(world, f"--{section}.{name}", json.dumps(default))) == set()
+    other = OTHER_VALUES.get(name, default + 1 if isinstance(default, int | float) else None)
+    assert changed(before, stages(world, f"--{section}.{name}", json.dumps(other)))
 
 
 def test_the_default_precision_is_what_the_hardware_multiplies(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,42 @@ def test_only_the_layers_asked_for_are_kept() -> None:
     assert (set(seen.hidden_states), set(seen.query_keys)) == ({0, 2}, {2})
 
 
+@torch.no_grad()
+def test_values_are_kept_where_they_are_asked_for_and_give_what_the_model_attends_to(build: Build) -> None:
+    ours, _ = traced_and_eager(build)
+    layers = range(1, LAYERS + 1)
+    plain, found = trace(ours, padded_inputs(), layers), trace(ours, padded_inputs(), layers, values=True)
+    assert (plain.values, set(found.values)) == ({}, set(layers))
+    for layer in layers:
+        assert torch.equal(found.query_keys[layer].query, plain.query_keys[layer].query)
+        right = scaled_dot_product_attention(
+            *found.query_keys[layer], found.values[layer], attn_mask=REAL[:, None, None, :]
+        )
+        given = given_to(output_layer(ours, layer), lambda: trace(ours, padded_inputs(), layers))
+        torch.testing.assert_close(given[REAL], right.transpose(1, 2).flatten(2)[REAL], rtol=1e-4, atol=1e-5)
+
+
+def given_to(module: torch.nn.Module, run: Callable[[], Any]) -> Tensor:
+    """What a module reads while something runs."""
+    read: list[Tensor] = []
+    hook = module.register_forward_pre_hook(lambda _, arguments: read.append(arguments[0]))
+    run()
+    hook.remove()
+    return read[0]
+
+
+def output_layer(model: PreTrainedModel, layer: int) -> torch.nn.Module:
+    """The linear layer that reads what attention gives."""
+    names = ("encoder.layer.{}.attention.output.dense", "transformer.layer.{}.attention.out_lin")
+    modules = dict(model.named_modules())
+    return next(modules[path] for name in names if (path := name.format(layer - 1)) in modules)
+
+
+def test_without_queries_asked_for_none_are_handed_out() -> None:
+    seen = trace(bert("sdpa"), padded_inputs(), (0, 2), queries=False)
+    assert (set(seen.hidden_states), seen.query_keys, seen.values) == ({0, 2}, {}, {})
+
+
 def test_gradients_flow_through_queries_and_keys() -> None:
     model = bert(ATTENTION)
     query, key = trace(model, padded_inputs(), (1,)).query_keys[1]

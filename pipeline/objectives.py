@@ -1,0 +1,52 @@
+"""Which objectives compare layers, what each needs, and which layer learns from which. No torch: the plan reads it."""
+
+from collections.abc import Sequence
+
+HIDDEN_STATES = ("hidden", "hidden_cosine", "normalised_hidden")  # through a projection to the teacher's width
+HEAD_BY_HEAD = ("attention", "attention_maps")  # as many heads on both sides
+RELATIONS = ("query_relations", "key_relations", "value_relations")  # any number of heads on either side
+LAYER_OBJECTIVES = ("embedding", *HIDDEN_STATES, *HEAD_BY_HEAD, *RELATIONS)
+OF_ATTENTION = (*HEAD_BY_HEAD, *RELATIONS)
+
+
+def chosen(weights: object, names: Sequence[str] = LAYER_OBJECTIVES) -> tuple[str, ...]:
+    """The objectives among `names` that a stage's settings give a weight."""
+    return tuple(name for name in names if getattr(weights, name))
+
+
+def layer_map(rule: str | Sequence[int], *, teacher_layers: int, student_layers: int) -> dict[int, int]:
+    """Which teacher layer each student layer learns from; the embeddings, 0, always from the embeddings.
+
+    With N teacher and M student layers, student layer m learns from
+
+        uniform   m * N / M (TinyBERT, section 3.1), the nearest layer where M does not divide N, the upper of two
+        top       N - M + m
+        bottom    m
+        last      the last one from the last one, the others from none
+        every k   k * m
+
+    or from the m-th number of a list, where 0 says that it learns from none; such layers are not in the result.
+
+    Raises: ValueError when there are no such layers.
+    """
+    N, M = teacher_layers, student_layers
+    numbers = range(1, M + 1)
+    if not isinstance(rule, str):
+        sources = list(rule)
+        if len(sources) != M:
+            raise ValueError(f"it lists {len(sources)} layers for a student of {M}; give one for each, 0 for none")
+    elif rule == "uniform":
+        sources = [max(1, (2 * m * N + M) // (2 * M)) for m in numbers]
+    elif rule == "top":
+        sources = [N - M + m for m in numbers]
+    elif rule == "bottom":
+        sources = list(numbers)
+    elif rule == "last":
+        sources = [0] * (M - 1) + [N]
+    else:
+        step = int(rule.removeprefix("every "))
+        sources = [step * m for m in numbers]
+    fewest = 1 if rule == "top" else 0
+    if max(sources) > N or min(sources) < fewest:
+        raise ValueError(f"a student of {M} layers would learn from layers {sources}, the teacher has {N}")
+    return {0: 0} | {layer: source for layer, source in zip(numbers, sources, strict=True) if source}
