@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -26,9 +27,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, WorkFailed
 
 MANIFEST = "stage.json"
+OWN_SUM = "sha256_of_the_rest"  # in it: no checksum beside it covers it
 
 
 def fingerprint(
@@ -58,7 +60,7 @@ def write_atomically(path: Path, text: str) -> None:
         if path.read_text(encoding="utf-8") == text:
             return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # on a shared disk process numbers repeat
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -67,13 +69,22 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """fsync every file of a folder, then the folder."""
-    for path in [*sorted(p for p in folder.rglob("*") if p.is_file()), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    """fsync everything in a folder, then the folder."""
+    for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
+        sync(path)
+
+
+def sync(path: Path) -> None:
+    """fsync one file or folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sum_of(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -99,11 +110,13 @@ class Artifact:
         return self.work / "output"
 
     def manifest(self) -> dict[str, Any] | None:
-        """stage.json of a published artifact, or None."""
+        """stage.json of a published artifact; None where there is none, or where it is damaged."""
         try:
-            return json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+            known = manifest.pop(OWN_SUM, None)
+        except (OSError, ValueError, AttributeError):
             return None
+        return manifest if known in (None, _sum_of(manifest)) else None
 
     def identity(self) -> str:
         """What tells this artifact from another one of the same fingerprint: the checksum of its stage.json."""
@@ -118,11 +131,13 @@ class Artifact:
         return None
 
     def verify(self) -> None:
-        """Raises UserError when a file differs from its checksum."""
+        """Moves the artifact aside and raises WorkFailed when a file differs from its checksum."""
         for name, known in (self.manifest() or {}).get("files", {}).items():
             path = self.folder / name
             if not path.is_file() or checksum(path) != known["sha256"]:
-                raise UserError(f"{path} is damaged; run again with --force {self.stage}")
+                with self.lock():
+                    self.set_aside()
+                raise WorkFailed(f"{path} is damaged and was set aside; the same command makes {self.stage} again")
 
     def publish(self, manifest: Mapping[str, Any]) -> None:
         """Turn `output` into the artifact: checksums, stage.json, fsync, one rename; then the work folder goes."""
@@ -133,9 +148,12 @@ class Artifact:
             if p.name != MANIFEST or p.parent != self.output
         }
         sync_folder(self.output)
-        write_atomically(self.output / MANIFEST, json.dumps({**manifest, "files": files}, indent=1, sort_keys=True))
+        whole = json.loads(json.dumps({**manifest, "files": files}))
+        text = json.dumps({**whole, OWN_SUM: _sum_of(whole)}, indent=1, sort_keys=True)
+        write_atomically(self.output / MANIFEST, text)
         self.set_aside()
         self.output.rename(self.folder)
+        sync(self.folder.parent)
         shutil.rmtree(self.work, ignore_errors=True)
 
     def set_aside(self) -> None:
@@ -153,7 +171,9 @@ class Artifact:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            who = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
+            who = "another process"
+            with contextlib.suppress(OSError):  # it may have ended this moment
+                who = holder.read_text(encoding="utf-8")
             raise UserError(f"{self.folder} is being made by {who}; wait for it, or stop it") from None
         try:
             since = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -176,8 +196,7 @@ def link(run_folder: Path, artifact: Artifact) -> None:
     place = run_folder / artifact.stage
     if place.is_symlink() and str(place.readlink()) == target:
         return
-    temporary = run_folder / f".{artifact.stage}.{os.getpid()}"
-    temporary.unlink(missing_ok=True)
+    temporary = run_folder / f".{artifact.stage}.{secrets.token_hex(4)}"
     temporary.symlink_to(target)
     temporary.replace(place)
 
@@ -200,7 +219,8 @@ def main(arguments: list[str] | None = None) -> int:
             linked.setdefault(place.resolve(), []).append(place.parent.name)
     for folder, size in _folders(given.root):
         users = linked.get(folder.resolve())
-        keep = users is not None or folder.name.endswith(".work")  # work in progress can be resumed
+        published = (folder.with_suffix("") / MANIFEST).exists()
+        keep = users is not None or (folder.suffix == ".work" and not published)  # work in progress can be resumed
         print(f"{size / 1e6:10.1f} MB  {folder}  {', '.join(users) if users else 'no run'}")
         if given.command == "gc" and not keep:
             shutil.rmtree(folder)

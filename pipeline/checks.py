@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import LayerObjectives, Recipe, Student
-from pipeline.corpus_readers import document_kind
+from pipeline.corpus_readers import check_beginning
 from pipeline.errors import UserError
 from pipeline.graph import Inputs
 from pipeline.hardware import ROUND
 from pipeline.objectives import HEAD_BY_HEAD, HIDDEN_STATES, OF_ATTENTION, RELATIONS, chosen, layer_map
 from pipeline.tasks import TaskData, read_task
 
+FIRST_WORDS = 100  # of the vectors, read by the plan
 WITHOUT_QUERIES = ("mpnet", "deberta", "deberta-v2")  # not built on transformers' attention interface (5.23)
 
 
@@ -40,6 +41,8 @@ class Shape:
 def check(recipe: Recipe, inputs: Inputs) -> None:
     """Raises UserError for the first thing that does not fit."""
     shape = model_shape(inputs.backbone, "backbone")
+    for folder in filter(None, (inputs.backbone, inputs.teacher)):
+        check_weights(folder)
     check_tokenizer(inputs.backbone, shape)
     check_student(recipe, shape, inputs.backbone)
     check_lengths(recipe, shape)
@@ -61,6 +64,12 @@ def model_shape(folder: Path, role: str) -> Shape:
         ) from None
     except ValueError:
         raise UserError(f"{path} ({role}) is not valid JSON; save the model again") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path} ({role}) is not a JSON object; save the model again")
+    if "auto_map" in config:
+        raise UserError(
+            f"{path} ({role}) wants code of its own (auto_map), which is never run; take a model of transformers' own"
+        )
     if "model_type" not in config:
         raise UserError(f'{path} ({role}) lacks \'model_type\'; add it, such as "model_type": "bert"')
 
@@ -81,6 +90,23 @@ def model_shape(folder: Path, role: str) -> Shape:
         embedding=config.get("embedding_size", number("hidden_size", "dim")),
         kind=config["model_type"],
     )
+
+
+def check_weights(folder: Path) -> None:
+    """Files of weights are whole: what their header promises is there. A download that broke off is found here."""
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            beginning = file.read(8)
+            if beginning == b"version ":
+                raise UserError(f"{path} is a pointer of Git LFS, not the weights; run git lfs pull")
+            size, length = path.stat().st_size, int.from_bytes(beginning, "little")
+            try:
+                header = json.loads(file.read(length)) if 0 < length < size else {}
+                promised = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+            except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+                promised = -1
+        if size != 8 + length + promised:
+            raise UserError(f"{path} is not a whole file of weights ({size} bytes); fetch or save the model again")
 
 
 def check_tokenizer(folder: Path, shape: Shape) -> None:
@@ -105,7 +131,10 @@ def tokenizer_vocabulary(folder: Path) -> Mapping[str, int]:
         except Exception as error:  # tokenizers raises bare Exception
             raise UserError(f"{whole} cannot be read as a tokenizer: {error}") from None
     if pieces.is_file():
-        lines = pieces.read_text(encoding="utf-8").split("\n")
+        try:
+            lines = pieces.read_text(encoding="utf-8").split("\n")
+        except UnicodeDecodeError:
+            raise UserError(f"{pieces} is not UTF-8; take the tokenizer from where the model came from") from None
         return {piece: number for number, piece in enumerate(lines) if piece}
     if any((folder / name).is_file() for name in ("vocab.json", "spiece.model", "sentencepiece.bpe.model")):
         return {}
@@ -182,7 +211,11 @@ def check_lengths(recipe: Recipe, shape: Shape) -> None:
 def check_corpus(recipe: Recipe, inputs: Inputs) -> None:
     """A stage that reads the corpus needs one, in files of a known kind."""
     for path in inputs.corpus:
-        document_kind(path)
+        check_beginning(path, column=recipe.prepare_corpus.column)
+    if inputs.vectors is not None:
+        from pipeline.vector_files import read_vectors  # noqa: PLC0415 (pyarrow: a finished run needs none)
+
+        read_vectors(inputs.vectors, vector_words=FIRST_WORDS)
     corpus = recipe.prepare_corpus
     for stage in ("pretrain_teacher", "distill_general"):
         if getattr(recipe, stage).epochs and not (corpus.sources or corpus.task_text):

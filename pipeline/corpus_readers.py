@@ -43,6 +43,20 @@ def read_documents(path: Path, *, column: str) -> Iterator[str]:
     return (document for document in documents if document.strip())
 
 
+def check_beginning(path: Path, *, column: str) -> None:
+    """Raises UserError where not even the first document of a file can be read. Costs no more than that document."""
+    if document_kind(path) != "xml":  # gensim takes a second to import
+        next(iter(read_documents(path, column=column)), None)
+        return
+    try:
+        with _open(path) as opened:
+            beginning = opened.read(4096)
+    except DAMAGED as error:
+        raise UserError(f"{path} cannot be read to its end: {error}") from None
+    if b"<mediawiki" not in beginning:
+        raise UserError(f"{path} is not a MediaWiki dump: it does not begin with <mediawiki>")
+
+
 def document_kind(path: Path) -> str:
     """txt, jsonl, parquet or xml, by the file's name. Raises UserError for another one."""
     kind = KIND.search(path.name)

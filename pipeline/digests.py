@@ -6,7 +6,7 @@ An entry holds for a file of the same path, size, modification time and inode; a
 import contextlib
 import hashlib
 import json
-import os
+import secrets
 from pathlib import Path
 
 from pipeline.errors import UserError
@@ -73,7 +73,7 @@ class DigestBook:
         if not self._changed:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        temporary = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
         temporary.write_text(json.dumps(self._entries, indent=0, sort_keys=True) + "\n", "utf-8")
         temporary.replace(self._path)
         self._changed = False

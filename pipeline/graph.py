@@ -74,6 +74,7 @@ class Spec:
     settings: Mapping[str, Any]
     reads: tuple[str, ...]
     files: Mapping[str, Path]  # by 'role/relative name'
+    digests: Mapping[str, str]  # of their content, as the fingerprint has them
     artifact: Artifact
 
 
@@ -108,16 +109,22 @@ def specs(recipe: Recipe, inputs: Inputs, book: DigestBook) -> dict[str, Spec]:
         reads = _reads(recipe, stage)
         files = _files(recipe, inputs, stage)
         settings = _settings(recipe, stage)
+        digests = {role: book.file(path) for role, path in files.items()}
         name = fingerprint(
             stage=stage,
             version=VERSIONS[stage],
             settings=settings,
             upstream={up: table[up].artifact.fingerprint for up in reads},
-            files={role: book.file(path) for role, path in files.items()},
+            files=digests,
         )
-        artifact = Artifact(Path(recipe.run.artifacts), stage, name)
         table[stage] = Spec(
-            stage=stage, version=VERSIONS[stage], settings=settings, reads=reads, files=files, artifact=artifact
+            stage=stage,
+            version=VERSIONS[stage],
+            settings=settings,
+            reads=reads,
+            files=files,
+            digests=digests,
+            artifact=Artifact(Path(recipe.run.artifacts), stage, name),
         )
     needed = _ancestors(table, "evaluate_student")
     return {stage: spec for stage, spec in table.items() if stage in needed}

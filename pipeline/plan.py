@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Artifact, cache_folder, write_atomically
+from pipeline.artifacts import MANIFEST, Artifact, cache_folder, write_atomically
 from pipeline.checks import check
 from pipeline.config import Recipe, Run
 from pipeline.digests import DigestBook
@@ -69,7 +69,9 @@ def reasons(plan: Plan) -> dict[str, str]:
     for stage, spec in plan.stages.items():
         rerun = next((up for up in spec.reads if up in why), None)
         manifest = spec.artifact.manifest()
-        if manifest is None:
+        if manifest is None and spec.artifact.folder.exists():
+            why[stage] = f"{spec.artifact.folder / MANIFEST} is missing or damaged"
+        elif manifest is None:
             why[stage] = _difference(plan, spec)
         elif lost := spec.artifact.missing():
             why[stage] = f"{lost} is missing or cut off in {spec.artifact.folder}"
@@ -94,11 +96,10 @@ def _difference(plan: Plan, spec: Spec) -> str:
         return "the program's stage changed"
     new_settings = json.loads(json.dumps(spec.settings))
     changes = _changed("", old["settings"], new_settings)
-    files = {role: plan.book.file(path) for role, path in spec.files.items()}
     changes += [
         f"file {role} changed"
-        for role in sorted({*files, *old["inputs"]})
-        if files.get(role) != old["inputs"].get(role)
+        for role in sorted({*spec.digests, *old["inputs"]})
+        if spec.digests.get(role) != old["inputs"].get(role)
     ]
     changes += [
         f"reads {up}, which changed"

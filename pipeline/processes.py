@@ -2,47 +2,101 @@
 
 import os
 import resource
+import secrets
+import socket
 import sys
-from datetime import timedelta
+import time
 from pathlib import Path
+from typing import Any
 
 import datasets
 import torch
 import transformers
-from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
+from accelerate import Accelerator, PartialState
+from accelerate.utils import broadcast_object_list
 
 from pipeline.errors import UserError
+from pipeline.watch import FOREVER, Tell, Watch, meeting
+
+NETWORK_DISK_SECONDS = 20.0  # a client may remember for a while that a file was not there
+
+
+def meet_processes(tell: Tell) -> Watch:
+    """Wait for all that the launcher started, here and on other machines; from then on they watch each other.
+
+    Nothing that can go wrong comes before it: a process that ends early would be waited for.
+
+    Args: tell: takes the status and the sentence when another process brings this one to its end.
+    Raises: UserError when N processes each think that they are alone.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    with meeting(world, tell):
+        state = PartialState(cpu=not torch.cuda.is_available(), timeout=FOREVER)
+    if world != state.num_processes:
+        raise UserError(
+            f"the launcher started {world} processes, but each thinks it is one of {state.num_processes};"
+            " on CPUs launch with ACCELERATE_USE_CPU=true and --multi_gpu"
+        )
+    return Watch(tell)
 
 
 def make_accelerator(*, tracker: str, curves: Path, stage: str) -> Accelerator:
-    """One process, or all that the launcher started.
+    """The accelerator of the processes that met.
 
     Args:
         tracker: where curves go, or 'none'.
         curves: folder of trackers that write files.
-
-    Raises: UserError when N processes each think that they are alone.
     """
-    forever = InitProcessGroupKwargs(timeout=timedelta(days=30))  # the launcher ends the others when one process dies
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
-        kwargs_handlers=[forever],
         log_with=None if tracker == "none" else tracker,
         project_dir=str(curves),
     )
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world != accelerator.num_processes:
-        raise UserError(
-            f"the launcher started {world} processes, but each thinks it is one of {accelerator.num_processes};"
-            " on CPUs launch with ACCELERATE_USE_CPU=true and --multi_gpu"
-        )
     if tracker != "none" and accelerator.is_main_process:
         accelerator.init_trackers(stage)
     elif tracker != "none":
         accelerator.log_with = []
     quiet_libraries()
     return accelerator
+
+
+def from_main(value: Any) -> Any:
+    """The main process's value, on every process."""
+    return broadcast_object_list([value])[0]
+
+
+def check_same(value: str) -> None:
+    """Raises UserError where this process plans something else than the main one, and their work would not fit."""
+    main = from_main(value)
+    if value != main:
+        raise UserError(
+            f"process {PartialState().process_index} on {socket.gethostname()} plans {value}, the main process {main}:"
+            " give every machine the same command, inputs, packages and hardware (or set precision: fp32)"
+        )
+
+
+def check_shared(folder: Path) -> None:
+    """Raises UserError where a process does not see the files of the main one: what one publishes, all must read."""
+    state = PartialState()
+    if state.num_processes == 1:
+        return
+    token, host = from_main((secrets.token_hex(8), socket.gethostname()))
+    mark = folder / f".seen-by-all-{token}"
+    if state.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    state.wait_for_everyone()
+    end = time.monotonic() + NETWORK_DISK_SECONDS
+    while not mark.exists():
+        if time.monotonic() > end:
+            raise UserError(
+                f"{folder} of process {state.process_index} on {socket.gethostname()} is another one than that of the"
+                f" main process on {host}: put run.artifacts and run.runs on storage that all machines share"
+            )
+        time.sleep(0.1)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        mark.unlink()
 
 
 def peak_memory(accelerator: Accelerator) -> dict[str, int]:

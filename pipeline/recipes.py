@@ -18,6 +18,7 @@ from pipeline.config import Recipe
 from pipeline.errors import UserError, nearest
 
 PROJECT = Path(__file__).resolve().parent.parent
+YAML_FAILURES = (yaml.YAMLError, ValueError, TypeError, RecursionError)  # 2001-99-99 is a date, and a ValueError
 Where = dict[tuple[str, ...], str]  # a key's path -> where it was written: file:line, or the option
 
 
@@ -78,7 +79,7 @@ def _help(section: Any, name: str) -> str:
 def _parse_yaml(text: str, place: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except YAML_FAILURES:
         raise UserError(f"{place}: {text!r} is not valid YAML; quote it") from None
 
 
@@ -96,7 +97,9 @@ def _read(path: Path, where: Where, seen: tuple[Path, ...]) -> dict[str, Any]:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise UserError(f"{path}: not valid YAML: nested too deeply") from None
+    except YAML_FAILURES as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error).partition("\n")[0]

@@ -6,6 +6,8 @@
 import argparse
 import json
 import shlex
+import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +18,7 @@ from pipeline.graph import STAGES
 from pipeline.launch import launch_command, run_launched
 from pipeline.plan import Plan, make_plan
 from pipeline.recipes import PROJECT, fields
-from pipeline.report import refresh_report, table
+from pipeline.report import table
 from pipeline.runs import RESULTS, publish_run
 
 SETTINGS = tuple(dict.fromkeys(name.partition(".")[0] for name, _, _ in fields()))  # and sections
@@ -26,18 +28,21 @@ DEFAULT_RECIPE = PROJECT / "recipes" / "rotten_tomatoes.yaml"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 failed at work, 2 bad input, 75 interrupted (the same command goes on)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a cluster's preemption says Ctrl-C
     try:
         return _run(words)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except OSError as error:  # a full disk, a folder that may not be written
-        if not error.filename:
+        if error.errno is None:
             raise
-        print(f"failed: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"failed: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(words: list[str]) -> int:
@@ -76,7 +81,6 @@ def _run(words: list[str]) -> int:
     results = plan.run_folder / RESULTS
     print(table(json.loads(results.read_text(encoding="utf-8"))))
     print(f"\nstudent: {plan.run_folder / 'distill_predictions'}\nresults: {results}")
-    print(f"report:  {refresh_report(plan.run_folder)}")
     return OK
 
 
@@ -179,8 +183,10 @@ def show(plan: Plan, selected: Sequence[str], *, with_estimates: bool) -> None:
 def _force(plan: Plan, stage: str) -> None:
     if stage not in plan.stages:
         raise UserError(f"--force: this recipe does not need {stage}; it runs {', '.join(plan.stages)}")
-    with plan.stages[stage].artifact.lock():
-        plan.stages[stage].artifact.set_aside()
+    artifact = plan.stages[stage].artifact
+    with artifact.lock():
+        artifact.set_aside()
+        shutil.rmtree(artifact.work, ignore_errors=True)  # what a kill left there may be from before
 
 
 if __name__ == "__main__":

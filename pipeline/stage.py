@@ -9,7 +9,6 @@ Launched by `accelerate launch -m stages.NAME --recipe R [--section.field value 
 import argparse
 import contextlib
 import importlib.metadata
-import json
 import os
 import platform
 import shlex
@@ -18,8 +17,10 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.config import Recipe
-from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, Interrupted, UserError, WorkFailed
+from pipeline.endings import disk_trouble, is_explained, sentence_of, tell
+from pipeline.errors import OK, UserError, WorkFailed
 from pipeline.graph import Inputs, Spec
 from pipeline.hardware import Precision
-from pipeline.launch import STATUS_FILE
+from pipeline.launch import follow_parent
 from pipeline.plan import Plan, make_plan, reasons
-from pipeline.processes import make_accelerator, peak_memory
+from pipeline.processes import (
+    check_same,
+    check_shared,
+    from_main,
+    make_accelerator,
+    meet_processes,
+    peak_memory,
+)
 from pipeline.recipes import PROJECT
 from pipeline.runs import publish_run
 
@@ -110,38 +119,41 @@ class Stage:
 
 def run_stage(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
     """Run a stage script and end the process with its status."""
-    status, message = 0, ""
-    try:
-        _run(name, main)
-    except UserError as error:
-        status, message = BAD_INPUT, str(error)
-    except WorkFailed as error:
-        status, message = FAILED, str(error)
-    except Interrupted as error:
-        status, message = INTERRUPTED, str(error)
-    except OSError as error:
-        if error.errno is None or not error.filename:
-            raise
-        status, message = FAILED, f"{error.filename}: {error.strerror}"
-    if message:
-        prefix = {BAD_INPUT: "error: ", FAILED: "failed: "}.get(status, "")
-        print(f"{prefix}{message}", file=sys.stderr, flush=True)
-        if path := os.environ.get(STATUS_FILE):
-            Path(path).write_text(json.dumps({"status": status, "message": message}), encoding="utf-8")
-    sys.stdout.flush()
-    os._exit(status)  # a process group that lost a member would wait for it in its destructor
-
-
-def _run(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
     parser = argparse.ArgumentParser(
         prog=f"accelerate launch -m stages.{name}", description=sys.modules["__main__"].__doc__
     )
     parser.add_argument("--recipe", type=Path, required=True, help="the YAML file of the run")
     given, overrides = parser.parse_known_args()
-    plan = make_plan(given.recipe, overrides, checked=False)
-    spec = _place_in(plan, name, given.recipe)
-    if spec is None:
+    follow_parent()
+    status, watch = OK, None
+    try:
+        watch = meet_processes(partial(tell, lost=True))
+        _run(name, main, given.recipe, overrides)
+    except Exception as error:
+        news = watch.news() if watch and isinstance(error, RuntimeError) else None  # a collective lost its other side
+        if news is None and not is_explained(error):
+            traceback.print_exc()
+        status, message = news or sentence_of(error)
+        tell(status, message, lost=news is not None)
+    if watch:
+        watch.leave(status)
+    sys.stdout.flush()
+    os._exit(status)  # a process group that lost a member would wait for it in its destructor
+
+
+def _run(name: str, main: Callable[[Stage], dict[str, Any]], recipe: Path, overrides: list[str]) -> None:
+    plan = make_plan(recipe, overrides, checked=False)
+    check_shared(Path(plan.recipe.run.artifacts))
+    spec = plan.stages.get(name)
+    check_same(f"{spec.artifact.fingerprint} of {name}" if spec else f"no {name}")
+    to_do = _has_to_run(plan, name)
+    if spec is None or not to_do:
         return
+    if unfinished := [up for up in spec.reads if up in plan.why]:
+        raise UserError(
+            f"{name} reads {unfinished[0]}, which is not done ({plan.why[unfinished[0]]});"
+            f" run ./run_all.sh {recipe} --until {unfinished[-1]} first"
+        )
     accelerator = make_accelerator(tracker=plan.recipe.run.tracker, curves=plan.run_folder / "curves", stage=name)
     with spec.artifact.lock() if accelerator.is_main_process else contextlib.nullcontext():
         accelerator.wait_for_everyone()
@@ -155,49 +167,62 @@ def _run(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
             output=spec.artifact.output,
         )
         with _signals_ask_to_stop(stage):
-            _work(stage, plan, main, command=_command(given.recipe, overrides))
-    accelerator.end_training()
+            try:
+                _work(stage, plan, main, command=_command(recipe, overrides))
+            except Exception as error:
+                if trouble := disk_trouble(error):
+                    where = getattr(error, "filename", None) or stage.work
+                    raise WorkFailed(f"{where}: {trouble}; mend that, and the same command goes on") from error
+                raise
+    for tracker in accelerator.trackers:  # not end_training(), which ends the process group too
+        tracker.finish()
 
 
-def _place_in(plan: Plan, name: str, recipe: Path) -> Spec | None:
-    """The stage's spec when it has to run and can. None when there is nothing to do."""
-    spec = plan.stages.get(name)
-    if spec is None:
+def _has_to_run(plan: Plan, name: str) -> bool:
+    """As the main process sees it, for another run may publish the stage while the processes look."""
+    to_do = from_main(name in plan.why)
+    if name not in plan.stages:
         print(f"[{name}] this recipe does not need the stage", file=sys.stderr)
-        return None
-    if name not in plan.why:
-        print(f"[{name}] done already: {spec.artifact.folder}", file=sys.stderr)
-        return None
-    if unfinished := [up for up in spec.reads if up in plan.why]:
-        raise UserError(
-            f"{name} reads {unfinished[0]}, which is not done ({plan.why[unfinished[0]]});"
-            f" run ./run_all.sh {recipe} --until {unfinished[-1]} first"
-        )
-    return spec
+    elif not to_do:
+        print(f"[{name}] done already: {plan.stages[name].artifact.folder}", file=sys.stderr)
+    return to_do
 
 
 def _work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]], *, command: str) -> None:
-    """Verify what is read, do the work, check that no input changed meanwhile, publish."""
-    started = time.time()
+    """Verify what is read, do the work, check that no input changed since the plan, publish."""
+    started, clock = time.time(), time.monotonic()
     if stage.is_main:
         for artifact in plan.upstream(stage.name).values():
             artifact.verify()
         shutil.rmtree(stage.output, ignore_errors=True)
         stage.output.mkdir(parents=True)
     stage.accelerator.wait_for_everyone()
-    before = {role: plan.book.file(path) for role, path in stage.spec.files.items()}
     earlier = _seconds_before(stage.work)
     try:
         metrics = main(stage)
     finally:
-        seconds = earlier + time.time() - started
-        if stage.is_main and stage.work.exists():
-            (stage.work / "seconds").write_text(str(seconds), encoding="utf-8")
+        seconds = earlier + time.monotonic() - clock
+        if stage.is_main:
+            with contextlib.suppress(OSError):  # it must not hide what went wrong
+                (stage.work / "seconds").write_text(str(seconds), encoding="utf-8")
     memory = peak_memory(stage.accelerator)
-    if not stage.is_main:
-        return
+    if stage.is_main:
+        _publish(stage, plan, metrics, started=started, seconds=seconds, memory=memory, command=command)
+    stage.accelerator.wait_for_everyone()  # a machine that goes on to the next stage must find this one
+
+
+def _publish(
+    stage: Stage,
+    plan: Plan,
+    metrics: dict[str, Any],
+    *,
+    started: float,
+    seconds: float,
+    memory: dict[str, int],
+    command: str,
+) -> None:
     for role, path in stage.spec.files.items():
-        if plan.book.file(path, fresh=True) != before[role]:
+        if plan.book.file(path, fresh=True) != stage.spec.digests[role]:
             raise UserError(f"{path} ({role}) changed while {stage.name} read it; nothing was published, run again")
     stage.spec.artifact.publish(
         {
@@ -209,7 +234,7 @@ def _work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]], *, 
                 up: {"fingerprint": artifact.fingerprint, "identity": artifact.identity()}
                 for up, artifact in plan.upstream(stage.name).items()
             },
-            "inputs": before,
+            "inputs": stage.spec.digests,
             "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {stage.accelerator.device.type}",
             "processes": stage.accelerator.num_processes,

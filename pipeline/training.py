@@ -20,9 +20,10 @@ from tqdm import tqdm
 from pipeline.batches import BatchPlan, GlobalBatch
 from pipeline.checkpoints import latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
 from pipeline.config import Training
-from pipeline.errors import Interrupted, WorkFailed
+from pipeline.errors import Interrupted, UserError, WorkFailed
 from pipeline.loading import Collate, Inputs, Step, steps
 from pipeline.pace import Flops, Pace, line, matrix_rate
+from pipeline.processes import check_same
 from pipeline.stage import Stage
 
 
@@ -74,7 +75,8 @@ def train(job: Job, stage: Stage) -> Progress:
 
     def checkpoint() -> None:
         if stage.is_main:
-            save_checkpoint(stage.work, model=job.model, optimizer=plain_optimizer, best=best, state=vars(progress))
+            state = {**vars(progress), "precision": stage.precision}
+            save_checkpoint(stage.work, model=job.model, optimizer=plain_optimizer, best=best, state=state)
 
     with stage.bar(total=total, done=progress.step, unit="step") as bar:
         for step in steps(job.batches, job.collate, accelerator, first=progress.step):
@@ -123,9 +125,15 @@ def _resume(job: Job, stage: Stage, optimizer: torch.optim.Optimizer) -> tuple[P
     folder, complaints = latest_checkpoint(stage.work)
     for complaint in complaints:
         stage.say(complaint)
+    check_same(f"to go on from {folder.name if folder else 'the beginning'}")
     if folder is None:
         return Progress(), None
     state, best = load_checkpoint(folder, model=job.model, optimizer=optimizer)
+    if (precision := state.pop("precision")) != stage.precision:
+        raise UserError(
+            f"{folder} was trained in {precision}, and this run is in {stage.precision}: set precision: {precision}, or"
+            " remove the checkpoint"
+        )
     stage.say(f"going on from step {state['step']} of {job.batches.steps}")
     return Progress(**state), best
 

@@ -20,6 +20,7 @@ def make_stage(folder: Path, *, precision: Precision = "fp32", seed: int = 0, **
         settings={"precision": precision},
         reads=(),
         files={},
+        digests={},
         artifact=Artifact(folder, "distill_general", "0"),
     )
     return Stage(

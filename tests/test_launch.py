@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import FAILED, INTERRUPTED, OK
-from pipeline.launch import CPU_ENVIRONMENT, launch_command, run_launched
+from pipeline.launch import CPU_ENVIRONMENT, WORDLESS, launch_command, run_launched
 from pipeline.recipes import PROJECT
 
 STAGE = ["--recipe", "mine.yaml", "--seed", "1"]
@@ -118,7 +118,7 @@ def test_a_launched_stage_finds_the_project_wherever_it_runs(tmp_path: Path, mon
 
 @pytest.mark.parametrize("status", [1, 3, 75])
 def test_an_end_without_a_word_is_a_failure(tmp_path: Path, status: int) -> None:
-    assert launched(f"raise SystemExit({status})", tmp_path / "log") == (FAILED, "")
+    assert launched(f"raise SystemExit({status})", tmp_path / "log") == (FAILED, WORDLESS)
 
 
 @pytest.mark.parametrize("said", [{"status": 2, "message": "error: no"}, {"status": 75, "message": "saved"}])

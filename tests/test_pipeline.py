@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -17,17 +18,10 @@ from safetensors.numpy import load_file
 from pipeline.graph import STAGES
 from pipeline.recipes import PROJECT
 from tests import tiny
+from tests.commands import copy_artifacts, run_all, tree
+from tests.faults import draw, kill_and_resume, work_seconds
 
 pytestmark = pytest.mark.slow
-
-
-def run_all(*words: str | Path, project: Path = PROJECT, wait: bool = True, **environment: str) -> Any:
-    """./run_all.sh with the tests' own environment."""
-    command = [str(project / "run_all.sh"), *map(str, words)]
-    known = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1", **environment}
-    if not wait:
-        return subprocess.Popen(command, env=known, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return subprocess.run(command, env=known, capture_output=True, text=True, check=False, timeout=600)
 
 
 def changed(recipe: dict[str, Any], section: str, **fields: Any) -> dict[str, Any]:
@@ -142,44 +136,54 @@ def test_two_processes_give_the_same_data(finished: Path, world: Path, tmp_path:
             assert (other / path.relative_to(finished / stage)).read_bytes() == path.read_bytes(), path
 
 
-@pytest.mark.parametrize("stage", ["pretrain_teacher", "distill_layers", "distill_predictions"])
-def test_a_stage_killed_in_the_middle_ends_with_the_same_bytes(finished: Path, world: Path, tmp_path: Path, stage: str):
-    words = [world / "recipe.yaml", "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r", "--only", stage,
-             "--run.checkpoint_seconds", "0.001"]  # fmt: skip
-    copy_artifacts(finished, tmp_path / "a", until=stage)
-    process = run_all(*words, wait=False)
-    wait_for(lambda: list((tmp_path / "a" / stage).glob("*.work/checkpoint-*[0-9]")), process)
-    kill_tree(process.pid)
-    assert not [folder for folder in (tmp_path / "a" / stage).iterdir() if (folder / "stage.json").exists()]
-    resumed = run_all(*words)
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
-    assert "going on from step" in resumed.stderr
-    ours = next(p for p in (tmp_path / "a" / stage).iterdir() if (p / "stage.json").exists())
-    for path in (finished / stage).rglob("*.safetensors"):
-        assert (ours / path.relative_to(finished / stage)).read_bytes() == path.read_bytes(), path
+KILLS = 6
 
 
-def copy_artifacts(run: Path, store: Path, *, until: str) -> None:
-    """The artifacts of a run, before a stage, in another store."""
-    for stage in STAGES[: STAGES.index(until)]:
-        source = (run / stage).resolve()
-        shutil.copytree(source, store / stage / source.name)
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_run_killed_at_a_random_instant_ends_with_the_same_bytes(
+    finished: Path, world: Path, tmp_path: Path, number: int
+):
+    source = random.Random(number)
+    while True:  # an instant after the stage's end is drawn again
+        kill = draw(source, {1: work_seconds(finished)})
+        folder = tmp_path / str(kill)
+        left, differ = kill_and_resume(kill, recipe=world / "recipe.yaml", whole=finished, folder=folder)
+        assert differ == [], (kill, left)
+        if left[0] != "ended before":
+            return
+
+
+@pytest.mark.parametrize(("processes", "victim"), [(2, 0), (2, 1), (3, 1)])
+def test_a_killed_process_ends_the_others_and_is_named(
+    finished: Path, world: Path, tmp_path: Path, processes: int, victim: int
+):
+    copy_artifacts(finished, tmp_path / "a", until="distill_layers")
+    words = [world / "recipe.yaml", "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r", "--only",
+             "distill_layers", "--distill_layers.epochs", "500", "--", "--num_processes", str(processes)]  # fmt: skip
+    process = run_all(*words, wait=False, stderr=(tmp_path / "said").open("w"))
+    wait_for(lambda: list((tmp_path / "a" / "distill_layers").glob("*.work/output")), process)
+    ranks = ranks_below(process.pid)
+    os.kill(ranks[victim], signal.SIGKILL)
+    assert process.wait(timeout=60) == 1
+    assert f"distill_layers failed: process {victim} of {processes} is gone" in (tmp_path / "said").read_text()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in ranks.values())
 
 
 def wait_for(happened: Any, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 120
     while not happened():
-        assert process.poll() is None, "it ended before it could be killed"
+        assert process.poll() is None, "it ended too early"
         assert time.monotonic() < end
         time.sleep(0.01)
 
 
-def kill_tree(pid: int) -> None:
-    """SIGKILL to a process and all below it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    os.kill(pid, signal.SIGKILL)
-    for child in children:
-        kill_tree(int(child))
+def ranks_below(pid: int) -> dict[int, int]:
+    """The process of each rank that a command launched."""
+    ranks = {}
+    for each in tree(pid):
+        variables = Path(f"/proc/{each}/environ").read_bytes().split(b"\0")
+        ranks.update({int(v.removeprefix(b"RANK=")): each for v in variables if v.startswith(b"RANK=")})
+    return ranks
 
 
 VARIATIONS = {

@@ -1,0 +1,52 @@
+"""How a stage's process ends: its status, and the one sentence that it leaves for the command that launched it."""
+
+import contextlib
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+
+from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, Interrupted, UserError, WorkFailed
+from pipeline.launch import STATUS_FILE
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def sentence_of(error: Exception) -> tuple[int, str]:
+    """The status that an error ends a stage with, and one sentence for the user."""
+    for kind, status in ((UserError, BAD_INPUT), (WorkFailed, FAILED), (Interrupted, INTERRUPTED)):
+        if isinstance(error, kind):
+            return status, str(error)
+    if isinstance(error, OSError) and error.filename:
+        return FAILED, f"{error.filename}: {error.strerror}"
+    return FAILED, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def is_explained(error: Exception) -> bool:
+    """Whether the sentence says it all, so that no traceback is needed."""
+    return isinstance(error, UserError | WorkFailed | Interrupted) or bool(getattr(error, "filename", None))
+
+
+def disk_trouble(error: Exception) -> str | None:
+    """What the disk refused, as the system puts it; libraries wrap it in errors of their own."""
+    number = getattr(error, "errno", None)
+    text = str(error)
+    found = next((os.strerror(n) for n in DISK if number == n or os.strerror(n) in text), None)
+    if found is None and isinstance(error, OSError) and number is None and "requested and" in text:
+        return os.strerror(errno.ENOSPC)  # numpy: '8192 requested and 512 written'
+    return found
+
+
+def tell(status: int, message: str, *, lost: bool = False) -> None:
+    """Print the sentence that this process ends with, and leave it for the command that launched it.
+
+    Args: lost: it only says that another process is gone; what that one said itself comes first.
+    """
+    prefix = {BAD_INPUT: "error: ", FAILED: "failed: "}.get(status, "")
+    with contextlib.suppress(OSError):  # nobody reads any more
+        print(f"{prefix}{message}", file=sys.stderr, flush=True)
+    if path := os.environ.get(STATUS_FILE):
+        said = json.dumps({"status": status, "message": message, "lost": lost})
+        with contextlib.suppress(OSError):  # a full disk
+            Path(f"{path}.{os.environ.get('RANK', '0')}").write_text(said, encoding="utf-8")
