@@ -1,8 +1,33 @@
-"""The results of a run as a user reads them."""
+"""The results of a run as a user reads them: a table in the terminal, and report.html, one file without network.
 
+python -m pipeline.report runs/NAME                      # runs/NAME/report.html, also of a run that is not finished
+python -m pipeline.report --compare runs/A runs/B ...    # several runs side by side: runs/comparison.html
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts import write_atomically
+from pipeline.errors import BAD_INPUT, OK, UserError
+from pipeline.facts import Facts, augmentation, confusion, curves, disagreements, predictions, read_facts
+from pipeline.graph import STAGES
 from pipeline.metrics import CORRELATIONS
+
+REPORT = "report.html"
+COMPARISON = "comparison.html"
+CASES = 20  # of disagreement
+EXAMPLES = 8  # of augmentation
+LABELS_SHOWN = 15  # a larger confusion matrix cannot be read
+MEASURES = (  # of a model: its name, where it stands, how it is written
+    ("parameters", "parameters", lambda value: f"{value / 1e6:,.1f}M"),
+    ("of these in the layers", "encoder_parameters", lambda value: f"{value / 1e6:,.1f}M"),
+    ("on disk", "disk_bytes", lambda value: f"{value / 1e6:,.1f} MB"),
+    ("latency", "latency_ms", lambda value: f"{value:,.1f} ms"),
+    ("throughput", "examples_per_s", lambda value: f"{value:,.0f} texts/s"),
+)
 
 
 def table(results: dict[str, Any]) -> str:
@@ -35,3 +60,162 @@ def table(results: dict[str, Any]) -> str:
         alike = f"the student's scores correlate with the teacher's at {results['agreement']:.3f}"
     lines.append(f"{alike}; seed {results['seed']}")
     return "\n".join(lines)
+
+
+def refresh_report(folder: Path) -> Path:
+    """The report of a run; one that shows what the run holds is left alone, and costs no library that draws."""
+    facts, path = read_facts(folder), folder / REPORT
+    if f'content="{facts.digest()}"' not in _beginning(path):
+        write_atomically(path, page(facts))
+    return path
+
+
+def _beginning(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    with path.open(encoding="utf-8") as file:
+        return file.read(1000)
+
+
+def page(facts: Facts) -> str:
+    """The report's HTML."""
+    from pipeline import plots  # noqa: PLC0415 (matplotlib takes most of a second, and a finished run needs none)
+
+    results, rows = facts.results, predictions(facts)
+    tested = [row for row in rows if row["split"] == "test"]
+    return _render(
+        "report.html.jinja",
+        facts=facts,
+        results=results,
+        unfinished=[stage for stage in ("evaluate_student",) if stage not in facts.stages],
+        models=(found := models(facts)),
+        measures=MEASURES,
+        picture=plots.bars(list(_measures(facts, found))) if found else "",
+        correlation=bool(results) and results["metric"] in CORRELATIONS,
+        curves={
+            stage: {objective: plots.loss_curves(objective, lines) for objective, lines in curves(manifest).items()}
+            for stage, manifest in facts.stages.items()
+        },
+        answers=_answers(tested, (results or {}).get("labels") or ()),
+        disagreements=(cases := disagreements(rows, most=CASES)),
+        scores=bool(cases) and isinstance(cases[0]["label"], float),
+        differing=sum(row["teacher"] != row["student"] for row in rows),
+        tested=len(rows),
+        augmentation=augmentation(facts, examples=EXAMPLES),
+        times=plots.times({stage: manifest["seconds"] for stage, manifest in facts.stages.items()}),
+    )
+
+
+def models(facts: Facts) -> dict[str, Mapping[str, Any]]:
+    """What was measured of each model, by its name: teacher, student, and what the student was exported to."""
+    if facts.results is None:
+        return {}
+    return {role: facts.results[role] for role in ("teacher", "student")}
+
+
+def _measures(
+    facts: Facts, found: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, list[tuple[str, float, str]]]]:
+    assert facts.results is not None
+    yield facts.results["metric"], [(model, side["score"], f"{side['score']:.4f}") for model, side in found.items()]
+    for name, key, write in MEASURES:
+        yield name, [(model, side[key], write(side[key])) for model, side in found.items() if key in side]
+
+
+def _answers(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> dict[str, str]:
+    """A picture of each model's answers beside the labels: a confusion matrix, or a scatter for a regression."""
+    from pipeline import plots  # noqa: PLC0415
+
+    if not rows or len(labels) > LABELS_SHOWN:
+        return {}
+    colours = {"teacher": plots.TEACHER, "student": plots.STUDENT}
+    if labels:
+        return {role: plots.matrix(confusion(rows, role, labels), labels, colour=c) for role, c in colours.items()}
+    right = [row["label"] for row in rows]
+    return {role: plots.scatter(right, [row[role] for row in rows], colour=c) for role, c in colours.items()}
+
+
+def comparison_page(runs: Sequence[Facts]) -> str:
+    """Several runs side by side: results, the settings in which they differ, times."""
+    from pipeline import plots  # noqa: PLC0415
+
+    finished = [facts for facts in runs if facts.results is not None]
+    picture = ""
+    if finished and len({facts.results["metric"] for facts in finished if facts.results}) == 1:
+        picture = plots.bars(list(_students(finished)))
+    return _render(
+        "comparison.html.jinja",
+        runs=runs,
+        measures=MEASURES,
+        picture=picture,
+        differences=differences(runs),
+        stages=[stage for stage in STAGES if any(stage in facts.stages for facts in runs)],
+    )
+
+
+def _students(runs: Sequence[Facts]) -> Iterator[tuple[str, list[tuple[str, float, str]]]]:
+    """The first run's teacher, then every run's student."""
+    sides = [("teacher", runs[0].results["teacher"])] if runs[0].results else []
+    sides += [(facts.name, facts.results["student"]) for facts in runs if facts.results]
+    assert runs[0].results is not None
+    yield runs[0].results["metric"], [(name, side["score"], f"{side['score']:.4f}") for name, side in sides]
+    for measure, key, write in MEASURES:
+        yield measure, [(name, side[key], write(side[key])) for name, side in sides]
+
+
+def differences(runs: Sequence[Facts]) -> dict[str, list[str]]:
+    """The settings in which runs differ: dotted name -> what each says; '–' where a run has no such stage yet."""
+    flat = [
+        dict(item for stage, manifest in facts.stages.items() for item in _flat(stage, manifest["settings"]))
+        for facts in runs
+    ]
+    names = dict.fromkeys(name for settings in flat for name in settings)
+    found = {name: [settings.get(name, "–") for settings in flat] for name in names}
+    return {
+        name: [str(value) for value in line] for name, line in found.items() if len({str(v) for v in line} - {"–"}) > 1
+    }
+
+
+def _flat(prefix: str, tree: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from _flat(f"{prefix}.{key}", value)
+    else:
+        yield prefix, tree
+
+
+def _render(template: str, **values: Any) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
+
+    templates = FileSystemLoader(Path(__file__).parent / "templates")
+    environment = Environment(
+        loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["flat"] = lambda tree: [(name.lstrip("."), value) for name, value in _flat("", tree)]
+    return environment.get_template(template).render(values)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0 done, 2 bad input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="runs/NAME")
+    parser.add_argument("--compare", action="store_true", help="several runs side by side, in one page")
+    parser.add_argument("--output", type=Path, help="write the page to this file")
+    given = parser.parse_args(arguments)
+    try:
+        if len(given.runs) > 1 and not given.compare:
+            raise UserError("one run at a time, or several with --compare")
+        runs = [read_facts(folder) for folder in given.runs]
+        path = given.output or (given.runs[0].parent / COMPARISON if given.compare else given.runs[0] / REPORT)
+        write_atomically(path, comparison_page(runs) if given.compare else page(runs[0]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    print(path)
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

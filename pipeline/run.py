@@ -18,7 +18,7 @@ from pipeline.graph import STAGES
 from pipeline.launch import launch_command, run_launched
 from pipeline.plan import Plan, make_plan
 from pipeline.recipes import PROJECT, fields
-from pipeline.report import table
+from pipeline.report import refresh_report, table
 from pipeline.runs import RESULTS, publish_run
 
 SETTINGS = tuple(dict.fromkeys(name.partition(".")[0] for name, _, _ in fields()))  # and sections
@@ -81,6 +81,7 @@ def _run(words: list[str]) -> int:
     results = plan.run_folder / RESULTS
     print(table(json.loads(results.read_text(encoding="utf-8"))))
     print(f"\nstudent: {plan.run_folder / 'distill_predictions'}\nresults: {results}")
+    print(f"report:  {refresh_report(plan.run_folder)}")
     return OK
 
 

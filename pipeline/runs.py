@@ -1,13 +1,18 @@
-"""The folder of one run: links to its artifacts, results.json, the last stage's table."""
+"""The folder of one run: links to its artifacts, its whole recipe, results.json."""
 
+import dataclasses
 import json
 from typing import Any
 
+import yaml
+
 from pipeline.artifacts import link, write_atomically
+from pipeline.config import Recipe
 from pipeline.plan import Plan
 
 RESULTS = "results.json"
 PREDICTIONS = "predictions.parquet"
+RECIPE = "recipe.yaml"
 
 
 def publish_run(plan: Plan) -> None:
@@ -15,9 +20,16 @@ def publish_run(plan: Plan) -> None:
     for stage, spec in plan.stages.items():
         if stage not in plan.why:
             link(plan.run_folder, spec.artifact)
+    write_atomically(plan.run_folder / RECIPE, recipe_text(plan.recipe))
     if not plan.why:
         text = json.dumps(results(plan), indent=1)
         write_atomically(plan.run_folder / RESULTS, text)
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Every setting, as a recipe that gives the same run."""
+    plain = json.loads(json.dumps(dataclasses.asdict(recipe)))  # tuples become lists
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)
 
 
 def results(plan: Plan) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def test_a_run_goes_from_nothing_to_a_table_and_a_second_one_launches_nothing(
     assert first.err.splitlines()[:2] == ["== prepare_corpus (not run yet)", "working on prepare_corpus"]
     assert "rows, test" in first.out
     assert f"student: {world}/runs/recipe/distill_predictions" in first.out
+    assert f"report:  {world}/runs/recipe/report.html" in first.out
 
     before = written(world)
     assert started(world) == 0
@@ -70,8 +71,16 @@ def test_a_finished_run_of_another_name_only_makes_links(world: Path, launched: 
     before = written(world / "artifacts")
     assert started(world, "--name", "another") == 0
     assert launched == []
-    assert {path.name for path in (world / "runs/another").iterdir()} == {*STAGES, "results.json"}
+    made = {"results.json", "recipe.yaml", "report.html"}
+    assert {path.name for path in (world / "runs/another").iterdir()} == {*STAGES, *made}
     assert written(world / "artifacts") == before
+
+
+def test_the_recipe_of_a_run_gives_the_same_run(world: Path, launched: list[str]) -> None:
+    assert started(world, "--augment_data.variants", "3", "--task.labels", "[rotten, fresh]") == 0
+    again = make_plan(world / "runs/recipe/recipe.yaml")
+    assert again.why == {}
+    assert again.recipe.augment_data.variants == 3
 
 
 def test_only_what_a_change_touches_is_launched(world: Path, launched: list[str]) -> None:
@@ -222,7 +231,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
     (world / "file").touch()
     assert started(world, f"--run.{folder}", str(world / "file/folder")) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"failed: {world}/file")
-    assert launched == ([] if folder == "artifacts" else ["prepare_corpus"])
+    assert launched == []
 
 
 def test_help_explains_every_option_and_setting(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,287 @@
+"""The report of a run: what it shows, what it escapes, and that a real browser shows it."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.artifacts import checksum
+from pipeline.facts import augmentation, confusion, curves, disagreements, predictions, read_facts
+from pipeline.report import differences, main, refresh_report
+from tests.published import EVALUATION
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-headless-shell", "google-chrome"))), None)
+TEACHER = (
+    "finetune_teacher",
+    {"dev_scores": [0.8, 0.9], "curve": [{"step": 2, "loss": 0.7}, {"step": 4, "loss": 0.5}]},
+)
+LAYERS = (
+    "distill_layers",
+    {"curve": [{"step": step, "hidden_1": 1 / step, "hidden_2": 2 / step, "embedding": 3.0} for step in (2, 4, 6)]},
+)
+
+
+def stage(run: Path, name: str, metrics: dict[str, Any], *, reads: str | None = None, **settings: Any) -> Path:
+    """One stage of a run, as its link shows it."""
+    folder = run / name
+    folder.mkdir(parents=True)
+    upstream = {reads: {"fingerprint": "f" * 16, "identity": checksum(run / reads / "stage.json")}} if reads else {}
+    manifest = {"stage": name, "version": 1, "fingerprint": f"{name[:4]}0123456789ab", "settings": settings}
+    manifest |= {"upstream": upstream, "inputs": {"task.train/rows.csv": "ab" * 32}, "seconds": 2.5, "metrics": metrics}
+    manifest |= {"peak_memory_bytes": {"host": 2_500_000_000, "gpu": 0}, "command": "./run_all.sh recipe.yaml"}
+    (folder / "stage.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+def write_run(run: Path, rows: list[dict[str, Any]], **results: Any) -> Path:
+    """The folder of a finished run whose student answered these rows."""
+    stage(run, *TEACHER, learning_rate=3e-5)
+    data = stage(run, "augment_data", {}, variants=1) / "data"
+    data.mkdir()
+    old_new = [{"column": "text", "start": 2, "end": 6, "old": "dull", "new": "warm", "source": "masked_lm"}]
+    texts = [(0, 0, "a dull film", []), (0, 1, "a warm film", old_new), (1, 0, "no words", [])]
+    columns = [{"source_id": i, "variant": v, "text": text, "replaced": replaced} for i, v, text, replaced in texts]
+    pq.write_table(pa.Table.from_pylist(columns), data / "train-00000-of-00001.parquet")
+    stage(run, *LAYERS, reads="finetune_teacher", epochs=3)
+    folder = stage(run, "evaluate_student", {}, reads="finetune_teacher", bootstrap=100)
+    pq.write_table(pa.Table.from_pylist(rows), folder / "predictions.parquet")
+    (folder / "results.json").write_text(json.dumps(EVALUATION | {"labels": [], "rows": len(rows)} | results))
+    return run
+
+
+def answered(label: Any, teacher: Any, student: Any, *, sure: float = 0.9, text: str = "a text") -> dict[str, Any]:
+    probabilities = {} if isinstance(label, float) else {"teacher_probability": sure, "student_probability": sure}
+    return {"split": "test", "texts": [text], "label": label, "teacher": teacher, "student": student, **probabilities}
+
+
+CASES = [
+    answered("good", "good", "good"),
+    answered("good", "good", "bad", sure=0.6, text="a close call"),
+    answered("bad", "bad", "good", sure=0.99, text="<b>5 < 6</b> & more"),
+    answered("bad", "bad", "bad"),
+]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "runs" / "reviews", CASES, labels=["good", "bad"])
+
+
+class Page(HTMLParser):
+    """The text of a page by section title, its pictures, and every address in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sections: dict[str, str] = {"": ""}
+        self.pictures: list[str] = []
+        self.addresses: list[str] = []
+        self.in_title, self.title = False, ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        known = {name: value or "" for name, value in attrs}
+        self.in_title, self.title = tag == "h2", "" if tag == "h2" else self.title
+        self.addresses += [known[name] for name in ("href", "src", "xlink:href") if name in known]
+        if tag == "svg":
+            self.pictures.append(known["aria-label"])
+
+    def handle_data(self, data: str) -> None:
+        if self.in_title:
+            self.title, self.in_title = data, False
+        self.sections[self.title] = self.sections.get(self.title, "") + data
+
+
+def page_of(folder: Path) -> Page:
+    return Page(refresh_report(folder).read_text(encoding="utf-8"))
+
+
+def test_the_report_shows_every_part_of_a_run(run: Path) -> None:
+    page = page_of(run)
+    assert list(page.sections)[1:] == [
+        "Teacher and student", "Confusion", "Where student and teacher disagree", "Losses", "Augmentation",
+        "Time and memory", "Settings and fingerprints",
+    ]  # fmt: skip
+    assert page.pictures == [
+        "The models side by side: accuracy, parameters, of these in the layers, on disk, latency, throughput",
+        *2 * ["Confusion matrix: right labels by answers"],
+        "Loss loss by step", "Loss hidden by step", "Loss embedding by step", "Seconds of each stage",
+    ]  # fmt: skip
+    assert "2.50 GB" in page.sections["Time and memory"]
+    assert "dev score after each epoch: 0.8000, 0.9000" in page.sections["Losses"]
+    for expected in ("learning_rate", "3e-05", "fine0123456789ab", "ab" * 32, "./run_all.sh recipe.yaml"):
+        assert expected in page.sections["Settings and fingerprints"]
+
+
+def test_the_report_reaches_for_nothing_outside_itself(run: Path) -> None:
+    outside = [address for address in page_of(run).addresses if not address.startswith(("#", "data:"))]
+    assert outside == []
+
+
+def test_text_from_the_data_is_escaped(run: Path) -> None:
+    assert "<b>5 < 6</b> & more" in page_of(run).sections["Where student and teacher disagree"]
+    assert "&lt;b&gt;5 &lt; 6&lt;/b&gt; &amp; more" in refresh_report(run).read_text(encoding="utf-8")
+
+
+def test_the_surest_disagreements_come_first(run: Path) -> None:
+    rows = predictions(read_facts(run))
+    assert [row["texts"][0] for row in disagreements(rows, most=20)] == ["<b>5 < 6</b> & more", "a close call"]
+    assert len(disagreements(rows, most=1)) == 1
+
+
+def test_the_confusion_matrix_counts_labels_by_answers() -> None:
+    assert confusion(CASES, "student", ["good", "bad"]) == [[1, 1], [1, 1]]
+    assert confusion(CASES, "teacher", ["good", "bad"]) == [[2, 0], [0, 2]]
+
+
+def test_a_regression_has_scatters_and_the_widest_gaps(tmp_path: Path) -> None:
+    rows = [answered(1.0, 1.5, 1.25), answered(4.0, 3.5, 2.0, text="far off"), answered(2.0, 2.0, 2.0)]
+    folder = write_run(tmp_path / "scores", rows, metric="pearson")
+    page = page_of(folder)
+    assert page.pictures.count("Answers over labels") == 2
+    assert [row["texts"][0] for row in disagreements(rows, most=20)] == ["far off", "a text"]
+    assert "correlate with the teacher’s at 0.980" in page.sections["Teacher and student"]
+
+
+def test_other_kinds_of_answers_leave_their_parts_out(tmp_path: Path) -> None:
+    rows = [answered("good", "good", "good") | {"label": ["B-person", "O"]}]
+    page = page_of(write_run(tmp_path / "tags", rows))
+    assert "Confusion" not in page.sections
+    assert "Teacher and student" in page.sections
+
+
+def test_curves_are_split_by_objective_and_layer() -> None:
+    found = curves({"metrics": LAYERS[1]})
+    assert {objective: list(layers) for objective, layers in found.items()} == {"hidden": ["1", "2"], "embedding": [""]}
+    assert found["hidden"]["2"] == ([2, 4, 6], [1.0, 0.5, pytest.approx(1 / 3)])
+
+
+def test_the_augmentation_is_shown_and_counted(run: Path) -> None:
+    found = augmentation(read_facts(run), examples=3)
+    assert found is not None
+    assert found.examples == [[("", "a "), ("old", "dull"), ("new", "warm"), ("", " film")]]
+    assert (found.variants, found.words, found.replaced, found.replacements) == (1, 3, {"masked_lm": 1}, 1)
+    assert found.vocabulary == (5, 6)  # a dull film no words; warm
+    assert found.pairs == (3, 5)
+
+
+def test_an_unfinished_run_is_reported_as_far_as_it_is(tmp_path: Path) -> None:
+    stage(tmp_path / "run", *TEACHER)
+    page = page_of(tmp_path / "run")
+    assert list(page.sections)[1:] == ["Losses", "Time and memory", "Settings and fingerprints"]
+    assert "Not finished" in page.sections[""]
+
+
+def test_a_stage_of_an_earlier_run_is_left_out(run: Path) -> None:
+    manifest = run / "finetune_teacher" / "stage.json"
+    manifest.write_text(manifest.read_text().replace("2.5", "3.5"))  # another teacher: what was built on it is stale
+    assert list(read_facts(run).stages) == ["finetune_teacher", "augment_data"]
+
+
+def test_a_report_that_shows_what_the_run_holds_is_left_alone(run: Path) -> None:
+    report = refresh_report(run)
+    report.write_text(report.read_text() + "<!-- mine -->")
+    assert refresh_report(run).read_text().endswith("<!-- mine -->")
+    (run / "recipe.yaml").write_text("seed: 3\n")
+    assert "seed: 3" in refresh_report(run).read_text()
+
+
+def test_the_command_makes_the_report_without_torch(run: Path) -> None:
+    code = (
+        "import sys; from pipeline.report import main; main(sys.argv[1:]);"
+        "print(*sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{run / 'report.html'}\n\n"
+
+
+def test_runs_are_compared_side_by_side(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = write_run(run.parent / "longer", CASES, labels=["good", "bad"])
+    manifest = other / "augment_data" / "stage.json"
+    manifest.write_text(manifest.read_text().replace('"variants": 1', '"variants": 9'))
+    stage(run.parent / "begun", *TEACHER, learning_rate=1e-4)
+    runs = [read_facts(run.parent / name) for name in ("reviews", "longer", "begun")]
+    assert differences(runs) == {
+        "finetune_teacher.learning_rate": ["3e-05", "3e-05", "0.0001"],
+        "augment_data.variants": ["1", "9", "–"],
+    }
+    assert main(["--compare", *(str(facts.folder) for facts in runs)]) == 0
+    assert capsys.readouterr().out == f"{run.parent / 'comparison.html'}\n"
+    page = Page((run.parent / "comparison.html").read_text(encoding="utf-8"))
+    assert list(page.sections)[1:] == ["Students", "Side by side", "Settings that differ", "Seconds and fingerprints"]
+    assert len(page.pictures) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["nowhere"], "nowhere is not the folder of a run"), (["a", "b"], "one run at a time, or several with --compare")],
+)
+def test_a_wrong_folder_is_one_sentence(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
+
+
+# In a real browser.
+
+MEASURE = """<script>
+const pictures = [...document.querySelectorAll("svg")].map(picture => picture.getBoundingClientRect());
+const empty = pictures.filter(box => box.width < 50 || box.height < 20).length;
+const parts = [...document.querySelectorAll("svg path, svg text")].map(part => part.getBoundingClientRect());
+const drawn = parts.filter(box => box.width + box.height > 0).length;
+const wider = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+document.body.innerHTML = `measured ${pictures.length} ${empty} ${drawn} ${wider} ${innerWidth}`;
+</script></body>"""
+
+
+def browse(page: Path, *options: str, width: int = 1200) -> subprocess.CompletedProcess[str]:
+    """Open a page in Chromium without a window; its console goes to stderr."""
+    assert BROWSER
+    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={page.parent / 'home'}"]
+    seen = ["--enable-logging=stderr", "--v=0", f"--window-size={width},2000", *options, page.as_uri()]
+    return subprocess.run([BROWSER, *quiet, *seen], capture_output=True, text=True, check=True, timeout=120)
+
+
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+
+
+@needs_browser
+def test_a_browser_has_nothing_to_complain_of(run: Path, tmp_path: Path) -> None:
+    report = refresh_report(run)
+    assert "CONSOLE" not in browse(report, f"--screenshot={tmp_path / 'page.png'}").stderr
+    broken = tmp_path / "broken.html"
+    broken.write_text(report.read_text().replace("</body>", "<img src='http://127.0.0.1:9/x.png'></body>"))
+    assert "CONSOLE" in browse(broken, f"--screenshot={tmp_path / 'page.png'}").stderr  # a complaint would be seen
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1200, 500])
+def test_a_browser_draws_every_picture_and_nothing_is_wider_than_its_window(run: Path, width: int) -> None:
+    text = refresh_report(run).read_text(encoding="utf-8")
+    text = re.sub(r"<meta http-equiv[^>]*>", "", text).replace("</body>", MEASURE)  # the page itself runs no script
+    measured = run / "measured.html"
+    measured.write_text(text, encoding="utf-8")
+    found = re.search(r"measured (\d+) (\d+) (\d+) (-?\d+) (\d+)", browse(measured, "--dump-dom", width=width).stdout)
+    assert found
+    pictures, empty, drawn, wider, window = map(int, found.groups())
+    assert (pictures, empty, window) == (7, 0, width)
+    assert drawn > 100
+    assert wider <= 0
+
+
+@needs_browser
+@pytest.mark.parametrize(("scheme", "paper"), [("1", (253, 253, 251)), ("0", (23, 25, 28))])
+def test_the_page_is_light_or_dark_as_the_reader_wishes(
+    run: Path, tmp_path: Path, scheme: str, paper: tuple[int, int, int]
+) -> None:
+    from PIL import Image
+
+    picture = tmp_path / "page.png"
+    browse(refresh_report(run), f"--blink-settings=preferredColorScheme={scheme}", f"--screenshot={picture}")
+    assert Image.open(picture).convert("RGB").getpixel((5, 5)) == paper
