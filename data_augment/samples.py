@@ -5,13 +5,13 @@ and the order and number of processes change nothing.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from hashlib import blake2b
 from struct import unpack
 from typing import Any
 
 from data_augment.candidates_folder import WordCandidates
-from data_augment.words import match_case
+from data_augment.words import Span, match_case
 
 Row = dict[str, Any]
 Texts = tuple[str, ...]  # the text of an example, or its pair of texts
@@ -70,6 +70,7 @@ def augment_rows(
     seed: int,
     originals: Set[Texts],
     dropped: Counter[str] | None = None,
+    protected: Callable[[Row, str], Sequence[Span]] | None = None,
 ) -> Iterator[Row]:
     """Each row and its variants: the original (variant 0), then 1..N of the first text with the second original, then,
     for pairs, N+1..2N of the second text with the first original.
@@ -80,6 +81,7 @@ def augment_rows(
         originals: texts of train, dev and test, as tuples in the order of `text_columns`, that are never produced.
         dropped: counts "equal_to_original" and "repeated", the variants left out as equal to one of `originals` (or to
             their own original), or to an earlier variant of the same example. Their numbers are missing from the rows.
+        protected: spans of characters of a row's column in which nothing is replaced.
 
     Yields: the row without "id", with `source_id` (that id), `variant` and `replaced` (see `sample_variant`).
     """
@@ -94,6 +96,9 @@ def augment_rows(
             occurrence = seen[column, text]
             seen[column, text] += 1
             words = candidates.get(text, ())
+            if protected is not None and words:
+                kept = protected(row, column)
+                words = [w for w in words if not any(w.start < end and start < w.end for start, end in kept)]
             if not words:
                 dropped["equal_to_original"] += variants
                 continue

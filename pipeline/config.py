@@ -50,9 +50,17 @@ Strings = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
 Labels = Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_one_or_several)]
 LayerMap = Annotated[str | tuple[int, ...], PlainValidator(_layer_map)]
 GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
-KindName = Literal["classification", "regression"]
+KindName = Literal["classification", "regression", "token_classification"]
 MetricName = Literal[
-    "accuracy", "f1", "macro_f1", "accuracy_and_f1", "matthews", "pearson", "spearman", "pearson_and_spearman"
+    "accuracy",
+    "f1",
+    "macro_f1",
+    "accuracy_and_f1",
+    "matthews",
+    "pearson",
+    "spearman",
+    "pearson_and_spearman",
+    "entity_f1",
 ]
 
 
@@ -81,21 +89,23 @@ class Task:
     data: str | None = None
     """Where the GLUE task lies: its official folder, or hub:nyu-mll/glue."""
     train: Strings = ()
-    """Your training files: .csv, .tsv, .jsonl, .parquet (also .gz, .bz2): paths, wheel:... or hub:... ."""
+    """Your training files: .csv, .tsv, .jsonl, .json, .parquet (also .gz, .bz2); of words with tags also CoNLL, of any
+    other ending: paths, wheel:... or hub:... ."""
     dev: Strings = ()
     """Files of the rows that choose checkpoints; without them `dev_share` of the training rows is held out."""
     test: Strings = ()
     """Files of the rows that only measure; without them `test_share` of the training rows is held out."""
     text: str = "text"
-    """Column of the text, or of the first text of a pair."""
+    """Column of the text, of the first text of a pair, or of the list of words (in CoNLL files a number, from 0)."""
     text_pair: str | None = None
     """Column of the second text of a pair."""
     label: str = "label"
-    """Column of the label or, for regression, of the score."""
+    """Column of the label, the score, or the list of tags (in CoNLL files a number; a name stands for the last)."""
     kind: KindName = "classification"
-    """Choose one of several labels, or predict a number."""
+    """Choose one of several labels, predict a number, or label words (named entities)."""
     labels: Labels = ()
-    """The labels in the order of the model's outputs; empty: those of the training rows, sorted."""
+    """The labels in the order of the model's outputs, or of tags that are numbers; empty: those of the training rows,
+    sorted."""
     drop_labels: Labels = ()
     """Rows with these labels are left out (rows of another kind in the same file)."""
     skip_empty: bool = False
@@ -276,6 +286,8 @@ class AugmentData:
     """Variants of each text (N); of a pair, of each side. 0: the originals alone."""
     replace: Share = 0.4
     """Probability that a word with candidates is replaced (p)."""
+    protect_entities: bool = False
+    """Words in named entities are never replaced."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

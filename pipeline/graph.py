@@ -51,7 +51,11 @@ _OBJECTIVES = (
     "relation_heads",
     *(name for name in LAYER_OBJECTIVES if name not in ("embedding", "hidden", "attention")),
 )
-LATER = {"distill_general": _OBJECTIVES, "distill_layers": _OBJECTIVES}
+LATER = {
+    "augment_data": ("protect_entities",),
+    "distill_general": _OBJECTIVES,
+    "distill_layers": _OBJECTIVES,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

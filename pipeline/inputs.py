@@ -21,6 +21,7 @@ from pipeline.wheels import unpacked_wheel
 Split = Literal["train", "dev", "test", "unlabelled"]
 
 DATA_FILE = re.compile(r".*\.(csv|tsv|jsonl|parquet|txt|xml(-p\d[^.]*)?)(\.gz|\.bz2|\.xz)?")
+OTHER_DATA_FILE = re.compile(r".*\.(json|conll\w*|bio|iob2?|bioes)(\.gz|\.bz2|\.xz)?")  # where there is no other
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 WEIGHTS_SHARD = "model-*-of-*.safetensors"
 MODEL_FILES = (
@@ -172,9 +173,11 @@ def _data_files(
     spec: str, names: Sequence[str], *, split: Split | None = None, may_name_no_split: bool = False
 ) -> list[str]:
     """Those of a folder's files that hold data and, where a split is asked for and names tell, belong to it."""
-    data = sorted(name for name in names if DATA_FILE.fullmatch(name) and "/." not in f"/{name}")
+    seen = sorted(name for name in names if "/." not in f"/{name}")
+    data = [name for name in seen if DATA_FILE.fullmatch(name)]
+    data = data or [name for name in seen if OTHER_DATA_FILE.fullmatch(name)]
     if not data:
-        raise UserError(f"{spec} has no data file (.csv, .tsv, .jsonl, .parquet, .txt, .xml)")
+        raise UserError(f"{spec} has no data file (.csv, .tsv, .jsonl, .json, .parquet, .conll, .txt, .xml)")
     if split is None:
         return data
     of_split = {key: [name for name in data if word.search(name.lower())] for key, word in SPLIT_WORDS.items()}

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors import safe_open
@@ -109,15 +109,19 @@ def load_classifier(
     new_head: bool,
     hidden_dropout: float = 0.0,
     attention: str = ATTENTION,
+    head: Any = AutoModelForSequenceClassification,
 ) -> PreTrainedModel:
-    """A sequence classifier (or, without label names, a regressor with one output).
+    """A sequence classifier (or, without label names, a regressor with one output), or a model with another head.
 
-    Args: new_head: allow a pooler and classifier that the checkpoint lacks; they begin at random.
+    Args:
+        new_head: allow a pooler and head that the checkpoint lacks; they begin at random.
+        head: the class of transformers.
+
     Raises: UserError when other weights are missing.
     """
     config = load_config(folder, hidden_dropout=hidden_dropout)
     set_labels(config, label_names)
-    model, info = AutoModelForSequenceClassification.from_pretrained(
+    model, info = head.from_pretrained(
         folder,
         config=config,
         attn_implementation=attention,

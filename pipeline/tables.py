@@ -1,4 +1,4 @@
-"""The user's tables, read row by row: .csv, .tsv, .jsonl (also .gz, .bz2, .xz) and .parquet.
+"""The user's tables, read row by row: .csv, .tsv, .jsonl, .json (also .gz, .bz2, .xz) and .parquet.
 
 Nothing is repaired and nothing is guessed: a row that does not fit is an error with its file and line. `NA` is text.
 In CSV a quoted field may hold commas, doubled quotes and line ends (RFC 4180). In TSV quotes are characters and a tab
@@ -8,6 +8,7 @@ Empty lines are skipped.
 
 import bz2
 import codecs
+import contextlib
 import csv
 import gzip
 import json
@@ -33,7 +34,7 @@ class Row(NamedTuple):
     """The asked columns of one row."""
 
     line: int
-    """Line of the file where the row begins (.parquet: its number), from 1."""
+    """Line of the file where the row begins (.parquet, and .json that is one list: its number), from 1."""
     values: dict[str, Any]
     """Column name to raw value: text in .csv and .tsv, else whatever the file holds."""
 
@@ -60,11 +61,13 @@ def read_rows(path: Path, *, columns: Sequence[str]) -> Iterator[Row]:
         return read_tsv(path, columns=columns)
     if ending == ".jsonl":
         return _read_jsonl(path, columns)
+    if ending == ".json":
+        return _read_json(path, columns)
     if suffix == ".parquet":
         return _read_parquet(path, columns)
     raise UserError(
-        f"{path}: unknown kind of table; the file name ends in .csv, .tsv, .jsonl (with .gz, .bz2 or .xz after it if "
-        "compressed) or .parquet"
+        f"{path}: unknown kind of table; the file name ends in .csv, .tsv, .jsonl, .json (with .gz, .bz2 or .xz after"
+        " it if compressed) or .parquet"
     )
 
 
@@ -77,12 +80,12 @@ def read_tsv(
         header: the column names of a file that has no header line.
         malformed: takes the lines of rows with too many or too few fields; without it they are errors.
     """
-    lines = ((line, text.removesuffix("\n").removesuffix("\r")) for line, text in _lines(path))
+    lines = ((line, text.removesuffix("\n").removesuffix("\r")) for line, text in read_lines(path))
     fields = ((line, text.split("\t")) for line, text in lines if text)
     return _table(path, fields, columns=columns, header=header, malformed=malformed)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Decoded lines with their numbers; only a line feed ends one, and it is kept."""
     opener = OPENERS.get(path.suffix.lower(), open)
     try:
@@ -101,7 +104,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _csv_fields(path: Path) -> Fields:
     csv.field_size_limit(LONGEST_FIELD)
-    reader = csv.reader((text for _, text in _lines(path)), strict=True)
+    reader = csv.reader((text for _, text in read_lines(path)), strict=True)
     while True:
         line = reader.line_num + 1
         try:
@@ -145,24 +148,47 @@ def _check_header(where: str, header: Sequence[str], columns: Sequence[str]) -> 
 
 
 def _read_jsonl(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    for line, text in _lines(path):
-        if not text.strip():
-            continue
-        where = f"{path}:{line}"
-        try:
-            values = json.loads(text, object_pairs_hook=_without_repeated_keys)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{where}: not valid JSON ({error.msg} at character {error.pos + 1})") from None
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{where}: not valid JSON ({error})") from None
-        if not isinstance(values, dict):
-            raise UserError(f'{where}: not a JSON object; each line is one, such as {{"{columns[0]}": "..."}}')
-        _check_header(where, list(values), columns)
-        asked = {column: values[column] for column in columns}
-        for column, value in asked.items():
-            if isinstance(value, str) and not _is_unicode(value):
-                raise UserError(f"{where}: column '{column}' holds half of a surrogate pair, which is no character")
-        yield Row(line, asked)
+    for line, text in read_lines(path):
+        if text.strip():
+            yield _json_row(f"{path}:{line}", line, parse_json(text, f"{path}:{line}"), columns)
+
+
+def _read_json(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """A list of objects, alone or under the key 'data'; or, as some call it, an object a line."""
+    text = "".join(text for _, text in read_lines(path))
+    if text.lstrip().startswith("{") and "\n" in text.strip():
+        first = text.lstrip().split("\n", 1)[0]
+        with contextlib.suppress(ValueError):
+            if isinstance(json.loads(first), dict):
+                yield from _read_jsonl(path, columns)
+                return
+    rows = parse_json(text, str(path))
+    rows = rows.get("data", [rows]) if isinstance(rows, dict) else rows
+    if not isinstance(rows, list):
+        raise UserError(f"{path}: not a list of objects, one a row")
+    for number, values in enumerate(rows, 1):
+        yield _json_row(f"{path}, row {number}", number, values, columns)
+
+
+def parse_json(text: str, where: str) -> Any:
+    """A JSON value. Raises UserError that names the place."""
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeated_keys)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where}: not valid JSON ({error.msg} at character {error.pos + 1})") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: not valid JSON ({error})") from None
+
+
+def _json_row(where: str, line: int, values: Any, columns: Sequence[str]) -> Row:
+    if not isinstance(values, dict):
+        raise UserError(f'{where}: not a JSON object; each line is one, such as {{"{columns[0]}": "..."}}')
+    _check_header(where, list(values), columns)
+    asked = {column: values[column] for column in columns}
+    for column, value in asked.items():
+        if isinstance(value, str) and not _is_unicode(value):
+            raise UserError(f"{where}: column '{column}' holds half of a surrogate pair, which is no character")
+    return Row(line, asked)
 
 
 def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def augmented_texts(stage: Stage) -> AugmentedTexts:
         cache=cache if len(dataset) > IN_MEMORY else None,
     )
     source_id = np.asarray(dataset.with_format("numpy")["source_id"][:])
+    feature = getattr(feature, "feature", feature)  # of each item, where the label is a list
     names = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
     groups = Groups.of(source_id[texts.row], texts.place)
     return AugmentedTexts(texts=texts, groups=groups, label_names=names)

@@ -17,6 +17,7 @@ from datasets import concatenate_datasets
 from data_augment.candidates_folder import read_candidates
 from data_augment.dataset import write_dataset
 from data_augment.samples import augment_rows
+from pipeline.kinds import KINDS
 from pipeline.stage import Stage, run_stage
 from pipeline.tasks import as_datasets, read_task
 
@@ -32,17 +33,21 @@ def main(stage: Stage) -> dict[str, Any]:
     originals = {example.texts for examples in data.splits.values() for example in examples}
     candidates = read_candidates(stage.upstream["propose_candidates"]) if settings.variants else {}
     dropped: Counter[str] = Counter()
+    kind, label = KINDS[data.kind], data.label_column
+    protected, realigned = kind.protected, kind.realigned
+    augmented = augment_rows(
+        (dict(row) for row in rows),
+        text_columns=data.text_columns,
+        candidates=candidates,
+        variants=settings.variants,
+        p=settings.replace,
+        seed=stage.recipe.seed,
+        originals=originals,
+        dropped=dropped,
+        protected=(lambda row, column: protected(row, column, label, settings)) if protected else None,
+    )
     statistics = write_dataset(
-        augment_rows(
-            (dict(row) for row in rows),
-            text_columns=data.text_columns,
-            candidates=candidates,
-            variants=settings.variants,
-            p=settings.replace,
-            seed=stage.recipe.seed,
-            originals=originals,
-            dropped=dropped,
-        ),
+        (realigned(row, data.text_columns, label) for row in augmented) if realigned else augmented,
         stage.output,
         features=rows.features,
         text_columns=data.text_columns,

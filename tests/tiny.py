@@ -63,6 +63,20 @@ def write_rows(path: Path, *, rows: int = 240, seed: int = 0, pair: bool = False
     return path
 
 
+def write_tagged(path: Path, *, rows: int = 160, seed: int = 0) -> Path:
+    """Reviews in CoNLL: nouns are entities of type thing, and 'NOUN of NOUN' is one entity."""
+    source = random.Random(seed)
+    lines = []
+    for _ in range(rows):
+        first, second, third = source.sample(NOUNS, 3)
+        adjective = source.choice(GOOD + BAD)
+        words = ["the", first, "of", second, "is", "very", adjective, "and", third, "unwatchable", "."]
+        tags = ["O", "B-thing", "I-thing", "I-thing", *["O"] * 4, "B-thing", "O", "O"]
+        lines += [f"{word}\t{tag}" for word, tag in zip(words, tags, strict=True)] + [""]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
 def write_text(path: Path, *, lines: int = 120, seed: int = 1) -> Path:
     """Unlabelled text, a document of three sentences each."""
     source = random.Random(seed)

@@ -4,13 +4,14 @@ those of new metrics and settings, in `pipeline/config.py`)."""
 from pipeline import glue
 from pipeline.config import GlueName, KindName, MetricName, Task
 from pipeline.errors import UserError
-from pipeline.kinds import classification, regression
+from pipeline.kinds import classification, regression, token_classification
 from pipeline.kinds.kind import Kind
 from pipeline.metrics import GLUE_METRICS, TWO_LABELS
 
 KINDS: dict[KindName, Kind] = {
     "classification": classification.KIND,
     "regression": regression.KIND,
+    "token_classification": token_classification.KIND,
 }
 
 

@@ -70,10 +70,11 @@ class Kind:
     """Training texts for the corpus."""
 
     # Augmentation.
-    protected: Callable[[Mapping[str, Any], str, AugmentData], Sequence[Span]] | None = None
-    """Spans of characters of a column of a row that are never replaced, from (row, label's column, settings)."""
-    realigned: Callable[[dict[str, Any], str], dict[str, Any]] = lambda row, label: row
-    """A variant with its label moved to where its text now has it, from (row with `replaced`, label's column)."""
+    protected: Callable[[Mapping[str, Any], str, str, AugmentData], Sequence[Span]] | None = None
+    """Spans of characters that are never replaced, from (row, column of the text, label's column, settings)."""
+    realigned: Callable[[dict[str, Any], Sequence[str], str], dict[str, Any]] | None = None
+    """A row of the augmented dataset with its label moved to where its text now has it, checked by re-reading; from
+    (row with `replaced`, columns of text, label's column)."""
 
     # Tokens.
     encode: Callable[[dict[str, Any], "PreTrainedTokenizerFast", Asked], dict[str, Any]]
