@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
 
 from benchmarks import reference
-from pipeline.batches import BatchPlan, GlobalBatch, Rows, model_inputs
+from pipeline.batches import BatchPlan, GlobalBatch, Inputs, Rows, model_inputs
 from pipeline.config import Student, Training
 from pipeline.corpus import blocks_of
 from pipeline.corpus_readers import read_documents
@@ -27,6 +27,7 @@ from pipeline.losses import prediction_loss
 from pipeline.models import load_classifier, load_encoder, load_tokenizer, new_student
 from pipeline.objectives import layer_map
 from pipeline.pace import training_flops
+from pipeline.packing import run
 from pipeline.plan import Plan
 from pipeline.prediction import predict
 from pipeline.processes import make_accelerator
@@ -129,7 +130,7 @@ def general(stage: Stage, *, models: str, length: int, batch_size: int, only: st
     full = (block for block in blocks_of(documents, tokenizer, length=length) if len(block) == length)
     blocks = list(islice(full, 20 * batch_size))
 
-    def collate(rows: Rows, epoch: int) -> dict[str, Tensor]:
+    def collate(rows: Rows, epoch: int) -> Inputs:
         return model_inputs({"input_ids": [blocks[int(row)] for row in rows]}, 0)
 
     encoder = new_student(student, teacher)
@@ -166,11 +167,11 @@ def predictions(stage: Stage, *, examples: int, only: str = "") -> Case:
     def annotate() -> None:
         logits[:] = predict(frozen, texts, stage, tokens=stage.recipe.annotate_data.decode_tokens)
 
-    def collate(rows: Rows, epoch: int) -> dict[str, Tensor]:
+    def collate(rows: Rows, epoch: int) -> Inputs:
         return plain(rows, epoch) | {"teacher_logits": torch.from_numpy(logits[rows])}
 
-    def loss(model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
-        ours = model(**{name: tensor for name, tensor in inputs.items() if name in MODEL_INPUTS}).logits
+    def loss(model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
+        ours = run(model, inputs).logits
         gap = prediction_loss(ours, inputs["teacher_logits"], temperature=1.0, examples=batch.examples)
         return {"prediction": gap}
 
@@ -199,7 +200,7 @@ def task_texts(stage: Stage, examples: int) -> EncodedTexts:
     return EncodedTexts(dataset, tokenizer, text_columns=data.text_columns, max_length=stage.recipe.task.max_length)
 
 
-def _collate(texts: EncodedTexts) -> Callable[[Rows, int], dict[str, Tensor]]:
+def _collate(texts: EncodedTexts) -> Callable[[Rows, int], Inputs]:
     return lambda rows, epoch: texts.collate(rows)
 
 
@@ -221,7 +222,7 @@ def _layer_case(
     teacher: PreTrainedModel,
     encoder: PreTrainedModel,
     lengths: np.ndarray,
-    collate: Callable[[Rows, int], dict[str, Tensor]],
+    collate: Callable[[Rows, int], Inputs],
     *,
     settings: Any,
     length: int,

@@ -1,7 +1,8 @@
 """Which rows go through the model when: a pure function of (seed, epoch, step), whatever the number of processes.
 
 A global batch is the rows of one optimiser step. It is cut into micro-batches of fixed membership: rows of similar
-lengths, at most so many padded tokens at once. Processes take micro-batches by number.
+lengths, at most so many padded tokens at once. Processes take micro-batches by number. In a pass a micro-batch lies in
+buckets of rows of nearly equal lengths, each with its own padding (`pipeline.packing`).
 """
 
 import math
@@ -16,7 +17,11 @@ from torch import Tensor
 from pipeline.hardware import ROUND
 
 Rows = np.ndarray  # of row numbers, int64
-PASSES_A_BUDGET = 16  # every operation of a pass takes time to begin, whatever the number of tokens
+Bucket = tuple[int, int]
+"""Rows, and the tokens that each is padded to."""
+Inputs = dict[str, Any]
+"""Tensors by name, and `buckets`."""
+A_BUCKET = 32  # tokens: what attention to one more bucket costs, whatever is in it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,29 +108,44 @@ class BatchPlan:
 
 
 def pack(rows: Rows, lengths: np.ndarray, tokens: int) -> list[Rows]:
-    """Cut rows into micro-batches of similar lengths, longest first, each at most `tokens` with its padding.
-
-    Of all such cuts it takes the cheapest, where a micro-batch costs its padded tokens and the fixed cost of one more
-    pass, taken as a sixteenth of the budget (dynamic programming over the sorted rows).
-    """
+    """Cut rows into micro-batches, longest first, each as many buckets as fit into `tokens` with their padding."""
     order = np.argsort(-lengths, kind="stable")
-    longest, one_pass = rounded(lengths[order]), tokens / PASSES_A_BUDGET
-    unit = ROUND if len(order) and ROUND * longest[0] <= tokens else 1
-    ends = np.r_[np.arange(0, len(order), unit), len(order)]  # where a micro-batch may begin and end
+    parts: list[Rows] = []
+    start, filled = 0, tokens
+    for count, longest in buckets(lengths[order], tokens):
+        more = rows[order[start : start + count]]
+        if filled + count * longest <= tokens:
+            parts[-1], filled = np.r_[parts[-1], more], filled + count * longest
+        else:
+            parts, filled = [*parts, more], count * longest
+        start += count
+    return parts
+
+
+def buckets(lengths: np.ndarray, tokens: int) -> list[Bucket]:
+    """Cut rows, longest first, into buckets of at most `tokens` with their padding; a row longer than that goes alone.
+
+    Of all such cuts it takes the cheapest, where a bucket costs its padded tokens and A_BUCKET (dynamic programming).
+    Rows go in fours where they can: batched products like even numbers, and each new shape is compiled.
+    """
+    longest = rounded(lengths)
+    unit = ROUND if len(lengths) and ROUND * longest[0] <= tokens else 1
+    ends = np.r_[np.arange(0, len(lengths), unit), len(lengths)]  # where a bucket may begin and end
     cost, came_from = np.zeros(len(ends)), np.zeros(len(ends), dtype=np.int64)
     for number in range(1, len(ends)):
         rows_within = max(unit, tokens // int(longest[ends[number] - 1]))
         before = np.arange(max(0, number - rows_within // unit - 1), number)
         padded = (ends[number] - ends[before]) * longest[ends[before]]
-        allowed = (padded <= tokens) | (before == number - 1)  # a row longer than the budget goes alone
-        total = np.where(allowed, cost[before] + padded + one_pass, np.inf)
+        allowed = (padded <= tokens) | (before == number - 1)
+        total = np.where(allowed, cost[before] + padded + A_BUCKET, np.inf)
         came_from[number], cost[number] = before[total.argmin()], total.min()
-    parts: list[Rows] = []
+    found: list[Bucket] = []
     number = len(ends) - 1
     while number > 0:
-        parts.append(rows[order[ends[came_from[number]] : ends[number]]])
-        number = int(came_from[number])
-    return parts[::-1]
+        start = int(came_from[number])
+        found.append((int(ends[number] - ends[start]), int(longest[ends[start]])))
+        number = start
+    return found[::-1]
 
 
 def rounded(length: Any) -> Any:
@@ -142,10 +162,23 @@ def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
     return torch.from_numpy(padded)
 
 
-def model_inputs(columns: dict[str, Any], pad_id: int) -> dict[str, Tensor]:
-    """Tokenised rows as what a model takes: input_ids, attention_mask and, for pairs, token_type_ids, each (B, T)."""
-    inputs = {"input_ids": pad(columns["input_ids"], pad_id)}
-    inputs["attention_mask"] = pad([np.ones(len(ids), dtype=np.int64) for ids in columns["input_ids"]], 0)
+def model_inputs(columns: dict[str, Any], pad_id: int) -> Inputs:
+    """Tokenised rows as what a model takes: input_ids, attention_mask and, for pairs, token_type_ids, each (B, T).
+
+    With `buckets` where rows come longest first, as in a micro-batch, and more than one is worth its while.
+    """
+    lengths = np.array([len(ids) for ids in columns["input_ids"]])
+    inputs: Inputs = {"input_ids": pad(columns["input_ids"], pad_id)}
+    inputs["attention_mask"] = pad([np.ones(length, dtype=np.int64) for length in lengths], 0)
     if "token_type_ids" in columns:
         inputs["token_type_ids"] = pad(columns["token_type_ids"], 0)
+    if (lengths[1:] <= lengths[:-1]).all():
+        found = buckets(lengths, inputs["input_ids"].numel())
+        if len(found) > 1:
+            inputs["buckets"] = tuple(found)
     return inputs
+
+
+def on_device(inputs: Inputs, device: torch.device) -> Inputs:
+    """The tensors moved, the rest as it is."""
+    return {name: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for name, v in inputs.items()}

@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from pipeline.batches import GlobalBatch
+from pipeline.batches import GlobalBatch, Inputs, on_device
 from pipeline.config import LayerObjectives
 from pipeline.losses import attention_loss, hidden_loss
 from pipeline.objectives import OF_ATTENTION, chosen, layer_map
 from pipeline.pace import Flops, encoder_flops, training_flops
+from pipeline.packing import same_layout
 from pipeline.relatives import attention_map_loss, cosine_loss, normalised_hidden_loss, relation_loss
 from pipeline.stage import Stage
 from pipeline.traces import Trace, trace
@@ -22,7 +24,7 @@ from pipeline.training import Job
 
 PROJECTIONS = "projections.safetensors"
 Terms = dict[str, Tensor]
-Loss = Callable[[nn.Module, dict[str, Tensor], GlobalBatch], Terms]
+Loss = Callable[[nn.Module, Inputs, GlobalBatch], Terms]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,6 @@ class Pair:
     theirs: Trace
     layer: int
     source: int
-    real_BT: Tensor
     batch: GlobalBatch
     relation_heads: int
 
@@ -41,26 +42,39 @@ class Pair:
         """The student's and the teacher's `hidden_states`, `query_keys` or `values`."""
         return getattr(self.ours, what)[self.layer], getattr(self.theirs, what)[self.source]
 
+    def first_tokens(self) -> tuple[Tensor, Tensor]:
+        """The hidden states of the rows' first tokens, (B, 1, D)."""
+        packing, (ours, theirs) = self.ours.packing, self.both("hidden_states")
+        return (ours[:, :1], theirs[:, :1]) if packing is None else (packing.first(ours), packing.first(theirs))
 
-def _relations(pair: Pair, ours: Tensor, theirs: Tensor) -> Tensor:
-    heads = pair.relation_heads or theirs.shape[1]
-    return relation_loss(ours, theirs, pair.real_BT, heads=heads, tokens=pair.batch.tokens)
+    def by_bucket(self, what: str, loss: Callable[[Any, Any, Tensor], Tensor]) -> Tensor:
+        """The sum of a loss of `query_keys` or `values` over the buckets, each with its real tokens."""
+        buckets = zip(*self.both(what), self.ours.buckets_real, strict=True)
+        return torch.stack([loss(ours, theirs, real) for ours, theirs, real in buckets]).sum()
+
+
+def _relations(pair: Pair, what: str, states: Callable[[Any], Tensor]) -> Tensor:
+    def loss(ours: Any, theirs: Any, real_BT: Tensor) -> Tensor:
+        heads = pair.relation_heads or states(theirs).shape[1]
+        return relation_loss(states(ours), states(theirs), real_BT, heads=heads, tokens=pair.batch.tokens)
+
+    return pair.by_bucket(what, loss)
 
 
 def _hidden(pair: Pair) -> Tensor:
-    return hidden_loss(*pair.both("hidden_states"), pair.real_BT, tokens=pair.batch.tokens)
+    return hidden_loss(*pair.both("hidden_states"), pair.ours.real, tokens=pair.batch.tokens)
 
 
 OBJECTIVES: dict[str, Callable[[Pair], Tensor]] = {  # their names are those of the weights in the recipe
     "embedding": _hidden,  # of layer 0, and of that alone
     "hidden": _hidden,
-    "attention": lambda p: attention_loss(*p.both("query_keys"), p.real_BT, pairs=p.batch.pairs),
-    "hidden_cosine": lambda p: cosine_loss(*p.both("hidden_states"), p.real_BT, tokens=p.batch.tokens),
-    "normalised_hidden": lambda p: normalised_hidden_loss(*p.both("hidden_states"), examples=p.batch.examples),
-    "attention_maps": lambda p: attention_map_loss(*p.both("query_keys"), p.real_BT, tokens=p.batch.tokens),
-    "query_relations": lambda p: _relations(p, *(side.query for side in p.both("query_keys"))),
-    "key_relations": lambda p: _relations(p, *(side.key for side in p.both("query_keys"))),
-    "value_relations": lambda p: _relations(p, *p.both("values")),
+    "attention": lambda p: p.by_bucket("query_keys", partial(attention_loss, pairs=p.batch.pairs)),
+    "hidden_cosine": lambda p: cosine_loss(*p.both("hidden_states"), p.ours.real, tokens=p.batch.tokens),
+    "normalised_hidden": lambda p: normalised_hidden_loss(*p.first_tokens(), examples=p.batch.examples),
+    "attention_maps": lambda p: p.by_bucket("query_keys", partial(attention_map_loss, tokens=p.batch.tokens)),
+    "query_relations": lambda p: _relations(p, "query_keys", lambda seen: seen.query),
+    "key_relations": lambda p: _relations(p, "query_keys", lambda seen: seen.key),
+    "value_relations": lambda p: _relations(p, "values", lambda seen: seen),
 }
 
 
@@ -83,7 +97,7 @@ class Distilled(nn.Module):
         self.encoder = encoder
         self.projections = nn.ModuleList(nn.Linear(student_width, teacher_width, bias=False) for _ in range(layers + 1))
 
-    def forward(self, inputs: dict[str, Tensor], asked: Asked) -> Trace:
+    def forward(self, inputs: Inputs, asked: Asked) -> Trace:
         """The student's trace, its hidden states projected."""
         seen = trace(self.encoder, inputs, asked.layers, queries=asked.queries, values=asked.values)
         hidden = {layer: self.projections[layer](state) for layer, state in seen.hidden_states.items()}
@@ -136,7 +150,6 @@ def compared(
     layers: Mapping[int, int],
     weights: LayerObjectives,
     *,
-    real_BT: Tensor,
     batch: GlobalBatch,
 ) -> Terms:
     """The weighted objectives, a layer each: for TinyBERT eq. 11 without the prediction layer."""
@@ -148,7 +161,6 @@ def compared(
             theirs=theirs,
             layer=layer,
             source=source,
-            real_BT=real_BT,
             batch=batch,
             relation_heads=weights.relation_heads,
         )
@@ -158,7 +170,7 @@ def compared(
     return found
 
 
-def layer_terms(teacher: nn.Module, layers: Mapping[int, int], weights: LayerObjectives) -> Loss:
+def layer_terms(teacher: PreTrainedModel, layers: Mapping[int, int], weights: LayerObjectives) -> Loss:
     """The loss of a training that copies layers.
 
     Args:
@@ -169,11 +181,12 @@ def layer_terms(teacher: nn.Module, layers: Mapping[int, int], weights: LayerObj
     """
     of_student, of_teacher = asked_by(weights, layers)
 
-    def terms(student: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> Terms:
+    def terms(student: nn.Module, inputs: Inputs, batch: GlobalBatch) -> Terms:
+        inputs = same_layout(inputs, teacher, cast(Distilled, getattr(student, "module", student)).encoder)
         with torch.no_grad():
             theirs = trace(teacher, inputs, of_teacher.layers, queries=of_teacher.queries, values=of_teacher.values)
         ours = student(inputs, of_student)
-        return compared(ours, theirs, layers, weights, real_BT=inputs["attention_mask"].bool(), batch=batch)
+        return compared(ours, theirs, layers, weights, batch=batch)
 
     return terms
 
@@ -182,9 +195,8 @@ def freeze_unreached(job: Job, stage: Stage) -> None:
     """Leave what no objective reaches out of the training, such as the end of a last layer of which only the attention
     is compared: processes would wait for its gradient. One micro-batch shows it."""
     batch = job.batches.at(0)
-    device = stage.accelerator.device
-    inputs = {name: tensor.to(device) for name, tensor in job.collate(batch.micro_batches[-1], batch.epoch).items()}
-    model = job.model.to(device)
+    inputs = on_device(job.collate(batch.micro_batches[-1], batch.epoch), stage.accelerator.device)
+    model = job.model.to(stage.accelerator.device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with stage.autocast():
         terms = job.loss(model, inputs, batch)

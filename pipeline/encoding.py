@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.batches import GlobalBatch, Rows, model_inputs
+from pipeline.batches import GlobalBatch, Inputs, Rows, model_inputs
 from pipeline.config import Task
 from pipeline.kinds import kind_of
 from pipeline.kinds.kind import Asked
@@ -73,11 +72,11 @@ class EncodedTexts:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def collate(self, rows: Rows) -> dict[str, Tensor]:
-        """The model's inputs for some rows, padded to the longest, each (B, T)."""
+    def collate(self, rows: Rows) -> Inputs:
+        """The model's inputs for some rows, padded to the longest, each (B, T); and their buckets."""
         return model_inputs(self.rows[rows.tolist()], self.pad_id)
 
-    def collate_with_targets(self, rows: Rows) -> dict[str, Tensor]:
+    def collate_with_targets(self, rows: Rows) -> Inputs:
         """The same, and beside them what the kind of task needs for its losses, such as `labels`."""
         columns: dict[str, Any] = self.rows[rows.tolist()]
         return model_inputs(columns, self.pad_id) | self.kind.targets(columns)

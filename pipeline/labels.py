@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from pipeline.batches import GlobalBatch
+from pipeline.batches import GlobalBatch, Inputs
 from pipeline.checks import model_shape, teacher_labels
 from pipeline.encoding import EncodedTexts
 from pipeline.errors import UserError
@@ -23,10 +23,10 @@ from pipeline.tasks import TaskData
 MOST_PERMUTED = 6  # labels whose orders are all tried
 
 
-def supervised_loss(texts: EncodedTexts) -> Callable[[nn.Module, dict[str, Tensor], GlobalBatch], dict[str, Tensor]]:
+def supervised_loss(texts: EncodedTexts) -> Callable[[nn.Module, Inputs, GlobalBatch], dict[str, Tensor]]:
     """The kind of task's loss of the labels, which are among the inputs."""
 
-    def loss(model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
+    def loss(model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
         return texts.kind.supervised(texts.kind.outputs(model, inputs), inputs, texts.weight(batch))
 
     return loss

@@ -9,11 +9,10 @@ from typing import NamedTuple
 from accelerate import Accelerator
 from torch import Tensor
 
-from pipeline.batches import BatchPlan, GlobalBatch, Rows
+from pipeline.batches import BatchPlan, GlobalBatch, Inputs, Rows
 
-Inputs = dict[str, Tensor]
 Collate = Callable[[Rows, int], Inputs]
-"""Rows and the epoch -> the tensors of a micro-batch."""
+"""Rows and the epoch -> the inputs of a micro-batch."""
 
 
 class Part(NamedTuple):
@@ -48,7 +47,9 @@ def steps(batches: BatchPlan, collate: Collate, accelerator: Accelerator, *, fir
             number = round_ * world + rank
             weight, number = (1.0, number) if number < count else (0.0, 0)
             inputs = collate(batch.micro_batches[number], batch.epoch)
-            found.append(Part(number, weight, {name: t.pin_memory() if pin else t for name, t in inputs.items()}))
+            if pin:
+                inputs = {name: v.pin_memory() if isinstance(v, Tensor) else v for name, v in inputs.items()}
+            found.append(Part(number, weight, inputs))
         return batch, found
 
     with ThreadPoolExecutor(max_workers=1) as worker:

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from pipeline.batches import GlobalBatch, Rows, model_inputs, pack
+from pipeline.batches import GlobalBatch, Inputs, Rows, model_inputs, on_device, pack
 from pipeline.corpus import Corpus
 from pipeline.losses import label_loss
 from pipeline.masking import mask_tokens
 from pipeline.models import separate_head, special_id
 from pipeline.pace import training_flops
+from pipeline.packing import run
 from pipeline.stage import Stage
 
 MEASURED = 2**31 - 1  # the 'epoch' whose masks measure: the same before and after, and never trained on
@@ -27,13 +28,12 @@ class MaskedLM(nn.Module):
         self.model = model
         self.head = separate_head(model)
 
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+    def forward(self, inputs: Inputs) -> Tensor:
         """(masked positions, vocabulary). `inputs` are the model's, and `masked`, (B, T) bool."""
         masked_BT = inputs["masked"]
-        plain = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         if self.head is None:
-            return self.model(**plain).logits[masked_BT]
-        return self.head(self.model.base_model(**plain).last_hidden_state[masked_BT])
+            return run(self.model, inputs).logits[masked_BT]
+        return self.head(run(self.model.base_model, inputs).last_hidden_state[masked_BT])
 
     def flops(self, batch: GlobalBatch, masked: int) -> float:
         """FLOPs of a forward and a backward pass, the head on the masked positions alone."""
@@ -78,7 +78,7 @@ class MaskedBlocks:
         )
         return ids, positions, block[positions]
 
-    def collate(self, rows: Rows, epoch: int) -> dict[str, Tensor]:
+    def collate(self, rows: Rows, epoch: int) -> Inputs:
         """The model's inputs, `masked` (B, T) bool, and `label`, the ids to find, in the order of `masked`."""
         found = [self.masked(int(row), epoch) for row in rows]
         inputs = model_inputs({"input_ids": [ids for ids, _, _ in found]}, self.pad_id)
@@ -87,7 +87,7 @@ class MaskedBlocks:
             masked_BT[row, torch.from_numpy(positions)] = True
         return inputs | {"masked": masked_BT, "label": torch.from_numpy(np.concatenate([label for *_, label in found]))}
 
-    def loss(self, model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
+    def loss(self, model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
         """Cross-entropy of the masked tokens, a mean over those of the whole global batch."""
         return {"masked_lm": label_loss(model(inputs), inputs["label"], examples=self.masked_count(batch))}
 
@@ -104,7 +104,7 @@ def masked_accuracy(model: MaskedLM, blocks: MaskedBlocks, stage: Stage, *, toke
     batches = list(pack(np.arange(len(blocks.rows)), blocks.lengths, tokens))
     with torch.inference_mode(), stage.autocast():
         for number in stage.shares(len(batches)):
-            inputs = {n: t.to(stage.accelerator.device) for n, t in blocks.collate(batches[number], MEASURED).items()}
+            inputs = on_device(blocks.collate(batches[number], MEASURED), stage.accelerator.device)
             right = (model(inputs).argmax(dim=-1) == inputs["label"]).sum().item()
             right_and_all += torch.tensor([right, len(inputs["label"])])
     right, count = stage.sum_over_processes(right_and_all).tolist()

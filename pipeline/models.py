@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from pipeline.architectures import encoder_layers
 from pipeline.config import Student
 from pipeline.errors import UserError
 from pipeline.graph import MODEL_FILES, TOKENIZER_FILES
@@ -181,12 +182,6 @@ def copy_embeddings(student: PreTrainedModel, teacher: PreTrainedModel) -> Tenso
 def parameter_count(parameters: Iterable[nn.Parameter]) -> int:
     """Numbers in all; a tensor that is used twice counts once."""
     return sum(p.numel() for p in {id(p): p for p in parameters}.values())
-
-
-def encoder_layers(model: PreTrainedModel) -> nn.Module:
-    """The transformer layers: no embeddings, no pooler, no head."""
-    trunk = model.base_model
-    return next(getattr(trunk, name) for name in ("encoder", "transformer", "layers") if hasattr(trunk, name))
 
 
 def encoder_parameter_count(model: PreTrainedModel) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.batches import Rows, pack, rounded
+from pipeline.batches import Rows, on_device, pack, rounded
 from pipeline.encoding import EncodedTexts
 from pipeline.stage import Stage
 
@@ -25,7 +25,7 @@ def predict(
     found = np.zeros((bounds[-1], texts.kind.width(model)), dtype=np.float32)
     with torch.inference_mode(), stage.autocast():
         for batch in pack(rows, texts.lengths[rows], tokens):
-            inputs = {name: tensor.to(stage.accelerator.device) for name, tensor in texts.collate(batch).items()}
+            inputs = on_device(texts.collate(batch), stage.accelerator.device)
             outputs = texts.kind.outputs(model, inputs).float().cpu().numpy()
             for place, output in zip(np.searchsorted(rows, batch), outputs, strict=True):
                 begin, end = bounds[place : place + 2]

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pipeline.batches import BatchPlan, GlobalBatch
+from pipeline.batches import BatchPlan, GlobalBatch, Inputs, on_device
 from pipeline.checkpoints import latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
 from pipeline.config import Training
 from pipeline.errors import Interrupted, UserError, WorkFailed
-from pipeline.loading import Collate, Inputs, Step, steps
+from pipeline.loading import Collate, Step, steps
 from pipeline.pace import Flops, Pace, line, matrix_rate
 from pipeline.processes import check_same
 from pipeline.stage import Stage
@@ -169,7 +169,7 @@ def backward(job: Job, stage: Stage, model: nn.Module, step: Step) -> dict[str, 
     names: list[str] = []
     values = torch.zeros(1, dtype=torch.float64)
     for place, part in enumerate(step.parts):
-        inputs = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in part.inputs.items()}
+        inputs = on_device(part.inputs, accelerator.device)
         torch.manual_seed(seed_of(stage.recipe.seed, stage.name, step.batch.step, part.number))
         last = place == len(step.parts) - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(model):

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pipeline.batches import BatchPlan, Rows, model_inputs
+from pipeline.batches import BatchPlan, Inputs, Rows, model_inputs
 from pipeline.corpus import Corpus
 from pipeline.distillation import Distilled, freeze_unreached, layer_flops, layer_terms, mapped_layers
 from pipeline.models import (
@@ -55,7 +55,7 @@ def main(stage: Stage) -> dict[str, Any]:
             seed=stage.recipe.seed,
         )
 
-        def collate(rows: Rows, epoch: int) -> dict[str, torch.Tensor]:
+        def collate(rows: Rows, epoch: int) -> Inputs:
             return model_inputs({"input_ids": [corpus[int(row)] for row in rows]}, pad_id)
 
         frozen = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)

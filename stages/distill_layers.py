@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.batches import Rows
+from pipeline.batches import Inputs, Rows
 from pipeline.distillation import Distilled, freeze_unreached, layer_flops, layer_terms, mapped_layers
 from pipeline.stage import Stage, run_stage
 from pipeline.task_distillation import augmented_batches, augmented_texts
@@ -42,12 +42,12 @@ def main(stage: Stage) -> dict[str, Any]:
     progress = None
     if settings.epochs:
 
-        def collate(rows: Rows, epoch: int) -> dict[str, torch.Tensor]:
+        def collate(rows: Rows, epoch: int) -> Inputs:
             return data.texts.collate(rows)
 
         frozen = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
         layers = mapped_layers(stage, settings, teacher=teacher.config, student=student.config)
-        loss = layer_terms(frozen.base_model, layers, settings)
+        loss = layer_terms(cast(PreTrainedModel, frozen.base_model), layers, settings)
         batches = augmented_batches(stage, data, settings)
         job = Job(
             model=model,

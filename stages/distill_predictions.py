@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from pipeline.batches import GlobalBatch, Rows
+from pipeline.batches import GlobalBatch, Inputs, Rows
 from pipeline.labelled import dev_scorer, labelled_splits
 from pipeline.pace import training_flops
 from pipeline.prediction import Outputs
@@ -35,10 +35,10 @@ def main(stage: Stage) -> dict[str, Any]:
 
     outputs = Outputs(data.texts, logits)
 
-    def collate(rows: Rows, epoch: int) -> dict[str, Tensor]:
+    def collate(rows: Rows, epoch: int) -> Inputs:
         return data.texts.collate_with_targets(rows) | {"teacher": outputs.collate(rows)}
 
-    def loss(model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
+    def loss(model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
         ours, weight = kind.outputs(model, inputs), data.texts.weight(batch)
         return {"prediction": kind.distilled(ours, inputs["teacher"], inputs, weight, settings)}
 

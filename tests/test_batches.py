@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pipeline.batches import BatchPlan, GlobalBatch, Groups, model_inputs, pack, rounded
+from pipeline.batches import A_BUCKET, BatchPlan, GlobalBatch, Groups, buckets, model_inputs, pack, rounded
 from pipeline.hardware import ROUND
 
 LENGTHS = np.random.default_rng(0).integers(3, 30, 53)
@@ -49,7 +49,8 @@ def test_micro_batches_partition_the_batch_within_the_token_budget() -> None:
     rows = np.arange(100, 153)
     packed = list(pack(rows, LENGTHS, 64))
     assert sorted(np.concatenate(packed).tolist()) == rows.tolist()
-    assert all(len(part) * LENGTHS[part - 100].max() <= 64 for part in packed)
+    for part in packed:
+        assert sum(count * longest for count, longest in buckets(LENGTHS[part - 100], 64)) <= 64
 
 
 def test_micro_batches_hold_rows_of_similar_lengths() -> None:
@@ -62,20 +63,27 @@ def test_a_row_longer_than_the_budget_goes_alone() -> None:
     assert [part.tolist() for part in packed] == [[1], [0, 2]]
 
 
+def test_a_micro_batch_is_as_many_buckets_as_fit() -> None:
+    lengths = np.sort(np.random.default_rng(1).integers(3, 65, 32))[::-1]
+    cut = buckets(lengths, 1000)
+    assert len(cut) > 2
+    (whole,) = pack(np.arange(32), lengths, sum(count * longest for count, longest in cut))
+    assert whole.tolist() == list(range(32))
+
+
 def cheapest(lengths: list[int], tokens: int) -> float:
-    """The least that any cut of the rows in fours can cost: padded tokens, and a sixteenth of the budget a pass."""
+    """The least that any cut of the rows in fours can cost: padded tokens, and A_BUCKET each."""
     if not lengths:
         return 0.0
     sizes = [size for size in (*range(ROUND, len(lengths), ROUND), len(lengths)) if size * lengths[0] <= tokens]
-    return min(size * lengths[0] + tokens / 16 + cheapest(lengths[size:], tokens) for size in sizes)
+    return min(size * lengths[0] + A_BUCKET + cheapest(lengths[size:], tokens) for size in sizes)
 
 
 @pytest.mark.parametrize("tokens", [150, 300, 2000])
-def test_no_other_cut_into_micro_batches_is_cheaper(tokens: int) -> None:
-    lengths = rounded(LENGTHS[:21])
-    packed = pack(np.arange(21), lengths, tokens)
-    cost = sum(len(part) * lengths[part].max() + tokens / 16 for part in packed)
-    assert cost == pytest.approx(cheapest(sorted(lengths.tolist(), reverse=True), tokens))
+def test_no_other_cut_into_buckets_is_cheaper(tokens: int) -> None:
+    lengths = np.sort(rounded(LENGTHS[:21]))[::-1]
+    cost = sum(count * longest + A_BUCKET for count, longest in buckets(lengths, tokens))
+    assert cost == cheapest(lengths.tolist(), tokens)
 
 
 def test_a_batch_is_a_function_of_seed_and_step_alone() -> None:
@@ -136,3 +144,10 @@ def test_model_inputs_are_padded_on_the_right_with_the_pad_id_up_to_a_multiple_o
     assert inputs["input_ids"].tolist() == [[4, 5, 6, 9], [7, 9, 9, 9]]
     assert inputs["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 0, 0, 0]]
     assert inputs["token_type_ids"].tolist() == [[0, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_model_inputs_have_buckets_where_rows_come_longest_first() -> None:
+    rows = [[5] * length for length in (60, 60, 60, 60, 8, 8, 8, 8)]
+    assert model_inputs({"input_ids": rows}, 0)["buckets"] == ((4, 60), (4, 8))
+    assert "buckets" not in model_inputs({"input_ids": rows[::-1]}, 0)
+    assert "buckets" not in model_inputs({"input_ids": rows[:4]}, 0)

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
-from pipeline.batches import BatchPlan, GlobalBatch, model_inputs
+from pipeline.batches import BatchPlan, GlobalBatch, Inputs, model_inputs
 from pipeline.config import DistillGeneral, Student
 from pipeline.distillation import OBJECTIVES, Distilled, freeze_unreached, layer_terms
 from pipeline.losses import attention_loss, hidden_loss
@@ -40,7 +39,7 @@ def batch() -> GlobalBatch:
     return BatchPlan(LENGTHS, batch_size=3, epochs=1, micro_batch_tokens=100, seed=0).at(0)
 
 
-def inputs(rows: slice = slice(3)) -> dict[str, Tensor]:
+def inputs(rows: slice = slice(3)) -> Inputs:
     ids = [np.random.default_rng(n).integers(5, 40, length) for n, length in enumerate(LENGTHS)]
     return model_inputs({"input_ids": ids[rows]}, 0)
 
@@ -49,15 +48,18 @@ def test_the_terms_are_the_weighted_losses_of_the_mapped_layers(teacher: PreTrai
     ours = student(teacher)
     weights = DistillGeneral(embedding=2, hidden=3, attention=5)
     terms = layer_terms(teacher, TEACHER_LAYERS, weights)(ours, inputs(), batch())
-    theirs, own = trace(teacher, inputs(), range(5)), trace(ours.encoder, inputs(), range(3))
-    real = inputs()["attention_mask"].bool()
+    padded = {name: value for name, value in inputs().items() if name != "buckets"}
+    theirs, own = trace(teacher, padded, range(5)), trace(ours.encoder, padded, range(3))
+    real = padded["attention_mask"].bool()
     right = {}
     for layer, source in TEACHER_LAYERS.items():
         projected = ours.projections[layer](own.hidden_states[layer])
         gap = hidden_loss(projected, theirs.hidden_states[source], real)
         right["embedding" if layer == 0 else f"hidden_{layer}"] = (3 if layer else 2) * gap
         if layer:
-            right[f"attention_{layer}"] = 5 * attention_loss(own.query_keys[layer], theirs.query_keys[source], real)
+            right[f"attention_{layer}"] = 5 * attention_loss(
+                own.query_keys[layer][0], theirs.query_keys[source][0], real
+            )
     assert terms.keys() == right.keys()
     for name, term in terms.items():
         torch.testing.assert_close(term, right[name], rtol=1e-5, atol=0)
@@ -93,6 +95,24 @@ def test_an_objective_alone_gives_its_terms_and_a_gradient(teacher: PreTrainedMo
     assert any(p.grad is not None and p.grad.norm() > 0 for p in ours.encoder.parameters())
 
 
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_packed_batch_has_the_terms_and_gradients_of_a_padded_one(teacher: PreTrainedModel, name: str) -> None:
+    lengths = np.array([21, 20, 19, 18, 4, 4, 3, 3])
+    rows = [np.random.default_rng(length).integers(5, 40, length) for length in lengths]
+    packed = model_inputs({"input_ids": rows}, 0)
+    ours, loss = student(teacher), layer_terms(teacher, TEACHER_LAYERS, only(**{name: 2.0}))
+    whole = BatchPlan(lengths, batch_size=8, epochs=1, micro_batch_tokens=1000, seed=0).at(0)
+    found = []
+    for one in (packed, {key: value for key, value in packed.items() if key != "buckets"}):
+        ours.zero_grad()
+        terms = loss(ours, one, whole)
+        torch.stack(list(terms.values())).sum().backward()
+        found.append(terms | {key: p.grad for key, p in ours.named_parameters() if p.grad is not None})
+    assert len(packed["buckets"]) > 1
+    for key, value in found[1].items():
+        torch.testing.assert_close(found[0][key], value, rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("heads", [0, 1, 4])
 def test_relations_compare_a_student_with_another_number_of_heads(teacher: PreTrainedModel, heads: int) -> None:
     encoder = new_student(Student(layers=2, width=24, feed_forward=20, heads=3, hidden_dropout=0), teacher)
@@ -101,7 +121,7 @@ def test_relations_compare_a_student_with_another_number_of_heads(teacher: PreTr
     weights = only(**relations, layer_map="last", relation_heads=heads)
     found = layer_terms(teacher, {0: 0, 2: 4}, weights)(ours, inputs(), batch())
     seen, own = trace(teacher, inputs(), (4,), values=True), trace(ours.encoder, inputs(), (2,), values=True)
-    right = relation_loss(own.values[2], seen.values[4], inputs()["attention_mask"].bool(), heads=heads or 2)
+    right = relation_loss(own.values[2][0], seen.values[4][0], inputs()["attention_mask"].bool(), heads=heads or 2)
     torch.testing.assert_close(found["value_relations_2"], right)
     assert set(found) == {f"{name}_2" for name in relations}
 

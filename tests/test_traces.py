@@ -95,7 +95,7 @@ def test_queries_and_keys_give_the_eager_model_s_attention(build: Build) -> None
     ours, eager = traced_and_eager(build)
     found = trace(ours, padded_inputs(), range(1, LAYERS + 1)).query_keys
     right = eager(**padded_inputs(), output_attentions=True).attentions
-    for layer, (query, key) in found.items():
+    for layer, ((query, key),) in found.items():
         assert query.shape == key.shape == (3, HEADS, 9, 8)
         scores = query @ key.transpose(-1, -2) / 8**0.5
         maps = scores.masked_fill(~REAL[:, None, None, :], -torch.inf).softmax(dim=-1)
@@ -124,10 +124,9 @@ def test_values_are_kept_where_they_are_asked_for_and_give_what_the_model_attend
     plain, found = trace(ours, padded_inputs(), layers), trace(ours, padded_inputs(), layers, values=True)
     assert (plain.values, set(found.values)) == ({}, set(layers))
     for layer in layers:
-        assert torch.equal(found.query_keys[layer].query, plain.query_keys[layer].query)
-        right = scaled_dot_product_attention(
-            *found.query_keys[layer], found.values[layer], attn_mask=REAL[:, None, None, :]
-        )
+        ((query, key),), (value,) = found.query_keys[layer], found.values[layer]
+        assert torch.equal(query, plain.query_keys[layer][0].query)
+        right = scaled_dot_product_attention(query, key, value, attn_mask=REAL[:, None, None, :])
         given = given_to(output_layer(ours, layer), lambda: trace(ours, padded_inputs(), layers))
         torch.testing.assert_close(given[REAL], right.transpose(1, 2).flatten(2)[REAL], rtol=1e-4, atol=1e-5)
 
@@ -155,7 +154,7 @@ def test_without_queries_asked_for_none_are_handed_out() -> None:
 
 def test_gradients_flow_through_queries_and_keys() -> None:
     model = bert(ATTENTION)
-    query, key = trace(model, padded_inputs(), (1,)).query_keys[1]
+    ((query, key),) = trace(model, padded_inputs(), (1,)).query_keys[1]
     (query.sum() + key.sum()).backward()
     for name in ("query", "key"):
         weight = model.get_parameter(f"encoder.layer.0.attention.self.{name}.weight")
@@ -193,7 +192,7 @@ def test_in_bf16_attention_and_its_gradients_are_those_of_float32(tokens: int) -
     rough = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
     right = scaled_dot_product_attention(*exact, attn_mask=mask).transpose(1, 2)
     attend = AttentionInterface()[ATTENTION]
-    found, (query, _) = attend(torch.nn.Module(), *rough, mask, scaling=8**-0.5, output_attentions=True)
+    found, ((query, *_),) = attend(torch.nn.Module(), *rough, mask, scaling=8**-0.5, output_attentions=True)
     assert query is rough[0] and found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), right, rtol=0.02, atol=0.02)
     (found.float() * real[:, :, None, None]).square().sum().backward()
@@ -213,6 +212,5 @@ def test_no_map_is_kept_for_the_backward_pass() -> None:
 
 def test_a_loaded_encoder_hands_out_queries_and_keys(tmp_path: Path) -> None:
     encoder = load_encoder(write_model(tmp_path))
-    assert isinstance(
-        trace(encoder, padded_inputs() | {"input_ids": torch.ones(3, 9).long()}, (2,)).query_keys[2], QueryKey
-    )
+    seen = trace(encoder, padded_inputs() | {"input_ids": torch.ones(3, 9).long()}, (2,))
+    assert isinstance(seen.query_keys[2][0], QueryKey)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+    from pipeline.batches import Inputs
     from pipeline.encoding import EncodedTexts
 
 Span = tuple[int, int]
 Splits = Mapping[str, Sequence[Example]]
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class Asked(NamedTuple):
@@ -36,6 +36,13 @@ class Asked(NamedTuple):
     """None: the labels are not asked for."""
     task: Task
     max_length: int
+
+
+def logits(model: "nn.Module", inputs: "Inputs") -> "Tensor":
+    """What most heads give."""
+    from pipeline.packing import run  # noqa: PLC0415
+
+    return run(model, inputs).logits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +98,7 @@ class Kind:
     per_token: bool = False
     width: "Callable[[PreTrainedModel], int]" = lambda model: model.config.num_labels or 1
     """C."""
-    outputs: "Callable[[nn.Module, dict[str, Tensor]], Tensor]" = lambda model, inputs: (
-        model(**{name: tensor for name, tensor in inputs.items() if name in MODEL_INPUTS}).logits
-    )
+    outputs: "Callable[[nn.Module, Inputs], Tensor]" = logits
     """(B, C), or (B, T, C) where per token, of the model's inputs (what else is among the inputs stays out)."""
     supervised: "Callable[[Tensor, dict[str, Tensor], int], dict[str, Tensor]]"
     """Loss terms from outputs, inputs with targets, and the weight of the whole global batch."""

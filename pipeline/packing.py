@@ -1,0 +1,110 @@
+"""A batch of texts as one sequence, nearly without padding.
+
+Texts of similar lengths make a bucket, (rows, tokens), padded to its longest; the buckets of a batch lie end to end in
+one sequence. Whatever treats tokens one by one (embeddings, linear layers, norms, the losses on hidden states) sees one
+row; attention alone goes bucket by bucket.
+
+Legend: B rows, T tokens of the longest, P places in all buckets, b and t rows and tokens of one bucket.
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import PreTrainedModel
+
+from pipeline.architectures import PACKABLE, encoder_layers, first_position
+from pipeline.batches import Bucket, Inputs
+
+
+class Packing(NamedTuple):
+    """How a batch lies in one sequence."""
+
+    buckets: tuple[Bucket, ...]
+    real: tuple[Tensor, ...]  # of each bucket, (b, t): True on tokens, False on padding
+
+    def packed(self, tensor_BT: Tensor) -> Tensor:
+        """(B, T, ...) as (1, P, ...)."""
+        return join(cut(tensor_BT, self.buckets))
+
+    def split(self, tensor_1P: Tensor) -> list[Tensor]:
+        """(1, P, ...) as one tensor a bucket, (b, t, ...)."""
+        parts = tensor_1P[0].split([rows * tokens for rows, tokens in self.buckets])
+        return [part.unflatten(0, bucket) for part, bucket in zip(parts, self.buckets, strict=True)]
+
+    def padded(self, tensor_1PD: Tensor) -> Tensor:
+        """(1, P, D) as (B, T, D), zero on padding beyond a bucket's own."""
+        longest = self.buckets[0][1]
+        return torch.cat([pad(part, (0, 0, 0, longest - part.shape[1])) for part in self.split(tensor_1PD)])
+
+    def first(self, tensor_1PD: Tensor) -> Tensor:
+        """(1, P, D) as (B, 1, D): the first token of each row."""
+        return torch.cat([part[:, :1] for part in self.split(tensor_1PD)])
+
+
+def cut(tensor_BT: Tensor, buckets: Sequence[Bucket]) -> list[Tensor]:
+    """(B, T, ...) as one tensor a bucket, (b, t, ...)."""
+    parts = tensor_BT.split([rows for rows, _ in buckets])
+    return [part[:, :tokens] for part, (_, tokens) in zip(parts, buckets, strict=True)]
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """One tensor a bucket, (b, t, ...), as one sequence (1, P, ...)."""
+    return torch.cat([part.flatten(0, 1) for part in parts])[None]
+
+
+def same_layout(inputs: Inputs, *models: PreTrainedModel) -> Inputs:
+    """The inputs as all of the models take them: without buckets where one cannot be packed."""
+    if all(model.config.model_type in PACKABLE for model in models):
+        return inputs
+    return {name: value for name, value in inputs.items() if name != "buckets"}
+
+
+def packed(model: PreTrainedModel, inputs: Inputs) -> tuple[dict[str, Tensor], Packing | None]:
+    """What to call a model with: packed where the batch has several buckets and the architecture allows it.
+
+    Args: inputs: input_ids, attention_mask and, for some, token_type_ids, each (B, T), and perhaps `buckets`.
+    """
+    plain = {name: inputs[name] for name in ("input_ids", "token_type_ids", "attention_mask") if name in inputs}
+    buckets = inputs.get("buckets")
+    if buckets is None or model.config.model_type not in PACKABLE:
+        return plain, None
+    ids_BT = plain["input_ids"]
+    packing = Packing(buckets, tuple(cut(plain.pop("attention_mask").bool(), buckets)))
+    begin = first_position(model)
+    plain["position_ids"] = torch.arange(begin, begin + ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
+    return {name: packing.packed(tensor) for name, tensor in plain.items()}, packing
+
+
+def run(model: Any, inputs: Inputs) -> Any:
+    """`model(**inputs)`, packed where that pays; hidden states and logits come back padded, (B, T, ...).
+
+    Args:
+        model: an encoder with any head, loaded with `attn_implementation=traces.ATTENTION`; perhaps wrapped for
+            several processes.
+        inputs: as `batches.model_inputs` makes them; other entries (labels) are left out.
+    """
+    inner = getattr(model, "module", model)
+    plain, packing = packed(inner, inputs)
+    if packing is None:
+        return model(**plain)
+    with padded_states(inner, packing):
+        return model(**plain, packing=packing)
+
+
+@contextmanager
+def padded_states(model: PreTrainedModel, packing: Packing) -> Generator[None]:
+    """Meanwhile the last hidden states leave the encoder padded, as heads want them."""
+
+    def unpack(_module: Any, _arguments: Any, output: Any) -> Any:
+        output.last_hidden_state = packing.padded(output.last_hidden_state)
+        return output
+
+    hook = encoder_layers(model).register_forward_hook(unpack)
+    try:
+        yield
+    finally:
+        hook.remove()

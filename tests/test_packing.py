@@ -1,0 +1,153 @@
+"""A batch as one sequence gives what the padded batch gives."""
+
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+    ElectraConfig,
+    ElectraForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
+    PreTrainedModel,
+    RobertaConfig,
+    RobertaForTokenClassification,
+)
+
+from pipeline.batches import Inputs, model_inputs
+from pipeline.losses import attention_loss
+from pipeline.packing import packed, run
+from pipeline.traces import ATTENTION, freeze, trace
+
+SIZE: dict[str, Any] = {
+    "vocab_size": 50,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 80,
+    "pad_token_id": 0,
+}
+LENGTHS = (61, 60, 58, 57, 20, 19, 19, 18, 6, 5, 5, 4)
+PACKED = [
+    (BertForSequenceClassification, BertConfig),
+    (RobertaForTokenClassification, RobertaConfig),
+    (ElectraForSequenceClassification, ElectraConfig),
+    (DistilBertForSequenceClassification, DistilBertConfig),
+]
+
+
+def batch() -> Inputs:
+    rows = [np.random.default_rng(length).integers(5, 50, length) for length in LENGTHS]
+    return model_inputs({"input_ids": rows, "token_type_ids": [np.arange(len(row)) // 10 % 2 for row in rows]}, 0)
+
+
+def build(architecture: Any, config: Any) -> PreTrainedModel:
+    torch.manual_seed(0)
+    shape = config(**SIZE, type_vocab_size=2, attention_dropout=0.0, attention_probs_dropout_prob=0.0)
+    shape.hidden_dropout_prob = shape.dropout = 0.0
+    shape._attn_implementation = ATTENTION
+    return architecture(shape).eval()
+
+
+def encoder(precision: str) -> PreTrainedModel:
+    return freeze(cast(PreTrainedModel, build(*PACKED[0]).base_model), precision=precision)
+
+
+def inputs_of(model: PreTrainedModel, **changes: Any) -> Inputs:
+    inputs = batch() | changes
+    if model.config.model_type == "distilbert":
+        del inputs["token_type_ids"]
+    return inputs
+
+
+def padded(inputs: Inputs) -> Inputs:
+    return {name: value for name, value in inputs.items() if name != "buckets"}
+
+
+@pytest.fixture(params=PACKED, ids=lambda pair: pair[0].__name__)
+def model(request: pytest.FixtureRequest) -> PreTrainedModel:
+    return build(*request.param)
+
+
+def test_logits_are_those_of_the_padded_batch(model: PreTrainedModel) -> None:
+    inputs = inputs_of(model)
+    assert len(inputs["buckets"]) > 1
+    found, right = run(model, inputs).logits, model(**padded(inputs)).logits
+    if found.ndim == 3:
+        found, right = (logits[inputs["attention_mask"].bool()] for logits in (found, right))
+    torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_are_those_of_the_padded_batch(model: PreTrainedModel) -> None:
+    inputs = inputs_of(model)
+    real = inputs["attention_mask"].bool()
+    gradients = []
+    for one in (inputs, padded(inputs)):
+        model.zero_grad()
+        logits = run(model, one).logits
+        (logits[real] if logits.ndim == 3 else logits).square().sum().backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    for name, gradient in gradients[1].items():
+        torch.testing.assert_close(gradients[0][name], gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_the_model_itself_sees_one_row_and_no_padding_beyond_the_buckets(model: PreTrainedModel) -> None:
+    plain, packing = packed(model, inputs_of(model))
+    assert packing is not None and "attention_mask" not in plain
+    assert plain["input_ids"].shape == plain["position_ids"].shape == (1, sum(n * t for n, t in packing.buckets))
+
+
+def test_labels_and_the_like_are_not_given_to_the_model(model: PreTrainedModel) -> None:
+    torch.testing.assert_close(
+        run(model, inputs_of(model, labels=torch.tensor([99]))).logits, run(model, inputs_of(model)).logits
+    )
+
+
+def test_the_model_is_left_as_it_was(model: PreTrainedModel) -> None:
+    run(model, inputs_of(model))
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_an_architecture_that_cannot_be_packed_runs_padded() -> None:
+    modern = build(ModernBertForSequenceClassification, ModernBertConfig)
+    inputs = {name: value for name, value in batch().items() if name != "token_type_ids"}
+    assert packed(modern, inputs)[1] is None
+    torch.testing.assert_close(run(modern, inputs).logits, modern(**padded(inputs)).logits)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_packed_trace_has_the_padded_one_s_states_and_attention_losses(precision: str) -> None:
+    teacher, student = (encoder(precision) for _ in range(2))
+    for weight in student.parameters():
+        weight.mul_(1.1)
+    inputs = batch()
+    real = inputs["attention_mask"].bool()
+    tolerance: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5} if precision == "fp32" else {"rtol": 0.03, "atol": 0.05}
+    ours, theirs = trace(student, inputs, range(3)), trace(teacher, inputs, range(3))
+    plain, plain_theirs = trace(student, padded(inputs), range(3)), trace(teacher, padded(inputs), range(3))
+    for layer in range(3):
+        torch.testing.assert_close(ours.hidden_states[layer][ours.real], plain.hidden_states[layer][real], **tolerance)
+    buckets = zip(ours.query_keys[2], theirs.query_keys[2], ours.buckets_real, strict=True)
+    pairs = int(real.sum(dim=1).square().sum())
+    found = sum(attention_loss(*bucket, pairs=pairs) for bucket in buckets)
+    right = attention_loss(plain.query_keys[2][0], plain_theirs.query_keys[2][0], real)
+    torch.testing.assert_close(found, right, rtol=0.05 if precision == "bf16" else 1e-4, atol=0)
+
+
+@torch.no_grad()
+def test_a_packed_trace_of_a_model_with_a_head_has_its_logits_and_its_last_states(model: PreTrainedModel) -> None:
+    inputs = inputs_of(model)
+    real = inputs["attention_mask"].bool()
+    found, right = trace(model, inputs, range(3)), trace(model, padded(inputs), range(3))
+    assert found.logits is not None and right.logits is not None
+    where = real if found.logits.ndim == 3 else slice(None)
+    torch.testing.assert_close(found.logits[where], right.logits[where])
+    for layer in range(3):
+        torch.testing.assert_close(found.hidden_states[layer][found.real], right.hidden_states[layer][real])
