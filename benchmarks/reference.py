@@ -1,25 +1,32 @@
 """The method as its paper writes it (TinyBERT, section 3), with nothing spared: what the pipeline is measured against.
 
 Eager attention that writes out every score, float32, everything padded to one length, the teacher in every step, AdamW
-as torch has it by default.
+as torch has it by default. `candidates` is the authors' procedure of augmentation.
 
-Legend: B batch, H heads, T tokens, D hidden width, C classes.
+Legend: B batch, H heads, T tokens, D hidden width, C classes, V vocabulary, W words with vectors.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, pad
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import AttentionInterface, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
+from data_augment.pieces import Vocabulary, proposable
+from data_augment.vectors import WordVectors
+from data_augment.words import Span, replaceable_words
 from pipeline.distillation import Distilled
 
 SCORES = "eager_with_scores"
 Inputs = dict[str, Tensor]
 Losses = Callable[[Inputs], dict[str, Tensor]]
+Ranked = list[tuple[str, float]]
+Candidates = dict[tuple[str, int], Ranked]
+"""(text, start of the word) -> words and their log-probabilities or cosines, best first."""
 
 
 def _attention_with_scores(
@@ -93,3 +100,71 @@ def train(student: nn.Module, losses: Losses, batches: Iterable[Inputs], *, lear
         optimizer.step()
         optimizer.zero_grad()
         loss.item()
+
+
+def candidates(
+    texts: Sequence[str],
+    *,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    vectors: WordVectors | None,
+    k: int,
+) -> Candidates:
+    """One word of one text at a time: a forward pass for a word of one piece, a search for any other.
+
+    Which words are replaced and which may be proposed is as in the pipeline, so that the lists can be compared.
+    """
+    vocabulary, found = proposable(tokenizer), {}
+    for text in texts:
+        for span in replaceable_words(text):
+            ranked = masked_lm_words(text, span, model=model, tokenizer=tokenizer, vocabulary=vocabulary, k=k)
+            if ranked is None:
+                ranked = nearest_words(text[slice(*span)], vectors, k=k) if vectors else []
+            if ranked:
+                found[text, span[0]] = ranked
+    return found
+
+
+@torch.inference_mode()
+def masked_lm_words(
+    text: str,
+    span: Span,
+    *,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    vocabulary: Vocabulary,
+    k: int,
+) -> Ranked | None:
+    """The words most likely where a word is masked, the unmasked text being the second segment.
+
+    Returns: None for a word that is not one known piece.
+    """
+    inputs = tokenizer(text, text, return_tensors="pt", return_offsets_mapping=True)
+    offsets = [tuple(pair) for pair in inputs.pop("offset_mapping")[0].tolist()]
+    if span not in offsets:
+        return None
+    position = offsets.index(span)  # the first segment's
+    own_id = int(inputs["input_ids"][0, position])
+    if own_id == tokenizer.unk_token_id:
+        return None
+    inputs["input_ids"][0, position] = tokenizer.mask_token_id
+    logits_TV = model(**inputs.to(model.device)).logits[0]
+    scores_V = logits_TV.log_softmax(dim=-1)[position].cpu().numpy()[vocabulary.ids]
+    ranked = []
+    for row in np.argsort(-scores_V, kind="stable"):
+        word = vocabulary.words[row]
+        if word.casefold() != text[slice(*span)].casefold() and vocabulary.ids[row] != own_id:
+            ranked.append((word, float(scores_V[row])))
+        if len(ranked) == k:
+            break
+    return ranked
+
+
+def nearest_words(word: str, vectors: WordVectors, *, k: int) -> Ranked:
+    """The words with the largest cosines, by a sort of the whole table."""
+    row = vectors.row(word)
+    if row is None:
+        return []
+    cosines_W = vectors.table_WD @ vectors.table_WD[row]
+    best = (other for other in np.argsort(-cosines_W, kind="stable") if vectors.words[other].lower() != word.lower())
+    return [(vectors.words[other], float(cosines_W[other])) for other, _ in zip(best, range(k), strict=False)]

@@ -1,12 +1,15 @@
 """How much faster the pipeline's own trainings are than the method written out as in its paper, and that both agree.
 
-    python -m benchmarks.speed {general,layers,predictions} [--json FILE] [--check] [--rounds N] [--steps N]
+    python -m benchmarks.speed {general,layers,predictions,augment} [--json FILE] [--check] [--rounds N] [--steps N]
     python -m benchmarks.speed general --models recipe --batch-size 32
     python -m benchmarks.speed general --length 512
 
 Both run in turn, in one process, on the same models, texts and global batches (benchmarks/cases.py); the figures are
 medians over the rounds. Peak memory is that of a process which runs one of them alone. `--check` compares losses and
 gradients in float32 instead, and ends with status 1 when they differ.
+
+`augment` is no training: words are proposed for texts (benchmarks/proposals.py), and a step is 16 of them. It needs the
+masked LM that the recipe trains (`./run_all.sh --until pretrain_teacher`), and says how far the candidates agree.
 """
 
 import argparse
@@ -19,12 +22,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import BAD_INPUT, UserError
 from pipeline.hardware import gpu_count
 from pipeline.launch import CPU_ENVIRONMENT
 from pipeline.recipes import PROJECT
 from pipeline.run import DEFAULT_RECIPE
 
-STEPS = {"general": 6, "layers": 16, "predictions": 0}  # of predictions three epochs are run
+STEPS = {"general": 6, "layers": 16, "predictions": 0, "augment": 8}  # of predictions three epochs are run
 EXAMPLES = 256
 
 
@@ -37,16 +41,25 @@ def main() -> int:
     parser.add_argument("--models", choices=("bert-base", "recipe"), default="bert-base", help="of general")
     parser.add_argument("--length", type=int, default=128, help="tokens a block of general")
     parser.add_argument("--batch-size", type=int, default=16, help="blocks a step of general")
-    parser.add_argument("--examples", type=int, default=EXAMPLES, help="texts of layers and predictions")
+    parser.add_argument("--examples", type=int, default=EXAMPLES, help="texts of layers, predictions and augment")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, help="a round")
-    parser.add_argument("--check", action="store_true", help="compare losses and gradients in float32")
+    parser.add_argument("--check", action="store_true", help="compare what comes out instead of how fast")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--profile", action="store_true", help="print the ten operators that take most time, both ways")
     parser.add_argument("--alone", choices=("ours", "reference"), help="print the peak memory of one of them")
     given, overrides = parser.parse_known_args()
     _as_a_stage_is_launched()
     given.steps = given.steps or STEPS[given.what]
+    try:
+        return run(given, overrides)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def run(given: argparse.Namespace, overrides: list[str]) -> int:
+    """What the command line asks for; the exit status."""
     if given.check:
         return check(given, overrides)
     if given.profile:
@@ -73,6 +86,10 @@ def make_case(given: argparse.Namespace, overrides: list[str], work: str) -> Any
     from pipeline.plan import make_plan  # noqa: PLC0415
 
     plan = make_plan(given.recipe, overrides, checked=False)
+    if given.what == "augment":
+        from benchmarks.proposals import proposals  # noqa: PLC0415
+
+        return proposals(cases.make_stage(plan, "propose_candidates", Path(work)), plan, examples=given.examples)
     stage = cases.make_stage(plan, f"distill_{given.what}", Path(work))
     if given.what == "general":
         size = {"length": given.length, "batch_size": given.batch_size}
@@ -91,12 +108,15 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
         case = make_case(given, overrides, work)
         case.run_ours(2)  # what is compiled or allocated at the first step is not timed
         case.run_reference(2)
-        ours, reference, paces = [], [], []
+        ours, reference, paces, single = [], [], [], []
         for _ in range(given.rounds):
             rate, pace = case.run_ours(given.steps)
             ours.append(rate)
             paces.append(pace)
             reference.append(case.run_reference(given.steps))
+            if given.what == "augment":
+                single.append(case.run_ours(given.steps, context="single")[0])
+        agreement = case.gaps(given.steps) if given.what == "augment" else []
         device = case.stage.accelerator.device
         peak = matrix_rate(device, torch.bfloat16)
     sums = {name: sum(pace[name] for pace in paces) for name in vars(Pace())}
@@ -117,6 +137,8 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
         "precision": case.stage.precision,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores",
     }
+    if given.what == "augment":
+        figures |= {"single": statistics.median(single), "agreement": {gap.name: gap.value for gap in agreement}}
     print(
         f"{given.what}: {figures['ours']:,.0f} {case.unit}, the paper-literal reference {figures['reference']:,.0f}:"
         f" {figures['ratio']:.2f} times (rounds: {', '.join(f'{ratio:.2f}' for ratio in figures['ratios'])})\n"
@@ -125,6 +147,9 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
         f" {peak / 1e9:,.0f} that {figures['device']} multiplies in bf16;"
         f" {figures['data_wait_share']:.1%} of the time waiting for data"
     )
+    if given.what == "augment":
+        print(f"with the masked text alone, as in Algorithm 1: {figures['single']:,.0f} {case.unit}")
+        show(agreement)
     return figures
 
 
@@ -182,16 +207,22 @@ def profile(given: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def check(given: argparse.Namespace, overrides: list[str]) -> int:
-    """Losses and gradients of one global batch, in float32, both ways; 1 when they differ."""
+    """Losses and gradients of one global batch in float32, or candidates, both ways; 1 when they differ."""
     from benchmarks.agreement import gaps  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as work:
-        found = gaps(make_case(given, [*overrides, "--precision", "fp32", "--student.hidden_dropout", "0"], work))
-    for gap in found:
-        print(f"{gap.name:<80}{gap.value:.1e} (at most {gap.bound:.0e}){'' if gap.value <= gap.bound else '  DIFFERS'}")
+        case = make_case(given, [*overrides, "--precision", "fp32", "--student.hidden_dropout", "0"], work)
+        found = case.gaps(given.steps) if given.what == "augment" else gaps(case)
+    show(found)
     if given.json:
         given.json.write_text(json.dumps({gap.name: gap.value for gap in found}, indent=1), encoding="utf-8")
     return int(any(gap.value > gap.bound for gap in found))
+
+
+def show(gaps: list[Any]) -> None:
+    """How far the two ways are apart, a line each."""
+    for gap in gaps:
+        print(f"{gap.name:<80}{gap.value:.1e} (at most {gap.bound:.0e}){'' if gap.value <= gap.bound else '  DIFFERS'}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ Tables are .csv, .tsv, .jsonl (also .gz, .bz2, .xz) or .parquet. Candidates cost
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -49,7 +50,14 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--output", type=Path, required=True, help="the folder of candidates")
     one.add_argument("-k", type=int, default=15, help="candidates a word (default: 15)")
     one.add_argument("--vector-words", type=int, default=100_000, help="words with vectors searched (default: 100,000)")
-    one.add_argument("--keep", help="words that this regular expression matches as a whole are never replaced")
+    one.add_argument(
+        "--context",
+        choices=("single", "pair"),
+        default="single",
+        help="what the masked LM sees: the masked text (default), or the unmasked text behind it too",
+    )
+    one.add_argument("--protect", help="what this regular expression finds in a text is never replaced")
+    one.add_argument("--stop-words", type=Path, help="file of the words that are never replaced, one a line; else ours")
     one.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of the masked LM")
     one.set_defaults(run=_propose)
 
@@ -81,14 +89,31 @@ def _texts(given: argparse.Namespace) -> tuple[str, ...]:
     return (given.text_column, given.pair_column) if given.pair_column else (given.text_column,)
 
 
-def _rows(path: Path, columns: Sequence[str], texts: Sequence[str]) -> Iterator[Row]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    for row in read_rows(path, columns=columns):
-        for column in texts:
-            if not isinstance(row.values[column], str) or not row.values[column].strip():
-                raise UserError(f"{place(path, row.line)}: column {column!r} has no text; write one")
-        yield {name: value if name in texts else str(value) for name, value in row.values.items()}
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a table, read anew each time that they are asked for."""
+
+    path: Path
+    columns: Sequence[str]
+    texts: Sequence[str]
+
+    def __iter__(self) -> Iterator[Row]:
+        if not self.path.is_file():
+            raise UserError(f"{self.path}: no such file")
+        for row in read_rows(self.path, columns=self.columns):
+            for column in self.texts:
+                if not isinstance(row.values[column], str) or not row.values[column].strip():
+                    raise UserError(f"{place(self.path, row.line)}: column {column!r} has no text; write one")
+            yield {name: value if name in self.texts else str(value) for name, value in row.values.items()}
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8; save the file as UTF-8") from None
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
 
 
 def _propose(given: argparse.Namespace) -> None:
@@ -96,13 +121,15 @@ def _propose(given: argparse.Namespace) -> None:
 
     columns = _texts(given)
     propose(
-        (row[column] for row in _rows(given.input, columns, columns) for column in columns),
+        (row[column] for row in _Rows(given.input, columns, columns) for column in columns),
         given.output,
         masked_lm=given.masked_lm,
         vectors=given.vectors,
         k=given.k,
         vector_words=given.vector_words,
-        keep=given.keep,
+        context=given.context,
+        protect=given.protect,
+        stop_words=_words(given.stop_words) if given.stop_words else None,
         precision=given.precision,
     )
 
@@ -112,7 +139,7 @@ def _sample(given: argparse.Namespace) -> None:
 
     columns = _texts(given)
     found = sample(
-        _rows(given.input, [*columns, *given.carry], columns),
+        _Rows(given.input, [*columns, *given.carry], columns),
         given.output,
         candidates=given.candidates,
         text_columns=columns,

@@ -7,11 +7,12 @@
 """
 
 import hashlib
+import importlib.metadata
 import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,14 +24,18 @@ from data_augment.candidates import propose_shards, shards, unique_texts
 from data_augment.candidates_folder import read_candidates
 from data_augment.card import Statistics
 from data_augment.dataset import write_dataset
-from data_augment.samples import Row, augment_rows
+from data_augment.pieces import Context
+from data_augment.samples import KnownTexts, Row, augment_rows, digest
 from data_augment.vectors import load_vectors
+from data_augment.words import stop_list
+from pipeline.artifacts import checksum
 from pipeline.errors import UserError
 from pipeline.hardware import resolve_precision
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.traces import freeze
 
 SETTINGS = "settings.json"  # what a folder of candidates is made from
+PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "nltk", "numpy", "pyarrow")
 
 
 def propose(
@@ -41,7 +46,9 @@ def propose(
     vectors: str | Path | None = None,
     k: int = 15,
     vector_words: int = 100_000,
-    keep: str | None = None,
+    context: Context = "single",
+    protect: str | None = None,
+    stop_words: Collection[str] | None = None,
     shard_texts: int = 512,
     decode_tokens: int = 2048,
     precision: Literal["auto", "bf16", "fp32"] = "auto",
@@ -55,7 +62,9 @@ def propose(
         vectors: word vectors for words of several pieces (`load_vectors`); None: these stay as they are.
         k: candidates a word.
         vector_words: how many of the most frequent words with vectors are searched.
-        keep: words that this regular expression matches as a whole are never replaced.
+        context: what the masked LM sees (`masked_lm_candidates`): the masked text alone, or the unmasked one behind it.
+        protect: what this regular expression finds in a text is never replaced.
+        stop_words: words that are never replaced; None: our list of English function words.
         shard_texts: texts a shard.
         decode_tokens: padded tokens that go through the masked LM at once.
 
@@ -65,22 +74,27 @@ def propose(
     output, masked_lm = Path(output), _model_folder(Path(masked_lm))
     if k < 1:
         raise UserError(f"k is {k}; a word needs at least one candidate")
-    protected = _pattern(keep)
+    protected = _pattern(protect)
     different = unique_texts(texts)
     resolved = resolve_precision(precision)
+    table = load_vectors(vectors, vector_words=vector_words) if vectors else None
     begun = {
         "texts": len(different),
         "texts_digest": hashlib.blake2b("\0".join(different).encode("utf-8", "surrogatepass")).hexdigest()[:32],
         "masked_lm": str(masked_lm.resolve()),
+        "masked_lm_sha256": _checksums(masked_lm, "*.safetensors"),
         "vectors": str(Path(vectors).resolve()) if vectors else None,
+        "vectors_sha256": _checksums(Path(vectors), "*") if vectors else None,
         "k": k,
         "vector_words": vector_words,
-        "keep": keep,
+        "context": context,
+        "protect": protect,
+        "stop_words": None if stop_words is None else sorted(stop_words),
         "shard_texts": shard_texts,
         "decode_tokens": decode_tokens,
         "precision": resolved,
+        "packages": _versions(),
     }
-    table = load_vectors(vectors, vector_words=vector_words) if vectors else None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(masked_lm)
     model = freeze(load_masked_lm(masked_lm), precision=resolved)
@@ -98,7 +112,9 @@ def propose(
             k=k,
             decode_tokens=decode_tokens,
             precision=resolved,
-            keep=protected,
+            context=context,
+            protect=protected,
+            stop_words=stop_list(stop_words),
         ):
             bar.update(len(parts[number]))
     return output
@@ -119,7 +135,8 @@ def sample(
     """Write the augmented dataset: each row and its variants (`augment_rows`), with a card.
 
     Args:
-        rows: examples with their texts and whatever else shall stand beside the variants; held in memory.
+        rows: examples with their texts and whatever else shall stand beside the variants. They are read twice, and held
+            in memory only where they come from an iterator.
         output: a new folder; it appears when it is whole.
         candidates: the folder that `propose` wrote.
         text_columns: the text, or the pair of texts.
@@ -130,36 +147,51 @@ def sample(
     Returns: what was counted.
     Raises: UserError where the output exists, there is no row, or the candidates cannot be read.
     """
-    output, rows = Path(output), list(rows)
+    output, rows = Path(output), list(rows) if isinstance(rows, Iterator) else rows
     if not 0 <= p <= 1:
         raise UserError(f"p is {p}; a probability lies between 0 and 1")
     if variants < 0:
         raise UserError(f"{variants} variants; give 0 or more")
     if output.exists():
         raise UserError(f"{output} exists; give a new folder")
-    if not rows:
+    if (first := next(iter(rows), None)) is None:
         raise UserError("there is no row to augment")
-    columns = tuple(text_columns)
-    features = features or Features(dict.fromkeys(rows[0], Value("string")))
-    found = read_candidates(candidates)
-    dropped: Counter[str] = Counter()
+    columns, found = tuple(text_columns), read_candidates(candidates)
+    features = features or Features(dict.fromkeys(first, Value("string")))
+    count, content = 0, hashlib.blake2b(digest_size=16)
+
+    def texts() -> Iterator[tuple[str, ...]]:
+        nonlocal count
+        for count, row in enumerate(rows, start=1):  # noqa: B007 (how many there are)
+            yield tuple(row[column] for column in columns)
+            content.update(digest(*(row[column] for column in columns)))
+
+    originals, dropped = KnownTexts(texts()), Counter()
     building = output.with_name(f".{output.name}.part")
     shutil.rmtree(building, ignore_errors=True)
     statistics = write_dataset(
         augment_rows(
-            _numbered(rows),
+            _numbered(rows, count),
             text_columns=columns,
             candidates=found,
             variants=variants,
             p=p,
             seed=seed,
-            originals={tuple(row[column] for column in columns) for row in rows},
+            originals=originals,
             dropped=dropped,
         ),
         building,
         features=Features({"id": Value("int64"), **features}),
         text_columns=columns,
-        provenance={"candidates": _made_from(Path(candidates)), "variants": variants, "replace": p, "seed": seed},
+        provenance={
+            "candidates": _made_from(Path(candidates)),
+            "texts": count,
+            "texts_digest": content.hexdigest(),
+            "variants": variants,
+            "replace": p,
+            "seed": seed,
+            "packages": _versions(),
+        },
         dropped=dropped,
         licence=licence,
     )
@@ -167,18 +199,28 @@ def sample(
     return statistics
 
 
-def _numbered(rows: Sequence[Row]) -> Iterator[Row]:
-    with tqdm(total=len(rows), unit="row", desc="sample") as bar:
+def _numbered(rows: Iterable[Row], count: int) -> Iterator[Row]:
+    with tqdm(total=count, unit="row", desc="sample", mininterval=1.0) as bar:
         for number, row in enumerate(rows):
             yield {"id": number, **row}
             bar.update()
 
 
-def _pattern(keep: str | None) -> re.Pattern[str] | None:
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def _checksums(path: Path, pattern: str) -> dict[str, str]:
+    """SHA-256 of a file, or of a folder's files."""
+    files = sorted(file for file in path.glob(pattern) if file.is_file()) if path.is_dir() else [path]
+    return {file.name: checksum(file) for file in files}
+
+
+def _pattern(protect: str | None) -> re.Pattern[str] | None:
     try:
-        return re.compile(keep) if keep else None
+        return re.compile(protect) if protect else None
     except re.error as error:
-        raise UserError(f"keep: {keep!r} is no regular expression: {error}") from None
+        raise UserError(f"protect: {protect!r} is no regular expression: {error}") from None
 
 
 def _model_folder(folder: Path) -> Path:

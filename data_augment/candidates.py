@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from data_augment.candidates_folder import SCHEMA, shard_path, write_shard
 from data_augment.masked_lm import masked_lm_candidates
+from data_augment.pieces import Context
 from data_augment.vectors import WordVectors
 from data_augment.words import STOP_WORDS, replaceable_words
 
@@ -51,7 +52,8 @@ def propose_shard(
     k: int,
     decode_tokens: int,
     precision: Literal["bf16", "fp32"],
-    keep: re.Pattern[str] | None = None,
+    context: Context = "single",
+    protect: re.Pattern[str] | None = None,
     stop_words: Set[str] = STOP_WORDS,
     max_length: int | None = None,
 ) -> pa.Table:
@@ -62,9 +64,10 @@ def propose_shard(
 
     Args:
         texts: different texts.
-        keep: words that it matches as a whole are never replaced.
+        context: what the masked LM sees (`masked_lm_candidates`).
+        protect, stop_words: what is never replaced (`replaceable_words`).
     """
-    spans = [replaceable_words(text, stop_words=stop_words, keep=keep) for text in texts]
+    spans = [replaceable_words(text, stop_words=stop_words, protect=protect) for text in texts]
     proposed = masked_lm_candidates(
         texts,
         spans,
@@ -73,6 +76,7 @@ def propose_shard(
         k=k,
         decode_tokens=decode_tokens,
         precision=precision,
+        context=context,
         max_length=max_length,
     )
     places = [(index, span) for index, words in enumerate(spans) for span in words]

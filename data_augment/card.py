@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from data_augment.diversity import distinct, self_bleu
 from data_augment.samples import Row
 
 EXAMPLES = 10
+SAMPLE = 50  # texts whose variety is measured, with all of their variants
 
 CARD = """\
 ---
@@ -49,7 +51,16 @@ The other columns, the label among them, are those of the original example, what
 | variants | {variants:,} |
 | variants dropped: equal to their original or to another original text | {equal:,} |
 | variants dropped: equal to an earlier variant of the same example | {repeated:,} |
-{shares}
+{other}{shares}
+
+## Variety
+Of the first {sampled} texts with variants, words being what blanks part:
+
+| | originals | originals and variants |
+|---|---|---|
+| distinct-1 | {distinct[0]:.3f} | {distinct[1]:.3f} |
+| distinct-2 | {distinct[2]:.3f} | {distinct[3]:.3f} |
+| self-BLEU of a text among its original and variants | | {self_bleu:.3f} |
 
 ## Examples
 The first variants in the dataset, each with what was there and **what stands there now**:
@@ -68,6 +79,8 @@ class Statistics:
     words: int = 0
     replaced: Counter[str] = field(default_factory=Counter)  # words by source
     examples: list[str] = field(default_factory=list)
+    sample: dict[tuple[int, str], list[str]] = field(default_factory=dict)
+    """(original, column) -> its text and the variants of it, of the first SAMPLE that have variants."""
 
     @property
     def rows(self) -> int:
@@ -89,6 +102,9 @@ class Statistics:
                 self.words += words[column]
                 for replacement in row["replaced"]:
                     self.replaced[replacement["source"]] += 1
+                place = (self.originals, column)
+                if place in self.sample or len(self.sample) < SAMPLE:
+                    self.sample.setdefault(place, [original[column]]).append(row[column])
                 if not shown and len(self.examples) < EXAMPLES:
                     self.examples.append(mark_replaced(original[column], row["replaced"]))
                     shown = True
@@ -113,6 +129,8 @@ def dataset_card(
         f"| words replaced, by {source} | {count / statistics.words:.1%} |"
         for source, count in sorted(statistics.replaced.items())
     ]
+    groups = list(statistics.sample.values())
+    originals, everything = [texts[0] for texts in groups], [text for texts in groups for text in texts]
     return CARD.format(
         licence=licence,
         text_columns=", ".join(f"`{column}`" for column in statistics.text_columns),
@@ -121,6 +139,14 @@ def dataset_card(
         variants=statistics.variants,
         equal=dropped.get("equal_to_original", 0),
         repeated=dropped.get("repeated", 0),
+        other="".join(
+            f"| variants dropped: the teacher answers otherwise than for the original | {dropped[name]:,} |\n"
+            for name in ("another_answer",)
+            if name in dropped
+        ),
+        sampled=len(groups),
+        distinct=[distinct(texts, n) for n in (1, 2) for texts in (originals, everything)],
+        self_bleu=self_bleu(groups),
         shares="\n".join(shares) or "| words replaced | none |",
         examples="\n".join(f"- {example}" for example in statistics.examples) or "- none",
     )

@@ -19,6 +19,7 @@ from datasets import Features, List, Value
 from data_augment.card import Statistics, dataset_card
 from data_augment.samples import Row
 
+CARD_FILE = "README.md"
 SHARD_ROWS = 500_000
 BATCH_ROWS = 10_000  # held in memory at once; a row group of the file
 
@@ -79,7 +80,7 @@ def write_dataset(
     for index, part in enumerate(parts):  # how many there are is known only now
         part.replace(data / f"train-{index:05d}-of-{len(parts):05d}.parquet")
     card = dataset_card(statistics, provenance=provenance, dropped=dropped, licence=licence)
-    (Path(folder) / "README.md").write_text(card, encoding="utf-8")
+    (Path(folder) / CARD_FILE).write_text(card, encoding="utf-8")
     return statistics
 
 

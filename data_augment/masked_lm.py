@@ -1,7 +1,7 @@
 """Candidates from a masked LM, for words that are one piece of its vocabulary (TinyBERT, Algorithm 1).
 
-Each such word gives one copy of its text with that word alone masked, and no second segment. The copies of all texts
-are sorted by length and decoded together, and only the masked positions go through the head.
+Each such word gives one copy of its text with that word alone masked. The copies of all texts are sorted by length and
+decoded together, and only the masked positions go through the head.
 
 C masked copies, T tokens, D width, V vocabulary, W words of the vocabulary.
 """
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from data_augment.pieces import SinglePiece, longest_input, proposable, single_pieces
+from data_augment.pieces import Context, Encoded, SinglePiece, longest_input, proposable, single_pieces
 from data_augment.words import Span
 from pipeline.models import separate_head
 
@@ -31,6 +31,7 @@ def masked_lm_candidates(
     k: int,
     decode_tokens: int,
     precision: Literal["bf16", "fp32"],
+    context: Context = "single",
     max_length: int | None = None,
 ) -> dict[tuple[int, Span], list[tuple[str, float]]]:
     """The K words most likely at each given span that is one piece, with their log-probabilities, best first.
@@ -38,6 +39,8 @@ def masked_lm_candidates(
     Args:
         spans: for each text the words to decode, as spans of characters.
         decode_tokens: padded tokens that go through the encoder at once.
+        context: "single", the masked text alone (Algorithm 1), or "pair", the original text behind it as second segment
+            (the authors' code): the model then sees the word that it is asked to replace.
         max_length: tokens a text is cut at; the model's own limit holds in any case.
 
     Returns: (index of the text, span) -> candidates. Words of several or unknown pieces, and words beyond the cut, are
@@ -46,9 +49,9 @@ def masked_lm_candidates(
     Raises: UserError where the tokenizer has no mask token or gives no offsets.
     """
     encoded, copies = single_pieces(
-        texts, spans, tokenizer=tokenizer, longest=longest_input(model, tokenizer, max_length)
+        texts, spans, tokenizer=tokenizer, longest=longest_input(model, tokenizer, max_length), context=context
     )
-    copies.sort(key=lambda copy: -len(encoded[copy.text]))  # stable; the batch that takes most memory comes first
+    copies.sort(key=lambda copy: -len(encoded[copy.text].ids))  # stable; the batch that takes most memory comes first
     vocabulary = proposable(tokenizer)
     allowed_W = torch.from_numpy(vocabulary.ids).to(model.device)
     found: dict[tuple[int, Span], list[tuple[str, float]]] = {}
@@ -61,7 +64,7 @@ def masked_lm_candidates(
                 log_probabilities, words = _best(logits_CV, allowed_W, k + SLACK)
                 for copy, row_scores, row_words in zip(part, log_probabilities, words, strict=True):
                     itself = texts[copy.text][slice(*copy.span)].casefold()
-                    own_id = encoded[copy.text][copy.position]  # spelt otherwise where accents are stripped
+                    own_id = encoded[copy.text].ids[copy.position]  # spelt otherwise where accents are stripped
                     ranked = [
                         (vocabulary.words[word], float(score))
                         for word, score in zip(row_words, row_scores, strict=True)
@@ -71,11 +74,11 @@ def masked_lm_candidates(
     return found
 
 
-def _batches(copies: list[SinglePiece], encoded: list[list[int]], decode_tokens: int) -> Iterator[list[SinglePiece]]:
+def _batches(copies: list[SinglePiece], encoded: list[Encoded], decode_tokens: int) -> Iterator[list[SinglePiece]]:
     """Consecutive copies, the longest first, of at most `decode_tokens` padded tokens together."""
     first = 0
     while first < len(copies):
-        count = max(1, decode_tokens // _padded(encoded[copies[first].text]))
+        count = max(1, decode_tokens // _padded(encoded[copies[first].text].ids))
         yield copies[first : first + count]
         first += count
 
@@ -86,24 +89,25 @@ def _padded(ids: list[int]) -> int:
 
 def _masked_logits(
     batch: list[SinglePiece],
-    encoded: list[list[int]],
+    encoded: list[Encoded],
     tokenizer: PreTrainedTokenizerFast,
     model: PreTrainedModel,
     head: nn.Module | None,
 ) -> Iterator[tuple[list[SinglePiece], Tensor]]:
     """The logits at the masked positions, (<= HEAD_POSITIONS, V), with the copies they belong to."""
     mask_id = cast(int, tokenizer.mask_token_id)  # `single_pieces` has checked it
-    ids_CT = np.full((len(batch), _padded(encoded[batch[0].text])), tokenizer.pad_token_id or 0, dtype=np.int64)
-    real_CT = np.zeros_like(ids_CT)
+    ids_CT = np.full((len(batch), _padded(encoded[batch[0].text].ids)), tokenizer.pad_token_id or 0, dtype=np.int64)
+    real_CT, segments_CT = np.zeros_like(ids_CT), np.zeros_like(ids_CT)
     for row, copy in enumerate(batch):
-        ids = list(encoded[copy.text])
-        ids[copy.position] = mask_id
-        ids_CT[row, : len(ids)] = ids
-        real_CT[row, : len(ids)] = 1
-    inputs = {
-        "input_ids": torch.from_numpy(ids_CT).to(model.device),
-        "attention_mask": torch.from_numpy(real_CT).to(model.device),
-    }
+        text = encoded[copy.text]
+        ids_CT[row, : len(text.ids)] = text.ids
+        ids_CT[row, copy.position] = mask_id
+        real_CT[row, : len(text.ids)] = 1
+        segments_CT[row, : len(text.ids)] = text.segments or 0
+    arrays = {"input_ids": ids_CT, "attention_mask": real_CT}
+    if encoded[batch[0].text].segments is not None:
+        arrays["token_type_ids"] = segments_CT
+    inputs = {name: torch.from_numpy(array).to(model.device) for name, array in arrays.items()}
     masks = torch.arange(len(batch), device=model.device), torch.tensor([c.position for c in batch]).to(model.device)
     # Without a separate head the logits of all positions are made, and most of them thrown away.
     states = model.base_model(**inputs).last_hidden_state[masks] if head else model(**inputs).logits[masks]

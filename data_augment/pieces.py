@@ -1,8 +1,9 @@
 """Words and the pieces of a tokenizer: which words are one piece, and which pieces are whole words."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from tokenizers.models import WordPiece
@@ -11,6 +12,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from data_augment.words import Span, is_word
 from pipeline.errors import UserError
+
+Context = Literal["single", "pair"]
+"""What the masked LM sees: the text with its mask (Algorithm 1), or the unmasked text behind it as second segment."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A text as a masked LM reads it: token ids and, where the model tells segments apart, their segments."""
+
+    ids: list[int]
+    segments: list[int] | None
 
 
 class SinglePiece(NamedTuple):
@@ -55,9 +67,16 @@ def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, ma
 
 
 def single_pieces(
-    texts: Sequence[str], spans: Sequence[Sequence[Span]], *, tokenizer: PreTrainedTokenizerFast, longest: int
-) -> tuple[list[list[int]], list[SinglePiece]]:
-    """The token ids of each text, cut at `longest`, and which of the given spans are exactly one known piece.
+    texts: Sequence[str],
+    spans: Sequence[Sequence[Span]],
+    *,
+    tokenizer: PreTrainedTokenizerFast,
+    longest: int,
+    context: Context = "single",
+) -> tuple[list[Encoded], list[SinglePiece]]:
+    """Each text as tokens, cut at `longest`, and which of the given spans are exactly one known piece of it.
+
+    What is cut is the end: of a pair first the second segment, which holds no mask.
 
     Raises UserError where the tokenizer cannot serve: no mask token, or no offsets (not a fast one).
     """
@@ -68,20 +87,27 @@ def single_pieces(
         )
     if not texts:
         return [], []
-    encoded = tokenizer(list(texts), truncation=True, max_length=longest, return_offsets_mapping=True)
-    found = []
+    second = list(texts) if context == "pair" else None
+    batch = tokenizer(list(texts), second, return_offsets_mapping=True, verbose=False)
+    encoded, found = [], []
     for index, (text, words) in enumerate(zip(texts, spans, strict=True)):
-        ids, offsets = encoded["input_ids"][index], encoded["offset_mapping"][index]
+        one = batch.encodings[index]  # pyright: ignore[reportOptionalSubscript] (a fast tokenizer has them)
+        cut = len(one.ids) > longest
+        ids = [*one.ids[: longest - 1], one.ids[-1]] if cut else one.ids
+        segments = one.type_ids[: len(ids)] if second and "token_type_ids" in tokenizer.model_input_names else None
+        encoded.append(Encoded(ids, segments))
         # A byte-level token may include the blank before it.
-        positions = {
-            (end - len(text[start:end].lstrip()), end): position for position, (start, end) in enumerate(offsets)
-        }
+        offsets = [
+            (end - len(text[start:end].lstrip()), end) if of_text == 0 else None
+            for (start, end), of_text in zip(one.offsets[: len(ids) - cut], one.sequence_ids, strict=False)
+        ]
+        positions = {span: position for position, span in enumerate(offsets)}
         found += [
             SinglePiece(index, span, position)
             for span in words
             if (position := positions.get(span)) is not None
             and ids[position] != tokenizer.unk_token_id
             # The bytes of one character, each a token, all show its span; `positions` keeps the last of them.
-            and (position == 0 or offsets[position - 1] != offsets[position])
+            and (position == 0 or offsets[position - 1] != span)
         ]
-    return encoded["input_ids"], found
+    return encoded, found

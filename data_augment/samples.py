@@ -5,7 +5,7 @@ and the order and number of processes change nothing.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from struct import unpack
 from typing import Any
@@ -60,6 +60,24 @@ def sample_variant(
     return "".join(parts) + text[at:], replaced
 
 
+def digest(*texts: str) -> bytes:
+    """16 bytes that stand for texts where millions of them must be remembered."""
+    return blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+class KnownTexts:
+    """A set of texts, or pairs of them, that holds only their digests."""
+
+    def __init__(self, known: Iterable[Texts] = ()) -> None:
+        self._digests = {digest(*texts) for texts in known}
+
+    def __contains__(self, texts: object) -> bool:
+        return isinstance(texts, tuple) and digest(*texts) in self._digests
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+
 def augment_rows(
     rows: Iterable[Row],
     *,
@@ -68,7 +86,7 @@ def augment_rows(
     variants: int,
     p: float,
     seed: int,
-    originals: Set[Texts],
+    originals: Container[Texts],
     dropped: Counter[str] | None = None,
     protected: Callable[[Row, str], Sequence[Span]] | None = None,
 ) -> Iterator[Row]:
@@ -78,7 +96,8 @@ def augment_rows(
     Args:
         rows: examples; each has an "id", its texts, and whatever else (the label) its variants share with it.
         candidates: what `read_candidates` returns, or any mapping from text.
-        originals: texts of train, dev and test, as tuples in the order of `text_columns`, that are never produced.
+        originals: texts of train, dev and test, as tuples in the order of `text_columns`, that are never produced; a
+            set, or `KnownTexts` where there are many.
         dropped: counts "equal_to_original" and "repeated", the variants left out as equal to one of `originals` (or to
             their own original), or to an earlier variant of the same example. Their numbers are missing from the rows.
         protected: spans of characters of a row's column in which nothing is replaced.
@@ -86,15 +105,15 @@ def augment_rows(
     Yields: the row without "id", with `source_id` (that id), `variant` and `replaced` (see `sample_variant`).
     """
     dropped = Counter() if dropped is None else dropped
-    seen: Counter[tuple[str, str]] = Counter()
+    seen: Counter[bytes] = Counter()
     for row in rows:
         texts = tuple(row[column] for column in text_columns)
         shared = {"source_id": row["id"], **{name: value for name, value in row.items() if name != "id"}}
         yield {**shared, "variant": 0, "replaced": []}
         produced: set[Texts] = set()
         for place, (column, text) in enumerate(zip(text_columns, texts, strict=True)):
-            occurrence = seen[column, text]
-            seen[column, text] += 1
+            occurrence = seen[key := digest(column, text)]
+            seen[key] += 1
             words = candidates.get(text, ())
             if protected is not None and words:
                 kept = protected(row, column)

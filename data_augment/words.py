@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Set
+from collections.abc import Collection, Set
 
 from nltk.tokenize import NLTKWordTokenizer
 
@@ -33,6 +33,11 @@ CONTRACTION_PIECES = frozenset(_CONTRACTIONS.split())
 _TOKENIZER = NLTKWordTokenizer()
 
 
+def stop_list(words: Collection[str] | None) -> Set[str]:
+    """The given words in lower case; ours where none are given."""
+    return STOP_WORDS if words is None else frozenset(word.lower() for word in words)
+
+
 def find_words(text: str) -> list[Span]:
     """Spans of the words, in order, without punctuation at either end ("York." is "York")."""
     spans = (_without_punctuation(text, *span) for span in _TOKENIZER.span_tokenize(text))
@@ -40,23 +45,25 @@ def find_words(text: str) -> list[Span]:
 
 
 def replaceable_words(
-    text: str, *, stop_words: Set[str] = STOP_WORDS, keep: re.Pattern[str] | None = None
+    text: str, *, stop_words: Set[str] = STOP_WORDS, protect: re.Pattern[str] | None = None
 ) -> list[Span]:
     """Spans of the words that may be replaced.
 
-    Not: stop words and contraction pieces (compared in lower case), anything with a digit, and words that `keep`
-    matches as a whole.
+    Not: stop words and contraction pieces (compared in lower case), anything with a digit, and words of which `protect`
+    finds a part in the text.
     """
+    protected = [match.span() for match in protect.finditer(text)] if protect else []
 
-    def may_go(word: str) -> bool:
+    def may_go(start: int, end: int) -> bool:
+        word = text[start:end]
         return not (
             word.lower() in stop_words
             or word.lower() in CONTRACTION_PIECES
             or any(character.isdigit() for character in word)
-            or (keep is not None and keep.fullmatch(word))
+            or any(first < end and start < last for first, last in protected)
         )
 
-    return [(start, end) for start, end in find_words(text) if may_go(text[start:end])]
+    return [span for span in find_words(text) if may_go(*span)]
 
 
 def is_word(token: str) -> bool:

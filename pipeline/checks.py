@@ -47,8 +47,9 @@ def check(recipe: Recipe, inputs: Inputs) -> None:
     check_student(recipe, shape, inputs.backbone)
     check_lengths(recipe, shape)
     check_corpus(recipe, inputs)
-    check_keep(recipe)
+    check_protect(recipe)
     data = read_task(recipe.task, inputs.task)
+    check_augmentation(recipe, inputs, data)
     if inputs.teacher is not None:
         check_teacher(recipe, data, teacher=inputs.teacher, backbone=inputs.backbone)
 
@@ -224,13 +225,26 @@ def check_corpus(recipe: Recipe, inputs: Inputs) -> None:
             )
 
 
-def check_keep(recipe: Recipe) -> None:
-    """The words to keep are a regular expression."""
-    pattern = recipe.propose_candidates.keep
+def check_protect(recipe: Recipe) -> None:
+    """What is protected is a regular expression."""
+    pattern = recipe.propose_candidates.protect
     try:
         re.compile(pattern or "")
     except re.error as error:
-        raise UserError(f"propose_candidates.keep: {pattern!r} is no regular expression: {error}") from None
+        raise UserError(f"propose_candidates.protect: {pattern!r} is no regular expression: {error}") from None
+
+
+def check_augmentation(recipe: Recipe, inputs: Inputs, data: TaskData) -> None:
+    """A dataset to reuse fits the task; a teacher that is asked has answers to compare."""
+    augment = recipe.augment_data
+    if augment.same_answer and augment.reuse:
+        raise UserError("augment_data.same_answer: a dataset that is reused stays as it is; leave one of the two out")
+    if augment.same_answer and data.kind != "classification":
+        raise UserError(f"augment_data.same_answer: compares labels, and the task's kind is {data.kind}; leave it out")
+    if augment.reuse:
+        from pipeline.augmented import check_augmented  # noqa: PLC0415 (pyarrow, which no other recipe needs)
+
+        check_augmented(inputs.augmented, data)
 
 
 def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Path) -> None:

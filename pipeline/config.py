@@ -270,8 +270,12 @@ class ProposeCandidates:
     """Vectors for words of several pieces: a GloVe text file, or a folder with an .npy table and .parquet words."""
     vector_words: Positive = 100_000
     """How many of the most frequent words with vectors are searched."""
-    keep: str | None = None
-    """Words that match this regular expression as a whole are never replaced."""
+    context: Literal["single", "pair"] = "single"
+    """What the masked LM sees: the masked text (Algorithm 1), or the unmasked one behind it too (the authors' code)."""
+    protect: str | None = None
+    """What this regular expression finds in a text is never replaced: names, phrases, placeholders."""
+    stop_words: Strings | None = None
+    """Words that are never replaced; null: a list of ours, English function words."""
     decode_tokens: Positive = 2048
     """Padded tokens that go through the masked LM at once."""
     shard_texts: Positive = 512
@@ -288,6 +292,10 @@ class AugmentData:
     """Probability that a word with candidates is replaced (p)."""
     protect_entities: bool = False
     """Words in named entities are never replaced."""
+    same_answer: bool = False
+    """Keep a variant only where the teacher answers as for its original; for those who train on the labels."""
+    reuse: str | None = None
+    """An augmented dataset that exists is taken instead of a new one: its folder, or hub:NAME."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

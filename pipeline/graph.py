@@ -24,7 +24,7 @@ VERSIONS = {
     "finetune_teacher": 3,
     "distill_general": 4,
     "propose_candidates": 2,
-    "augment_data": 1,
+    "augment_data": 2,
     "annotate_data": 3,
     "distill_layers": 4,
     "distill_predictions": 3,
@@ -43,6 +43,7 @@ PATHS = {
     "prepare_corpus": ("sources",),
     "finetune_teacher": ("model",),
     "propose_candidates": ("vectors",),
+    "augment_data": ("reuse",),
 }
 # Settings that came after artifacts were published: at their default they are no part of a fingerprint, so that those
 # artifacts keep their names.
@@ -67,6 +68,8 @@ class Inputs:
     task: Mapping[str, tuple[Path, ...]]
     corpus: tuple[Path, ...]
     vectors: Path | None
+    augmented: tuple[Path, ...]
+    """The files of an augmented dataset that is reused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +100,14 @@ def find_inputs(recipe: Recipe, resolver: Resolver) -> Inputs:
     if task.glue and task.data:
         files["glue"] = (resolver.folder(task.data, pattern=f"{task.glue}/*"),)
     teacher, vectors = recipe.finetune_teacher.model, recipe.propose_candidates.vectors
+    reuse = recipe.augment_data.reuse
     return Inputs(
         backbone=resolver.model(recipe.backbone, weights=not recipe.pretrain_teacher.from_scratch),
         teacher=resolver.model(teacher) if teacher else None,
         task=files,
         corpus=tuple(path for spec in recipe.prepare_corpus.sources for path in resolver.files(spec)),
-        vectors=resolver.folder(vectors) if vectors and recipe.augment_data.variants else None,
+        vectors=resolver.folder(vectors) if vectors and recipe.augment_data.variants and not reuse else None,
+        augmented=resolver.files(reuse, split="train") if reuse else (),
     )
 
 
@@ -138,13 +143,15 @@ def _reads(recipe: Recipe, stage: str) -> tuple[str, ...]:
     corpus_for = {"pretrain_teacher": recipe.pretrain_teacher.epochs, "distill_general": recipe.distill_general.epochs}
     corpus = ("prepare_corpus",) if corpus_for.get(stage) else ()
     teacher = ("finetune_teacher",)
+    augment = recipe.augment_data
+    candidates = ("propose_candidates",) if augment.variants and not augment.reuse else ()
     return {
         "prepare_corpus": (),
         "pretrain_teacher": corpus,
         "finetune_teacher": () if recipe.finetune_teacher.model else ("pretrain_teacher",),
         "distill_general": ("pretrain_teacher", *corpus),
         "propose_candidates": ("pretrain_teacher",),
-        "augment_data": ("propose_candidates",) if recipe.augment_data.variants else (),
+        "augment_data": (*candidates, *(teacher if augment.same_answer else ())),
         "annotate_data": (*teacher, "augment_data"),
         "distill_layers": (*teacher, "distill_general", "augment_data"),
         "distill_predictions": (*teacher, "distill_layers", "augment_data", "annotate_data"),
@@ -158,13 +165,17 @@ def _settings(recipe: Recipe, stage: str) -> dict[str, Any]:
     score = {name: task.pop(name) for name in ("metric", "max_length")}
     seed = {"seed": recipe.seed}
     precision = {"precision": resolve_precision(recipe.precision)}
+    if stage == "augment_data" and recipe.augment_data.reuse:
+        return {"task": task}
+    asks = {"max_length": score["max_length"], "decode_tokens": recipe.annotate_data.decode_tokens}
+    asked = precision | asks if recipe.augment_data.same_answer else {}
     also: dict[str, dict[str, Any]] = {
         "prepare_corpus": {"task": task} if recipe.prepare_corpus.task_text else {},
         "pretrain_teacher": precision,
         "finetune_teacher": seed | precision | score | {"task": task},
         "distill_general": seed | precision | {"student": _section(recipe, "student")},
         "propose_candidates": precision | {"task": task},
-        "augment_data": seed | {"task": task},
+        "augment_data": seed | asked | {"task": task},
         "annotate_data": precision | {"max_length": score["max_length"]},
         "distill_layers": seed | precision | {"max_length": score["max_length"]},
         "distill_predictions": seed | precision | score | {"task": task},
@@ -199,6 +210,8 @@ def _files(recipe: Recipe, inputs: Inputs, stage: str) -> dict[str, Path]:
         files = rows | (_model_files("teacher", inputs.teacher, MODEL_FILES) if inputs.teacher else {})
     elif stage in ("propose_candidates", "augment_data"):
         files = dict(task)
+        if stage == "augment_data":
+            files |= {f"augmented/{i}/{path.name}": path for i, path in enumerate(inputs.augmented)}
         if stage == "propose_candidates" and inputs.vectors:
             files |= {f"vectors/{path.name}": path for path in _each((inputs.vectors,))}
     elif stage in ("distill_predictions", "evaluate_student"):

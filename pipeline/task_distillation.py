@@ -1,6 +1,7 @@
 """The augmented dataset as the three stages that train or run on it see it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,14 @@ from datasets import ClassLabel, Dataset
 from pipeline.batches import BatchPlan, Groups
 from pipeline.config import TaskDistillation
 from pipeline.encoding import EncodedTexts
+from pipeline.errors import Interrupted
 from pipeline.models import load_tokenizer
+from pipeline.prediction import predict
 from pipeline.stage import Stage
+from pipeline.traces import freeze
 
 NOT_TEXT = ("source_id", "variant", "replaced")
+SHARD = 8192  # rows
 IN_MEMORY = 200_000  # rows whose tokens are kept in memory; more go to a file
 
 
@@ -25,16 +30,16 @@ class AugmentedTexts:
     label_names: tuple[str, ...]
 
 
-def read_augmented(stage: Stage) -> Dataset:
-    """The published dataset's rows, memory-mapped; each process has a cache of its own."""
-    files: list[Any] = sorted(str(path) for path in (stage.upstream["augment_data"] / "data").glob("*.parquet"))
+def read_augmented(stage: Stage, folder: Path) -> Dataset:
+    """The rows of an augmented dataset, memory-mapped; each process has a cache of its own."""
+    files: list[Any] = sorted(str(path) for path in (folder / "data").glob("*.parquet"))
     cache = stage.work / f"arrow-{stage.accelerator.process_index}"
     return Dataset.from_parquet(files, cache_dir=str(cache))
 
 
-def augmented_texts(stage: Stage) -> AugmentedTexts:
-    """Tokenise the augmented dataset with the backbone's tokenizer."""
-    dataset = read_augmented(stage)
+def augmented_texts(stage: Stage, folder: Path | None = None) -> AugmentedTexts:
+    """Tokenise the augmented dataset, the published one unless a folder is given, with the backbone's tokenizer."""
+    dataset = read_augmented(stage, folder or stage.upstream["augment_data"])
     label = next(name for name in dataset.column_names if name not in NOT_TEXT and not _is_text(dataset, name))
     feature = dataset.features[label]
     cache = stage.work / f"tokens-{stage.accelerator.process_index}.arrow"
@@ -63,6 +68,39 @@ def augmented_batches(stage: Stage, data: AugmentedTexts, settings: TaskDistilla
         seed=stage.recipe.seed,
         groups=data.groups if settings.epoch_covers == "originals" else None,
     )
+
+
+def teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
+    """The teacher's logits on all rows, (rows, classes) float32; of the main process alone, empty in the others.
+
+    A fixed shard of rows is a unit of work: processes take shards by number, and what lies in `stage.work` is not done
+    again after a crash.
+    """
+    teacher = data.texts.kind.load(stage.upstream["finetune_teacher"], label_names=data.label_names, new_head=False)
+    teacher = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
+    rows = np.arange(len(data.texts))
+    parts = [rows[start : start + SHARD] for start in range(0, len(rows), SHARD)]
+    paths = [stage.work / f"logits-{number:05d}.npy" for number in range(len(parts))]
+    tokens = stage.recipe.annotate_data.decode_tokens
+    with stage.bar(total=len(rows), unit="text") as bar:
+        for number in stage.shares(len(parts)):
+            if not paths[number].exists():
+                save_array(predict(teacher, data.texts, stage, rows=parts[number], tokens=tokens), paths[number])
+            bar.update(len(parts[number]) * stage.accelerator.num_processes)
+            if stage.stop_asked_here():
+                raise Interrupted(
+                    f"{stage.name} stopped after shard {number} of {len(parts)}; the same command goes on"
+                )
+    stage.accelerator.wait_for_everyone()
+    return np.concatenate([np.load(path, allow_pickle=False) for path in paths if stage.is_main] or [np.zeros((0, 1))])
+
+
+def save_array(array: np.ndarray, path: Path) -> None:
+    """Write a .npy file that is whole or not there."""
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+    temporary.replace(path)
 
 
 def _is_text(dataset: Dataset, column: str) -> bool:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from data_augment.candidates import propose_shards, shards, unique_texts
 from data_augment.vectors import load_vectors
+from data_augment.words import stop_list
 from pipeline.errors import Interrupted
 from pipeline.models import load_masked_lm, load_tokenizer, proposer_of
 from pipeline.stage import Stage, run_stage
@@ -48,7 +49,9 @@ def main(stage: Stage) -> dict[str, Any]:
             k=settings.candidates,
             decode_tokens=settings.decode_tokens,
             precision=stage.precision,
-            keep=re.compile(settings.keep) if settings.keep else None,
+            context=settings.context,
+            protect=re.compile(settings.protect) if settings.protect else None,
+            stop_words=stop_list(settings.stop_words),
         ):
             bar.update(len(parts[number]) * stage.accelerator.num_processes)
             if stage.stop_asked_here():

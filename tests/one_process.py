@@ -26,7 +26,7 @@ def make_stage(folder: Path, *, precision: Precision = "fp32", seed: int = 0, **
     return Stage(
         recipe=Recipe(backbone="none", task=Task(), seed=seed, run=Run(tracker="none", **run)),
         spec=spec,
-        inputs=Inputs(backbone=folder, teacher=None, task={}, corpus=(), vectors=None),
+        inputs=Inputs(backbone=folder, teacher=None, task={}, corpus=(), vectors=None, augmented=()),
         upstream={},
         accelerator=Accelerator(cpu=True),
         work=folder / "work",

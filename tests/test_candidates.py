@@ -82,10 +82,10 @@ def propose(texts: Sequence[str], tokenizer, model, *, vectors=None, k=5, decode
     return table.to_pylist()
 
 
-def literal(text: str, span: tuple[int, int], tokenizer, model, k: int) -> list[str]:
+def literal(text: str, span: tuple[int, int], tokenizer, model, k: int, *, second: str | None = None) -> list[str]:
     """Algorithm 1 to the letter: one word masked, one forward pass, all logits, the K best words."""
-    encoded = tokenizer(text, return_offsets_mapping=True, return_tensors="pt")
-    [position] = [i for i, offsets in enumerate(encoded.pop("offset_mapping")[0].tolist()) if tuple(offsets) == span]
+    encoded = tokenizer(text, second, return_offsets_mapping=True, return_tensors="pt")
+    position, *_ = [i for i, offsets in enumerate(encoded.pop("offset_mapping")[0].tolist()) if tuple(offsets) == span]
     encoded["input_ids"][0, position] = tokenizer.mask_token_id
     with torch.no_grad():
         logits = model(**encoded).logits[0, position]
@@ -98,6 +98,21 @@ def test_batched_candidates_are_those_of_one_mask_at_a_time(tokenizer, model):
     assert len(rows) == sum(len(replaceable_words(text)) for text in TEXTS)
     for row in rows:
         assert row["candidates"] == literal(row["text"], (row["start"], row["end"]), tokenizer, model, 5)
+
+
+def test_in_context_pair_the_unmasked_text_is_the_second_segment(tokenizer, model):
+    rows = propose(TEXTS[1:3], tokenizer, model, context="pair")
+    for row in rows:
+        span = row["start"], row["end"]
+        assert row["candidates"] == literal(row["text"], span, tokenizer, model, 5, second=row["text"])
+    assert [row["scores"] for row in rows] != [row["scores"] for row in propose(TEXTS[1:3], tokenizer, model)]
+
+
+def test_where_a_pair_is_too_long_the_unmasked_text_is_cut_first(tokenizer, model, vectors):
+    rows = propose([" ".join(["film"] * 20)], tokenizer, model, vectors=vectors, context="pair")
+    assert [row["source"] for row in rows] == ["masked_lm"] * 20
+    rows = propose([" ".join(["film"] * 40)], tokenizer, model, vectors=vectors, context="pair")
+    assert [row["source"] for row in rows] == ["masked_lm"] * 30 + ["vectors"] * 10
 
 
 def test_other_texts_and_the_batch_size_change_no_candidate(tokenizer, model):
@@ -238,7 +253,7 @@ def test_the_positions_that_roberta_reserves_for_padding_do_not_count():
 
 
 def test_kept_and_stop_words_have_no_row(tokenizer, model):
-    rows = propose(["the slow film"], tokenizer, model, keep=re.compile("fi.*"))
+    rows = propose(["the slow film"], tokenizer, model, protect=re.compile("fi.*"))
     assert [row["word"] for row in rows] == ["slow"]
 
 

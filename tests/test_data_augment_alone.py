@@ -120,7 +120,7 @@ def test_show_marks_what_was_replaced(world: Path, capsys: pytest.CaptureFixture
         ("propose", ["--output", "new", "--masked-lm", "rows.csv"], "rows.csv is no model"),
         ("propose", ["--output", "new", "--input", "row.csv"], "row.csv: no such file"),
         ("propose", ["--output", "new", "--text-column", "txt"], "rows.csv:1: no column 'txt'; did you mean 'text'?"),
-        ("propose", ["--output", "new", "--keep", "("], "keep: '(' is no regular expression: "),
+        ("propose", ["--output", "new", "--protect", "("], "protect: '(' is no regular expression: "),
         ("propose", ["--output", "new", "-k", "0"], "k is 0; a word needs at least one candidate"),
         ("propose", ["--output", "model"], "model is not empty and no folder of candidates; give another one"),
         ("sample", ["--output", "model"], "model exists; give a new folder"),

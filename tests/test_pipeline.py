@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
@@ -100,7 +101,6 @@ def test_the_student_loads_with_nothing_of_ours_installed(finished: Path, tmp_pa
 
 
 def test_the_augmented_dataset_is_read_by_datasets_and_pandas(finished: Path, tmp_path: Path):
-    import pandas as pd
     from datasets import load_dataset
 
     folder = finished / "augment_data"
@@ -134,6 +134,37 @@ def test_two_processes_give_the_same_data(finished: Path, world: Path, tmp_path:
         assert json.loads((other / "stage.json").read_text())["processes"] == 2
         for path in (p for p in (finished / stage).rglob("*.parquet") if p.is_file()):
             assert (other / path.relative_to(finished / stage)).read_bytes() == path.read_bytes(), path
+
+
+def test_variants_that_the_teacher_answers_otherwise_are_left_out(finished: Path, world: Path, tmp_path: Path):
+    copy_artifacts(finished, tmp_path / "a", until="augment_data")
+    done = run_all(world / "recipe.yaml", "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r",
+                   "--augment_data.same_answer", "true", "--until", "annotate_data")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    kept, everything = answers_of(tmp_path / "r" / "recipe"), answers_of(finished)
+    original = {source: answer for source, variant, answer in everything if variant == 0}
+    assert kept == [row for row in everything if row[2] == original[row[0]]]
+    metrics = json.loads((tmp_path / "r" / "recipe" / "augment_data" / "stage.json").read_text())["metrics"]
+    share = (len(kept) - len(original)) / (len(everything) - len(original))
+    assert metrics["same_answer_share"] == pytest.approx(share)
+    assert share < 1
+
+
+def answers_of(run: Path) -> list[tuple[int, int, int]]:
+    """source_id, variant and the teacher's answer of each augmented row of a run."""
+    frame = pd.read_parquet(run / "augment_data" / "data")
+    answers = np.load(run / "annotate_data" / "logits.npy").argmax(axis=1)
+    return list(zip(frame["source_id"].tolist(), frame["variant"].tolist(), answers.tolist(), strict=True))
+
+
+def test_another_run_trains_on_an_augmented_dataset_that_exists(finished: Path, world: Path, tmp_path: Path):
+    copy_artifacts(finished, tmp_path / "a", until="propose_candidates")
+    done = run_all(world / "recipe.yaml", "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r",
+                   "--augment_data.reuse", finished / "augment_data", "--until", "annotate_data")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not (tmp_path / "a" / "propose_candidates").exists()
+    logits = "annotate_data/logits.npy"
+    assert (tmp_path / "r" / "recipe" / logits).read_bytes() == (finished / logits).read_bytes()
 
 
 KILLS = 6

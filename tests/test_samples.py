@@ -12,6 +12,7 @@ from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 from data_augment.candidates_folder import WordCandidates
 from data_augment.card import mark_replaced
 from data_augment.dataset import write_dataset
+from data_augment.diversity import distinct, self_bleu
 from data_augment.samples import augment_rows, sample_variant
 
 TEXT = "  A grand film, they SAY --  with Actors!"
@@ -264,3 +265,27 @@ def test_examples_mark_the_replaced_words_and_escape_the_rest():
 def test_a_dataset_of_originals_alone_has_a_card(tmp_path: Path):
     write(tmp_path, ROWS[1:2])
     assert "| variants | 0 |" in (tmp_path / "README.md").read_text()
+
+
+def test_the_card_measures_how_varied_a_sample_is(tmp_path: Path):
+    write(tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    rows = augment()
+    groups = [[row["text"] for row in rows if row["source_id"] == source] for source in (7, 9)]
+    originals, everything = [TEXT, TEXT], [text for group in groups for text in group]
+    assert "Of the first 2 texts with variants" in card
+    assert f"| distinct-2 | {distinct(originals, 2):.3f} | {distinct(everything, 2):.3f} |" in card
+    assert f"| self-BLEU of a text among its original and variants | | {self_bleu(groups):.3f} |" in card
+
+
+def test_distinct_is_the_share_of_different_n_grams():
+    assert distinct(["a film", "A film and a film"], 1) == 3 / 7
+    assert distinct(["a film", "A film and a film"], 2) == 3 / 5
+    assert distinct([], 2) == distinct(["film"], 2) == 0
+
+
+def test_self_bleu_is_one_for_equal_texts_and_compares_within_a_group_alone():
+    same = ["a film to see again"] * 2
+    assert self_bleu([same]) == pytest.approx(1)
+    assert self_bleu([same, ["nothing here is like the others", "quite another text stands there"]]) < 0.6
+    assert self_bleu([["a film"], ["a film"]]) == self_bleu([]) == 0

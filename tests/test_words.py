@@ -30,10 +30,18 @@ def test_a_word_keeps_its_full_stop_out_of_the_span():
     assert words_of("They left York. Rome waited.") == ["left", "York", "Rome", "waited"]
 
 
-def test_words_that_the_recipe_keeps_are_not_replaced():
-    text = "Filming the film"
-    spans = replaceable_words(text, keep=re.compile("film"))
-    assert [text[start:end] for start, end in spans] == ["Filming"]  # the whole word must match
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [
+        (r"\bfilm\b", ["Filming", "Golden", "Eagle", "mail", "bob", "example.org"]),
+        ("Golden Eagle", ["Filming", "film", "mail", "bob", "example.org"]),  # every word that it reaches into
+        (r"\S+@\S+|film", ["Filming", "Golden", "Eagle", "mail"]),
+    ],
+)
+def test_what_the_recipe_protects_is_not_replaced(pattern: str, left: list[str]):
+    text = "Filming the film on Golden Eagle: mail to bob@example.org"
+    spans = replaceable_words(text, protect=re.compile(pattern))
+    assert [text[start:end] for start, end in spans] == left
 
 
 def test_stop_words_can_be_given():

@@ -1,0 +1,197 @@
+"""What `benchmarks.speed augment` times: candidates for the words of review snippets, by the pipeline's own code and by
+the authors' procedure (`benchmarks.reference.candidates`). Both see the text twice (context `pair`), masked and whole.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from benchmarks import reference
+from benchmarks.agreement import Gap
+from data_augment.candidates import propose_shard
+from data_augment.pieces import Context, longest_input, proposable, single_pieces
+from data_augment.vectors import WordVectors, load_vectors
+from data_augment.words import replaceable_words
+from pipeline.errors import UserError
+from pipeline.models import load_masked_lm, load_tokenizer, proposer_of
+from pipeline.pace import Pace, encoder_flops
+from pipeline.plan import Plan
+from pipeline.stage import Stage
+from pipeline.tasks import read_task
+from pipeline.traces import freeze
+
+STEP = 16  # texts
+TIE = 1e-4  # two log-probabilities nearer than this are equal: batches round differently
+
+Candidates = reference.Candidates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposals:
+    """Texts and models, ready to run either way; a step is STEP texts."""
+
+    stage: Stage
+    texts: list[str]
+    tokenizer: PreTrainedTokenizerFast
+    load: Callable[[], PreTrainedModel]
+    model: PreTrainedModel
+    slow_model: PreTrainedModel
+    vectors: WordVectors | None
+    unit: str = "sentences/s"
+    found: dict[str, Candidates] = field(default_factory=dict)
+    """The candidates of the last run: 'ours' and 'reference'."""
+
+    def run_ours(self, steps: int, *, context: Context = "pair") -> tuple[float, dict[str, float]]:
+        """Sentences a second; and its pace, where all that is not the masked LM's own time counts as waiting."""
+        texts = self.texts[: steps * STEP]
+        with _stopwatch(self.model) as inside:
+            began = time.perf_counter()
+            self.found["ours"] = self.propose(texts, self.model, self.stage.precision, context=context)
+            seconds = time.perf_counter() - began
+        pace = Pace(seconds=seconds, waited=seconds - sum(inside), flops=self._flops(texts, context))
+        return len(texts) / seconds, vars(pace)
+
+    def run_reference(self, steps: int) -> float:
+        """Sentences a second."""
+        texts = self.texts[: steps * STEP]
+        began = time.perf_counter()
+        self.found["reference"] = reference.candidates(
+            texts, model=self.slow_model, tokenizer=self.tokenizer, vectors=self.vectors, k=self._k
+        )
+        return len(texts) / (time.perf_counter() - began)
+
+    def propose(
+        self, texts: list[str], model: PreTrainedModel, precision: Literal["bf16", "fp32"], *, context: Context
+    ) -> Candidates:
+        """The pipeline's candidates: (text, start) -> words and scores."""
+        table = propose_shard(
+            texts,
+            tokenizer=self.tokenizer,
+            model=model,
+            vectors=self.vectors,
+            k=self._k,
+            decode_tokens=self.stage.recipe.propose_candidates.decode_tokens,
+            precision=precision,
+            context=context,
+        )
+        return {
+            (row["text"], row["start"]): list(zip(row["candidates"], row["scores"], strict=True))
+            for row in table.to_pylist()
+        }
+
+    def gaps(self, steps: int) -> list[Gap]:
+        """In float32: the share of words whose list is not the reference's, ties aside. In bf16: the share of the K
+        that are not among float32's, on average over the words of the masked LM.
+        """
+        texts = self.texts[: steps * STEP]
+        if "reference" not in self.found or {text for text, _ in self.found["reference"]} - set(texts):
+            self.run_reference(steps)
+        device = self.stage.accelerator.device
+        exact = self.propose(texts, freeze(self.load(), precision="fp32").to(device), "fp32", context="pair")
+        theirs = self.found["reference"]
+        other = [key for key in {*exact, *theirs} if not _same(exact.get(key, []), theirs.get(key, []))]
+        rough_model = freeze(self.load(), precision="bf16").to(device)
+        rough = self.propose(texts, rough_model, "bf16", context="pair")
+        by_model = [key for key, found in exact.items() if found[0][1] < 0 and key in rough]  # no cosine: a logarithm
+        kept = [len(_words(exact[key]) & _words(rough[key])) / len(exact[key]) for key in by_model]
+        return [
+            Gap(f"of {len(theirs)} words in float32, those with another list", len(other) / len(theirs), 0.0),
+            Gap(f"of the K of {len(kept)} words, those that bf16 changes", 1 - sum(kept) / len(kept), 0.03),
+        ]
+
+    @property
+    def _k(self) -> int:
+        return self.stage.recipe.propose_candidates.candidates
+
+    def _flops(self, texts: list[str], context: Context) -> float:
+        spans = [replaceable_words(text) for text in texts]
+        longest = longest_input(self.model, self.tokenizer, None)
+        encoded, copies = single_pieces(texts, spans, tokenizer=self.tokenizer, longest=longest, context=context)
+        flops: Any = encoder_flops(self.model)
+        lengths = [len(encoded[copy.text].ids) for copy in copies]
+        return flops(_Tokens(tokens=sum(lengths), pairs=sum(length**2 for length in lengths)))
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    tokens: int
+    pairs: int
+
+
+def proposals(stage: Stage, plan: Plan, *, examples: int) -> Proposals:
+    """The first training texts of the recipe, its masked LM and its vectors.
+
+    Raises: UserError where the masked LM is trained by the recipe and that was not done yet.
+    """
+    data = read_task(stage.recipe.task, stage.inputs.task)
+    texts = list(dict.fromkeys(text for example in data.splits["train"] for text in example.texts))[:examples]
+    folder = stage.inputs.backbone
+    if stage.recipe.pretrain_teacher.epochs:
+        artifact = plan.stages["pretrain_teacher"].artifact
+        if artifact.manifest() is None:
+            raise UserError(
+                f"{artifact.folder}: the masked LM is not there; run ./run_all.sh RECIPE --until pretrain_teacher first"
+            )
+        folder = proposer_of(artifact.folder)
+    device, settings = stage.accelerator.device, stage.recipe.propose_candidates
+    slow_model = freeze(load_masked_lm(folder), precision="fp32").to(device)
+    slow_model.set_attn_implementation("eager")
+    vectors = stage.inputs.vectors
+    tokenizer = load_tokenizer(folder)
+    proposable(tokenizer)  # made once for a whole run
+    return Proposals(
+        stage=stage,
+        texts=texts,
+        tokenizer=tokenizer,
+        load=lambda: load_masked_lm(folder),
+        model=freeze(load_masked_lm(folder), precision=stage.precision).to(device),
+        slow_model=slow_model,
+        vectors=load_vectors(vectors, vector_words=settings.vector_words) if vectors else None,
+    )
+
+
+def _words(found: list[tuple[str, float]]) -> set[str]:
+    return {word for word, _ in found}
+
+
+def _same(ours: list[tuple[str, float]], theirs: list[tuple[str, float]]) -> bool:
+    """The same words in the same order, where scores do not tie."""
+    if len(ours) != len(theirs):
+        return False
+    return all(a == b or abs(x - y) <= TIE for (a, x), (b, y) in zip(ours, theirs, strict=True))
+
+
+@contextmanager
+def _stopwatch(model: PreTrainedModel) -> Iterator[list[float]]:
+    """Seconds of each forward pass of the masked LM: of its encoder, and of its head."""
+    inside: list[float] = []
+    began: list[float] = []
+
+    def start(*_: Any) -> None:
+        _wait(model)
+        began.append(time.perf_counter())
+
+    def stop(*_: Any) -> None:
+        _wait(model)
+        inside.append(time.perf_counter() - began.pop())
+
+    hooks = [
+        hook
+        for module in model.children()
+        for hook in (module.register_forward_pre_hook(start), module.register_forward_hook(stop))
+    ]
+    try:
+        yield inside
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _wait(model: PreTrainedModel) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()

@@ -1,0 +1,30 @@
+"""How varied texts are: distinct-n (Li et al., arXiv:1510.03055) and self-BLEU (Zhu et al., arXiv:1802.01886)."""
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+from typing import cast
+
+from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+from nltk.util import ngrams
+
+
+def distinct(texts: Sequence[str], n: int) -> float:
+    """Different n-grams over all n-grams of the texts, in lower case; words are what blanks part. 0 without any."""
+    found = [gram for text in texts for gram in ngrams(text.lower().split(), n)]
+    return len(set(found)) / max(1, len(found))
+
+
+def self_bleu(groups: Sequence[Sequence[str]]) -> float:
+    """Mean BLEU-4 of each text against the other texts of its group: 1 where all say the same. 0 without any pair."""
+    return fmean(_scores(groups) or [0.0])
+
+
+def _scores(groups: Sequence[Sequence[str]]) -> list[float]:
+    return [score for texts in groups for score in _of_group([text.lower().split() for text in texts])]
+
+
+def _of_group(texts: Sequence[list[str]]) -> Iterator[float]:
+    smooth = SmoothingFunction().method1  # short texts share no four words
+    for index, text in enumerate(texts):
+        if others := [*texts[:index], *texts[index + 1 :]]:
+            yield cast(float, sentence_bleu(others, text, smoothing_function=smooth))
