@@ -114,8 +114,8 @@ def _parquet(path: Path, column: str) -> Iterator[str]:
                 if text is None:
                     raise UserError(f"{path}, row {row}: '{column}' is null, not text")
                 yield text
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+    except (pa.ArrowException, ValueError, OSError) as error:  # a name in it may not be UTF-8
+        raise UserError(f"{path} cannot be read as Parquet: {error}") from None
 
 
 def _wikipedia(path: Path) -> Iterator[str]:

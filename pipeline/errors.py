@@ -16,6 +16,9 @@ INTERRUPTED = 75  # checkpointed and stopped: the same command goes on
 class UserError(Exception):
     """One sentence that names what is wrong, where, and what would be right."""
 
+    def __init__(self, sentence: str) -> None:
+        super().__init__(" ".join(sentence.splitlines()))  # names in a user's data may hold line ends
+
 
 class WorkFailed(Exception):
     """The work itself went wrong (a NaN loss, a teacher that learnt nothing): one sentence, status 1."""

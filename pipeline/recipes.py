@@ -7,6 +7,7 @@ Relative paths inside a recipe, and in overrides, are taken from the project's f
 """
 
 import re
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pipeline.config import Recipe
 from pipeline.errors import UserError, nearest
 
 PROJECT = Path(__file__).resolve().parent.parent
-YAML_FAILURES = (yaml.YAMLError, ValueError, TypeError, RecursionError)  # 2001-99-99 is a date, and a ValueError
+YAML_FAILURES = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)  # of dates such as 2001-99-99
 Where = dict[tuple[str, ...], str]  # a key's path -> where it was written: file:line, or the option
 
 
@@ -108,10 +109,9 @@ def _read(path: Path, where: Where, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise UserError(
             f"{path}: a recipe is a mapping of settings, such as 'backbone: hub:google-bert/bert-base-uncased'"
         )
-    try:
-        places = dict(_places(node, path))
-    except RecursionError:
-        raise UserError(f"{path}: not valid YAML: an alias holds itself") from None
+    if _holds_itself(tree):
+        raise UserError(f"{path}: not valid YAML: an alias holds itself")
+    places = dict(_places(node, path, seen_nodes=set()))
     base = tree.pop("base", None)
     below: dict[str, Any] = {}
     if base is not None:
@@ -122,8 +122,35 @@ def _read(path: Path, where: Where, seen: tuple[Path, ...]) -> dict[str, Any]:
     return _merge(below, tree)
 
 
-def _places(node: yaml.MappingNode, path: Path, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Where each key stands. A key given twice is an error: YAML would keep the last in silence."""
+def _holds_itself(tree: Any) -> bool:
+    """Whether a list or mapping is inside itself, as YAML's aliases allow. Looks at each one once."""
+    above: set[int] = set()
+    done: set[int] = set()
+
+    def loops(value: Any) -> bool:
+        if not isinstance(value, dict | list) or id(value) in done:
+            return False
+        if id(value) in above:
+            return True
+        above.add(id(value))
+        found = any(loops(inner) for inner in (value.values() if isinstance(value, dict) else value))
+        above.discard(id(value))
+        done.add(id(value))
+        return found
+
+    return loops(tree)
+
+
+def _places(
+    node: yaml.MappingNode, path: Path, keys: tuple[str, ...] = (), *, seen_nodes: set[int]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Where each key stands, of what aliases repeat the first time only.
+
+    Raises: UserError for a key given twice: YAML would keep the last in silence.
+    """
+    if id(node) in seen_nodes:
+        return
+    seen_nodes.add(id(node))
     seen = set()
     for key_node, value_node in node.value:
         here = (*keys, str(key_node.value))
@@ -133,7 +160,7 @@ def _places(node: yaml.MappingNode, path: Path, keys: tuple[str, ...] = ()) -> I
         seen.add(here)
         yield here, place
         if isinstance(value_node, yaml.MappingNode):
-            yield from _places(value_node, path, here)
+            yield from _places(value_node, path, here, seen_nodes=seen_nodes)
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,7 +193,7 @@ def _sentence(error: ValidationError, *, path: Path, where: Where) -> str:
     if problem["type"] == "missing":
         return f"{prefix}: missing; every recipe must give it"
     message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{prefix}: {problem['input']!r} does not fit: {message}"
+    return f"{prefix}: {reprlib.repr(problem['input'])} does not fit: {message}"
 
 
 def _section(keys: tuple[str, ...]) -> Any:

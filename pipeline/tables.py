@@ -221,4 +221,4 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
                     number += 1
                     yield Row(number, dict(zip(columns, values, strict=True)))
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise UserError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: not a readable Parquet file ({error})") from None

@@ -40,7 +40,7 @@ def _read_folder(folder: Path, vector_words: int) -> tuple[list[str], np.ndarray
     try:
         table = np.load(tables[0], mmap_mode="r", allow_pickle=False)
         index = pq.ParquetFile(indices[0])
-    except (ValueError, OSError, pa.ArrowInvalid) as error:
+    except (ValueError, OSError, EOFError, pa.ArrowException) as error:
         raise UserError(f"{folder}: the word vectors cannot be read ({error})") from error
     columns = [column.name for column in index.schema_arrow if pa.types.is_string(column.type)]
     if not columns:

@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models threads only wait for each other
 
 import pytest
 
+from pipeline.recipes import PROJECT
 from tests import tiny
+from tests.commands import run_all
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +27,25 @@ def world(tiny_template: Path, tmp_path: Path) -> Path:
     shutil.copytree(tiny_template, folder)
     tiny.write_recipe(folder / "recipe.yaml", tiny.recipe(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean clone of the project, in a folder with a space in its name."""
+    folder = tmp_path_factory.mktemp("a clone") / "project"
+    subprocess.run(["git", "clone", "-q", str(PROJECT), str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny world that the whole run is made in."""
+    return tiny.make(tmp_path_factory.mktemp("tiny")).parent
+
+
+@pytest.fixture(scope="session")
+def finished(run_world: Path, clone: Path) -> Path:
+    """The folder of a finished run."""
+    done = run_all(run_world / "recipe.yaml", project=clone)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return run_world / "runs" / "recipe"

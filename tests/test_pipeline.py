@@ -1,13 +1,10 @@
 """The whole pipeline on a tiny model, through the commands a user types."""
 
 import json
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +14,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from pipeline.graph import STAGES
-from pipeline.recipes import PROJECT
 from tests import tiny
-from tests.commands import copy_artifacts, run_all, tree
+from tests.commands import copy_artifacts, run_all
 from tests.faults import draw, kill_and_resume, work_seconds
 
 pytestmark = pytest.mark.slow
@@ -40,27 +36,10 @@ def weights(run: Path, stage: str) -> dict[str, np.ndarray]:
     return load_file(found[0])
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean clone of the project, in a folder with a space in its name."""
-    folder = tmp_path_factory.mktemp("a clone") / "project"
-    subprocess.run(["git", "clone", "-q", str(PROJECT), str(folder)], check=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny")
-    tiny.make(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def finished(world: Path, clone: Path) -> Path:
-    """The folder of a finished run."""
-    done = run_all(world / "recipe.yaml", project=clone)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return world / "runs" / "recipe"
+@pytest.fixture
+def world(run_world: Path) -> Path:
+    """The one that all of these share."""
+    return run_world
 
 
 def test_a_clean_clone_runs_end_to_end(finished: Path):
@@ -182,39 +161,6 @@ def test_a_run_killed_at_a_random_instant_ends_with_the_same_bytes(
         assert differ == [], (kill, left)
         if left[0] != "ended before":
             return
-
-
-@pytest.mark.parametrize(("processes", "victim"), [(2, 0), (2, 1), (3, 1)])
-def test_a_killed_process_ends_the_others_and_is_named(
-    finished: Path, world: Path, tmp_path: Path, processes: int, victim: int
-):
-    copy_artifacts(finished, tmp_path / "a", until="distill_layers")
-    words = [world / "recipe.yaml", "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r", "--only",
-             "distill_layers", "--distill_layers.epochs", "500", "--", "--num_processes", str(processes)]  # fmt: skip
-    process = run_all(*words, wait=False, stderr=(tmp_path / "said").open("w"))
-    wait_for(lambda: list((tmp_path / "a" / "distill_layers").glob("*.work/output")), process)
-    ranks = ranks_below(process.pid)
-    os.kill(ranks[victim], signal.SIGKILL)
-    assert process.wait(timeout=60) == 1
-    assert f"distill_layers failed: process {victim} of {processes} is gone" in (tmp_path / "said").read_text()
-    assert not any(Path(f"/proc/{pid}").exists() for pid in ranks.values())
-
-
-def wait_for(happened: Any, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 120
-    while not happened():
-        assert process.poll() is None, "it ended too early"
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def ranks_below(pid: int) -> dict[int, int]:
-    """The process of each rank that a command launched."""
-    ranks = {}
-    for each in tree(pid):
-        variables = Path(f"/proc/{each}/environ").read_bytes().split(b"\0")
-        ranks.update({int(v.removeprefix(b"RANK=")): each for v in variables if v.startswith(b"RANK=")})
-    return ranks
 
 
 VARIATIONS = {
