@@ -11,13 +11,14 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from pipeline.errors import UserError, nearest
 
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error)  # gzip and bz2 raise OSErrors
 KIND = re.compile(r"\.(?:(txt|jsonl|xml)(?:-p\d[^.]*)?(?:\.gz|\.bz2|\.xz)?|(parquet))$")  # dumps: .xml-p10p30302.bz2
+PART_BYTES = 1 << 26  # of a large file: the unit of work, and of resuming
 LONGEST = 1_000_000  # characters: a .txt document is cut here, so that a file without blank lines streams too
 
 EMPHASIS = re.compile("'{2,5}")
@@ -25,21 +26,40 @@ LIST_MARK = re.compile(r"[*#:;]+\s*")
 NOT_PROSE = re.compile(r"=+.*=+|[|!{}].*|__\w+__")  # headings, rests of tables and templates, magic words
 
 
-def read_documents(path: Path, *, column: str) -> Iterator[str]:
+def parts_of(path: Path) -> list[range]:
+    """Cut a large file into ranges that are read independently: bytes of .txt and .jsonl, row groups of .parquet.
+
+    What is compressed, and a dump of Wikipedia, is one part: give those as several files.
+    """
+    if document_kind(path) == "parquet":
+        return _row_groups(path)
+    size = path.stat().st_size
+    if document_kind(path) == "xml" or path.suffix in OPENERS or size <= PART_BYTES:
+        return [range(size)]
+    return [range(begin, min(size, begin + PART_BYTES)) for begin in range(0, size, PART_BYTES)]
+
+
+def read_documents(path: Path, *, column: str, part: range | None = None) -> Iterator[str]:
     """The documents of one file, in its order; empty ones are left out.
 
     - .txt: UTF-8, a paragraph a line; a blank line ends a document.
     - .jsonl, .parquet: a row is a document, its text in `column`.
     - .xml: a dump of Wikipedia (MediaWiki); a page is a document, its paragraphs on lines. Redirects are left out.
 
+    Args: part: one of `parts_of`; the documents of all parts, in turn, are those of the file.
     Raises: UserError, with file and line where there is one, for what cannot be read.
     """
+    kind = document_kind(path)
+    whole = (
+        part is None or len(part) == 0 or (part.start == 0 and kind != "parquet" and part.stop == path.stat().st_size)
+    )
+    span = None if whole else part
     documents = {
-        "txt": lambda: _text(path),
-        "jsonl": lambda: _json_lines(path, column),
-        "parquet": lambda: _parquet(path, column),
+        "txt": lambda: _text(path, span),
+        "jsonl": lambda: _json_lines(path, column, span),
+        "parquet": lambda: _parquet(path, column, span),
         "xml": lambda: _wikipedia(path),
-    }[document_kind(path)]()
+    }[kind]()
     return (document for document in documents if document.strip())
 
 
@@ -65,10 +85,10 @@ def document_kind(path: Path) -> str:
     return kind[1] or kind[2]
 
 
-def _text(path: Path) -> Iterator[str]:
+def _text(path: Path, span: range | None) -> Iterator[str]:
     paragraphs: list[str] = []
     size = 0
-    for _, line in _lines(path):
+    for _, line in _lines(path, span, blank=True):
         if line.strip():
             paragraphs.append(line.strip())
             size += len(line)
@@ -78,10 +98,11 @@ def _text(path: Path) -> Iterator[str]:
     yield "\n".join(paragraphs)
 
 
-def _json_lines(path: Path, column: str) -> Iterator[str]:
-    for number, line in _lines(path):
+def _json_lines(path: Path, column: str, span: range | None) -> Iterator[str]:
+    for within, line in _lines(path, span, blank=False):
         if not line.strip():
             continue
+        number = _Line(path, span, within)
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
@@ -95,7 +116,24 @@ def _json_lines(path: Path, column: str) -> Iterator[str]:
         yield row[column]
 
 
-def _parquet(path: Path, column: str) -> Iterator[str]:
+def _row_groups(path: Path) -> list[range]:
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        metadata = pq.ParquetFile(path).metadata
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read as Parquet: {error}") from None
+    parts, begin, size = [], 0, 0
+    for group in range(metadata.num_row_groups):
+        size += metadata.row_group(group).total_byte_size
+        if size >= PART_BYTES or group == metadata.num_row_groups - 1:
+            parts.append(range(begin, group + 1))
+            begin, size = group + 1, 0
+    return parts
+
+
+def _parquet(path: Path, column: str, span: range | None) -> Iterator[str]:
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -107,8 +145,9 @@ def _parquet(path: Path, column: str) -> Iterator[str]:
         kind = file.schema_arrow.field(column).type
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
             raise UserError(f"{path}: column '{column}' holds {kind}, not text (prepare_corpus.column)")
-        row = 0
-        for batch in file.iter_batches(batch_size=1024, columns=[column]):
+        groups = range(file.num_row_groups) if span is None else span
+        row = sum(file.metadata.row_group(group).num_rows for group in range(groups.start))
+        for batch in file.iter_batches(batch_size=1024, columns=[column], row_groups=list(groups)):
             for text in batch.column(0).to_pylist():
                 row += 1
                 if text is None:
@@ -139,20 +178,60 @@ def clean_page(text: str) -> str:
     return "\n".join(line for line in prose if line and not NOT_PROSE.fullmatch(line))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers from 1, without line ends and byte-order mark."""
+def _lines(path: Path, span: range | None, *, blank: bool) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers from 1, without line ends and byte-order mark; those that begin in a span of bytes.
+
+    Args: blank: the span begins and ends after a blank line.
+    """
     try:
         with _open(path) as opened:
+            end = None if span is None else _boundary(opened, span.stop, blank=blank)
+            place = 0 if span is None else _boundary(opened, span.start, blank=blank)
+            if place:
+                opened.seek(place)
             for number, line in enumerate(opened, start=1):
+                if end is not None and place >= end:
+                    return
+                place += len(line)
                 try:
                     text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as error:
                     raise UserError(
-                        f"{path}:{number} is not UTF-8 (byte {error.start + 1}): convert the file"
+                        f"{path}:{_Line(path, span, number)} is not UTF-8 (byte {error.start + 1}): convert the file"
                     ) from None
                 yield number, text.rstrip("\r\n")
     except DAMAGED as error:
         raise UserError(f"{path} cannot be read to its end: {error}") from None
+
+
+def _boundary(opened: IO[bytes], offset: int, *, blank: bool) -> int:
+    """Where a document begins at or after an offset: after the next blank line, or at most LONGEST bytes on a line."""
+    opened.seek(max(0, offset - 1))
+    if offset == 0 or not opened.readline():
+        return opened.tell()
+    while blank and opened.tell() - offset < LONGEST and (line := opened.readline()) and line.strip():
+        pass
+    return opened.tell()
+
+
+class _Line(NamedTuple):
+    """A line of a span, which prints as its number in the file; counting the lines before costs reading them."""
+
+    path: Path
+    span: range | None
+    within: int
+
+    def __str__(self) -> str:
+        before = 0
+        if self.span:
+            with self.path.open("rb") as opened:
+                blank = document_kind(self.path) == "txt"
+                left = _boundary(opened, self.span.start, blank=blank)
+                opened.seek(0)
+                while left > 0 and (chunk := opened.read(min(left, 1 << 20))):
+                    before += chunk.count(b"\n")
+                    left -= len(chunk)
+        return str(before + self.within)
 
 
 def _open(path: Path) -> IO[bytes]:

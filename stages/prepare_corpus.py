@@ -5,35 +5,42 @@
 Reads:  the recipe's corpus files, the backbone's tokenizer, and, if asked, the task's training texts.
 Writes: tokens-*.npy and lengths-*.npy, memory-mapped shards of blocks (pipeline/corpus.py).
 
-Each source is a unit of work: processes take sources by number, and a finished one is not done again after a crash.
+A part of a source is a unit of work: processes take parts by number and wait for nobody, and what is finished is not
+done again after a crash.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts import sync_folder
 from pipeline.corpus import Corpus, blocks_of, write_shards
-from pipeline.corpus_readers import read_documents
-from pipeline.errors import UserError
+from pipeline.corpus_readers import parts_of, read_documents
+from pipeline.errors import Interrupted, UserError
 from pipeline.models import load_tokenizer
 from pipeline.stage import Stage, run_stage
 from pipeline.tasks import read_task
+
+Source = tuple[Path, range] | None  # a part of a file; None: the task's training texts
 
 
 def main(stage: Stage) -> dict[str, Any]:
     settings = stage.recipe.prepare_corpus
     tokenizer = load_tokenizer(stage.inputs.backbone)
-    count = len(stage.inputs.corpus) + settings.task_text
-    parts = [stage.work / f"source-{number:05d}" for number in range(count)]
-    for number in stage.shares(count):
-        if parts[number].exists():
-            continue
-        building = parts[number].with_suffix(".tmp")
-        shutil.rmtree(building, ignore_errors=True)
-        blocks = blocks_of(documents(stage, number), tokenizer, length=settings.length)
-        write_shards(blocks, building, shard_blocks=settings.shard_blocks, vocab_size=len(tokenizer))
-        building.rename(parts[number])
+    sources: list[Source] = [(path, part) for path in stage.inputs.corpus for part in parts_of(path)]
+    sources += [None] if settings.task_text else []
+    parts = [stage.work / f"part-{number:05d}" for number in range(len(sources))]
+    with stage.bar(total=len(parts), unit="part") as bar:
+        for number in stage.shares(len(parts)):
+            if not parts[number].exists():
+                building = parts[number].with_suffix(".tmp")
+                shutil.rmtree(building, ignore_errors=True)
+                blocks = blocks_of(documents(stage, sources[number]), tokenizer, length=settings.length)
+                write_shards(blocks, building, shard_blocks=settings.shard_blocks, vocab_size=len(tokenizer))
+                sync_folder(building)
+                building.rename(parts[number])
+            bar.update(stage.accelerator.num_processes)
     stage.accelerator.wait_for_everyone()
     if not stage.is_main:
         return {}
@@ -44,11 +51,16 @@ def main(stage: Stage) -> dict[str, Any]:
     return {"blocks": len(corpus), "tokens": tokens}
 
 
-def documents(stage: Stage, number: int) -> Iterable[str]:
-    """The documents of one source; the task's training texts come last."""
-    if number < len(stage.inputs.corpus):
-        return read_documents(stage.inputs.corpus[number], column=stage.recipe.prepare_corpus.column)
-    return task_texts(stage)
+def documents(stage: Stage, source: Source) -> Iterator[str]:
+    """The documents of a part of a file, or of the task's training texts. Raises Interrupted when asked to stop."""
+    if source is None:
+        found = task_texts(stage)
+    else:
+        found = read_documents(source[0], column=stage.recipe.prepare_corpus.column, part=source[1])
+    for document in found:
+        if stage.stop_asked_here():
+            raise Interrupted(f"{stage.name} stopped; what is finished is kept, and the same command goes on")
+        yield document
 
 
 def task_texts(stage: Stage) -> Iterator[str]:
@@ -64,7 +76,15 @@ def gather(parts: list[Path], output: Path) -> None:
         raise UserError("prepare_corpus.sources: no text is long enough for a block of 16 tokens; give more text")
     for number, tokens in enumerate(shards):
         for path in (tokens, tokens.with_name(tokens.name.replace("tokens", "lengths"))):
-            shutil.copyfile(path, output / f"{path.name.split('-')[0]}-{number:05d}.npy")
+            _link(path, output / f"{path.name.split('-')[0]}-{number:05d}.npy")
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under a second name, where the file system can: the corpus may be large."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 if __name__ == "__main__":

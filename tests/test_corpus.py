@@ -15,7 +15,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
 from pipeline.corpus import Corpus, Counts, blocks_of, write_shards
-from pipeline.corpus_readers import read_documents
+from pipeline.corpus_readers import parts_of, read_documents
 from pipeline.errors import UserError
 
 WIKITEXT = Path(__file__).parents[2] / "shared/data/wikitext-2/valid.txt"
@@ -177,3 +177,60 @@ def test_wikitext_is_read_section_by_section() -> None:
     assert sections[0] == "= Homarus gammarus ="
     assert sections[2] == "= = Description = ="
     assert sum(len(section.split()) for section in sections) == len(WIKITEXT.read_text("utf-8").split())
+
+
+PARAGRAPHS = [f"Paragraph {number} of a {'long ' * (number % 7)}text ." for number in range(300)]
+WAYS_TO_END = {
+    "documents of three lines": lambda n: "\n\n" if n % 3 == 2 else "\n",
+    "a line a document": lambda n: "\n\n",
+    "CRLF": lambda n: "\r\n\r\n" if n % 5 == 4 else "\r\n",
+}
+
+
+@pytest.mark.parametrize("size", [1, 7, 40, 1000, 5000, 10**6])
+@pytest.mark.parametrize("ends", WAYS_TO_END)
+def test_the_parts_of_a_text_are_the_whole(
+    tmp_path: Path, ends: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("".join(text + WAYS_TO_END[ends](n) for n, text in enumerate(PARAGRAPHS)).encode())
+    whole = list(read_documents(path, column="text"))
+    monkeypatch.setattr("pipeline.corpus_readers.PART_BYTES", size)
+    parts = parts_of(path)
+    assert len(parts) == max(1, -(-path.stat().st_size // size))
+    assert [text for part in parts for text in read_documents(path, column="text", part=part)] == whole
+
+
+def test_a_text_without_a_blank_line_is_cut_at_line_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("\n".join(PARAGRAPHS))
+    monkeypatch.setattr("pipeline.corpus_readers.PART_BYTES", 1000)
+    monkeypatch.setattr("pipeline.corpus_readers.LONGEST", 100)
+    texts = [text for part in parts_of(path) for text in read_documents(path, column="text", part=part)]
+    assert "\n".join(texts) == path.read_text()
+    assert len(texts) > len(parts_of(path)) > 5
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_the_parts_of_rows_are_the_whole(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / f"a.{ending}"
+    if ending == "jsonl":
+        path.write_text("\n".join(json.dumps({"text": text}) for text in PARAGRAPHS))
+    else:
+        pq.write_table(pa.table({"text": PARAGRAPHS}), path, row_group_size=20)
+    monkeypatch.setattr("pipeline.corpus_readers.PART_BYTES", 900)
+    parts = parts_of(path)
+    assert len(parts) > 4
+    assert [text for part in parts for text in read_documents(path, column="text", part=part)] == PARAGRAPHS
+
+
+def test_an_error_in_a_later_part_names_the_line_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join([json.dumps({"text": text}) for text in PARAGRAPHS[:200]] + ["{"]))
+    monkeypatch.setattr("pipeline.corpus_readers.PART_BYTES", 2000)
+    with pytest.raises(UserError, match=r"a\.jsonl:201 is not JSON"):
+        list(read_documents(path, column="text", part=parts_of(path)[-1]))
+    path = tmp_path / "a.txt"
+    path.write_bytes("\n\n".join(PARAGRAPHS[:100]).encode() + b"\n\xff")
+    with pytest.raises(UserError, match=r"a\.txt:200 is not UTF-8"):
+        list(read_documents(path, column="text", part=parts_of(path)[-1]))
