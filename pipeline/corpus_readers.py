@@ -50,10 +50,7 @@ def read_documents(path: Path, *, column: str, part: range | None = None) -> Ite
     Raises: UserError, with file and line where there is one, for what cannot be read.
     """
     kind = document_kind(path)
-    whole = (
-        part is None or len(part) == 0 or (part.start == 0 and kind != "parquet" and part.stop == path.stat().st_size)
-    )
-    span = None if whole else part
+    span = None if part is None or (kind != "parquet" and len(part) == path.stat().st_size) else part
     documents = {
         "txt": lambda: _text(path, span),
         "jsonl": lambda: _json_lines(path, column, span),

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -166,14 +166,14 @@ def _run(name: str, main: Callable[[Stage], dict[str, Any]], recipe: Path, overr
             work=spec.artifact.work,
             output=spec.artifact.output,
         )
-        with _signals_ask_to_stop(stage):
-            try:
-                _work(stage, plan, main, command=_command(recipe, overrides))
-            except Exception as error:
-                if trouble := disk_trouble(error):
-                    where = getattr(error, "filename", None) or stage.work
-                    raise WorkFailed(f"{where}: {trouble}; mend that, and the same command goes on") from error
-                raise
+        _stop_when_asked(stage)
+        try:
+            _work(stage, plan, main, command=_command(recipe, overrides))
+        except Exception as error:
+            if trouble := disk_trouble(error):
+                where = getattr(error, "filename", None) or stage.work
+                raise WorkFailed(f"{where}: {trouble}; mend that, and the same command goes on") from error
+            raise
     for tracker in accelerator.trackers:  # not end_training(), which ends the process group too
         tracker.finish()
 
@@ -250,17 +250,14 @@ def _publish(
     stage.say(f"published {stage.spec.artifact.folder} after {seconds:.0f} s")
 
 
-@contextlib.contextmanager
-def _signals_ask_to_stop(stage: Stage) -> Iterator[None]:
+def _stop_when_asked(stage: Stage) -> None:
+    """From now to the end of the process: a second signal, as a group gets it, must not cut the first one's work."""
+
     def ask(*_: Any) -> None:
         stage._stop = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
 
 
 def _seconds_before(work: Path) -> float:

@@ -19,11 +19,11 @@ def run_all(
     project: Path = PROJECT,
     wait: bool = True,
     stderr: int | IO[str] = subprocess.DEVNULL,
-    **environment: str,
+    environment: dict[str, str] | None = None,
 ) -> Any:
     """./run_all.sh with the tests' own environment; where it is not waited for, its errors go to `stderr`."""
     command = [str(project / "run_all.sh"), *map(str, words)]
-    known = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1", **environment}
+    known = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1"} | (environment or {})
     if not wait:
         return subprocess.Popen(command, env=known, stdout=subprocess.DEVNULL, stderr=stderr)
     return subprocess.run(command, env=known, capture_output=True, text=True, check=False, timeout=600)

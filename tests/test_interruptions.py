@@ -23,7 +23,15 @@ LONG = ("--distill_layers.epochs", "400")  # longer than any test waits
 class Launched:
     """`./run_all.sh --only STAGE` on a copy of the finished run's artifacts, in the background."""
 
-    def __init__(self, finished: Path, recipe: Path, folder: Path, stage: str, *words: str, **environment: str) -> None:
+    def __init__(
+        self,
+        finished: Path,
+        recipe: Path,
+        folder: Path,
+        stage: str,
+        *words: str,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.place = folder / "a" / stage
         if not (folder / "a").exists():
             copy_artifacts(finished, folder / "a", until=stage)
@@ -31,7 +39,7 @@ class Launched:
         self.errors = folder / f"errors-{time.monotonic_ns()}"
         with self.errors.open("w") as errors:
             self.process: subprocess.Popen[bytes] = run_all(
-                *self.words, *words, wait=False, stderr=errors, **environment
+                *self.words, *words, wait=False, stderr=errors, environment=environment
             )
 
     def until(self, pattern: str) -> "Launched":
@@ -56,7 +64,9 @@ def wait_for(happened: Callable[[], Any], process: subprocess.Popen[bytes]) -> N
 
 
 def alive(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    """Those that still run; one that only waits to be reaped does not."""
+    stats = {pid: Path(f"/proc/{pid}/stat") for pid in pids}
+    return [pid for pid, stat in stats.items() if stat.exists() and stat.read_text().rpartition(") ")[2][0] != "Z"]
 
 
 def ranks_below(pid: int) -> dict[int, int]:
@@ -180,7 +190,7 @@ def test_names_clock_language_and_home_change_nothing(finished: Path, tmp_path: 
     before = Path.cwd()
     os.chdir(tmp_path / "elsewhere")
     try:
-        stage = Launched(finished, world / "recipe.yaml", world / "store", "finetune_teacher", **environment)
+        stage = Launched(finished, world / "recipe.yaml", world / "store", "finetune_teacher", environment=environment)
         assert stage.process.wait(timeout=120) == 0, stage.said()
     finally:
         os.chdir(before)
