@@ -80,20 +80,39 @@ def run(recipe: Path, arguments: list[str], *options: str) -> Plan:
 def labels_alone(distilled: Plan, recipe: Path, arguments: list[str]) -> float:
     """The test score of the same student, from random weights, trained on the labels."""
     settings = distilled.recipe
-    folder = distilled.run_folder / "labels-alone"
+    backbone = backbone_of(distilled.stages["pretrain_teacher"].artifact.folder)
+    torch.manual_seed(settings.seed)
+    student = new_student(settings.student, load_encoder(backbone))
+    folder = saved(student, distilled.run_folder / "labels-alone", tokenizer_of=backbone)
+    epochs = settings.distill_layers.epochs + settings.distill_predictions.epochs
+    return on_labels(folder, recipe, arguments, epochs=epochs, rate=LABELS_ALONE_RATE)
+
+
+def layers_and_labels(distilled: Plan, recipe: Path, arguments: list[str]) -> float:
+    """The test score of the student after layer distillation, trained on the labels instead of the predictions."""
+    settings = distilled.recipe.distill_predictions
+    source = distilled.stages["distill_layers"].artifact.folder / "student"
+    folder = saved(load_encoder(source), distilled.run_folder / "layers-alone", tokenizer_of=source)
+    return on_labels(folder, recipe, arguments, epochs=settings.epochs, rate=settings.learning_rate)
+
+
+def saved(student: PreTrainedModel, folder: Path, *, tokenizer_of: Path) -> Path:
+    """A folder with the student's encoder; one that is there is taken as it is."""
     if not (folder / "config.json").exists():
         folder.mkdir(exist_ok=True)
-        backbone = backbone_of(distilled.stages["pretrain_teacher"].artifact.folder)
-        torch.manual_seed(settings.seed)
-        copy_model_files(backbone, folder, TOKENIZER_FILES)
-        new_student(settings.student, load_encoder(backbone)).save_pretrained(folder)
-    epochs = settings.distill_layers.epochs + settings.distill_predictions.epochs
+        copy_model_files(tokenizer_of, folder, TOKENIZER_FILES)
+        student.save_pretrained(folder)
+    return folder
+
+
+def on_labels(student: Path, recipe: Path, arguments: list[str], *, epochs: float, rate: float) -> float:
+    """The test score of an encoder that the pipeline's own finetune_teacher trains, its best epoch on dev."""
     changes = {
-        "--backbone": folder,
+        "--backbone": student,
         "--pretrain_teacher.epochs": 0,
         "--finetune_teacher.allow_majority": "true",
         "--finetune_teacher.epochs": epochs,
-        "--finetune_teacher.learning_rate": LABELS_ALONE_RATE,
+        "--finetune_teacher.learning_rate": rate,
     }
     more = [str(word) for pair in changes.items() for word in pair]
     plan = run(recipe, [*arguments, *more], "--until", "finetune_teacher")

@@ -1,0 +1,209 @@
+"""What each part of the method brings, over tasks and seeds: the paper's Tables 2 and 3, with MiniLM as teacher.
+
+    python -m benchmarks.evidence [--tasks snippets sst2 mrpc stsb] [--seeds 3] [--data FOLDER] [--hours H] [--gpu]
+                                  [--output FILE] [--section.field value ...]
+
+For each seed and task: the teacher; the student on labels alone; the full pipeline; and the pipeline without one of its
+parts. Every score is on test rows that chose nothing. Runs share artifacts and are kept, so the same command goes on
+where it stopped; the report (benchmarks/evidence.md) is written anew after each run. Hours on a CPU.
+"""
+
+import argparse
+import csv
+import json
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.quality import labels_alone, layers_and_labels, run
+from pipeline.artifacts import cache_folder, write_atomically
+from pipeline.hardware import gpu_count
+from pipeline.plan import Plan
+from pipeline.recipes import PROJECT
+from pipeline.runs import RESULTS
+
+RECIPES = {
+    "snippets": "recipes/rotten_tomatoes.yaml",
+    "sst2": "recipes/glue/minilm_sst2.yaml",
+    "mrpc": "recipes/glue/minilm_mrpc.yaml",
+    "stsb": "recipes/glue/minilm_stsb.yaml",
+}
+TEACHER, FULL, LABELS, NO_PREDICTION = "teacher", "full pipeline", "labels alone", "without the prediction loss"
+ABLATIONS = {  # what the full pipeline is run without, and the settings that leave it out
+    "without general distillation": {"distill_general.epochs": 0},
+    "without augmentation": {"augment_data.variants": 0},
+    "without layer distillation": {"distill_layers.epochs": 0},
+    "without the embedding loss": {"distill_general.embedding": 0, "distill_layers.embedding": 0},
+    "without the hidden loss": {"distill_general.hidden": 0, "distill_layers.hidden": 0},
+    "without the attention loss": {"distill_general.attention": 0, "distill_layers.attention": 0},
+}
+KEPT_BAR, KEPT_AIM = 0.97, 0.985
+STSB_HEADER = (
+    "index",
+    "genre",
+    "filename",
+    "year",
+    "old_index",
+    "source1",
+    "source2",
+    "sentence1",
+    "sentence2",
+    "score",
+)
+
+Scores = dict[tuple[str, str], dict[int, float]]  # (task, way) -> seed -> score on test
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.evidence", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tasks", nargs="+", choices=list(RECIPES), default=list(RECIPES))
+    parser.add_argument("--recipe", type=Path, help="one recipe instead of the tasks")
+    parser.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, ...")
+    parser.add_argument("--data", type=Path, help="folder with glue/SST-2, glue/MRPC and stsb/; without it the hub's")
+    parser.add_argument(
+        "--hours", type=float, help="begin no run after so many hours; what is left out is written down"
+    )
+    parser.add_argument("--gpu", action="store_true", help="stop at once where there is no GPU")
+    parser.add_argument("--output", type=Path, default=PROJECT / "benchmarks" / "evidence.md")
+    given, overrides = parser.parse_known_args()
+    if given.gpu and not gpu_count():
+        parser.error("--gpu: this machine has none")
+    recipes = {given.recipe.stem: given.recipe} if given.recipe else {t: PROJECT / RECIPES[t] for t in given.tasks}
+    ends = time.monotonic() + 3600 * given.hours if given.hours is not None else float("inf")
+    scores: Scores = {}
+    left_out: list[str] = []
+    for seed in range(given.seeds):
+        for task, recipe in recipes.items():
+            arguments = [*data_settings(task, given.data), *overrides, "--seed", str(seed)]
+            for way, score in measured(task, recipe, arguments, seed=seed, ends=ends):
+                if score is None:
+                    left_out.append(f"{task}, seed {seed}: {way}")
+                    continue
+                scores.setdefault((task, way), {})[seed] = score
+                write_atomically(given.output, page(scores, left_out))
+    text = page(scores, left_out)
+    write_atomically(given.output, text)
+    print(text)
+
+
+def data_settings(task: str, data: Path | None) -> list[str]:
+    """Where a GLUE task's files lie, as settings of the recipe."""
+    if task not in ("sst2", "mrpc", "stsb") or data is None:
+        return []
+    return ["--task.data", str(official_stsb(data / "stsb") if task == "stsb" else data.resolve() / "glue")]
+
+
+def official_stsb(source: Path) -> Path:
+    """The STS benchmark as its authors publish it (CSV, no header) in GLUE's layout; returns the folder."""
+    folder = cache_folder(PROJECT / "artifacts") / "stsb"
+    for split in ("train", "dev"):
+        with (source / f"{split}.csv").open(newline="", encoding="utf-8") as file:
+            rows = ["\t".join(["-"] * 7 + row) for row in csv.reader(file)]
+        write_atomically(folder / f"{split}.tsv", "\n".join(["\t".join(STSB_HEADER), *rows]) + "\n")
+    return folder
+
+
+def measured(
+    task: str, recipe: Path, arguments: list[str], *, seed: int, ends: float
+) -> Iterator[tuple[str, float | None]]:
+    """The score of each way, most telling first; None for those that there was no time for."""
+    full: Plan | None = None
+    for way in (FULL, LABELS, *ABLATIONS, NO_PREDICTION):
+        if time.monotonic() > ends:
+            yield way, None
+            continue
+        named = [*arguments, "--name", f"evidence-{task}-seed-{seed}-{way.replace(' ', '-')}"]
+        if way == FULL:
+            full = run(recipe, named)
+            yield TEACHER, results_of(full, "teacher")
+            yield way, results_of(full, "student")
+            continue
+        assert full is not None, "the full pipeline comes first"
+        if way == LABELS:
+            yield way, labels_alone(full, recipe, named)
+        elif way == NO_PREDICTION:
+            yield way, layers_and_labels(full, recipe, named)
+        else:
+            changes = [word for key, value in ABLATIONS[way].items() for word in (f"--{key}", str(value))]
+            yield way, results_of(run(recipe, [*named, *changes]), "student")
+
+
+def results_of(plan: Plan, role: str) -> float:
+    return json.loads((plan.run_folder / RESULTS).read_text(encoding="utf-8"))[role]["score"]
+
+
+def page(scores: Scores, left_out: Sequence[str]) -> str:
+    """The report: a table a task, the machine, the command, and what was left out."""
+    lines = [
+        "# Evidence",
+        "",
+        "Score on test in points, mean and standard deviation over seeds; `against full` is that of the differences,",
+        "seed by seed. Written by:",
+        "",
+        f"    {shlex.join(['python', '-m', 'benchmarks.evidence', *sys.argv[1:]])}",
+        "",
+        f"on {machine()}, commit {commit()}.",
+    ]
+    for task in dict.fromkeys(task for task, _ in scores):
+        lines += ["", f"## {task}", "", *table({way: found for (of, way), found in scores.items() if of == task})]
+    if left_out:
+        lines += ["", "## Left out, for want of time", "", *(f"- {line}" for line in left_out)]
+    return "\n".join(lines) + "\n"
+
+
+def table(ways: Mapping[str, Mapping[int, float]]) -> list[str]:
+    """The Markdown table of one task, and a sentence that holds it against the bars."""
+    lines = ["| | score | kept of the teacher | against full | seeds |", "|---|---|---|---|---|"]
+    full = ways.get(FULL, {})
+    better = []
+    for way, found in ways.items():
+        kept = [score / ways[TEACHER][seed] for seed, score in found.items() if ways[TEACHER][seed] > 0]
+        gaps = [score - full[seed] for seed, score in found.items() if seed in full]
+        share = f"{spread(kept, unit='%')}" if way != TEACHER and kept else ""
+        against = spread(gaps, signed=True) if way not in (TEACHER, FULL) and gaps else ""
+        lines.append(f"| {way} | {spread(list(found.values()))} | {share} | {against} | {len(found)} |")
+        if against and statistics.mean(gaps) > (statistics.stdev(gaps) if len(gaps) > 1 else 0):
+            better.append(way)
+    shares = [score / ways[TEACHER][seed] for seed, score in full.items() if ways[TEACHER][seed] > 0]
+    if not shares:
+        return lines
+    kept = statistics.mean(shares)
+    verdict = "the aim" if kept >= KEPT_AIM else "the bar, not the aim" if kept >= KEPT_BAR else "less than the bar"
+    lines += ["", f"Kept: {kept:.1%} ({verdict}; bar {KEPT_BAR:.0%}, aim {KEPT_AIM:.1%})."]
+    lines.append(f"Better than the full pipeline by more than the spread: {', '.join(better) or 'none'}.")
+    return lines
+
+
+def spread(values: Sequence[float], *, unit: str = "", signed: bool = False) -> str:
+    """Mean and standard deviation, times 100; of one value the value alone."""
+    mean = f"{100 * statistics.mean(values):{'+' if signed else ''}.2f}{unit}"
+    return f"{mean} ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else mean
+
+
+def machine() -> str:
+    """Processor, cores and GPUs."""
+    import torch  # noqa: PLC0415
+
+    try:
+        known = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        processor = next(line.partition(":")[2].strip() for line in known.splitlines() if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.processor() or platform.machine()
+    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return f"{processor}, {torch.get_num_threads()} threads, {', '.join(gpus) or 'no GPU'}, torch {torch.__version__}"
+
+
+def commit() -> str:
+    command = ["git", "-C", str(PROJECT), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    main()
