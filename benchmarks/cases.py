@@ -105,7 +105,7 @@ def make_stage(plan: Plan, name: str, work: Path) -> Stage:
         spec=plan.stages[name],
         inputs=plan.inputs,
         upstream={},
-        accelerator=make_accelerator(tracker="none", curves=work, stage=name),
+        accelerator=make_accelerator(tracker="none", curves=work, run=name, stage=name),
         work=work,
         output=work / "output",
     )

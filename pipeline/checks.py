@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def check(recipe: Recipe, inputs: Inputs) -> None:
     check_lengths(recipe, shape)
     check_corpus(recipe, inputs)
     check_protect(recipe)
+    check_tracker(recipe)
     data = read_task(recipe.task, inputs.task)
     check_augmentation(recipe, inputs, data)
     if inputs.teacher is not None:
@@ -245,6 +247,15 @@ def check_augmentation(recipe: Recipe, inputs: Inputs, data: TaskData) -> None:
         from pipeline.augmented import check_augmented  # noqa: PLC0415 (pyarrow, which no other recipe needs)
 
         check_augmented(inputs.augmented, data)
+
+
+def check_tracker(recipe: Recipe) -> None:
+    """The tracker is installed: Accelerate would leave out one that is not, in silence."""
+    name = recipe.run.tracker
+    if name != "none" and find_spec(name) is None:
+        raise UserError(
+            f"run.tracker: {name} is not installed here; install it (pip install {name}), or set it to none"
+        )
 
 
 def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Path) -> None:

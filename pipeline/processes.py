@@ -40,12 +40,13 @@ def meet_processes(tell: Tell) -> Watch:
     return Watch(tell)
 
 
-def make_accelerator(*, tracker: str, curves: Path, stage: str) -> Accelerator:
+def make_accelerator(*, tracker: str, curves: Path, run: str, stage: str) -> Accelerator:
     """The accelerator of the processes that met.
 
     Args:
         tracker: where curves go, or 'none'.
         curves: folder of trackers that write files.
+        run, stage: names. TensorBoard's files of a stage get a folder; elsewhere all stages of a run are one project.
     """
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
@@ -53,7 +54,7 @@ def make_accelerator(*, tracker: str, curves: Path, stage: str) -> Accelerator:
         project_dir=str(curves),
     )
     if tracker != "none" and accelerator.is_main_process:
-        accelerator.init_trackers(stage)
+        accelerator.init_trackers(stage if tracker == "tensorboard" else run)
     elif tracker != "none":
         accelerator.log_with = []
     quiet_libraries()

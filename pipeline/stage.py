@@ -154,7 +154,9 @@ def _run(name: str, main: Callable[[Stage], dict[str, Any]], recipe: Path, overr
             f"{name} reads {unfinished[0]}, which is not done ({plan.why[unfinished[0]]});"
             f" run ./run_all.sh {recipe} --until {unfinished[-1]} first"
         )
-    accelerator = make_accelerator(tracker=plan.recipe.run.tracker, curves=plan.run_folder / "curves", stage=name)
+    accelerator = make_accelerator(
+        tracker=plan.recipe.run.tracker, curves=plan.run_folder / "curves", run=plan.recipe.name, stage=name
+    )
     with spec.artifact.lock() if accelerator.is_main_process else contextlib.nullcontext():
         accelerator.wait_for_everyone()
         stage = Stage(
