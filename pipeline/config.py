@@ -343,6 +343,18 @@ class EvaluateStudent:
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
+class Card:
+    """What the student's model card says and no file may tell."""
+
+    teacher_licence: str | None = None
+    """The teacher's, as the hub spells it (mit, apache-2.0); empty: what its own card or its wheel says."""
+    data_licence: str | None = None
+    """The task data's; empty: what the README.md beside them says. Nothing is published while one is not known."""
+    language: str = "en"
+    """Of the texts, as ISO 639 spells it."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
 class Recipe:
     """A whole run."""
 
@@ -369,3 +381,4 @@ class Recipe:
     distill_layers: DistillLayers = field(default_factory=DistillLayers)
     distill_predictions: DistillPredictions = field(default_factory=DistillPredictions)
     evaluate_student: EvaluateStudent = field(default_factory=EvaluateStudent)
+    card: Card = field(default_factory=Card)

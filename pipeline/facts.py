@@ -46,7 +46,7 @@ def read_facts(folder: Path) -> Facts:
             manifest = json.loads((folder / stage / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if all(_is_linked(folder, up, known) for up, known in manifest["upstream"].items()):
+        if all(up in manifests and _is_linked(folder, up, known) for up, known in manifest["upstream"].items()):
             manifests[stage] = manifest  # else the link is of an earlier run, and this one has not come so far
     if not manifests:
         raise UserError(f"{folder} is not the folder of a run: it links to no finished stage; give runs/NAME")

@@ -15,6 +15,7 @@ from pipeline.errors import BAD_INPUT, OK, UserError
 from pipeline.facts import Facts, augmentation, confusion, curves, disagreements, predictions, read_facts
 from pipeline.graph import STAGES
 from pipeline.metrics import CORRELATIONS
+from pipeline.templates import render
 
 REPORT = "report.html"
 COMPARISON = "comparison.html"
@@ -83,14 +84,16 @@ def page(facts: Facts) -> str:
 
     results, rows = facts.results, predictions(facts)
     tested = [row for row in rows if row["split"] == "test"]
-    return _render(
+    return render(
         "report.html.jinja",
         facts=facts,
+        flat=lambda tree: [(name.removeprefix("."), value) for name, value in _flat("", tree)],
         results=results,
         unfinished=[stage for stage in ("evaluate_student",) if stage not in facts.stages],
         models=(found := models(facts)),
         measures=MEASURES,
         picture=plots.bars(list(_measures(facts, found))) if found else "",
+        exported=facts.stages.get("export_student", {}).get("metrics", {}),
         correlation=bool(results) and results["metric"] in CORRELATIONS,
         curves={
             stage: {objective: plots.loss_curves(objective, lines) for objective, lines in curves(manifest).items()}
@@ -107,7 +110,7 @@ def page(facts: Facts) -> str:
 
 
 def models(facts: Facts) -> dict[str, Mapping[str, Any]]:
-    """What was measured of each model, by its name: teacher, student, and what the student was exported to."""
+    """What was measured of each model, by its name."""
     if facts.results is None:
         return {}
     return {role: facts.results[role] for role in ("teacher", "student")}
@@ -119,7 +122,11 @@ def _measures(
     assert facts.results is not None
     yield facts.results["metric"], [(model, side["score"], f"{side['score']:.4f}") for model, side in found.items()]
     for name, key, write in MEASURES:
-        yield name, [(model, side[key], write(side[key])) for model, side in found.items() if key in side]
+        bars = [(model, side[key], write(side[key])) for model, side in found.items() if key in side]
+        if key == "disk_bytes":
+            forms = facts.stages.get("export_student", {}).get("metrics", {}).get("forms", {})
+            bars += [(Path(form).name, said["bytes"], write(said["bytes"])) for form, said in forms.items()]
+        yield name, bars
 
 
 def _answers(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> dict[str, str]:
@@ -143,7 +150,7 @@ def comparison_page(runs: Sequence[Facts]) -> str:
     picture = ""
     if finished and len({facts.results["metric"] for facts in finished if facts.results}) == 1:
         picture = plots.bars(list(_students(finished)))
-    return _render(
+    return render(
         "comparison.html.jinja",
         runs=runs,
         measures=MEASURES,
@@ -182,17 +189,6 @@ def _flat(prefix: str, tree: Any) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{prefix}.{key}", value)
     else:
         yield prefix, tree
-
-
-def _render(template: str, **values: Any) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
-
-    templates = FileSystemLoader(Path(__file__).parent / "templates")
-    environment = Environment(
-        loader=templates, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["flat"] = lambda tree: [(name.lstrip("."), value) for name, value in _flat("", tree)]
-    return environment.get_template(template).render(values)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from pipeline.estimate import estimates
 from pipeline.graph import STAGES
 from pipeline.launch import launch_command, run_launched
 from pipeline.plan import Plan, make_plan
+from pipeline.push import check_push, push
 from pipeline.recipes import PROJECT, fields
 from pipeline.report import refresh_report, table
 from pipeline.runs import RESULTS, publish_run
@@ -52,6 +53,8 @@ def _run(words: list[str]) -> int:
         look = "--list" if given.list else "--dry-run"
         raise UserError(f"--force runs a stage again, and {look} runs nothing: leave one out")
     plan = make_plan(recipe, overrides)
+    if given.push:
+        check_push(given.push)
     if given.force:
         _force(plan, given.force)
         plan = make_plan(recipe, overrides)
@@ -82,6 +85,8 @@ def _run(words: list[str]) -> int:
     print(table(json.loads(results.read_text(encoding="utf-8"))))
     print(f"\nstudent: {plan.run_folder / 'distill_predictions'}\nresults: {results}")
     print(f"report:  {refresh_report(plan.run_folder)}")
+    if given.push:
+        print(f"on the hub: {push(plan.run_folder, given.push)}")
     return OK
 
 
@@ -116,6 +121,7 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]]:
     parser.add_argument("--until", metavar="S", help="stop after stage S")
     parser.add_argument("--only", metavar="S", help="run stage S alone")
     parser.add_argument("--force", metavar="S", help="run stage S again, and what was built on it")
+    parser.add_argument("--push", metavar="OWNER/NAME", help="publish the finished student on the hub")
     try:
         given, rest = parser.parse_known_args(words)
     except argparse.ArgumentError as error:

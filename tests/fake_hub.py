@@ -1,11 +1,13 @@
-"""A Hugging Face hub on 127.0.0.1 that serves folders: enough of its interface to resolve, list and download.
+"""A Hugging Face hub on 127.0.0.1 that serves folders: enough of its interface to resolve, list, download and publish.
 
     with serve({"owner/tiny": folder}, {"owner/rows": folder}) as address:
         subprocess.run(..., env={**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path)})
 
-Each repository has one commit, known as `main` and by its hash.
+Each repository has one commit, known as `main` and by its hash. With `uploads`, a folder, models can be published by
+whoever has the TOKEN, to the names below `owner/`; they land in it, and are served.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -17,13 +19,19 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 API = re.compile(r"/api/(models|datasets)/(.+?)(?:/(revision|tree)/([^/]+))?")
+PUBLISH = re.compile(r"/api/models/(.+?)/(preupload|commit)/main")
+TOKEN = "hf_writer"
 RESOLVE = re.compile(r"(/datasets)?/(.+?)/resolve/([^/]+)/(.+)")
 
 
 @contextmanager
-def serve(models: Mapping[str, Path], datasets: Mapping[str, Path] | None = None) -> Iterator[str]:
+def serve(
+    models: Mapping[str, Path], datasets: Mapping[str, Path] | None = None, *, uploads: Path | None = None
+) -> Iterator[str]:
     """Serves until the block ends; gives the address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler({"models": models, "datasets": datasets or {}}))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), _handler({"models": dict(models), "datasets": dict(datasets or {})}, uploads)
+    )
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -45,7 +53,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _handler(repositories: Mapping[str, Mapping[str, Path]]) -> type[BaseHTTPRequestHandler]:
+def _handler(repositories: Mapping[str, dict[str, Path]], uploads: Path | None) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -53,10 +61,50 @@ def _handler(repositories: Mapping[str, Mapping[str, Path]]) -> type[BaseHTTPReq
             self._answer(*self._response(), body=False)
 
         def do_GET(self) -> None:
-            self._answer(*self._response(), body=True)
+            if urlparse(self.path).path == "/api/whoami-v2":
+                self._answer(
+                    *(_json({"name": "owner"}) if self._may_write() else _error(401, "Unauthorized")), body=True
+                )
+            else:
+                self._answer(*self._response(), body=True)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self._answer(*self._published(body), body=True)
 
         def log_message(self, format: str, *args: object) -> None:
             pass
+
+        def _may_write(self) -> bool:
+            return uploads is not None and self.headers.get("Authorization") == f"Bearer {TOKEN}"
+
+        def _published(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+            path, models = unquote(urlparse(self.path).path), repositories["models"]
+            if path == "/api/validate-yaml":
+                return _json({"errors": [], "warnings": []})
+            if uploads is None or not self._may_write():
+                return _error(401, "Unauthorized")
+            if path == "/api/repos/create":
+                asked = json.loads(body)
+                name = f"{asked['organization']}/{asked['name']}"
+                if asked["organization"] != "owner":
+                    return _error(403, "Forbidden")
+                (uploads / name).mkdir(parents=True, exist_ok=True)
+                models[name] = uploads / name
+                return _json({"url": f"http://{self.headers['Host']}/{name}"})
+            match = PUBLISH.fullmatch(path)
+            assert match, path
+            return _preupload(body) if match[2] == "preupload" else self._commit(match[1], models[match[1]], body)
+
+        def _commit(self, name: str, folder: Path, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+            for line in map(json.loads, body.splitlines()):
+                if line["key"] == "file":
+                    place = folder / line["value"]["path"]
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    place.write_bytes(base64.b64decode(line["value"]["content"]))
+            commit = commit_of(folder)
+            address = f"http://{self.headers['Host']}/{name}/commit/{commit}"
+            return _json({"commitUrl": address, "commitOid": commit, "hookOutput": ""})
 
         def _response(self) -> tuple[int, bytes, dict[str, str]]:
             path = unquote(urlparse(self.path).path)
@@ -93,6 +141,11 @@ def _handler(repositories: Mapping[str, Mapping[str, Path]]) -> type[BaseHTTPReq
                 self.wfile.write(content)
 
     return Handler
+
+
+def _preupload(body: bytes) -> tuple[int, bytes, dict[str, str]]:
+    names = [file["path"] for file in json.loads(body)["files"]]
+    return _json({"files": [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]})
 
 
 def _json(content: object) -> tuple[int, bytes, dict[str, str]]:

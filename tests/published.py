@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Artifact
+from pipeline.artifacts import Artifact, checksum
 from pipeline.plan import Plan, make_plan
 from pipeline.runs import RESULTS
 
@@ -37,6 +37,13 @@ EVALUATION = {
     "seed": 0,
 }
 
+EXPORTED = {
+    "metric": "accuracy",
+    "score_before": 0.88,
+    "forms": {"onnx/model_int8.onnx": {"score": 0.875, "bytes": 2_000_000, "largest_difference": 0.02}},
+    "vocabulary": {"before": 30_522, "after": 1_000, "dev_texts_changed": 0.125},
+}
+
 
 def publish(plan: Plan, *stages: str) -> None:
     """Publish a fake artifact of some stages (all of the plan's unless named), whose upstream is published."""
@@ -58,6 +65,18 @@ def publish(plan: Plan, *stages: str) -> None:
                 "seconds": 1.5,
             }
         )
+
+
+def write_stage(run: Path, name: str, metrics: dict[str, Any], *, reads: str | None = None, **settings: Any) -> Path:
+    """One finished stage of a run's folder, as its link shows it, for those who read no further."""
+    folder = run / name
+    folder.mkdir(parents=True)
+    upstream = {reads: {"fingerprint": "f" * 16, "identity": checksum(run / reads / "stage.json")}} if reads else {}
+    manifest = {"stage": name, "version": 1, "fingerprint": f"{name[:4]}0123456789ab", "settings": settings}
+    manifest |= {"upstream": upstream, "inputs": {"task.train/rows.csv": "ab" * 32}, "seconds": 2.5, "metrics": metrics}
+    manifest |= {"peak_memory_bytes": {"host": 2_500_000_000, "gpu": 0}, "command": "./run_all.sh recipe.yaml"}
+    (folder / "stage.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
 
 
 def _reference(artifact: Artifact) -> dict[str, Any]:

@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.artifacts import checksum
 from pipeline.facts import augmentation, confusion, curves, disagreements, predictions, read_facts
 from pipeline.report import differences, main, refresh_report
-from tests.published import EVALUATION
+from tests.published import EVALUATION, EXPORTED, write_stage
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-headless-shell", "google-chrome"))), None)
 TEACHER = (
@@ -29,31 +28,20 @@ LAYERS = (
 )
 
 
-def stage(run: Path, name: str, metrics: dict[str, Any], *, reads: str | None = None, **settings: Any) -> Path:
-    """One stage of a run, as its link shows it."""
-    folder = run / name
-    folder.mkdir(parents=True)
-    upstream = {reads: {"fingerprint": "f" * 16, "identity": checksum(run / reads / "stage.json")}} if reads else {}
-    manifest = {"stage": name, "version": 1, "fingerprint": f"{name[:4]}0123456789ab", "settings": settings}
-    manifest |= {"upstream": upstream, "inputs": {"task.train/rows.csv": "ab" * 32}, "seconds": 2.5, "metrics": metrics}
-    manifest |= {"peak_memory_bytes": {"host": 2_500_000_000, "gpu": 0}, "command": "./run_all.sh recipe.yaml"}
-    (folder / "stage.json").write_text(json.dumps(manifest), encoding="utf-8")
-    return folder
-
-
 def write_run(run: Path, rows: list[dict[str, Any]], **results: Any) -> Path:
     """The folder of a finished run whose student answered these rows."""
-    stage(run, *TEACHER, learning_rate=3e-5)
-    data = stage(run, "augment_data", {}, variants=1) / "data"
+    write_stage(run, *TEACHER, learning_rate=3e-5)
+    data = write_stage(run, "augment_data", {}, variants=1) / "data"
     data.mkdir()
     old_new = [{"column": "text", "start": 2, "end": 6, "old": "dull", "new": "warm", "source": "masked_lm"}]
     texts = [(0, 0, "a dull film", []), (0, 1, "a warm film", old_new), (1, 0, "no words", [])]
     columns = [{"source_id": i, "variant": v, "text": text, "replaced": replaced} for i, v, text, replaced in texts]
     pq.write_table(pa.Table.from_pylist(columns), data / "train-00000-of-00001.parquet")
-    stage(run, *LAYERS, reads="finetune_teacher", epochs=3)
-    folder = stage(run, "evaluate_student", {}, reads="finetune_teacher", bootstrap=100)
+    write_stage(run, *LAYERS, reads="finetune_teacher", epochs=3)
+    folder = write_stage(run, "evaluate_student", {}, reads="finetune_teacher", bootstrap=100)
     pq.write_table(pa.Table.from_pylist(rows), folder / "predictions.parquet")
     (folder / "results.json").write_text(json.dumps(EVALUATION | {"labels": [], "rows": len(rows)} | results))
+    write_stage(run, "export_student", EXPORTED, reads="evaluate_student")
     return run
 
 
@@ -173,7 +161,7 @@ def test_the_augmentation_is_shown_and_counted(run: Path) -> None:
 
 
 def test_an_unfinished_run_is_reported_as_far_as_it_is(tmp_path: Path) -> None:
-    stage(tmp_path / "run", *TEACHER)
+    write_stage(tmp_path / "run", *TEACHER)
     page = page_of(tmp_path / "run")
     assert list(page.sections)[1:] == ["Losses", "Time and memory", "Settings and fingerprints"]
     assert "Not finished" in page.sections[""]
@@ -206,7 +194,7 @@ def test_runs_are_compared_side_by_side(run: Path, capsys: pytest.CaptureFixture
     other = write_run(run.parent / "longer", CASES, labels=["good", "bad"])
     manifest = other / "augment_data" / "stage.json"
     manifest.write_text(manifest.read_text().replace('"variants": 1', '"variants": 9'))
-    stage(run.parent / "begun", *TEACHER, learning_rate=1e-4)
+    write_stage(run.parent / "begun", *TEACHER, learning_rate=1e-4)
     runs = [read_facts(run.parent / name) for name in ("reviews", "longer", "begun")]
     assert differences(runs) == {
         "finetune_teacher.learning_rate": ["3e-05", "3e-05", "0.0001"],
