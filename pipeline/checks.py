@@ -17,11 +17,20 @@ from pipeline.corpus_readers import check_beginning
 from pipeline.errors import UserError
 from pipeline.graph import Inputs
 from pipeline.hardware import ROUND
-from pipeline.objectives import HEAD_BY_HEAD, HIDDEN_STATES, OF_ATTENTION, RELATIONS, chosen, layer_map
+from pipeline.model_types import LIKE_BERT, MOBILEBERT_BOTTLENECK, WITHOUT_QUERIES, rows_before_text
+from pipeline.objectives import (
+    HEAD_BY_HEAD,
+    HIDDEN_STATES,
+    LAYER_OBJECTIVES,
+    MASKED_LM,
+    OF_ATTENTION,
+    RELATIONS,
+    chosen,
+    layer_map,
+)
 from pipeline.tasks import TaskData, read_task
 
 FIRST_WORDS = 100  # of the vectors, read by the plan
-WITHOUT_QUERIES = ("mpnet", "deberta", "deberta-v2")  # not built on transformers' attention interface (5.23)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +46,17 @@ class Shape:
     embedding: int
     """Width of the embeddings, which ELECTRA and ALBERT have narrower than the layers."""
     kind: str
+    feed_forward: int
 
 
 def check(recipe: Recipe, inputs: Inputs) -> None:
     """Raises UserError for the first thing that does not fit."""
     shape = model_shape(inputs.backbone, "backbone")
-    for folder in filter(None, (inputs.backbone, inputs.teacher)):
+    for folder in filter(None, (inputs.backbone, inputs.teacher, inputs.student)):
         check_weights(folder)
     check_tokenizer(inputs.backbone, shape)
     check_student(recipe, shape, inputs.backbone)
+    check_start(recipe, shape, inputs)
     check_lengths(recipe, shape)
     check_corpus(recipe, inputs)
     check_protect(recipe)
@@ -73,6 +84,8 @@ def model_shape(folder: Path, role: str) -> Shape:
         raise UserError(
             f"{path} ({role}) wants code of its own (auto_map), which is never run; take a model of transformers' own"
         )
+    if "model_type" not in config and role == "student.model":
+        config["model_type"] = "bert"  # TinyBERT is published without it
     if "model_type" not in config:
         raise UserError(f'{path} ({role}) lacks \'model_type\'; add it, such as "model_type": "bert"')
 
@@ -88,10 +101,11 @@ def model_shape(folder: Path, role: str) -> Shape:
         width=number("hidden_size", "dim"),
         heads=number("num_attention_heads", "n_heads"),
         vocabulary=number("vocab_size"),
-        positions=number("max_position_embeddings"),
+        positions=number("max_position_embeddings") - rows_before_text(config),
         labels=tuple(str(names[key]) for key in sorted(names, key=int)),
         embedding=config.get("embedding_size", number("hidden_size", "dim")),
         kind=config["model_type"],
+        feed_forward=number("intermediate_size", "hidden_dim"),
     )
 
 
@@ -149,6 +163,15 @@ def check_student(recipe: Recipe, teacher: Shape, folder: Path) -> None:
     student = recipe.student
     if student.width % student.heads:
         raise UserError(f"student.width: {student.width} is not a multiple of student.heads, {student.heads}")
+    if student.architecture == "mobilebert" and student.width % (MOBILEBERT_BOTTLENECK * student.heads):
+        raise UserError(
+            f"student.width: {student.width}; a MobileBERT's heads divide its bottleneck, a quarter of its width; take"
+            f" a multiple of {MOBILEBERT_BOTTLENECK * student.heads}"
+        )
+    if student.embeddings == "teacher" and student.architecture != "bert":
+        raise UserError(
+            f"student.embeddings: a {student.architecture}'s are narrower than its layers; set it to random"
+        )
     if student.embeddings == "teacher" and teacher.embedding != teacher.width:
         raise UserError(
             f"student.embeddings: {folder} has embeddings of width {teacher.embedding} under layers of width"
@@ -159,12 +182,55 @@ def check_student(recipe: Recipe, teacher: Shape, folder: Path) -> None:
             f"student.embeddings: a student of width {student.width} has no low-rank copy of embeddings of width"
             f" {teacher.width}; set it to random"
         )
-    for stage in ("distill_general", "distill_layers"):
+    others = {"distill_general": MASKED_LM, "distill_layers": (), "distill_predictions": ("prediction", "label")}
+    for stage, names in others.items():
         settings = getattr(recipe, stage)
         if settings.epochs:
-            if not chosen(settings):
+            if not chosen(settings, (*LAYER_OBJECTIVES, *names)):
                 raise UserError(f"{stage}: no objective has a weight; give one, or set {stage}.epochs: 0")
             check_objectives(stage, settings, recipe.student, teacher, folder)
+    if recipe.distill_predictions.label and recipe.task.unlabelled:
+        raise UserError(
+            "distill_predictions.label: the rows of task.unlabelled have no labels; set it to 0, or leave them out"
+        )
+
+
+def check_start(recipe: Recipe, teacher: Shape, inputs: Inputs) -> None:
+    """The layers or the student that the student begins with."""
+    student, folder = recipe.student, inputs.backbone
+    if student.copy_layers is not None:
+        if student.model or student.architecture != "bert" or teacher.kind not in LIKE_BERT:
+            raise UserError(
+                f"student.copy_layers: a {teacher.kind}'s layers cannot begin a {student.architecture}"
+                f"{' that begins with student.model' if student.model else ''}; leave it out"
+            )
+        ours = (student.width, student.heads, student.feed_forward, student.width // student.heads, teacher.embedding)
+        theirs = (teacher.width, teacher.heads, teacher.feed_forward, teacher.width // teacher.heads, teacher.width)
+        if any(own > their for own, their in zip(ours, theirs, strict=True)) or teacher.embedding != teacher.width:
+            raise UserError(
+                f"student.copy_layers: layers are cut, not widened: {folder} has width {teacher.width} (embeddings"
+                f" {teacher.embedding}), {teacher.heads} heads and feed_forward {teacher.feed_forward}; take no more"
+            )
+        try:
+            layer_map(student.copy_layers, teacher_layers=teacher.layers, student_layers=student.layers)
+        except ValueError as error:
+            raise UserError(f"student.copy_layers: {error}") from None
+    if inputs.student is None:
+        return
+    own = model_shape(inputs.student, "student.model")
+    sizes = {"layers": own.layers, "width": own.width, "heads": own.heads, "feed_forward": own.feed_forward}
+    if own.kind != student.architecture:
+        raise UserError(f"student.model: {inputs.student} is a {own.kind}; set student.architecture, or take a bert")
+    if any(getattr(student, name) != size for name, size in sizes.items()):
+        raise UserError(f"student: {inputs.student} has {sizes}; write these numbers into the recipe")
+    alone = not any((inputs.student / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
+    same = alone or tokenizer_vocabulary(inputs.student) == tokenizer_vocabulary(folder)
+    if own.vocabulary != teacher.vocabulary or not same:
+        raise UserError(
+            f"student.model: the tokenizer of {inputs.student} is not that of {folder}; they must share one"
+        )
+    if own.positions < teacher.positions:
+        check_lengths(recipe, own)
 
 
 def check_objectives(stage: str, settings: LayerObjectives, student: Student, teacher: Shape, folder: Path) -> None:
@@ -188,9 +254,10 @@ def check_objectives(stage: str, settings: LayerObjectives, student: Student, te
             " instead, for which they may differ (recipes/methods/minilmv2.yaml)"
         )
     heads = settings.relation_heads or teacher.heads
-    for name, width in {folder: teacher.width, "the student": student.width}.items():
+    own = student.width // (MOBILEBERT_BOTTLENECK if student.architecture == "mobilebert" else 1)  # what attends
+    for name, width in {folder: teacher.width, "the student": own}.items():
         if chosen(settings, RELATIONS) and width % heads:
-            common = math.gcd(teacher.width, student.width)
+            common = math.gcd(teacher.width, own)
             fits = ", ".join(str(number) for number in range(1, min(common, 64) + 1) if common % number == 0)
             raise UserError(
                 f"{stage}.relation_heads: {heads} heads do not divide the width of {name}, {width}; choose one of"

@@ -130,7 +130,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class Student:
-    """The architecture of the student, a BERT."""
+    """The architecture of the student, and how it begins."""
 
     layers: Positive = 4
     """Transformer layers."""
@@ -142,8 +142,14 @@ class Student:
     """Attention heads; the attention loss wants as many as the teacher has."""
     hidden_dropout: SmallShare = 0.1
     """Dropout of hidden states. Attention dropout is always 0: with it the fused kernel writes out every map."""
+    architecture: Literal["bert", "mobilebert"] = "bert"
+    """BERT, or MobileBERT with a bottleneck of a quarter of its width."""
     embeddings: Literal["random", "teacher"] = "random"
     """How they begin: at random as in the paper, or as the best low-rank copy of the teacher's (truncated SVD)."""
+    copy_layers: LayerMap | None = None
+    """Begin with these layers of the teacher (as a layer_map) and its embeddings, cut to the student's sizes."""
+    model: str | None = None
+    """Begin with an existing student, such as a published TinyBERT: a path or hub:NAME; of the same tokenizer."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -258,6 +264,12 @@ class DistillGeneral(Training, LayerObjectives):
 
     learning_rate: AboveZero = 1e-4
     """Peak learning rate."""
+    masked_lm: NonNegative = 0.0
+    """Weight of the cross-entropy of masked tokens (BERT, section 3.1; DistilBERT)."""
+    soft_masked_lm: NonNegative = 0.0
+    """Weight of the soft targets of the teacher's masked LM, at the masked tokens (DistilBERT)."""
+    temperature: AboveZero = 1.0
+    """Temperature of these soft targets."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -323,13 +335,23 @@ class DistillLayers(TaskDistillation, LayerObjectives):
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
-class DistillPredictions(TaskDistillation):
+class DistillPredictions(TaskDistillation, LayerObjectives):
     """Task distillation of the predictions (TinyBERT, section 3.3, second step)."""
 
     learning_rate: AboveZero = 3e-5
     """Peak learning rate."""
+    prediction: NonNegative = 1.0
+    """Weight of the teacher's predictions as soft targets (eq. 10): the alpha of Hinton et al."""
     temperature: AboveZero = 1.0
     """Temperature t of eq. 10."""
+    label: NonNegative = 0.0
+    """Weight of the task's labels, a variant having its original's: the 1 - alpha of Hinton et al."""
+    embedding: NonNegative = 0.0
+    """Weight of the gap of the embeddings (eq. 9); copying layers here takes the teacher in every step."""
+    hidden: NonNegative = 0.0
+    """Weight of the gap of the hidden states (eq. 8)."""
+    attention: NonNegative = 0.0
+    """Weight of the gap of the attention scores (eq. 7)."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

@@ -25,6 +25,7 @@ from pipeline.training import Job
 PROJECTIONS = "projections.safetensors"
 Terms = dict[str, Tensor]
 Loss = Callable[[nn.Module, Inputs, GlobalBatch], Terms]
+More = Callable[[Trace, Trace, Inputs, GlobalBatch], Terms]  # of the student's and the teacher's trace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,22 +85,51 @@ class Asked(NamedTuple):
     layers: tuple[int, ...] = ()
     queries: bool = False
     values: bool = False
+    whole: bool = False
+
+
+def look(model: PreTrainedModel, inputs: Inputs, asked: Asked, *, head: nn.Module | None = None) -> Trace:
+    """Trace a model; where tokens are masked and its own output is asked for, with the logits at these.
+
+    Args: head: of a masked LM whose encoder `model` is; None: `model` is all of it.
+    """
+    seen = trace(model, inputs, asked.layers, queries=asked.queries, values=asked.values, whole=asked.whole)
+    if not asked.whole or "masked" not in inputs:
+        return seen
+    masked_BT = inputs["masked"]
+    if head is None:
+        logits = seen.output.logits[masked_BT]
+    else:  # an encoder's last states are packed
+        masked = masked_BT if seen.packing is None else seen.packing.packed(masked_BT)
+        logits = head(seen.output.last_hidden_state[masked])
+    return seen._replace(output=None, masked_logits=logits)
 
 
 class Distilled(nn.Module):
     """A student with one projection a layer (and one for the embeddings) to the teacher's width.
 
     One module, so that everything that is trained goes through the wrapper of several processes.
+
+    Args: head: the student's masked-LM head, where that is trained too.
     """
 
-    def __init__(self, encoder: PreTrainedModel, *, student_width: int, teacher_width: int, layers: int) -> None:
+    def __init__(
+        self,
+        encoder: PreTrainedModel,
+        *,
+        student_width: int,
+        teacher_width: int,
+        layers: int,
+        head: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.projections = nn.ModuleList(nn.Linear(student_width, teacher_width, bias=False) for _ in range(layers + 1))
+        self.head = head
 
     def forward(self, inputs: Inputs, asked: Asked) -> Trace:
         """The student's trace, its hidden states projected."""
-        seen = trace(self.encoder, inputs, asked.layers, queries=asked.queries, values=asked.values)
+        seen = look(self.encoder, inputs, asked, head=self.head)
         hidden = {layer: self.projections[layer](state) for layer, state in seen.hidden_states.items()}
         return seen._replace(hidden_states=hidden)
 
@@ -170,23 +200,32 @@ def compared(
     return found
 
 
-def layer_terms(teacher: PreTrainedModel, layers: Mapping[int, int], weights: LayerObjectives) -> Loss:
+def layer_terms(
+    teacher: PreTrainedModel,
+    layers: Mapping[int, int],
+    weights: LayerObjectives,
+    *,
+    head: nn.Module | None = None,
+    more: More | None = None,
+) -> Loss:
     """The loss of a training that copies layers.
 
     Args:
-        teacher: a frozen encoder.
+        teacher: a frozen encoder; or a masked LM, its head apart where it has one of its own.
         layers: student layer -> teacher layer.
+        more: further terms, from both models' own outputs.
 
     Returns: a function of (student, inputs, global batch) that gives the weighted terms, a layer each, to be summed.
     """
-    of_student, of_teacher = asked_by(weights, layers)
+    of_student, of_teacher = (asked._replace(whole=more is not None) for asked in asked_by(weights, layers))
 
     def terms(student: nn.Module, inputs: Inputs, batch: GlobalBatch) -> Terms:
         inputs = same_layout(inputs, teacher, cast(Distilled, getattr(student, "module", student)).encoder)
         with torch.no_grad():
-            theirs = trace(teacher, inputs, of_teacher.layers, queries=of_teacher.queries, values=of_teacher.values)
+            theirs = look(teacher, inputs, of_teacher, head=head)
         ours = student(inputs, of_student)
-        return compared(ours, theirs, layers, weights, batch=batch)
+        found = compared(ours, theirs, layers, weights, batch=batch)
+        return found | (more(ours, theirs, inputs, batch) if more else {})
 
     return terms
 

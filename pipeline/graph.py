@@ -15,7 +15,7 @@ from pipeline.digests import DigestBook
 from pipeline.glue import find_files
 from pipeline.hardware import resolve_precision
 from pipeline.inputs import Resolver, Split
-from pipeline.objectives import LAYER_OBJECTIVES
+from pipeline.objectives import LAYER_OBJECTIVES, MASKED_LM
 
 # Raise a stage's number when its output changes for the same settings; tests/test_graph.py notices when you forget.
 VERSIONS = {
@@ -39,6 +39,7 @@ MODEL_FILES = (
 TOKENIZER_FILES = MODEL_FILES[3:]
 # Settings that say where files lie: the content of the files counts, not these.
 PATHS = {
+    "student": ("model",),
     "task": ("data", "train", "dev", "test", "unlabelled"),
     "prepare_corpus": ("sources",),
     "finetune_teacher": ("model",),
@@ -47,15 +48,14 @@ PATHS = {
 }
 # Settings that came after artifacts were published: at their default they are no part of a fingerprint, so that those
 # artifacts keep their names.
-_OBJECTIVES = (
-    "layer_map",
-    "relation_heads",
-    *(name for name in LAYER_OBJECTIVES if name not in ("embedding", "hidden", "attention")),
-)
+FIRST_OBJECTIVES = ("embedding", "hidden", "attention")
+_OBJECTIVES = ("layer_map", "relation_heads", *(name for name in LAYER_OBJECTIVES if name not in FIRST_OBJECTIVES))
 LATER = {
     "augment_data": ("protect_entities",),
-    "distill_general": _OBJECTIVES,
+    "student": ("architecture", "copy_layers"),
+    "distill_general": (*_OBJECTIVES, *MASKED_LM, "temperature"),
     "distill_layers": _OBJECTIVES,
+    "distill_predictions": (*_OBJECTIVES, *FIRST_OBJECTIVES, "prediction", "label"),
 }
 
 
@@ -70,6 +70,7 @@ class Inputs:
     vectors: Path | None
     augmented: tuple[Path, ...]
     """The files of an augmented dataset that is reused."""
+    student: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +107,7 @@ def find_inputs(recipe: Recipe, resolver: Resolver) -> Inputs:
         teacher=resolver.model(teacher) if teacher else None,
         task=files,
         corpus=tuple(path for spec in recipe.prepare_corpus.sources for path in resolver.files(spec)),
+        student=resolver.model(recipe.student.model) if recipe.student.model else None,
         vectors=resolver.folder(vectors) if vectors and recipe.augment_data.variants and not reuse else None,
         augmented=resolver.files(reuse, split="train") if reuse else (),
     )
@@ -206,6 +208,8 @@ def _files(recipe: Recipe, inputs: Inputs, stage: str) -> dict[str, Path]:
         files |= rows if recipe.prepare_corpus.task_text else {}
     elif stage == "pretrain_teacher":
         files = _model_files("backbone", inputs.backbone, MODEL_FILES)
+    elif stage == "distill_general":
+        files = _model_files("student", inputs.student, MODEL_FILES) if inputs.student else {}
     elif stage == "finetune_teacher":
         files = rows | (_model_files("teacher", inputs.teacher, MODEL_FILES) if inputs.teacher else {})
     elif stage in ("propose_candidates", "augment_data"):

@@ -9,13 +9,16 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from pipeline.batches import GlobalBatch, Inputs, Rows, model_inputs, on_device, pack
+from pipeline.config import DistillGeneral
 from pipeline.corpus import Corpus
-from pipeline.losses import label_loss
+from pipeline.distillation import More, Terms
+from pipeline.losses import label_loss, prediction_loss
 from pipeline.masking import mask_tokens
 from pipeline.models import separate_head, special_id
 from pipeline.pace import training_flops
 from pipeline.packing import run
 from pipeline.stage import Stage
+from pipeline.traces import Trace
 
 MEASURED = 2**31 - 1  # the 'epoch' whose masks measure: the same before and after, and never trained on
 
@@ -55,7 +58,7 @@ class MaskedBlocks:
         *,
         vocab_size: int,
         seed: int,
-        share: float,
+        share: float = 0.15,
     ) -> None:
         self.corpus, self.rows, self.seed, self.share = corpus, rows, seed, share
         self.pad_id = special_id(tokenizer, "pad_token_id")
@@ -95,6 +98,28 @@ class MaskedBlocks:
         """Masked tokens of a global batch. They follow from the lengths (mask_tokens): no process asks the others."""
         lengths = self.lengths[np.concatenate(batch.micro_batches)]
         return int(np.maximum(1, np.round(self.share * (lengths - 2))).sum())
+
+
+def masked_terms(blocks: MaskedBlocks, settings: DistillGeneral) -> More:
+    """The terms of a student that learns masked tokens, and the teacher's guesses at them (DistilBERT, section 3).
+
+    Both are means over the masked tokens of the whole global batch.
+    """
+
+    def terms(ours: Trace, theirs: Trace, inputs: dict[str, Tensor], batch: GlobalBatch) -> Terms:
+        assert ours.masked_logits is not None and theirs.masked_logits is not None
+        count, found = blocks.masked_count(batch), {}
+        if settings.soft_masked_lm:
+            gap = prediction_loss(
+                ours.masked_logits, theirs.masked_logits, temperature=settings.temperature, examples=count
+            )
+            found["soft_masked_lm"] = settings.soft_masked_lm * gap
+        if settings.masked_lm:
+            gap = label_loss(ours.masked_logits, inputs["label"], examples=count)
+            found["masked_lm"] = settings.masked_lm * gap
+        return found
+
+    return terms
 
 
 def masked_accuracy(model: MaskedLM, blocks: MaskedBlocks, stage: Stage, *, tokens: int) -> float:

@@ -1,7 +1,7 @@
 """Load, build and save models: backbone, teacher, student. Weights are safetensors, remote code stays off."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,11 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
+    BertForMaskedLM,
     BertModel,
+    MobileBertConfig,
+    MobileBertForMaskedLM,
+    MobileBertModel,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -24,8 +28,13 @@ from pipeline.architectures import encoder_layers
 from pipeline.config import Student
 from pipeline.errors import UserError
 from pipeline.graph import MODEL_FILES, TOKENIZER_FILES
+from pipeline.model_types import MOBILEBERT_BOTTLENECK, WITHOUT_QUERIES, rows_before_text
 from pipeline.traces import ATTENTION
 
+ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {  # of students: the encoder, and with a masked-LM head
+    "bert": (BertModel, BertForMaskedLM),
+    "mobilebert": (MobileBertModel, MobileBertForMaskedLM),
+}
 MASKED_LM = "masked_lm"  # the folder of a masked LM that is not the backbone
 LOAD = {"trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32, "local_files_only": True}
 
@@ -82,6 +91,11 @@ def load_config(folder: Path, *, hidden_dropout: float = 0.0) -> PreTrainedConfi
     return config
 
 
+def attention_of(config: PreTrainedConfig, wanted: str = ATTENTION) -> str:
+    """How a model attends: as wanted, where its architecture can."""
+    return "eager" if config.model_type in WITHOUT_QUERIES else wanted
+
+
 def load_masked_lm(folder: Path, *, new_head: bool = False, hidden_dropout: float = 0.0) -> PreTrainedModel:
     """A backbone with its masked-LM head.
 
@@ -90,11 +104,11 @@ def load_masked_lm(folder: Path, *, new_head: bool = False, hidden_dropout: floa
     """
     config = load_config(folder, hidden_dropout=hidden_dropout)
     model, info = AutoModelForMaskedLM.from_pretrained(
-        folder, config=config, attn_implementation=ATTENTION, output_loading_info=True, **LOAD
+        folder, config=config, attn_implementation=attention_of(config), output_loading_info=True, **LOAD
     )
     prefix = f"{model.base_model_prefix}."
     missing = {name for name in info["missing_keys"] if not new_head or name.startswith(prefix)}
-    _refuse_missing(folder, missing)
+    refuse_missing(folder, missing)
     return model
 
 
@@ -125,14 +139,14 @@ def load_classifier(
     model, info = head.from_pretrained(
         folder,
         config=config,
-        attn_implementation=attention,
+        attn_implementation=attention_of(config, attention),
         output_loading_info=True,
         ignore_mismatched_sizes=new_head,  # a head of another number of labels begins anew
         **LOAD,
     )
     prefix = f"{model.base_model_prefix}."
     head = {name for name in info["missing_keys"] if not name.startswith(prefix) or ".pooler." in name}
-    _refuse_missing(folder, set(info["missing_keys"]) - (head if new_head else set()))
+    refuse_missing(folder, set(info["missing_keys"]) - (head if new_head else set()))
     return model
 
 
@@ -145,38 +159,38 @@ def set_labels(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
     config.problem_type = "single_label_classification" if label_names else "regression"
 
 
-def new_student(student: Student, teacher: PreTrainedModel) -> PreTrainedModel:
-    """A BERT encoder of the student's size, with the teacher's vocabulary and positions."""
-    theirs = teacher.config
-    config = BertConfig(
-        vocab_size=theirs.vocab_size,
-        hidden_size=student.width,
-        num_hidden_layers=student.layers,
-        num_attention_heads=student.heads,
-        intermediate_size=student.feed_forward,
-        hidden_dropout_prob=student.hidden_dropout,
-        attention_probs_dropout_prob=0.0,
-        max_position_embeddings=theirs.max_position_embeddings,
-        type_vocab_size=max(1, getattr(theirs, "type_vocab_size", 2)),
-        pad_token_id=theirs.pad_token_id,
-    )
-    config._attn_implementation = ATTENTION
-    return BertModel(config, add_pooling_layer=False)
+def new_student(
+    student: Student, teacher: PreTrainedModel, *, masked_lm: bool = False, config: PreTrainedConfig | None = None
+) -> PreTrainedModel:
+    """An encoder of the student's size and architecture, with the teacher's vocabulary and positions.
 
-
-def copy_embeddings(student: PreTrainedModel, teacher: PreTrainedModel) -> Tensor:
-    """Begin the student's embeddings as the best low-rank copy of the teacher's (truncated SVD, Eckart-Young).
-
-    Returns: V (teacher width, student width) with orthonormal columns; E^S = E^T V, and V takes E^S back to E^T.
+    Args:
+        masked_lm: with a masked-LM head on it.
+        config: of an existing student, to be taken as it is.
     """
-    theirs = cast(nn.Embedding, teacher.get_input_embeddings()).weight.detach().double()
-    _, vectors = torch.linalg.eigh(theirs.T @ theirs)  # ascending eigenvalues
-    basis = vectors[:, -student.config.hidden_size :].flip(-1)
-    own = dict(student.named_parameters())
-    for name, tensor in teacher.named_parameters():
-        if name.startswith("embeddings.") and tensor.ndim == 2 and name in own and len(own[name]) == len(tensor):
-            own[name].data.copy_(tensor.double() @ basis)
-    return basis.float()
+    config = config or _student_config(student, teacher.config.to_dict())
+    config._attn_implementation = ATTENTION
+    encoder, with_head = ARCHITECTURES[config.model_type]
+    return with_head(config) if masked_lm else encoder(config, add_pooling_layer=False)
+
+
+def _student_config(student: Student, theirs: Mapping[str, Any]) -> PreTrainedConfig:
+    size: dict[str, Any] = {
+        "vocab_size": theirs["vocab_size"],
+        "hidden_size": student.width,
+        "num_hidden_layers": student.layers,
+        "num_attention_heads": student.heads,
+        "intermediate_size": student.feed_forward,
+        "hidden_dropout_prob": student.hidden_dropout,
+        "attention_probs_dropout_prob": 0.0,
+        "max_position_embeddings": theirs["max_position_embeddings"] - rows_before_text(theirs),
+        "type_vocab_size": max(1, theirs.get("type_vocab_size", 2)),
+        "pad_token_id": theirs["pad_token_id"],
+    }
+    if student.architecture == "mobilebert":
+        narrow = student.width // MOBILEBERT_BOTTLENECK
+        return MobileBertConfig(**size, embedding_size=narrow, intra_bottleneck_size=narrow)
+    return BertConfig(**size)
 
 
 def parameter_count(parameters: Iterable[nn.Parameter]) -> int:
@@ -212,7 +226,8 @@ def separate_head(model: PreTrainedModel) -> nn.Module | None:
     return heads[0] if same and torch.allclose(logits, whole, rtol=1e-2, atol=1e-2) else None
 
 
-def _refuse_missing(folder: Path, names: set[str]) -> None:
+def refuse_missing(folder: Path, names: set[str]) -> None:
+    """Raises: UserError when there are any."""
     if names:
         some = ", ".join(sorted(names)[:3])
         raise UserError(f"{folder} lacks {len(names)} of the model's weights ({some}); is it the right checkpoint?")

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from datasets import ClassLabel, Dataset
+from transformers import PreTrainedModel
 
 from pipeline.batches import BatchPlan, Groups
-from pipeline.config import TaskDistillation
+from pipeline.config import LayerObjectives, TaskDistillation
+from pipeline.distillation import Distilled, Loss, More, layer_terms, mapped_layers
 from pipeline.encoding import EncodedTexts
 from pipeline.errors import Interrupted
 from pipeline.models import load_tokenizer
@@ -37,8 +39,13 @@ def read_augmented(stage: Stage, folder: Path) -> Dataset:
     return Dataset.from_parquet(files, cache_dir=str(cache))
 
 
-def augmented_texts(stage: Stage, folder: Path | None = None) -> AugmentedTexts:
-    """Tokenise the augmented dataset, the published one unless a folder is given, with the backbone's tokenizer."""
+def augmented_texts(stage: Stage, folder: Path | None = None, *, labels: bool = False) -> AugmentedTexts:
+    """Tokenise the augmented dataset with the backbone's tokenizer.
+
+    Args:
+        folder: another dataset than the published one.
+        labels: whether they are targets too; a variant has its original's.
+    """
     dataset = read_augmented(stage, folder or stage.upstream["augment_data"])
     label = next(name for name in dataset.column_names if name not in NOT_TEXT and not _is_text(dataset, name))
     feature = dataset.features[label]
@@ -49,6 +56,7 @@ def augmented_texts(stage: Stage, folder: Path | None = None) -> AugmentedTexts:
         text_columns=[name for name in dataset.column_names if name not in NOT_TEXT and _is_text(dataset, name)],
         max_length=stage.recipe.task.max_length,
         task=stage.recipe.task,
+        label_column=label if labels else None,
         cache=cache if len(dataset) > IN_MEMORY else None,
     )
     source_id = np.asarray(dataset.with_format("numpy")["source_id"][:])
@@ -101,6 +109,29 @@ def save_array(array: np.ndarray, path: Path) -> None:
     with temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
     temporary.replace(path)
+
+
+def beside_teacher(
+    stage: Stage, student: PreTrainedModel, data: AugmentedTexts, settings: LayerObjectives, more: More | None = None
+) -> tuple[Distilled, Loss, PreTrainedModel]:
+    """The task's student with its projections, the loss of copying the task's teacher's layers, and that teacher.
+
+    Args:
+        student: whose trace the objectives compare, as a whole or its encoder alone.
+        more: further terms, from both models' own outputs.
+    """
+    folder = stage.upstream["finetune_teacher"]
+    teacher = data.texts.kind.load(folder, label_names=data.label_names, new_head=False)
+    frozen = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
+    model = Distilled(
+        student,
+        student_width=student.config.hidden_size,
+        teacher_width=teacher.config.hidden_size,
+        layers=student.config.num_hidden_layers,
+    )
+    layers = mapped_layers(stage, settings, teacher=teacher.config, student=student.config)
+    encoder = cast(PreTrainedModel, frozen.base_model)
+    return model, layer_terms(encoder, layers, settings, more=more), encoder
 
 
 def _is_text(dataset: Dataset, column: str) -> bool:

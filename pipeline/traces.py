@@ -117,11 +117,18 @@ class Trace(NamedTuple):
     real: Tensor  # (B, T) or (1, P): True on tokens, False on padding
     buckets_real: tuple[Tensor, ...]  # the same of each bucket
     packing: Packing | None
-    logits: Tensor | None = None  # of a model with a head
+    output: Any = None  # the model's own, padded, where it is asked for
+    masked_logits: Tensor | None = None  # (masked positions, vocabulary)
 
 
 def trace(
-    model: PreTrainedModel, inputs: Inputs, layers: Sequence[int], *, queries: bool = True, values: bool = False
+    model: PreTrainedModel,
+    inputs: Inputs,
+    layers: Sequence[int],
+    *,
+    queries: bool = True,
+    values: bool = False,
+    whole: bool = False,
 ) -> Trace:
     """Run an encoder once and keep what the named layers left behind.
 
@@ -130,6 +137,7 @@ def trace(
         inputs: as `batches.model_inputs` makes them.
         layers: layers to keep, 0 for the embeddings.
         queries, values: whether the queries and keys, or the values too, are asked for.
+        whole: whether the model's own output is.
 
     Raises: TypeError when they are, and the architecture does not go through the attention interface.
     """
@@ -161,7 +169,7 @@ def trace(
         real=real,
         buckets_real=(real,) if packing is None else packing.real,
         packing=packing,
-        logits=getattr(output, "logits", None),
+        output=output if whole else None,
     )
 
 

@@ -8,45 +8,59 @@ Writes: student/, the general student's encoder with its tokenizer; projections.
 With `epochs: 0` the student goes on as it begins.
 """
 
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from pipeline.batches import BatchPlan, Inputs, Rows, model_inputs
 from pipeline.corpus import Corpus
 from pipeline.distillation import Distilled, freeze_unreached, layer_flops, layer_terms, mapped_layers
+from pipeline.initial import begin_student, student_config
+from pipeline.masked_lm import MaskedBlocks, masked_terms
 from pipeline.models import (
     backbone_of,
-    copy_embeddings,
-    load_encoder,
+    load_masked_lm,
     load_tokenizer,
     new_student,
     parameter_count,
+    proposer_of,
     save_model,
+    separate_head,
     special_id,
 )
+from pipeline.objectives import MASKED_LM, chosen
 from pipeline.stage import Stage, run_stage
 from pipeline.traces import freeze
 from pipeline.training import Job, train
 
 
 def main(stage: Stage) -> dict[str, Any]:
-    settings, backbone = stage.recipe.distill_general, backbone_of(stage.upstream["pretrain_teacher"])
-    teacher = load_encoder(backbone)
+    settings, pretrained = stage.recipe.distill_general, stage.upstream["pretrain_teacher"]
+    backbone, masked = backbone_of(pretrained), bool(chosen(settings, MASKED_LM))
+    guesses = bool(settings.soft_masked_lm)  # the teacher's: it is then the masked LM, and needs its head
+    whole = load_masked_lm(proposer_of(pretrained) if guesses else backbone, new_head=not guesses)
+    teacher = cast(PreTrainedModel, whole.base_model)
     torch.manual_seed(stage.recipe.seed)
-    encoder = new_student(stage.recipe.student, teacher)
+    given, dropout = stage.inputs.student, stage.recipe.student.hidden_dropout
+    config = student_config(given, hidden_dropout=dropout) if given else None
+    student = new_student(stage.recipe.student, teacher, masked_lm=masked, config=config)
+    encoder = cast(PreTrainedModel, student.base_model)
     model = Distilled(
         encoder,
         student_width=stage.recipe.student.width,
         teacher_width=teacher.config.hidden_size,
         layers=stage.recipe.student.layers,
+        head=separate_head(student) if masked else None,
     )
-    if stage.recipe.student.embeddings == "teacher":
-        model.begin_embedding_projection(copy_embeddings(encoder, teacher))
+    projection = begin_student(stage, encoder, teacher)
+    if projection is not None:
+        model.begin_embedding_projection(projection)
     progress = None
     if settings.epochs:
-        corpus = Corpus(stage.upstream["prepare_corpus"])
-        pad_id = special_id(load_tokenizer(backbone), "pad_token_id")
+        corpus, tokenizer = Corpus(stage.upstream["prepare_corpus"]), load_tokenizer(backbone)
+        pad_id = special_id(tokenizer, "pad_token_id")
         batches = BatchPlan(
             corpus.lengths,
             batch_size=settings.batch_size,
@@ -58,16 +72,26 @@ def main(stage: Stage) -> dict[str, Any]:
         def collate(rows: Rows, epoch: int) -> Inputs:
             return model_inputs({"input_ids": [corpus[int(row)] for row in rows]}, pad_id)
 
-        frozen = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
+        frozen = freeze(whole, precision=stage.precision).to(stage.accelerator.device)
+        trunk = cast(PreTrainedModel, frozen.base_model)
         layers = mapped_layers(stage, settings, teacher=teacher.config, student=encoder.config)
-        loss = layer_terms(frozen, layers, settings)
+        loss = layer_terms(trunk, layers, settings)
+        if masked:
+            vocabulary = encoder.config.vocab_size
+            blocks = MaskedBlocks(
+                corpus, np.arange(len(corpus)), tokenizer, vocab_size=vocabulary, seed=stage.recipe.seed
+            )
+            collate, head = blocks.collate, separate_head(frozen)
+            loss = layer_terms(
+                trunk if head else frozen, layers, settings, head=head, more=masked_terms(blocks, settings)
+            )
         job = Job(
             model=model,
             batches=batches,
             collate=collate,
             loss=loss,
             settings=settings,
-            flops=layer_flops(frozen, model),
+            flops=layer_flops(teacher, model),
         )
         freeze_unreached(job, stage)
         progress = train(job, stage)

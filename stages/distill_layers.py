@@ -13,10 +13,9 @@ import torch
 from transformers import PreTrainedModel
 
 from pipeline.batches import Inputs, Rows
-from pipeline.distillation import Distilled, freeze_unreached, layer_flops, layer_terms, mapped_layers
+from pipeline.distillation import freeze_unreached, layer_flops
 from pipeline.stage import Stage, run_stage
-from pipeline.task_distillation import augmented_batches, augmented_texts
-from pipeline.traces import freeze
+from pipeline.task_distillation import augmented_batches, augmented_texts, beside_teacher
 from pipeline.training import Job, train
 
 
@@ -24,7 +23,6 @@ def main(stage: Stage) -> dict[str, Any]:
     settings, general = stage.recipe.distill_layers, stage.upstream["distill_general"]
     data = augmented_texts(stage)
     kind = data.texts.kind
-    teacher = kind.load(stage.upstream["finetune_teacher"], label_names=data.label_names, new_head=False)
     torch.manual_seed(stage.recipe.seed)  # of the student's new head
     student = kind.load(
         general / "student",
@@ -32,12 +30,7 @@ def main(stage: Stage) -> dict[str, Any]:
         new_head=True,
         hidden_dropout=stage.recipe.student.hidden_dropout,
     )
-    model = Distilled(
-        cast(PreTrainedModel, student.base_model),
-        student_width=student.config.hidden_size,
-        teacher_width=teacher.config.hidden_size,
-        layers=student.config.num_hidden_layers,
-    )
+    model, loss, teacher = beside_teacher(stage, cast(PreTrainedModel, student.base_model), data, settings)
     model.load_projections(general)
     progress = None
     if settings.epochs:
@@ -45,17 +38,13 @@ def main(stage: Stage) -> dict[str, Any]:
         def collate(rows: Rows, epoch: int) -> Inputs:
             return data.texts.collate(rows)
 
-        frozen = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
-        layers = mapped_layers(stage, settings, teacher=teacher.config, student=student.config)
-        loss = layer_terms(cast(PreTrainedModel, frozen.base_model), layers, settings)
-        batches = augmented_batches(stage, data, settings)
         job = Job(
             model=model,
-            batches=batches,
+            batches=augmented_batches(stage, data, settings),
             collate=collate,
             loss=loss,
             settings=settings,
-            flops=layer_flops(frozen, model),
+            flops=layer_flops(teacher, model),
         )
         freeze_unreached(job, stage)
         progress = train(job, stage)

@@ -3,10 +3,11 @@
     accelerate launch -m stages.distill_predictions --recipe recipes/rotten_tomatoes.yaml
 
 Reads:  the student (distill_layers), the augmented dataset (augment_data), the teacher's logits on it (annotate_data),
-        the task's dev rows.
+        the task's dev rows; the teacher and the projections where layers are copied here too.
 Writes: the task's student, the epoch with the best dev score; any program loads it with `from_pretrained(folder)`.
 
-The teacher is not needed any more. A regression learns the teacher's score, not the label.
+A regression learns the teacher's score, not the label. Labels and layers can be objectives beside the predictions;
+without layers the teacher is not needed any more.
 """
 
 from typing import Any
@@ -15,18 +16,21 @@ import numpy as np
 from torch import Tensor, nn
 
 from pipeline.batches import GlobalBatch, Inputs, Rows
+from pipeline.distillation import freeze_unreached
 from pipeline.labelled import dev_scorer, labelled_splits
+from pipeline.objectives import chosen
 from pipeline.pace import training_flops
 from pipeline.prediction import Outputs
 from pipeline.stage import Stage, run_stage
-from pipeline.task_distillation import augmented_batches, augmented_texts
+from pipeline.task_distillation import augmented_batches, augmented_texts, beside_teacher
+from pipeline.traces import Trace
 from pipeline.training import Job, train
 
 
 def main(stage: Stage) -> dict[str, Any]:
     settings, source = stage.recipe.distill_predictions, stage.upstream["distill_layers"] / "student"
     task, splits = labelled_splits(stage, source, "dev")
-    data = augmented_texts(stage)
+    data = augmented_texts(stage, labels=bool(settings.label))
     logits = np.load(stage.upstream["annotate_data"] / "logits.npy", mmap_mode="r", allow_pickle=False)
     kind = data.texts.kind
     student = kind.load(
@@ -38,21 +42,40 @@ def main(stage: Stage) -> dict[str, Any]:
     def collate(rows: Rows, epoch: int) -> Inputs:
         return data.texts.collate_with_targets(rows) | {"teacher": outputs.collate(rows)}
 
-    def loss(model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
-        ours, weight = kind.outputs(model, inputs), data.texts.weight(batch)
-        return {"prediction": kind.distilled(ours, inputs["teacher"], inputs, weight, settings)}
+    def of_outputs(ours: Tensor, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
+        weight, found = data.texts.weight(batch), {}
+        if settings.prediction:
+            found["prediction"] = settings.prediction * kind.distilled(
+                ours, inputs["teacher"], inputs, weight, settings
+            )
+        if settings.label:
+            terms = kind.supervised(ours, inputs, weight)
+            found |= {name: settings.label * term for name, term in terms.items()}
+        return found
 
-    score = dev_scorer(stage, task, splits["dev"])
+    def alone(model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
+        return of_outputs(kind.outputs(model, inputs), inputs, batch)
+
+    def beside_layers(seen: Trace, _: Trace, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
+        done: Any = lambda **_: seen.output  # noqa: E731 (the pass that the trace made)
+        return of_outputs(kind.outputs(done, {**inputs, "buckets": None}), inputs, batch)
+
+    model, loss = student, alone
+    if chosen(settings):
+        model, loss, _ = beside_teacher(stage, student, data, settings, beside_layers)
+        model.load_projections(stage.upstream["distill_layers"])
+    score_of = dev_scorer(stage, task, splits["dev"])
     batches = augmented_batches(stage, data, settings)
     job = Job(
-        model=student,
+        model=model,
         batches=batches,
         collate=collate,
         loss=loss,
         settings=settings,
-        score=score,
+        score=lambda _: score_of(student),
         flops=training_flops(student),
     )
+    freeze_unreached(job, stage)
     progress = train(job, stage)
     if stage.is_main:
         kind.save(student, stage.output, tokenizer_of=source)

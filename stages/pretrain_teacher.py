@@ -19,6 +19,7 @@ from pipeline.corpus import Corpus
 from pipeline.masked_lm import MaskedBlocks, MaskedLM, masked_accuracy, split_blocks
 from pipeline.models import (
     MASKED_LM,
+    attention_of,
     backbone_of,
     copy_model_files,
     load_config,
@@ -28,7 +29,6 @@ from pipeline.models import (
     save_model,
 )
 from pipeline.stage import Stage, run_stage
-from pipeline.traces import ATTENTION
 from pipeline.training import Job, train
 
 
@@ -41,7 +41,7 @@ def main(stage: Stage) -> dict[str, Any]:
     torch.manual_seed(settings.seed)
     if settings.from_scratch:
         config = load_config(backbone, hidden_dropout=settings.hidden_dropout)
-        plain = AutoModelForMaskedLM.from_config(config, attn_implementation=ATTENTION)
+        plain = AutoModelForMaskedLM.from_config(config, attn_implementation=attention_of(config))
     else:
         plain = load_masked_lm(backbone, new_head=True, hidden_dropout=settings.hidden_dropout)
     if settings.train == "head":

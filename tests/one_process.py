@@ -1,5 +1,7 @@
-"""A stage at work in the test's own process: on the CPU, without a plan and without a launcher."""
+"""Stages at work in the test's own process: on the CPU, without a launcher."""
 
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +9,10 @@ from accelerate import Accelerator
 
 from pipeline.artifacts import Artifact
 from pipeline.config import Recipe, Run, Task
-from pipeline.graph import Inputs, Spec
+from pipeline.graph import STAGES, Inputs, Spec
 from pipeline.hardware import Precision
-from pipeline.stage import Stage
+from pipeline.plan import Plan, make_plan, reasons
+from pipeline.stage import Stage, _work
 
 
 def make_stage(folder: Path, *, precision: Precision = "fp32", seed: int = 0, **run: Any) -> Stage:
@@ -32,3 +35,30 @@ def make_stage(folder: Path, *, precision: Precision = "fp32", seed: int = 0, **
         work=folder / "work",
         output=folder / "output",
     )
+
+
+def run_recipe(recipe: Path, *overrides: str, last: str = STAGES[-1]) -> Plan:
+    """Run every unfinished stage of a recipe up to the last; returns its plan, as it was before."""
+    plan = make_plan(recipe, overrides)
+    wanted = [name for name in plan.why if STAGES.index(name) <= STAGES.index(last)]
+    for name in wanted:
+        now = replace(plan, why=reasons(plan))
+        spec = now.stages[name]
+        stage = Stage(
+            recipe=now.recipe,
+            spec=spec,
+            inputs=now.inputs,
+            upstream={up: artifact.folder for up, artifact in now.upstream(name).items()},
+            accelerator=Accelerator(cpu=True),
+            work=spec.artifact.work,
+            output=spec.artifact.output,
+        )
+        _work(stage, now, import_module(f"stages.{name}").main, command="")
+    return plan
+
+
+def metrics(plan: Plan, stage: str) -> dict[str, Any]:
+    """What a published stage measured."""
+    manifest = plan.stages[stage].artifact.manifest()
+    assert manifest is not None
+    return manifest["metrics"]

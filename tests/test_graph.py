@@ -141,7 +141,11 @@ def test_every_setting_counts_except_where_things_lie(world: Path) -> None:
         assert all_names - set(PATHS.get(section, ())) - set(LATER.get(section, ())) <= names, section
 
 
-OTHER_VALUES = {"layer_map": "last"}  # where one more is no value
+OTHER_VALUES = {
+    "layer_map": "last",
+    "copy_layers": "bottom",
+    "architecture": "mobilebert",
+}  # where one more is no value
 
 
 @pytest.mark.parametrize(("section", "name"), [(section, name) for section, names in LATER.items() for name in names])

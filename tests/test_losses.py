@@ -71,7 +71,7 @@ def test_the_attention_loss_is_equation_7_whichever_form_is_cheaper(widths: tupl
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
-def test_the_prediction_loss_is_equation_10(temperature: float) -> None:
+def test_the_prediction_loss_is_equation_10_times_the_squared_temperature(temperature: float) -> None:
     student, teacher = random(4, 3, seed=1), random(4, 3, seed=2)
     total = 0.0
     for ours, theirs in zip(student.tolist(), teacher.tolist(), strict=True):
@@ -79,7 +79,7 @@ def test_the_prediction_loss_is_equation_10(temperature: float) -> None:
         found = [math.exp(z / temperature) for z in ours]
         total -= sum(t / sum(target) * math.log(f / sum(found)) for t, f in zip(target, found, strict=True))
     loss = prediction_loss(student, teacher, temperature=temperature)
-    assert loss.item() == pytest.approx(total / 4, rel=1e-6)
+    assert loss.item() == pytest.approx(temperature**2 * total / 4, rel=1e-6)
 
 
 def test_the_regression_loss_is_the_mean_squared_gap() -> None:

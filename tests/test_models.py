@@ -22,8 +22,8 @@ from transformers import (
 from pipeline.config import Student
 from pipeline.distillation import Distilled
 from pipeline.errors import UserError
+from pipeline.initial import copy_embeddings
 from pipeline.models import (
-    copy_embeddings,
     copy_model_files,
     encoder_parameter_count,
     load_classifier,

@@ -7,8 +7,10 @@ import pytest
 import torch
 from transformers import (
     BertConfig,
+    BertForMaskedLM,
     BertForSequenceClassification,
     DistilBertConfig,
+    DistilBertForMaskedLM,
     DistilBertForSequenceClassification,
     ElectraConfig,
     ElectraForSequenceClassification,
@@ -20,7 +22,9 @@ from transformers import (
 )
 
 from pipeline.batches import Inputs, model_inputs
+from pipeline.distillation import Asked, look
 from pipeline.losses import attention_loss
+from pipeline.models import separate_head
 from pipeline.packing import packed, run
 from pipeline.traces import ATTENTION, freeze, trace
 
@@ -145,9 +149,25 @@ def test_a_packed_trace_has_the_padded_one_s_states_and_attention_losses(precisi
 def test_a_packed_trace_of_a_model_with_a_head_has_its_logits_and_its_last_states(model: PreTrainedModel) -> None:
     inputs = inputs_of(model)
     real = inputs["attention_mask"].bool()
-    found, right = trace(model, inputs, range(3)), trace(model, padded(inputs), range(3))
-    assert found.logits is not None and right.logits is not None
-    where = real if found.logits.ndim == 3 else slice(None)
-    torch.testing.assert_close(found.logits[where], right.logits[where])
+    found, right = (trace(model, given, range(3), whole=True) for given in (inputs, padded(inputs)))
+    where = real if found.output.logits.ndim == 3 else slice(None)
+    torch.testing.assert_close(found.output.logits[where], right.output.logits[where])
     for layer in range(3):
         torch.testing.assert_close(found.hidden_states[layer][found.real], right.hidden_states[layer][real])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "config"), [(BertForMaskedLM, BertConfig), (DistilBertForMaskedLM, DistilBertConfig)]
+)
+@torch.no_grad()
+def test_masked_logits_of_a_packed_batch_are_those_of_the_padded_one(architecture: Any, config: Any) -> None:
+    whole = build(architecture, config)
+    inputs = inputs_of(whole)
+    inputs["masked"] = inputs["attention_mask"].bool() & (inputs["input_ids"] % 5 == 0)
+    head = separate_head(whole)
+    assert (head is not None) == (config is BertConfig)
+    model = cast(PreTrainedModel, whole.base_model) if head else whole
+    found, right = (look(model, given, Asked(whole=True), head=head) for given in (inputs, padded(inputs)))
+    assert found.packing is not None and right.packing is None
+    assert found.masked_logits is not None and len(found.masked_logits) == inputs["masked"].sum()
+    torch.testing.assert_close(found.masked_logits, right.masked_logits, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,77 @@
+"""The methods of recipes/methods on one task with one budget: what each student keeps, in one table.
+
+    python -m benchmarks.methods [--methods tinybert pkd ...] [--json FILE] [--section.field value ...]
+
+The recipes share teacher, student size, data, augmentation and the passes over the task; they differ by the objectives,
+by how the student begins, and by whether plain text is used at all. Artifacts are shared and kept, so the benchmark can
+be stopped and started again. Seconds are those of the student's own stages.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline.plan import make_plan
+from pipeline.recipes import PROJECT
+
+METHODS = ("tinybert", "hinton", "distilbert", "pkd", "minilm", "minilmv2")
+OF_STUDENT = ("distill_general", "distill_layers", "distill_predictions")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    given, overrides = parser.parse_known_args()
+    rows = [measure(method, overrides) for method in given.methods]
+    print(table(rows))
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def measure(method: str, overrides: list[str]) -> dict[str, Any]:
+    """Run a method's recipe; its figures on the test rows."""
+    recipe = PROJECT / "recipes" / "methods" / f"{method}.yaml"
+    arguments = [*overrides, "--name", f"method-{method}"]
+    subprocess.run([sys.executable, "-m", "pipeline.run", str(recipe), *arguments], check=True, cwd=PROJECT)
+    plan = make_plan(recipe, arguments, checked=False)
+    found = json.loads((plan.run_folder / "results.json").read_text(encoding="utf-8"))
+    return {
+        "method": method,
+        "task_epochs": plan.recipe.distill_layers.epochs + plan.recipe.distill_predictions.epochs,
+        "text_epochs": plan.recipe.distill_general.epochs,
+        "seconds": sum(found["seconds"].get(stage, 0.0) for stage in OF_STUDENT),
+        "teacher": found["teacher"]["score"],
+        "student": found["student"]["score"],
+        "kept": found["kept"],
+        "kept_interval": found["kept_interval"],
+        "agreement": found["agreement"],
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The figures, a method a line."""
+    columns = ("method", "text", "task", "seconds", "teacher", "student", "kept", "interval", "agreement")
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    for row in rows:
+        low, high = row["kept_interval"]
+        cells = (
+            row["method"],
+            f"{row['text_epochs']:g}",
+            f"{row['task_epochs']:g}",
+            f"{row['seconds']:.0f}",
+            f"{row['teacher']:.4f}",
+            f"{row['student']:.4f}",
+            f"{row['kept']:.1%}",
+            f"{low:.1%} to {high:.1%}",
+            f"{row['agreement']:.1%}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

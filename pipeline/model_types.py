@@ -1,0 +1,30 @@
+"""What the plan has to know about architectures, by `model_type` (transformers 5.23). No torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+WITHOUT_QUERIES = ("mpnet", "deberta", "deberta-v2")  # not built on transformers' attention interface
+# Texts begin at the position after the padding token's number.
+_POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "mpnet")
+# Architectures whose weights can begin a BERT's, with the names that differ.
+LIKE_BERT: Mapping[str, Mapping[str, str]] = {
+    **{kind: {} for kind in ("bert", "roberta", "xlm-roberta", "camembert", "electra")},
+    "distilbert": {
+        "encoder.layer.": "transformer.layer.",
+        "attention.self.query": "attention.q_lin",
+        "attention.self.key": "attention.k_lin",
+        "attention.self.value": "attention.v_lin",
+        "attention.output.dense": "attention.out_lin",
+        "attention.output.LayerNorm": "sa_layer_norm",
+        "intermediate.dense": "ffn.lin1",
+        "output.dense": "ffn.lin2",
+        "output.LayerNorm": "output_layer_norm",
+    },
+}
+MOBILEBERT_BOTTLENECK = 4  # its embeddings and its attention are this many times narrower than its layers
+
+
+def rows_before_text(config: Mapping[str, Any]) -> int:
+    """Rows of the table of positions that no text reads."""
+    after_padding = config.get("model_type") in _POSITIONS_AFTER_PADDING
+    return int(config.get("pad_token_id") or 0) + 1 if after_padding else 0
