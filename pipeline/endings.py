@@ -28,14 +28,17 @@ def is_explained(error: Exception) -> bool:
     return isinstance(error, UserError | WorkFailed | Interrupted) or bool(getattr(error, "filename", None))
 
 
-def disk_trouble(error: Exception) -> str | None:
-    """What the disk refused, as the system puts it; libraries wrap it in errors of their own."""
-    number = getattr(error, "errno", None)
-    text = str(error)
-    found = next((os.strerror(n) for n in DISK if number == n or os.strerror(n) in text), None)
-    if found is None and isinstance(error, OSError) and number is None and "requested and" in text:
-        return os.strerror(errno.ENOSPC)  # numpy: '8192 requested and 512 written'
-    return found
+def disk_trouble(error: BaseException | None) -> str | None:
+    """What the disk refused, as the system puts it; libraries say it in errors of their own, or wrap it in them."""
+    while error is not None:
+        number, text = getattr(error, "errno", None), str(error)
+        for known in DISK:
+            if number == known or os.strerror(known) in text:
+                return os.strerror(known)
+        if isinstance(error, OSError) and number is None and "requested and" in text:
+            return os.strerror(errno.ENOSPC)  # numpy: '8192 requested and 512 written'
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def tell(status: int, message: str, *, lost: bool = False) -> None:

@@ -84,6 +84,16 @@ def test_a_full_disk_is_known_for_one_however_a_library_says_it(disk: Disk, name
     assert disk_trouble(raised.value) == "No space left on device"
 
 
+def test_a_full_disk_is_known_inside_another_error() -> None:
+    try:
+        try:
+            raise OSError(28, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("the dataset was not made") from error
+    except RuntimeError as wrapped:
+        assert disk_trouble(wrapped) == "No space left on device"
+
+
 def test_another_error_is_no_trouble_with_the_disk() -> None:
     assert disk_trouble(ValueError("two samples requested and one written down")) is None
     assert disk_trouble(FileNotFoundError(2, "No such file or directory", "a")) is None
