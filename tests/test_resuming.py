@@ -1,14 +1,21 @@
 """A training that was killed, stopped or lost a file ends like one that was not."""
 
+import os
+import signal
+import sys
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
+import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from pipeline.batches import Rows
 from pipeline.checkpoints import checkpoints
-from pipeline.errors import Interrupted
+from pipeline.errors import Interrupted, UserError
+from pipeline.loading import steps
 from pipeline.training import train
 from tests.one_process import make_stage
 from tests.tiny_job import MICRO_BATCHES, STEPS, collate, job, loss, same
@@ -75,3 +82,65 @@ def test_a_damaged_checkpoint_is_reported_and_the_result_is_the_same(
     assert f"{newest / 'model.safetensors'} is damaged" in said
     assert "going on from step 4 of 6" in said
     assert same(again.model, first.model)
+
+
+FILE_OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
+
+
+def killed_at(operation: int, folder: Path) -> bool:
+    """Train in a process of its own, a checkpoint a step, that gets SIGKILL before its n-th operation on a file."""
+    child = os.fork()
+    if not child:
+        left = operation
+
+        def strike(event: str, arguments: tuple) -> None:
+            nonlocal left
+            if event in FILE_OPERATIONS and arguments and str(folder) in str(arguments[0]):
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(strike)
+        try:
+            train(job(score=first_is_best), make_stage(folder, checkpoint_seconds=1e-9))
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def test_killed_between_any_two_operations_on_files_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    whole = job(score=first_is_best)
+    progress = train(whole, make_stage(tmp_path / "whole"))
+    operation = 0
+    while killed_at(operation, tmp_path / f"{operation}"):
+        again = job(score=first_is_best)
+        assert train(again, make_stage(tmp_path / f"{operation}")) == progress, operation
+        assert same(again.model, whole.model), operation
+        operation += 5
+    assert operation > 90
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5, 40])
+def test_any_number_of_processes_keeps_the_global_batch(world: int) -> None:
+    batches = job().batches
+    shares = [list(steps(batches, collate, cast(Accelerator, Rank(rank, world)), first=0)) for rank in range(world)]
+    for step in range(STEPS):
+        parts = [part for share in shares for part in share[step].parts]
+        assert len({len(share[step].parts) for share in shares}) == 1  # or some would wait for others
+        assert sorted(part.number for part in parts if part.weight) == list(range(len(batches.at(step).micro_batches)))
+
+
+class Rank:
+    """What `steps` asks an accelerator."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, process_index: int, num_processes: int) -> None:
+        self.process_index, self.num_processes = process_index, num_processes
+
+
+def test_a_checkpoint_of_another_precision_is_refused(tmp_path: Path) -> None:
+    train(job(), make_stage(tmp_path, checkpoint_seconds=1e-9))
+    with pytest.raises(UserError, match=r"checkpoint-000000005 was trained in fp32, and this run is in bf16: set prec"):
+        train(job(), make_stage(tmp_path, precision="bf16"))
