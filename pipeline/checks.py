@@ -61,6 +61,7 @@ def check(recipe: Recipe, inputs: Inputs) -> None:
     check_corpus(recipe, inputs)
     check_protect(recipe)
     check_tracker(recipe)
+    check_export(recipe, inputs.backbone)
     data = read_task(recipe.task, inputs.task)
     check_augmentation(recipe, inputs, data)
     if inputs.teacher is not None:
@@ -323,6 +324,18 @@ def check_tracker(recipe: Recipe) -> None:
         raise UserError(
             f"run.tracker: {name} is not installed here; install it (pip install {name}), or set it to none"
         )
+
+
+def check_export(recipe: Recipe, backbone: Path) -> None:
+    """Only WordPiece vocabularies can be cut: merges and probabilities of other kinds hang together."""
+    path = backbone / "tokenizer.json"
+    if recipe.export_student.min_count and (path.is_file() or not (backbone / "vocab.txt").is_file()):
+        kind = json.loads(path.read_text(encoding="utf-8"))["model"].get("type") if path.is_file() else "SentencePiece"
+        if kind != "WordPiece":
+            raise UserError(
+                f"export_student.min_count: the tokenizer of {backbone} is a {kind}, and only WordPiece vocabularies"
+                " can be cut; set it to 0"
+            )
 
 
 def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Path) -> None:

@@ -377,6 +377,16 @@ class Card:
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
+class ExportStudent:
+    """The student as files to ship: PyTorch, ONNX, int8 ONNX."""
+
+    min_count: Count = 0
+    """Pieces that occur fewer times in the augmented dataset leave the vocabulary (WordPiece only); 0 keeps all."""
+    largest_loss: Share = 0.01
+    """How much of the dev score a file may lose against the student (0.01: one point); more is an error."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
 class Recipe:
     """A whole run."""
 
@@ -404,3 +414,4 @@ class Recipe:
     distill_predictions: DistillPredictions = field(default_factory=DistillPredictions)
     evaluate_student: EvaluateStudent = field(default_factory=EvaluateStudent)
     card: Card = field(default_factory=Card)
+    export_student: ExportStudent = field(default_factory=ExportStudent)

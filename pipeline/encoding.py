@@ -89,6 +89,18 @@ class EncodedTexts:
         """Where the outputs of some sequences begin and end, (len(rows) + 1,), when they lie one after another."""
         return np.r_[0, np.cumsum(self.lengths[rows] if self.kind.per_token else np.ones_like(rows))]
 
+    def piece_counts(self) -> np.ndarray:
+        """How often each id occurs, up to the largest that does."""
+        counts = np.zeros(0, dtype=np.int64)
+        numbers: Any = self.rows.with_format("numpy")
+        for begin in range(0, len(self), 10_000):
+            found = np.bincount(
+                np.concatenate(list(numbers[begin : begin + 10_000]["input_ids"])), minlength=len(counts)
+            )
+            found[: len(counts)] += counts
+            counts = found
+        return counts
+
     def share_cut(self) -> float:
         """Share of the texts that were longer than `max_length`."""
         return float(np.mean(self.rows["cut"])) if len(self) else 0.0

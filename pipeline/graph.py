@@ -29,6 +29,7 @@ VERSIONS = {
     "distill_layers": 4,
     "distill_predictions": 3,
     "evaluate_student": 3,
+    "export_student": 1,
 }
 STAGES = tuple(VERSIONS)  # in the order they run
 MODEL_FILES = (
@@ -137,7 +138,7 @@ def specs(recipe: Recipe, inputs: Inputs, book: DigestBook) -> dict[str, Spec]:
             digests=digests,
             artifact=Artifact(Path(recipe.run.artifacts), stage, name),
         )
-    needed = _ancestors(table, "evaluate_student")
+    needed = _ancestors(table, "evaluate_student") | _ancestors(table, "export_student")
     return {stage: spec for stage, spec in table.items() if stage in needed}
 
 
@@ -147,6 +148,7 @@ def _reads(recipe: Recipe, stage: str) -> tuple[str, ...]:
     teacher = ("finetune_teacher",)
     augment = recipe.augment_data
     candidates = ("propose_candidates",) if augment.variants and not augment.reuse else ()
+    words = (*teacher, "augment_data")  # which pieces occur
     return {
         "prepare_corpus": (),
         "pretrain_teacher": corpus,
@@ -158,6 +160,7 @@ def _reads(recipe: Recipe, stage: str) -> tuple[str, ...]:
         "distill_layers": (*teacher, "distill_general", "augment_data"),
         "distill_predictions": (*teacher, "distill_layers", "augment_data", "annotate_data"),
         "evaluate_student": (*teacher, "distill_predictions"),
+        "export_student": ("distill_predictions", *(words if recipe.export_student.min_count else ())),
     }[stage]
 
 
@@ -182,6 +185,7 @@ def _settings(recipe: Recipe, stage: str) -> dict[str, Any]:
         "distill_layers": seed | precision | {"max_length": score["max_length"]},
         "distill_predictions": seed | precision | score | {"task": task},
         "evaluate_student": seed | score | {"task": task, "precision": "fp32"},  # as a user loads them
+        "export_student": score | {"task": task, "precision": "fp32"},
     }
     return _section(recipe, stage) | also[stage]
 
@@ -218,7 +222,7 @@ def _files(recipe: Recipe, inputs: Inputs, stage: str) -> dict[str, Path]:
             files |= {f"augmented/{i}/{path.name}": path for i, path in enumerate(inputs.augmented)}
         if stage == "propose_candidates" and inputs.vectors:
             files |= {f"vectors/{path.name}": path for path in _each((inputs.vectors,))}
-    elif stage in ("distill_predictions", "evaluate_student"):
+    elif stage in ("distill_predictions", "evaluate_student", "export_student"):
         files = rows
     return files
 

@@ -19,6 +19,8 @@ from transformers import PreTrainedModel
 from pipeline.architectures import PACKABLE, encoder_layers, first_position
 from pipeline.batches import Bucket, Inputs
 
+ATTENTION = "sdpa_with_query_key"  # of pipeline.traces: the one that goes bucket by bucket
+
 
 class Packing(NamedTuple):
     """How a batch lies in one sequence."""
@@ -64,13 +66,14 @@ def same_layout(inputs: Inputs, *models: PreTrainedModel) -> Inputs:
 
 
 def packed(model: PreTrainedModel, inputs: Inputs) -> tuple[dict[str, Tensor], Packing | None]:
-    """What to call a model with: packed where the batch has several buckets and the architecture allows it.
+    """What to call a model with: packed where the batch has several buckets and architecture and attention allow it.
 
     Args: inputs: input_ids, attention_mask and, for some, token_type_ids, each (B, T), and perhaps `buckets`.
     """
     plain = {name: inputs[name] for name in ("input_ids", "token_type_ids", "attention_mask") if name in inputs}
     buckets = inputs.get("buckets")
-    if buckets is None or model.config.model_type not in PACKABLE:
+    attends_by_bucket = model.config.model_type in PACKABLE and model.config._attn_implementation == ATTENTION
+    if buckets is None or not attends_by_bucket:
         return plain, None
     ids_BT = plain["input_ids"]
     packing = Packing(buckets, tuple(cut(plain.pop("attention_mask").bool(), buckets)))
@@ -83,8 +86,8 @@ def run(model: Any, inputs: Inputs) -> Any:
     """`model(**inputs)`, packed where that pays; hidden states and logits come back padded, (B, T, ...).
 
     Args:
-        model: an encoder with any head, loaded with `attn_implementation=traces.ATTENTION`; perhaps wrapped for
-            several processes.
+        model: an encoder with any head; packed only with `attn_implementation=ATTENTION`; perhaps wrapped for several
+            processes.
         inputs: as `batches.model_inputs` makes them; other entries (labels) are left out.
     """
     inner = getattr(model, "module", model)

@@ -83,7 +83,7 @@ def _run(words: list[str]) -> int:
         print(f"all {len(plan.stages)} stages are done: nothing was launched", file=sys.stderr)
     results = plan.run_folder / RESULTS
     print(table(json.loads(results.read_text(encoding="utf-8"))))
-    print(f"\nstudent: {plan.run_folder / 'distill_predictions'}\nresults: {results}")
+    print(f"\nstudent: {plan.run_folder / 'export_student'}\nresults: {results}")
     print(f"report:  {refresh_report(plan.run_folder)}")
     if given.push:
         print(f"on the hub: {push(plan.run_folder, given.push)}")

@@ -18,9 +18,8 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from pipeline.batches import Inputs
 from pipeline.losses import QueryKey
-from pipeline.packing import Packing, join, packed, padded_states
+from pipeline.packing import ATTENTION, Packing, join, packed, padded_states
 
-ATTENTION = "sdpa_with_query_key"
 SHORT = 128  # tokens up to which writing the map out, in bf16, beats the fused kernel on CPUs (torch 2.13)
 
 

@@ -20,6 +20,18 @@ def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.make(tmp_path_factory.mktemp("template") / "tiny").parent
 
 
+@pytest.fixture(scope="session")
+def shipped(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a student that is ready to ship (random weights, labels rotten and fresh); for reading."""
+    from pipeline.onnx_export import export_onnx, quantise
+    from pipeline.onnx_session import FLOAT32, INT8
+
+    folder = tiny.write_classifier(tmp_path_factory.mktemp("shipped") / "student", tiny_template / "model")
+    export_onnx(tiny.load_eager(folder), folder / FLOAT32, inputs=["input_ids", "attention_mask"])
+    quantise(folder / FLOAT32, folder / INT8)
+    return folder
+
+
 @pytest.fixture
 def world(tiny_template: Path, tmp_path: Path) -> Path:
     """A test's own copy of the tiny world: model, rows.csv, text.txt, vectors.txt, recipe.yaml."""

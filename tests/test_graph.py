@@ -23,7 +23,8 @@ MEND = (
 )
 
 EVALUATE = {"evaluate_student"}
-PREDICTIONS = {"distill_predictions"} | EVALUATE
+EXPORT = {"export_student"}
+PREDICTIONS = {"distill_predictions"} | EVALUATE | EXPORT
 LAYERS = {"distill_layers"} | PREDICTIONS
 ANNOTATE = {"annotate_data"} | PREDICTIONS
 AUGMENT = {"augment_data", "annotate_data"} | LAYERS
@@ -74,6 +75,7 @@ def test_the_fingerprints_are_those_that_are_stored(world: Path, monkeypatch: py
         ("distill_layers.epoch_covers", "augmented", LAYERS),
         ("distill_predictions.temperature", 2.0, PREDICTIONS),
         ("evaluate_student.bootstrap", 200, EVALUATE),
+        ("export_student.largest_loss", 0.5, EXPORT),
         ("name", "another", set()),
         ("run.checkpoint_seconds", 1, set()),
         ("run.log_every", 3, set()),

@@ -79,6 +79,22 @@ def test_the_student_loads_with_nothing_of_ours_installed(finished: Path, tmp_pa
     assert ours == "False"
 
 
+def test_every_form_of_the_exported_student_gives_the_same_label(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline.predict import main
+
+    folder = finished / "export_student"
+    for words in ([], ["--onnx"]):
+        assert main([str(folder), "The film is great and the cast was very warm .", *words]) == 0
+    one, other = capsys.readouterr().out.splitlines()
+    assert one.split()[0] == other.split()[0]
+    forms = json.loads((folder / "stage.json").read_text())["metrics"]["forms"]
+    assert {name: (folder / name).stat().st_size for name in forms} == {
+        name: form["bytes"] for name, form in forms.items()
+    }
+
+
 def test_the_augmented_dataset_is_read_by_datasets_and_pandas(finished: Path, tmp_path: Path):
     from datasets import load_dataset
 

@@ -94,6 +94,7 @@ def test_what_reads_a_stage_that_runs_runs_too(done: Path) -> None:
         "annotate_data": "not run yet",
         "distill_predictions": "reads annotate_data, which runs",
         "evaluate_student": "reads distill_predictions, which runs",
+        "export_student": "reads distill_predictions, which runs",
     }
 
 

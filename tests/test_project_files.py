@@ -43,7 +43,7 @@ def test_the_constraints_leave_the_build_of_torch_to_the_machine():
 
 
 def test_every_package_that_the_code_imports_is_a_dependency():
-    declared = names(PROJECT["dependencies"] + EXTRAS["train"] + EXTRAS["wikipedia"])
+    declared = names(PROJECT["dependencies"] + EXTRAS["train"] + EXTRAS["export"] + EXTRAS["wikipedia"])
     ours = {"pipeline", "data_augment", "stages"}
     distributions = packages_distributions()
     for file in [file for folder in ours for file in (ROOT / folder).rglob("*.py")]:

@@ -53,14 +53,14 @@ def test_a_run_goes_from_nothing_to_a_table_and_a_second_one_launches_nothing(
     first = capsys.readouterr()
     assert first.err.splitlines()[:2] == ["== prepare_corpus (not run yet)", "working on prepare_corpus"]
     assert "rows, test" in first.out
-    assert f"student: {world}/runs/recipe/distill_predictions" in first.out
+    assert f"student: {world}/runs/recipe/export_student" in first.out
     assert f"report:  {world}/runs/recipe/report.html" in first.out
 
     before = written(world)
     assert started(world) == 0
     second = capsys.readouterr()
     assert launched == list(STAGES)
-    assert second.err == "all 10 stages are done: nothing was launched\n"
+    assert second.err == "all 11 stages are done: nothing was launched\n"
     assert second.out == first.out
     assert written(world) == before
 
@@ -139,7 +139,7 @@ def test_a_part_of_a_run_says_what_is_left(
 def test_from_starts_at_a_stage_whose_upstream_is_done(world: Path, launched: list[str]) -> None:
     publish_until(world, "distill_layers")
     assert started(world, "--from", "distill_predictions") == 0
-    assert launched == ["distill_predictions", "evaluate_student"]
+    assert launched == ["distill_predictions", "evaluate_student", "export_student"]
 
 
 def test_force_sets_a_stage_aside_and_runs_what_was_built_on_it(
@@ -149,7 +149,7 @@ def test_force_sets_a_stage_aside_and_runs_what_was_built_on_it(
     assert started(world) == 0
     old = plan_of(world).stages["distill_predictions"].artifact
     assert started(world, "--force", "distill_predictions") == 0
-    assert launched == ["distill_predictions", "evaluate_student"]
+    assert launched == ["distill_predictions", "evaluate_student", "export_student"]
     assert "== evaluate_student (reads distill_predictions, which runs)" in capsys.readouterr().err
     assert len(list(old.folder.parent.glob("*.aside-*"))) == 1
     assert plan_of(world).why == {}
@@ -221,7 +221,7 @@ def test_a_stage_that_ends_well_and_publishes_nothing_is_a_failure(
     monkeypatch.setattr(run, "run_launched", lambda *_, **__: (0, ""))
     assert started(world) == 1
     assert "evaluate_student ended but published nothing; see " in capsys.readouterr().err
-    assert launched == ["evaluate_student"]
+    assert launched == ["evaluate_student", "export_student"]
 
 
 @pytest.mark.parametrize("folder", ["runs", "artifacts"])

@@ -6,12 +6,19 @@ python -m tests.tiny /tmp/tiny && ./run_all.sh /tmp/tiny/recipe.yaml
 import csv
 import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from transformers import BertConfig, BertForMaskedLM, BertTokenizer
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForMaskedLM,
+    BertTokenizer,
+    PreTrainedModel,
+)
 
 GOOD = ["good", "great", "fine", "warm", "funny", "bright", "clever", "moving", "lovely", "fresh"]
 BAD = ["bad", "dull", "poor", "cold", "silly", "grim", "lazy", "boring", "awful", "stale"]
@@ -47,6 +54,28 @@ def write_model(folder: Path, *, layers: int = 2, width: int = 24, heads: int = 
     )
     BertForMaskedLM(config).save_pretrained(folder)
     return folder
+
+
+def write_classifier(folder: Path, source: Path, *, labels: Sequence[str] = ("rotten", "fresh")) -> Path:
+    """The model of `write_model` with a random head, all weights large enough that its answers differ by text.
+
+    Args: labels: none makes a regressor.
+    """
+    from pipeline.models import load_classifier, load_tokenizer
+    from pipeline.vocabulary import save_tokenizer
+
+    torch.manual_seed(3)
+    model = load_classifier(source, label_names=labels, new_head=True)
+    for parameter in model.parameters():
+        parameter.data.add_(torch.randn_like(parameter), alpha=0.3)
+    model.save_pretrained(folder)
+    save_tokenizer(load_tokenizer(source), folder, max_length=32)
+    return folder
+
+
+def load_eager(folder: Path) -> PreTrainedModel:
+    """A saved classifier as it is exported."""
+    return AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
 
 
 def write_rows(path: Path, *, rows: int = 240, seed: int = 0, pair: bool = False, regression: bool = False) -> Path:
@@ -112,6 +141,7 @@ def recipe(folder: Path) -> dict[str, Any]:
         "distill_layers": {**few},
         "distill_predictions": {**few, "epochs": 2, "learning_rate": 3e-3},
         "evaluate_student": {"bootstrap": 100, "timing_rounds": 3},
+        "export_student": {"min_count": 1, "largest_loss": 0.25},
     }
 
 

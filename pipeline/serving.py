@@ -1,0 +1,110 @@
+"""A saved student that answers texts: its PyTorch weights, or its int8 ONNX file without torch and transformers."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from pipeline.checks import tokenizer_vocabulary
+from pipeline.errors import UserError
+
+Texts = tuple[str, ...]  # one, or a pair
+Inputs = dict[str, np.ndarray]
+Model = Callable[[Inputs], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """Texts in, named outputs such as `logits` out."""
+
+    tokenizer: Tokenizer
+    model: Model
+    config: dict[str, Any]
+    """Of config.json."""
+
+    def __call__(self, batch: Sequence[Texts]) -> dict[str, np.ndarray]:
+        """The model's outputs for some texts, the longest's padding included."""
+        return self.model(encode(self.tokenizer, batch))
+
+
+def load(folder: Path, *, onnx: bool) -> Served:
+    """A student's folder; texts are cut where its tokenizer says, in an exported student as in training.
+
+    Raises: UserError for a folder that holds no student, or no ONNX file.
+    """
+    config = _read_json(folder / "config.json")
+    longest = _read_json(folder / "tokenizer_config.json").get("model_max_length") or sys.maxsize
+    tokenizer_vocabulary(folder)  # one that is missing would load as one of five pieces
+    model, tokenizer = (_load_onnx if onnx else _load_torch)(folder, config)
+    pad = config.get("pad_token_id") or 0
+    tokenizer.enable_padding(pad_id=pad, pad_token=tokenizer.id_to_token(pad) or "[PAD]")
+    tokenizer.enable_truncation(int(min(longest, config.get("max_position_embeddings", longest))))
+    return Served(tokenizer=tokenizer, model=model, config=config)
+
+
+def encode(tokenizer: Tokenizer, batch: Sequence[Texts]) -> Inputs:
+    """input_ids, attention_mask and token_type_ids, each (B, T), int64."""
+    found = tokenizer.encode_batch([text[0] if len(text) == 1 else text for text in batch])
+    columns: dict[str, list[list[int]]] = {
+        "input_ids": [one.ids for one in found],
+        "attention_mask": [one.attention_mask for one in found],
+        "token_type_ids": [one.type_ids for one in found],
+    }
+    return {name: np.array(rows, dtype=np.int64) for name, rows in columns.items()}
+
+
+def _load_onnx(folder: Path, config: dict[str, Any]) -> tuple[Model, Tokenizer]:
+    """The int8 file, and the tokenizer beside it."""
+    from pipeline.onnx_session import INT8, open_session  # noqa: PLC0415 (only --onnx needs onnxruntime)
+
+    if not (folder / INT8).is_file():
+        raise UserError(f"{folder} has no {INT8}; run the stage export_student, or leave --onnx out")
+    session = open_session(folder / INT8)
+    inputs, outputs = ([part.name for part in parts] for parts in (session.get_inputs(), session.get_outputs()))
+
+    def run(batch: Inputs) -> dict[str, np.ndarray]:
+        found: list[Any] = list(session.run(outputs, {name: batch[name] for name in inputs}))
+        return dict(zip(outputs, found, strict=True))
+
+    return run, Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def _load_torch(folder: Path, config: dict[str, Any]) -> tuple[Model, Tokenizer]:
+    """The PyTorch weights, as the class that config.json names, and the tokenizer beside them."""
+    import torch  # noqa: PLC0415 (--onnx needs neither)
+    import transformers  # noqa: PLC0415
+
+    from pipeline.models import LOAD, load_tokenizer  # noqa: PLC0415
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    kind = getattr(transformers, (config.get("architectures") or [""])[0], None)
+    if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
+        raise UserError(f"{folder / 'config.json'}: 'architectures' names no model of transformers")
+    model: Any = kind.from_pretrained(folder, **LOAD).eval()
+    takes_types = getattr(model.config, "type_vocab_size", 0) > 1
+
+    def run(batch: Inputs) -> dict[str, np.ndarray]:
+        tensors = {
+            name: torch.from_numpy(rows) for name, rows in batch.items() if name != "token_type_ids" or takes_types
+        }
+        with torch.inference_mode():
+            outputs: dict[str, Any] = model(**tensors)
+            return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    return run, load_tokenizer(folder).backend_tokenizer
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Raises UserError for a folder that holds no saved model."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path.parent} has no {path.name}; give the folder of a student") from None
+    except ValueError:
+        raise UserError(f"{path} is not valid JSON; export the student again") from None

@@ -1,0 +1,126 @@
+"""Answers of a student on the command line."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import pipeline
+
+from pipeline.predict import main
+from pipeline.recipes import PROJECT
+from tests import tiny
+
+TEXTS = ["The film is good .", "the plot was dull and boring", "A story with a warm , funny cast ."]
+
+
+def answers(capsys: pytest.CaptureFixture[str], *words: object) -> list[dict]:
+    assert main([*map(str, words), "--jsonl"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize("words", [[], ["--batch-size", "2"]])
+def test_labels_and_probabilities_are_those_of_transformers(
+    shipped: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    found = answers(capsys, shipped, *TEXTS, *words)
+    theirs = pipeline("text-classification", model=str(shipped))(TEXTS)
+    assert [one["text"] for one in found] == TEXTS
+    assert [one["label"] for one in found] == [one["label"] for one in theirs]
+    assert [one["probability"] for one in found] == pytest.approx([one["score"] for one in theirs], abs=1e-5)
+    assert all(sum(one["probabilities"].values()) == pytest.approx(1) for one in found)
+
+
+def test_the_int8_file_answers_nearly_the_same(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours = answers(capsys, shipped, "--onnx", *TEXTS, "--batch-size", "3")
+    theirs = answers(capsys, shipped, *TEXTS)
+    assert [one["probabilities"]["fresh"] for one in ours] == pytest.approx(
+        [one["probabilities"]["fresh"] for one in theirs], abs=0.1
+    )
+
+
+def test_onnx_needs_neither_torch_nor_transformers(shipped: Path) -> None:
+    program = (
+        "import sys; from pipeline.predict import main; status = main(sys.argv[1:])\n"
+        "print(status, *sorted({'torch', 'transformers', 'datasets', 'pandas'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", program, str(shipped), "--onnx", "a good film"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0"
+
+
+def test_standard_input_is_answered_line_by_line(shipped: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.predict", str(shipped), "--onnx"]
+    with subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for text in TEXTS:  # each answer comes before the next question
+            process.stdin.write(f"{text}\n\n")
+            process.stdin.flush()
+            label, share, *rest = process.stdout.readline().split()
+            assert label in ("rotten", "fresh")
+            assert share.endswith("%")
+            assert " ".join(rest) == text
+        process.stdin.close()
+        assert process.wait() == 0
+
+
+def test_a_table_is_answered_row_by_row(shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tiny.write_rows(tmp_path / "rows.csv", rows=7)
+    found = answers(capsys, shipped, "--onnx", "--input", path, "--batch-size", "3")
+    assert len(found) == 7
+    assert main([str(shipped), "--onnx", "--input", str(path), "--text", "review"]) == 2
+    assert "review" in capsys.readouterr().err
+
+
+def test_pairs_come_from_arguments_lines_and_tables(
+    shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = TEXTS[:2]
+    arguments = answers(capsys, shipped, "--pairs", first, second)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{first}\t{second}\n"))
+    lines = answers(capsys, shipped, "--pairs")
+    path = tmp_path / "pairs.tsv"
+    path.write_text(f"text\tother\n{first}\t{second}\n")
+    table = answers(capsys, shipped, "--input", path, "--text-pair", "other")
+    assert arguments == lines == table
+    assert arguments[0]["text"] == [first, second]
+    theirs = pipeline("text-classification", model=str(shipped))([{"text": first, "text_pair": second}])
+    assert arguments[0]["probabilities"][theirs[0]["label"]] == pytest.approx(theirs[0]["score"], abs=1e-5)
+
+
+def test_a_regression_gives_scores(tiny_template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tiny.write_classifier(tmp_path / "student", tiny_template / "model", labels=())
+    found = answers(capsys, folder, *TEXTS)
+    assert all(set(one) == {"text", "score"} for one in found)
+    assert np.ptp([one["score"] for one in found]) > 0
+
+
+def test_long_texts_are_cut_where_training_cut_them(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begin = " ".join(["good"] * 30)
+    short, long = answers(capsys, shipped, begin, f"{begin} dull boring awful " + "bad " * 100)
+    assert short["probabilities"] == pytest.approx(long["probabilities"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["/nowhere", "a text"], "/nowhere has no config.json; give the folder of a student"),
+        (["{student}", "a", "b", "c", "--pairs"], "--pairs: 3 texts are no pairs; give an even number"),
+        (["{student}", "a text", "--input", "rows.csv"], "not from both"),
+        (["{student}", "--input", "rows.txt"], "unknown kind of table"),
+        (["{student}", "a text", "--batch-size", "0"], "take 1 or more"),
+        (["{backbone}", "a text", "--onnx"], "has no onnx/model_int8.onnx; run the stage export_student"),
+        (["{backbone}", "film"], "no logits of a text; give a classifier or a regressor"),
+    ],
+)
+def test_bad_input_gets_one_sentence(
+    shipped: Path, tiny_template: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    folders = {"student": shipped, "backbone": tiny_template / "model"}
+    assert main([word.format(**folders) for word in words]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
