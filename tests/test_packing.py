@@ -118,6 +118,14 @@ def test_the_model_is_left_as_it_was(model: PreTrainedModel) -> None:
     assert not any(module._forward_hooks for module in model.modules())
 
 
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_model_with_another_attention_runs_padded(attention: str) -> None:
+    model = build(*PACKED[0])
+    expected = run(model, batch()).logits
+    model.set_attn_implementation(attention)
+    torch.testing.assert_close(run(model, batch()).logits, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_an_architecture_that_cannot_be_packed_runs_padded() -> None:
     modern = build(ModernBertForSequenceClassification, ModernBertConfig)
     inputs = {name: value for name, value in batch().items() if name != "token_type_ids"}
