@@ -120,12 +120,15 @@ def on_labels(student: Path, recipe: Path, arguments: list[str], *, epochs: floa
 
 
 @torch.inference_mode()
-def test_score(plan: Plan, folder: Path) -> float:
-    """The task's metric of a saved classifier on the test rows, in float32."""
+def test_score(plan: Plan, folder: Path, other: PreTrainedModel | None = None) -> float:
+    """The task's metric of a saved model on the test rows, in float32.
+
+    Args: other: scored in its place, with its tokenizer.
+    """
     task = read_task(plan.recipe.task, plan.inputs.task)
     split = labelled_split(as_datasets(task)["test"], task, plan.recipe.task, load_tokenizer(folder))
     kind, texts = KINDS[task.kind], split.texts
-    model: PreTrainedModel = kind.load(folder, label_names=task.label_names, new_head=False).eval()
+    model = other or kind.load(folder, label_names=task.label_names, new_head=False).eval()
     bounds = texts.bounds(np.arange(len(texts)))
     outputs = np.zeros((bounds[-1], kind.width(model)), dtype=np.float32)
     for rows in pack(np.arange(len(texts)), texts.lengths, 8192):

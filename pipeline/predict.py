@@ -1,12 +1,13 @@
-"""What a student says of texts: labels with probabilities, or scores of a regression.
+"""What a student says of texts: labels with probabilities, scores of a regression, tags of words, answers in texts.
 
     python -m pipeline.predict STUDENT "A quiet triumph." "It never begins."
     python -m pipeline.predict STUDENT --input reviews.csv --text review --jsonl > answers.jsonl
     cat reviews.txt | python -m pipeline.predict STUDENT --onnx
 
 STUDENT is a folder such as runs/NAME/export_student. Without texts and without --input, standard input is read, a text
-a line; with --pairs a line is two texts with a tab between them, and arguments come in twos. Answers are printed as
-they are found. --onnx runs the int8 file that export_student made, and then neither torch nor transformers is loaded.
+a line; with --pairs a line is two texts (such as a question and its context) with a tab between them, and arguments
+come in twos. Answers are printed as they are found; texts are cut at the length of training. --onnx runs the int8 file
+that export_student made, and then neither torch nor transformers is loaded.
 """
 
 import argparse
@@ -18,8 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
+from pipeline.answers import answer
 from pipeline.errors import BAD_INPUT, FAILED, OK, UserError
 from pipeline.serving import Texts, load
 from pipeline.tables import place, read_rows
@@ -68,11 +68,9 @@ def run(given: argparse.Namespace) -> None:
         raise UserError(f"--batch-size: {given.batch_size} is not a number of texts; take 1 or more")
     texts = asked_texts(given, sys.stdin)
     served = load(given.student, onnx=given.onnx)
-    config = served.config
     while batch := list(itertools.islice(texts, given.batch_size)):
-        logits = logits_of(served(batch), given.student)
-        for text, row in zip(batch, logits, strict=True):
-            found = answer(row, config)
+        for text, (outputs, encoding) in zip(batch, served(batch), strict=True):
+            found = answer(outputs, encoding, text, served.config)
             print(json_line(text, found) if given.jsonl else table_line(text, found), flush=True)
 
 
@@ -109,32 +107,6 @@ def lines(stream: IO[str], *, pairs: bool) -> Iterator[Texts]:
         yield texts
 
 
-def logits_of(outputs: dict[str, np.ndarray], folder: Path) -> np.ndarray:
-    """(B, C). Raises UserError for a model that answers otherwise."""
-    logits = outputs.get("logits")
-    if logits is None or logits.ndim != 2:
-        raise UserError(
-            f"{folder} gives {', '.join(outputs)} and no logits of a text; give a classifier or a regressor"
-        )
-    return logits
-
-
-def answer(logits: np.ndarray, config: dict[str, Any]) -> dict[str, Any]:
-    """The most probable label and every label's probability; or a regression's score."""
-    if config.get("problem_type") == "regression" or len(logits) == 1:
-        return {"score": float(logits[0])}
-    powers = np.exp(logits - logits.max(), dtype=np.float64)
-    shares = powers / powers.sum()
-    names = config.get("id2label") or {}
-    labels = [str(names.get(str(number), f"LABEL_{number}")) for number in range(len(logits))]
-    best = int(shares.argmax())
-    return {
-        "label": labels[best],
-        "probability": float(shares[best]),
-        "probabilities": dict(zip(labels, shares.tolist(), strict=True)),
-    }
-
-
 def json_line(texts: Texts, found: dict[str, Any]) -> str:
     """A line of JSON: the text, or the pair as a list, and what is said of it."""
     return json.dumps({"text": texts[0] if len(texts) == 1 else texts} | found, ensure_ascii=False)
@@ -146,6 +118,12 @@ def table_line(texts: Texts, found: dict[str, Any]) -> str:
     text = text if len(text) <= COLUMN else text[: COLUMN - 1] + "…"
     if "score" in found:
         return f"{found['score']:>9.4f}  {text}"
+    if "words" in found:
+        return " ".join(
+            f"{word['word']}[{word['label']}]" if word["label"] != "O" else word["word"] for word in found["words"]
+        )
+    if "answer" in found:
+        return f"{found['answer'] or '(none)':<32} {found['probability']:>7.1%}  {text}"
     return f"{found['label']:<16} {found['probability']:>7.1%}  {text}"
 
 

@@ -2,20 +2,21 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
+from pipeline.answers import Outputs
 from pipeline.checks import tokenizer_vocabulary
 from pipeline.errors import UserError
 
 Texts = tuple[str, ...]  # one, or a pair
 Inputs = dict[str, np.ndarray]
-Model = Callable[[Inputs], dict[str, np.ndarray]]
+Model = Callable[[Inputs], Outputs]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +28,12 @@ class Served:
     config: dict[str, Any]
     """Of config.json."""
 
-    def __call__(self, batch: Sequence[Texts]) -> dict[str, np.ndarray]:
-        """The model's outputs for some texts, the longest's padding included."""
-        return self.model(encode(self.tokenizer, batch))
+    def __call__(self, batch: Sequence[Texts]) -> Iterator[tuple[Outputs, Encoding]]:
+        """The model's outputs for each text, padded as long as the longest, and its tokens."""
+        encodings = self.tokenizer.encode_batch([text[0] if len(text) == 1 else text for text in batch])
+        outputs = self.model(model_inputs(encodings))
+        for row, encoding in enumerate(encodings):
+            yield {name: array[row] for name, array in outputs.items()}, encoding
 
 
 def load(folder: Path, *, onnx: bool) -> Served:
@@ -47,13 +51,12 @@ def load(folder: Path, *, onnx: bool) -> Served:
     return Served(tokenizer=tokenizer, model=model, config=config)
 
 
-def encode(tokenizer: Tokenizer, batch: Sequence[Texts]) -> Inputs:
+def model_inputs(encodings: Sequence[Encoding]) -> Inputs:
     """input_ids, attention_mask and token_type_ids, each (B, T), int64."""
-    found = tokenizer.encode_batch([text[0] if len(text) == 1 else text for text in batch])
     columns: dict[str, list[list[int]]] = {
-        "input_ids": [one.ids for one in found],
-        "attention_mask": [one.attention_mask for one in found],
-        "token_type_ids": [one.type_ids for one in found],
+        "input_ids": [one.ids for one in encodings],
+        "attention_mask": [one.attention_mask for one in encodings],
+        "token_type_ids": [one.type_ids for one in encodings],
     }
     return {name: np.array(rows, dtype=np.int64) for name, rows in columns.items()}
 
@@ -67,7 +70,7 @@ def _load_onnx(folder: Path, config: dict[str, Any]) -> tuple[Model, Tokenizer]:
     session = open_session(folder / INT8)
     inputs, outputs = ([part.name for part in parts] for parts in (session.get_inputs(), session.get_outputs()))
 
-    def run(batch: Inputs) -> dict[str, np.ndarray]:
+    def run(batch: Inputs) -> Outputs:
         found: list[Any] = list(session.run(outputs, {name: batch[name] for name in inputs}))
         return dict(zip(outputs, found, strict=True))
 
@@ -89,7 +92,7 @@ def _load_torch(folder: Path, config: dict[str, Any]) -> tuple[Model, Tokenizer]
     model: Any = kind.from_pretrained(folder, **LOAD).eval()
     takes_types = getattr(model.config, "type_vocab_size", 0) > 1
 
-    def run(batch: Inputs) -> dict[str, np.ndarray]:
+    def run(batch: Inputs) -> Outputs:
         tensors = {
             name: torch.from_numpy(rows) for name, rows in batch.items() if name != "token_type_ids" or takes_types
         }

@@ -113,7 +113,7 @@ def test_long_texts_are_cut_where_training_cut_them(shipped: Path, capsys: pytes
         (["{student}", "--input", "rows.txt"], "unknown kind of table"),
         (["{student}", "a text", "--batch-size", "0"], "take 1 or more"),
         (["{backbone}", "a text", "--onnx"], "has no onnx/model_int8.onnx; run the stage export_student"),
-        (["{backbone}", "film"], "no logits of a text; give a classifier or a regressor"),
+        (["{backbone}", "film"], "which are no answers; give a student that classifies, scores, tags or finds answers"),
     ],
 )
 def test_bad_input_gets_one_sentence(

@@ -1,0 +1,71 @@
+"""Tags of words and answers in texts, from a model's outputs."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from pipeline.answers import answer
+from pipeline.errors import UserError
+from pipeline.models import load_tokenizer
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return load_tokenizer(tiny.write_model(tmp_path_factory.mktemp("model"))).backend_tokenizer
+
+
+def peaks(length: int, *places: int) -> np.ndarray:
+    """Logits that are high at some places."""
+    found = np.zeros(length, dtype=np.float32)
+    found[list(places)] = 9.0
+    return found
+
+
+def test_a_word_has_the_tag_of_its_first_piece(tokenizer: Tokenizer) -> None:
+    text = "An unwatchable Film ."
+    encoding = tokenizer.encode(text)
+    assert encoding.tokens == ["[CLS]", "an", "un", "##watch", "##able", "film", ".", "[SEP]"]
+    logits = np.stack([peaks(3, tag) for tag in (0, 0, 1, 2, 2, 2, 0, 0)])
+    config = {"id2label": {"0": "O", "1": "B-X", "2": "I-X"}}
+    words = answer({"logits": logits}, encoding, (text,), config)["words"]
+    assert [(word["word"], word["label"]) for word in words] == [
+        ("An", "O"), ("unwatchable", "B-X"), ("Film", "I-X"), (".", "O"),
+    ]  # fmt: skip
+    assert all(word["probability"] > 0.9 for word in words)
+
+
+QUESTION, CONTEXT = "the plot ?", "A dull film , with an unwatchable ending ."
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(("un", "ending"), "unwatchable ending"), (("film", "film"), "film"), (("[CLS]", "[CLS]"), "")],
+)
+def test_an_answer_is_a_span_of_the_context_as_written(
+    tokenizer: Tokenizer, words: tuple[str, str], expected: str
+) -> None:
+    encoding = tokenizer.encode(QUESTION, CONTEXT)
+    first, last = (encoding.tokens.index(word) for word in words)
+    size = len(encoding.tokens)
+    outputs = {"start_logits": peaks(size, first), "end_logits": peaks(size, last)}
+    found = answer(outputs, encoding, (QUESTION, CONTEXT), {})
+    assert found["answer"] == expected == CONTEXT[found["start"] : found["end"]]
+
+
+def test_a_span_never_ends_before_it_starts_nor_lies_in_the_question(tokenizer: Tokenizer) -> None:
+    encoding = tokenizer.encode(QUESTION, CONTEXT)
+    size, end = len(encoding.tokens), encoding.tokens.index("film")
+    outputs = {"start_logits": peaks(size, end + 2, 2) + 0.1 * peaks(size, end - 1), "end_logits": peaks(size, end, 2)}
+    found = answer(outputs, encoding, (QUESTION, CONTEXT), {})
+    assert found["start"] <= found["end"]
+    assert found["answer"] in CONTEXT
+    assert CONTEXT[found["start"] : found["end"]] == found["answer"]
+
+
+@pytest.mark.parametrize("outputs", [{"last_hidden_state": np.zeros((4, 8))}, {"logits": np.zeros((4, 40))}])
+def test_other_outputs_are_no_answers(tokenizer: Tokenizer, outputs: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="which are no answers"):
+        answer(outputs, tokenizer.encode("a film"), ("a film",), {"id2label": {"0": "a", "1": "b"}})
