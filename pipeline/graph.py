@@ -160,7 +160,11 @@ def _reads(recipe: Recipe, stage: str) -> tuple[str, ...]:
         "distill_layers": (*teacher, "distill_general", "augment_data"),
         "distill_predictions": (*teacher, "distill_layers", "augment_data", "annotate_data"),
         "evaluate_student": (*teacher, "distill_predictions"),
-        "export_student": ("distill_predictions", *(words if recipe.export_student.min_count else ())),
+        "export_student": (
+            "distill_predictions",
+            "evaluate_student",
+            *(words if recipe.export_student.min_count else ()),
+        ),
     }[stage]
 
 
@@ -185,7 +189,7 @@ def _settings(recipe: Recipe, stage: str) -> dict[str, Any]:
         "distill_layers": seed | precision | {"max_length": score["max_length"]},
         "distill_predictions": seed | precision | score | {"task": task},
         "evaluate_student": seed | score | {"task": task, "precision": "fp32"},  # as a user loads them
-        "export_student": score | {"task": task, "precision": "fp32"},
+        "export_student": score | {"task": task, "card": _section(recipe, "card"), "precision": "fp32"},
     }
     return _section(recipe, stage) | also[stage]
 

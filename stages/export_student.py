@@ -2,9 +2,10 @@
 
     accelerate launch -m stages.export_student --recipe recipes/rotten_tomatoes.yaml
 
-Reads:  the student (distill_predictions), the task's dev rows; to cut its vocabulary the augmented dataset
-        (augment_data), whose texts it was trained on, and the teacher's tokenizer (finetune_teacher).
-Writes: the student with its tokenizer, onnx/model.onnx (float32) and onnx/model_int8.onnx.
+Reads:  the student (distill_predictions) and how it was measured (evaluate_student), the task's dev rows; to cut its
+        vocabulary the augmented dataset (augment_data), whose texts it was trained on, and the teacher's tokenizer
+        (finetune_teacher).
+Writes: the student with its tokenizer, onnx/model.onnx (float32) and onnx/model_int8.onnx; README.md, its model card.
 
 Each form is scored on the dev rows. One that loses more than `largest_loss` is an error, and nothing is published.
 """
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
+from pipeline.card import CARD, model_card
 from pipeline.errors import WorkFailed
 from pipeline.graph import TOKENIZER_FILES
 from pipeline.kinds import kind_of
@@ -76,7 +78,10 @@ def main(stage: Stage) -> dict[str, Any]:
         f"vocabulary: {pieces['after']:,} of {pieces['before']:,} pieces;"
         f" {pieces['dev_texts_changed']:.1%} of the dev texts are cut into others than before"
     )
-    return {"metric": task.metric, "score_before": base_score, "forms": forms, "vocabulary": pieces}
+    metrics = {"metric": task.metric, "score_before": base_score, "forms": forms, "vocabulary": pieces}
+    card = model_card(stage.recipe, stage.inputs, evaluation=stage.upstream["evaluate_student"], exported=metrics)
+    (stage.output / CARD).write_text(card, encoding="utf-8")
+    return metrics
 
 
 def kept_ids(stage: Stage) -> np.ndarray:

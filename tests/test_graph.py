@@ -22,9 +22,9 @@ MEND = (
     "    STORE_FINGERPRINTS=1 python -m pytest tests/test_graph.py"
 )
 
-EVALUATE = {"evaluate_student"}
 EXPORT = {"export_student"}
-PREDICTIONS = {"distill_predictions"} | EVALUATE | EXPORT
+EVALUATE = {"evaluate_student"} | EXPORT
+PREDICTIONS = {"distill_predictions"} | EVALUATE
 LAYERS = {"distill_layers"} | PREDICTIONS
 ANNOTATE = {"annotate_data"} | PREDICTIONS
 AUGMENT = {"augment_data", "annotate_data"} | LAYERS
@@ -76,6 +76,7 @@ def test_the_fingerprints_are_those_that_are_stored(world: Path, monkeypatch: py
         ("distill_predictions.temperature", 2.0, PREDICTIONS),
         ("evaluate_student.bootstrap", 200, EVALUATE),
         ("export_student.largest_loss", 0.5, EXPORT),
+        ("card.data_licence", "mit", EXPORT),
         ("name", "another", set()),
         ("run.checkpoint_seconds", 1, set()),
         ("run.log_every", 3, set()),

@@ -86,7 +86,7 @@ def test_the_recipe_of_a_run_gives_the_same_run(world: Path, launched: list[str]
 def test_only_what_a_change_touches_is_launched(world: Path, launched: list[str]) -> None:
     publish(plan_of(world))
     assert started(world, "--evaluate_student.bootstrap", "200", "--", "--num_processes", "2") == 0
-    assert launched == ["evaluate_student --num_processes 2"]
+    assert launched == ["evaluate_student --num_processes 2", "export_student --num_processes 2"]
 
 
 def test_list_shows_what_is_done_and_what_will_run(
