@@ -3,6 +3,7 @@
     python -m data_augment propose --input reviews.csv --masked-lm PATH --vectors PATH --output candidates/
     python -m data_augment sample --candidates candidates/ --input reviews.csv -n 20 -p 0.4 --output augmented/
     python -m data_augment show augmented/ --example 3
+    python -m data_augment push augmented/ OWNER/NAME
 
 Tables are .csv, .tsv, .jsonl (also .gz, .bz2, .xz) or .parquet. Candidates cost a masked LM, samples next to nothing.
 """
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 
 from data_augment.samples import Row
 from pipeline.errors import BAD_INPUT, FAILED, OK, UserError
+from pipeline.hub import push
 from pipeline.tables import place, read_rows
 
 
@@ -41,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         prog="python -m data_augment", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = whole.add_subparsers(required=True, metavar="{propose,sample,show}")
+    commands = whole.add_subparsers(required=True, metavar="{propose,sample,show,push}")
 
     one = commands.add_parser("propose", help="what could stand at each word of the texts")
     _add_input(one)
@@ -70,12 +72,18 @@ def parser() -> argparse.ArgumentParser:
     two.add_argument("-p", type=float, default=0.4, help="probability that a word is replaced (default: 0.4)")
     two.add_argument("--seed", type=int, default=0)
     two.add_argument("--licence", default="unknown", help="of the dataset, for its card")
+    two.add_argument("--push", metavar="HUB_NAME", help="publish it as this dataset of the hub: OWNER/NAME")
     two.set_defaults(run=_sample)
 
     three = commands.add_parser("show", help="an original and its variants, replaced words marked")
     three.add_argument("dataset", type=Path, help="the folder that sample, or the pipeline, wrote")
     three.add_argument("--example", type=int, default=0, help="its number among the originals (default: 0)")
     three.set_defaults(run=_show)
+
+    four = commands.add_parser("push", help="publish an augmented dataset on the hub, its card with it")
+    four.add_argument("dataset", type=Path, help="the folder that sample, or the pipeline, wrote")
+    four.add_argument("name", metavar="HUB_NAME", help="OWNER/NAME; made where it is not there")
+    four.set_defaults(run=_push)
     return whole
 
 
@@ -149,12 +157,29 @@ def _sample(given: argparse.Namespace) -> None:
         licence=given.licence,
     )
     print(f"{found.originals} originals, {found.variants} variants: {given.output}")
+    if given.push:
+        print(f"published: {_published(given.output, given.push)}")
+
+
+def _push(given: argparse.Namespace) -> None:
+    print(f"published: {_published(given.dataset, given.name)}")
+
+
+def _published(folder: Path, name: str) -> str:
+    """Puts the files and the card of a dataset on the hub; gives the address."""
+    files = [path.relative_to(folder).as_posix() for path in (folder / "README.md", *_files(folder))]
+    return push(folder, name, kind="dataset", files=files)
+
+
+def _files(folder: Path) -> list[Path]:
+    paths = sorted((folder / "data").glob("train-*.parquet"))
+    if not paths:
+        raise UserError(f"{folder} is no augmented dataset: it has no data/train-*.parquet")
+    return paths
 
 
 def _show(given: argparse.Namespace) -> None:
-    paths = sorted((given.dataset / "data").glob("train-*.parquet"))
-    if not paths:
-        raise UserError(f"{given.dataset} is no augmented dataset: it has no data/train-*.parquet")
+    paths = _files(given.dataset)
     found = [row for path in paths for row in _of_example(path, given.example)]
     if not found:
         raise UserError(f"{given.dataset}: there is no example {given.example}")

@@ -3,8 +3,8 @@
     with serve({"owner/tiny": folder}, {"owner/rows": folder}) as address:
         subprocess.run(..., env={**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path)})
 
-Each repository has one commit, known as `main` and by its hash. With `uploads`, a folder, models can be published by
-whoever has the TOKEN, to the names below `owner/`; they land in it, and are served.
+Each repository has one commit, known as `main` and by its hash. With `uploads`, a folder, models and datasets can be
+published by whoever has the TOKEN, to the names below `owner/`; they land in it, and are served.
 """
 
 import base64
@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 API = re.compile(r"/api/(models|datasets)/(.+?)(?:/(revision|tree)/([^/]+))?")
-PUBLISH = re.compile(r"/api/models/(.+?)/(preupload|commit)/main")
+PUBLISH = re.compile(r"/api/(models|datasets)/(.+?)/(preupload|commit)/main")
 TOKEN = "hf_writer"
 RESOLVE = re.compile(r"(/datasets)?/(.+?)/resolve/([^/]+)/(.+)")
 
@@ -79,7 +79,7 @@ def _handler(repositories: Mapping[str, dict[str, Path]], uploads: Path | None) 
             return uploads is not None and self.headers.get("Authorization") == f"Bearer {TOKEN}"
 
         def _published(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
-            path, models = unquote(urlparse(self.path).path), repositories["models"]
+            path = unquote(urlparse(self.path).path)
             if path == "/api/validate-yaml":
                 return _json({"errors": [], "warnings": []})
             if uploads is None or not self._may_write():
@@ -90,11 +90,12 @@ def _handler(repositories: Mapping[str, dict[str, Path]], uploads: Path | None) 
                 if asked["organization"] != "owner":
                     return _error(403, "Forbidden")
                 (uploads / name).mkdir(parents=True, exist_ok=True)
-                models[name] = uploads / name
+                repositories[f"{asked.get('type') or 'model'}s"][name] = uploads / name
                 return _json({"url": f"http://{self.headers['Host']}/{name}"})
             match = PUBLISH.fullmatch(path)
             assert match, path
-            return _preupload(body) if match[2] == "preupload" else self._commit(match[1], models[match[1]], body)
+            kind, name, action = match.groups()
+            return _preupload(body) if action == "preupload" else self._commit(name, repositories[kind][name], body)
 
         def _commit(self, name: str, folder: Path, body: bytes) -> tuple[int, bytes, dict[str, str]]:
             for line in map(json.loads, body.splitlines()):

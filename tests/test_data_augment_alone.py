@@ -1,6 +1,9 @@
 """Word replacement without the pipeline: from a command line, and as two functions."""
 
 import csv
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ from data_augment.__main__ import main
 from data_augment.alone import propose, sample
 from data_augment.candidates_folder import read_candidates
 from pipeline.errors import UserError
+from pipeline.recipes import PROJECT
+from tests.fake_hub import TOKEN, serve
 from tests.tiny import write_model, write_rows, write_vectors
 
 ROWS = 40
@@ -146,3 +151,38 @@ def test_an_example_that_is_not_there_is_one_sentence(world: Path, capsys: pytes
 def test_no_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no row to augment"):
         sample([], tmp_path / "out", candidates=tmp_path, text_columns=("text",))
+
+
+def publish(folder: Path, name: str, home: Path, *, token: str = TOKEN) -> tuple[subprocess.CompletedProcess, Path]:
+    """`push`, in a process of its own since the hub's address is read at import; and what the hub then holds."""
+    hub = home / "hub"
+    with serve({}, uploads=hub) as address:
+        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(home), "HF_TOKEN": token}
+        environment.pop("HF_HUB_OFFLINE", None)
+        command = [sys.executable, "-m", "data_augment", "push", str(folder), name]
+        answer = subprocess.run(
+            command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+    return answer, hub / name
+
+
+def test_a_dataset_is_published_with_its_card_and_nothing_else(world: Path, tmp_path: Path) -> None:
+    assert run(world, "sample", "--output", "published") == 0
+    (world / "published" / "stage.json").write_text("{}")
+    answer, there = publish(world / "published", "owner/augmented", tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.endswith("/datasets/owner/augmented\n")
+    files = {path.relative_to(there).as_posix(): path.read_bytes() for path in there.rglob("*") if path.is_file()}
+    assert sorted(files) == ["README.md", "data/train-00000-of-00001.parquet"]
+    assert all((world / "published" / name).read_bytes() == content for name, content in files.items())
+
+
+def test_without_leave_to_write_it_says_so(world: Path, tmp_path: Path) -> None:
+    assert run(world, "sample", "--output", "kept") == 0
+    answer, there = publish(world / "kept", "owner/augmented", tmp_path, token="reader")
+    assert answer.returncode == 2
+    assert answer.stderr.splitlines()[-1] == (
+        "error: hub:owner/augmented may not be written by you: run `hf auth login` with a token that may write, and"
+        " check the owner"
+    )
+    assert not there.exists()
