@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any, Literal
 
 import torch
@@ -44,14 +45,14 @@ class Proposals:
     vectors: WordVectors | None
     unit: str = "sentences/s"
     found: dict[str, Candidates] = field(default_factory=dict)
-    """The candidates of the last run: 'ours' and 'reference'."""
+    """The candidates of the last runs: 'reference', and ours by context."""
 
     def run_ours(self, steps: int, *, context: Context = "pair") -> tuple[float, dict[str, float]]:
         """Sentences a second; and its pace, where all that is not the masked LM's own time counts as waiting."""
         texts = self.texts[: steps * STEP]
         with _stopwatch(self.model) as inside:
             began = time.perf_counter()
-            self.found["ours"] = self.propose(texts, self.model, self.stage.precision, context=context)
+            self.found[context] = self.propose(texts, self.model, self.stage.precision, context=context)
             seconds = time.perf_counter() - began
         pace = Pace(seconds=seconds, waited=seconds - sum(inside), flops=self._flops(texts, context))
         return len(texts) / seconds, vars(pace)
@@ -103,6 +104,12 @@ class Proposals:
             Gap(f"of {len(theirs)} words in float32, those with another list", len(other) / len(theirs), 0.0),
             Gap(f"of the K of {len(kept)} words, those that bf16 changes", 1 - sum(kept) / len(kept), 0.03),
         ]
+
+    def shared(self) -> float:
+        """The share of the K that both contexts propose, on average over the words of the masked LM."""
+        single, pair = self.found["single"], self.found["pair"]
+        by_model = [key for key, found in single.items() if found[0][1] < 0 and key in pair]
+        return fmean(len(_words(single[key]) & _words(pair[key])) / len(single[key]) for key in by_model)
 
     @property
     def _k(self) -> int:

@@ -44,10 +44,10 @@ def main() -> None:
         or make_plan(given.recipe, overrides, checked=False).stages["propose_candidates"].artifact.folder
     )
     rows = [measure(candidates, sentences, given.variants) for sentences in given.sentences]
-    print(f"{'sentences':>10}{'variants':>12}{'seconds':>9}{'variants/s':>12}{'peak memory':>13}")
+    print(f"{'sentences':>10}{'variants':>12}{'seconds':>9}{'of CPUs':>9}{'variants/s':>12}{'peak memory':>13}")
     for row in rows:
         print(
-            f"{row['sentences']:>10,}{row['variants']:>12,}{row['seconds']:>9.1f}{row['variants_per_s']:>12,.0f}"
+            f"{row['sentences']:>10,}{row['variants']:>12,}{row['seconds']:>9.1f}{row['cpu_seconds']:>9.1f}{row['variants_per_s']:>12,.0f}"
             f"{row['peak_memory'] / 1e9:>10.2f} GB"
         )
     if given.json:
@@ -75,6 +75,7 @@ def measure(candidates: Path, sentences: int, variants: int) -> dict[str, Any]:
         "variants": written,
         "seconds": seconds,
         "variants_per_s": written / seconds,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "peak_memory": usage.ru_maxrss * 1024,
     }
 

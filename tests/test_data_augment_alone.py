@@ -1,6 +1,8 @@
 """Word replacement without the pipeline: from a command line, and as two functions."""
 
 import csv
+import importlib.metadata
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from datasets import ClassLabel, Features, Value, load_dataset
 from data_augment.__main__ import main
 from data_augment.alone import propose, sample
 from data_augment.candidates_folder import read_candidates
+from pipeline.artifacts import checksum
 from pipeline.errors import UserError
 from pipeline.recipes import PROJECT
 from tests.fake_hub import TOKEN, serve
@@ -186,3 +189,35 @@ def test_without_leave_to_write_it_says_so(world: Path, tmp_path: Path) -> None:
         " check the owner"
     )
     assert not there.exists()
+
+
+def test_rows_from_an_iterator_give_the_same_dataset(world: Path, tmp_path: Path) -> None:
+    rows = [{"text": text} for text in texts_of(world)]
+    for name, given in {"list": rows, "iterator": iter(rows)}.items():
+        sample(given, tmp_path / name, candidates=world / "candidates", text_columns=("text",), variants=3)
+    files = [path.relative_to(tmp_path / "list") for path in (tmp_path / "list").rglob("*") if path.is_file()]
+    assert len(files) == 2
+    assert all((tmp_path / "list" / file).read_bytes() == (tmp_path / "iterator" / file).read_bytes() for file in files)
+
+
+def test_stop_words_and_protected_words_are_not_replaced(world: Path) -> None:
+    (world / "stop.txt").write_text("Film\nstory\n")
+    options = ["--stop-words", str(world / "stop.txt"), "--protect", "s[ck]\\w+|good and"]
+    assert run(world, "propose", "--output", "spared", *options) == 0
+    found = read_candidates(world / "spared")
+    words = {text[word.start : word.end].lower() for text in found for word in found[text]}
+    assert words
+    assert not words & {"film", "story", "scene", "script", "score"}
+    assert "the" in words  # the given list stands instead of ours
+
+
+def test_the_card_says_what_the_dataset_is_made_from(world: Path) -> None:
+    assert run(world, "sample", "--output", "carded", "--seed", "7") == 0
+    card = (world / "carded" / "README.md").read_text()
+    made = json.loads(card.split("```json")[1].split("```")[0])
+    assert made["seed"] == 7 and made["replace"] == 0.4 and made["texts"] == ROWS
+    checksums = made["candidates"]["masked_lm_sha256"]
+    assert checksums == {"model.safetensors": checksum(world / "model" / "model.safetensors")}
+    assert made["candidates"]["vectors_sha256"] == {"vectors.txt": checksum(world / "vectors.txt")}
+    assert made["candidates"]["context"] == "single"
+    assert made["packages"]["datasets"] == importlib.metadata.version("datasets")

@@ -13,7 +13,7 @@ from data_augment.candidates_folder import WordCandidates
 from data_augment.card import mark_replaced
 from data_augment.dataset import write_dataset
 from data_augment.diversity import distinct, self_bleu
-from data_augment.samples import augment_rows, sample_variant
+from data_augment.samples import KnownTexts, augment_rows, sample_variant
 
 TEXT = "  A grand film, they SAY --  with Actors!"
 CANDIDATES = [
@@ -289,3 +289,15 @@ def test_self_bleu_is_one_for_equal_texts_and_compares_within_a_group_alone():
     assert self_bleu([same]) == pytest.approx(1)
     assert self_bleu([same, ["nothing here is like the others", "quite another text stands there"]]) < 0.6
     assert self_bleu([["a film"], ["a film"]]) == self_bleu([]) == 0
+
+
+def test_known_texts_are_told_from_others_by_their_digests():
+    known = KnownTexts([("a film",), ("left", "right")])
+    assert ("a film",) in known and ("left", "right") in known
+    assert ("a film", "") not in known and ("right", "left") not in known and ("leftright",) not in known
+    assert len(known) == 2
+
+
+def test_originals_known_by_digest_are_never_produced_either():
+    leaked = {(row["text"],) for row in augment() if row["variant"]}
+    assert augment(originals=KnownTexts(leaked)) == augment(originals=leaked)

@@ -164,3 +164,8 @@ def test_a_pickled_table_is_never_loaded(tmp_path: Path):
 def test_an_empty_folder_is_an_error(tmp_path: Path):
     with pytest.raises(UserError, match=r"one .npy table and one .parquet"):
         load_vectors(tmp_path, vector_words=100)
+
+
+def test_words_without_a_vector_or_with_one_of_zeros_have_no_neighbours(glove: WordVectors):
+    assert glove.neighbours(["unheard", "nothing", "film"], 2)[:2] == [[], []]
+    assert all(np.isfinite(score) for _, score in glove.neighbours(["film"], 9)[0])
