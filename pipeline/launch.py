@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.errors import FAILED, INTERRUPTED, OK
 from pipeline.hardware import gpu_count
 from pipeline.recipes import PROJECT
 
+LAUNCHED_AT = "DISTILL_LAUNCHED_AT"  # seconds since the epoch, so that a stage knows what its start cost
 STATUS_FILE = "DISTILL_STATUS_FILE"  # a stage writes its true status there: the launcher turns every failure into 1
 CPU_ENVIRONMENT = {
     "GOMP_SPINCOUNT": "2000",  # threads wait for the next operation for microseconds: more starves a busy machine
@@ -91,7 +93,8 @@ def run_launched(command: Sequence[str], changes: Mapping[str, str], *, log: Pat
     with tempfile.TemporaryDirectory(prefix="distill-") as folder:
         said = Path(folder) / "status.json"
         python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
-        environment = os.environ | dict(changes) | {STATUS_FILE: str(said), "PYTHONPATH": python_path}
+        ours = {STATUS_FILE: str(said), LAUNCHED_AT: str(time.time()), "PYTHONPATH": python_path}
+        environment = os.environ | dict(changes) | ours
         with (
             subprocess.Popen(
                 list(command),

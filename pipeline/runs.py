@@ -33,11 +33,12 @@ def recipe_text(recipe: Recipe) -> str:
 
 
 def results(plan: Plan) -> dict[str, Any]:
-    """What evaluate_student measured, with the seconds that each stage took."""
+    """What evaluate_student measured, with the seconds that each stage took, and those before it could begin."""
     path = plan.stages["evaluate_student"].artifact.folder / RESULTS
     measured = json.loads(path.read_text(encoding="utf-8"))
-    seconds = {stage: round(_manifest(plan, stage)["seconds"], 1) for stage in plan.stages}
-    return measured | {"seconds": seconds}
+    manifests = {stage: _manifest(plan, stage) for stage in plan.stages}
+    times = ("seconds", "start_seconds")
+    return measured | {name: {stage: round(made[name], 1) for stage, made in manifests.items()} for name in times}
 
 
 def _manifest(plan: Plan, stage: str) -> dict[str, Any]:

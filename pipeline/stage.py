@@ -34,7 +34,7 @@ from pipeline.endings import disk_trouble, is_explained, sentence_of, tell
 from pipeline.errors import OK, UserError, WorkFailed
 from pipeline.graph import Inputs, Spec
 from pipeline.hardware import Precision
-from pipeline.launch import follow_parent
+from pipeline.launch import LAUNCHED_AT, follow_parent
 from pipeline.plan import Plan, make_plan, reasons
 from pipeline.processes import (
     check_same,
@@ -193,6 +193,7 @@ def _has_to_run(plan: Plan, name: str) -> bool:
 def _work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]], *, command: str) -> None:
     """Verify what is read, do the work, check that no input changed since the plan, publish."""
     started, clock = time.time(), time.monotonic()
+    launched = float(os.environ.get(LAUNCHED_AT, started))
     if stage.is_main:
         for artifact in plan.upstream(stage.name).values():
             artifact.verify()
@@ -209,7 +210,9 @@ def _work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]], *, 
                 (stage.work / "seconds").write_text(str(seconds), encoding="utf-8")
     memory = peak_memory(stage.accelerator)
     if stage.is_main:
-        _publish(stage, plan, metrics, started=started, seconds=seconds, memory=memory, command=command)
+        _publish(
+            stage, plan, metrics, launched=launched, started=started, seconds=seconds, memory=memory, command=command
+        )
     stage.accelerator.wait_for_everyone()  # a machine that goes on to the next stage must find this one
 
 
@@ -218,6 +221,7 @@ def _publish(
     plan: Plan,
     metrics: dict[str, Any],
     *,
+    launched: float,
     started: float,
     seconds: float,
     memory: dict[str, int],
@@ -244,12 +248,13 @@ def _publish(
             "command": command,
             "git_commit": _git_commit(),
             "started": started,
+            "start_seconds": started - launched,
             "seconds": seconds,
             "metrics": metrics,
         }
     )
     publish_run(replace(plan, why=reasons(plan)))
-    stage.say(f"published {stage.spec.artifact.folder} after {seconds:.0f} s")
+    stage.say(f"published {stage.spec.artifact.folder} after {seconds:.0f} s, and {started - launched:.1f} s to start")
 
 
 def _stop_when_asked(stage: Stage) -> None:

@@ -52,6 +52,7 @@ def test_a_clean_clone_runs_end_to_end(finished: Path):
     assert side <= results["student"].keys()
     assert results["split"] == "test"
     assert list(results["seconds"]) == list(STAGES)
+    assert all(0 < seconds < 600 for seconds in results["start_seconds"].values())  # since the launcher began
     assert results["kept"] == pytest.approx(results["student"]["score"] / results["teacher"]["score"])
 
 

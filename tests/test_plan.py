@@ -128,6 +128,7 @@ def test_a_finished_run_is_planned_without_reading_its_inputs(done: Path, monkey
 def test_the_results_name_the_seconds_of_each_stage(done: Path) -> None:
     results = json.loads((done / "runs/recipe/results.json").read_text())
     assert results["seconds"] == dict.fromkeys(STAGES, 1.5)
+    assert results["start_seconds"] == dict.fromkeys(STAGES, 0.5)
     assert results["teacher"]["score"] == 0.9
 
 
