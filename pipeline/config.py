@@ -50,7 +50,7 @@ Strings = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
 Labels = Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_one_or_several)]
 LayerMap = Annotated[str | tuple[int, ...], PlainValidator(_layer_map)]
 GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
-KindName = Literal["classification", "regression", "token_classification"]
+KindName = Literal["classification", "regression", "token_classification", "question_answering"]
 MetricName = Literal[
     "accuracy",
     "f1",
@@ -61,6 +61,9 @@ MetricName = Literal[
     "spearman",
     "pearson_and_spearman",
     "entity_f1",
+    "exact_match_and_f1",
+    "answer_f1",
+    "exact_match",
 ]
 
 
@@ -90,7 +93,7 @@ class Task:
     """Where the GLUE task lies: its official folder, or hub:nyu-mll/glue."""
     train: Strings = ()
     """Your training files: .csv, .tsv, .jsonl, .json, .parquet (also .gz, .bz2); of words with tags also CoNLL, of any
-    other ending: paths, wheel:... or hub:... ."""
+    other ending; of questions SQuAD's .json: paths, wheel:... or hub:... ."""
     dev: Strings = ()
     """Files of the rows that choose checkpoints; without them `dev_share` of the training rows is held out."""
     test: Strings = ()
@@ -102,7 +105,8 @@ class Task:
     label: str = "label"
     """Column of the label, the score, or the list of tags (in CoNLL files a number; a name stands for the last)."""
     kind: KindName = "classification"
-    """Choose one of several labels, predict a number, or label words (named entities)."""
+    """Choose one of several labels, predict a number, label words (named entities), or answer a question by a
+    span of a text."""
     labels: Labels = ()
     """The labels in the order of the model's outputs, or of tags that are numbers; empty: those of the training rows,
     sorted."""
@@ -123,7 +127,10 @@ class Task:
     metric: MetricName | None = None
     """Score that chooses checkpoints and is reported; empty: accuracy, Pearson-Spearman, or GLUE's own."""
     max_length: Annotated[int, Field(ge=8)] = 64
-    """Tokens a text (or pair) is cut at; the paper takes 64, and 128 for pairs."""
+    """Tokens a text (or pair) is cut at; the paper takes 64, and 128 for pairs. A long context is read in
+    windows of so many."""
+    window_overlap: Count = 128
+    """Tokens that the windows of a long context share with the next one."""
     unlabelled: Strings = ()
     """Files with more task text and no labels: distillation needs none."""
 

@@ -52,6 +52,7 @@ PATHS = {
 FIRST_OBJECTIVES = ("embedding", "hidden", "attention")
 _OBJECTIVES = ("layer_map", "relation_heads", *(name for name in LAYER_OBJECTIVES if name not in FIRST_OBJECTIVES))
 LATER = {
+    "task": ("window_overlap",),
     "augment_data": ("protect_entities",),
     "student": ("architecture", "copy_layers"),
     "distill_general": (*_OBJECTIVES, *MASKED_LM, "temperature"),
@@ -172,6 +173,8 @@ def _settings(recipe: Recipe, stage: str) -> dict[str, Any]:
     """The part of the recipe that can change what the stage writes."""
     task = _section(recipe, "task")
     score = {name: task.pop(name) for name in ("metric", "max_length")}
+    windows = {name: task.pop(name) for name in ("window_overlap",) if name in task}
+    score |= windows
     seed = {"seed": recipe.seed}
     precision = {"precision": resolve_precision(recipe.precision)}
     if stage == "augment_data" and recipe.augment_data.reuse:
@@ -185,8 +188,8 @@ def _settings(recipe: Recipe, stage: str) -> dict[str, Any]:
         "distill_general": seed | precision | {"student": _section(recipe, "student")},
         "propose_candidates": precision | {"task": task},
         "augment_data": seed | asked | {"task": task},
-        "annotate_data": precision | {"max_length": score["max_length"]},
-        "distill_layers": seed | precision | {"max_length": score["max_length"]},
+        "annotate_data": precision | windows | {"max_length": score["max_length"]},
+        "distill_layers": seed | precision | windows | {"max_length": score["max_length"]},
         "distill_predictions": seed | precision | score | {"task": task},
         "evaluate_student": seed | score | {"task": task, "precision": "fp32"},  # as a user loads them
         "export_student": score | {"task": task, "card": _section(recipe, "card"), "precision": "fp32"},

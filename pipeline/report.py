@@ -44,6 +44,9 @@ def table(results: dict[str, Any]) -> str:
         kept = f"{results['kept']:.1%} kept (95%: {low:.1%} to {high:.1%})"
     lines = [line(f"{results['task']}, {results['split']}", "teacher", "student")]
     lines.append(line(results["metric"], f"{teacher['score']:.4f}", f"{student['score']:.4f}", kept))
+    parts = teacher.get("parts", {})
+    for name in parts if len(parts) > 1 else ():
+        lines.append(line(f"  {name}", f"{teacher['parts'][name]:.4f}", f"{student['parts'][name]:.4f}"))
     for name in teacher["scores"].keys() - {results["split"]}:
         lines.append(line(f"  on {name}", f"{teacher['scores'][name]:.4f}", f"{student['scores'][name]:.4f}"))
     rows = (

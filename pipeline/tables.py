@@ -155,19 +155,25 @@ def _read_jsonl(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 
 def _read_json(path: Path, columns: Sequence[str]) -> Iterator[Row]:
     """A list of objects, alone or under the key 'data'; or, as some call it, an object a line."""
-    text = "".join(text for _, text in read_lines(path))
-    if text.lstrip().startswith("{") and "\n" in text.strip():
-        first = text.lstrip().split("\n", 1)[0]
-        with contextlib.suppress(ValueError):
-            if isinstance(json.loads(first), dict):
-                yield from _read_jsonl(path, columns)
-                return
-    rows = parse_json(text, str(path))
+    rows = read_json(path)
+    if rows is None:
+        yield from _read_jsonl(path, columns)
+        return
     rows = rows.get("data", [rows]) if isinstance(rows, dict) else rows
     if not isinstance(rows, list):
         raise UserError(f"{path}: not a list of objects, one a row")
     for number, values in enumerate(rows, 1):
         yield _json_row(f"{path}, row {number}", number, values, columns)
+
+
+def read_json(path: Path) -> Any:
+    """What a .json file holds; None where it holds an object a line."""
+    text = "".join(text for _, text in read_lines(path))
+    if text.lstrip().startswith("{") and "\n" in text.strip():
+        with contextlib.suppress(ValueError):
+            json.loads(text.lstrip().split("\n", 1)[0])
+            return None
+    return parse_json(text, str(path))
 
 
 def parse_json(text: str, where: str) -> Any:

@@ -45,6 +45,7 @@ def main(stage: Stage) -> dict[str, Any]:
         sides[role] = {
             "score": scores["test"],
             "scores": scores,
+            "parts": kind.details(task.metric, figures[role]["test"]),
             **size(model, folder),
             "examples_per_s": rows / seconds,
         }

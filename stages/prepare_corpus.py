@@ -18,6 +18,7 @@ from pipeline.artifacts import sync_folder
 from pipeline.corpus import Corpus, blocks_of, write_shards
 from pipeline.corpus_readers import parts_of, read_documents
 from pipeline.errors import Interrupted, UserError
+from pipeline.kinds import KINDS
 from pipeline.models import load_tokenizer
 from pipeline.stage import Stage, run_stage
 from pipeline.tasks import read_task
@@ -65,8 +66,8 @@ def documents(stage: Stage, source: Source) -> Iterator[str]:
 
 def task_texts(stage: Stage) -> Iterator[str]:
     """Texts of training rows only: what dev and test hold must stay unseen."""
-    for example in read_task(stage.recipe.task, stage.inputs.task).splits["train"]:
-        yield from example.texts
+    data = read_task(stage.recipe.task, stage.inputs.task)
+    yield from KINDS[data.kind].corpus_texts(data.splits["train"])
 
 
 def gather(parts: list[Path], output: Path) -> None:

@@ -16,6 +16,7 @@ from pipeline.runs import RESULTS
 MEASURED = {
     "score": 0.9,
     "scores": {"test": 0.9},
+    "parts": {"accuracy": 0.9},
     "parameters": 1000,
     "encoder_parameters": 500,
     "disk_bytes": 4000,

@@ -4,6 +4,7 @@ python -m tests.tiny /tmp/tiny && ./run_all.sh /tmp/tiny/recipe.yaml
 """
 
 import csv
+import json
 import random
 import sys
 from collections.abc import Sequence
@@ -103,6 +104,26 @@ def write_tagged(path: Path, *, rows: int = 160, seed: int = 0) -> Path:
         tags = ["O", "B-thing", "I-thing", "I-thing", *["O"] * 4, "B-thing", "O", "O"]
         lines += [f"{word}\t{tag}" for word, tag in zip(words, tags, strict=True)] + [""]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def write_questions(path: Path, *, rows: int = 160, seed: int = 0, impossible: bool = False) -> Path:
+    """SQuAD: which of two nouns is of some kind; where asked every fourth question has no answer (v2)."""
+    source = random.Random(seed)
+    paragraphs = []
+    for number in range(rows):
+        first, second = source.sample(NOUNS, 2)
+        good, bad, other = (source.choice(words) for words in (GOOD, BAD, GOOD))
+        context = f"The {first} is {good} , and the unwatchable {second} was very {bad} ."
+        wanted, answer = source.choice([(good, first), (bad, second)])
+        asked = {"id": f"q{number}", "question": f"the {other} is {wanted}", "answers": []}
+        if impossible and number % 4 == 0:
+            asked |= {"is_impossible": True, "plausible_answers": [{"text": first, "answer_start": 4}]}
+        else:
+            asked["answers"] = [{"text": answer, "answer_start": context.index(f" {answer} ") + 1}]
+        paragraphs.append({"context": context, "qas": [asked]})
+    content = {"version": "v2.0" if impossible else "1.1", "data": [{"title": "films", "paragraphs": paragraphs}]}
+    path.write_text(json.dumps(content), encoding="utf-8")
     return path
 
 
