@@ -1,5 +1,6 @@
 """A batch as one sequence gives what the padded batch gives."""
 
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -24,9 +25,10 @@ from transformers import (
 from pipeline.batches import Inputs, model_inputs
 from pipeline.distillation import Asked, look
 from pipeline.losses import attention_loss
-from pipeline.models import separate_head
+from pipeline.models import load_classifier, separate_head
 from pipeline.packing import packed, run
 from pipeline.traces import ATTENTION, freeze, trace
+from tests.tiny import write_model
 
 SIZE: dict[str, Any] = {
     "vocab_size": 50,
@@ -179,3 +181,13 @@ def test_masked_logits_of_a_packed_batch_are_those_of_the_padded_one(architectur
     assert found.packing is not None and right.packing is None
     assert found.masked_logits is not None and len(found.masked_logits) == inputs["masked"].sum()
     torch.testing.assert_close(found.masked_logits, right.masked_logits, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_model_with_another_attention_is_not_packed(tmp_path: Path) -> None:
+    folder = write_model(tmp_path)
+    model = load_classifier(folder, label_names=("a", "b"), new_head=True, attention="sdpa").eval()
+    inputs = model_inputs({"input_ids": [[5] * 40] * 4 + [[6] * 8] * 8}, 0)
+    assert len(inputs["buckets"]) > 1
+    plain = {name: value for name, value in inputs.items() if name != "buckets"}
+    assert torch.equal(run(model, inputs).logits, model(**plain).logits)
