@@ -17,6 +17,7 @@ from pipeline.corpus_readers import check_beginning
 from pipeline.errors import UserError
 from pipeline.graph import Inputs
 from pipeline.hardware import ROUND
+from pipeline.kinds import kind_of
 from pipeline.model_types import LIKE_BERT, MOBILEBERT_BOTTLENECK, WITHOUT_QUERIES, rows_before_text
 from pipeline.objectives import (
     HEAD_BY_HEAD,
@@ -62,10 +63,21 @@ def check(recipe: Recipe, inputs: Inputs) -> None:
     check_protect(recipe)
     check_tracker(recipe)
     check_export(recipe, inputs.backbone)
+    check_training(recipe)
     data = read_task(recipe.task, inputs.task)
     check_augmentation(recipe, inputs, data)
     if inputs.teacher is not None:
         check_teacher(recipe, data, teacher=inputs.teacher, backbone=inputs.backbone)
+
+
+def check_training(recipe: Recipe) -> None:
+    """A kind of task that has no labels to learn leaves its teacher as it is."""
+    epochs = 0 if recipe.finetune_teacher.model else recipe.finetune_teacher.epochs
+    if epochs and kind_of(recipe.task).supervised is None:
+        raise UserError(
+            f"finetune_teacher.epochs: {epochs:g}, but the teacher of {recipe.task.kind} tasks is taken as it is; set"
+            " it to 0"
+        )
 
 
 def model_shape(folder: Path, role: str) -> Shape:

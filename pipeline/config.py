@@ -50,7 +50,7 @@ Strings = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
 Labels = Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_one_or_several)]
 LayerMap = Annotated[str | tuple[int, ...], PlainValidator(_layer_map)]
 GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
-KindName = Literal["classification", "regression", "token_classification", "question_answering"]
+KindName = Literal["classification", "regression", "token_classification", "question_answering", "embedding"]
 MetricName = Literal[
     "accuracy",
     "f1",
@@ -98,6 +98,8 @@ class Task:
     """Files of the rows that choose checkpoints; without them `dev_share` of the training rows is held out."""
     test: Strings = ()
     """Files of the rows that only measure; without them `test_share` of the training rows is held out."""
+    header: Strings = ()
+    """The names of the columns, in order, of .csv and .tsv files that have no header line."""
     text: str = "text"
     """Column of the text, of the first text of a pair, or of the list of words (in CoNLL files a number, from 0)."""
     text_pair: str | None = None
@@ -106,7 +108,7 @@ class Task:
     """Column of the label, the score, or the list of tags (in CoNLL files a number; a name stands for the last)."""
     kind: KindName = "classification"
     """Choose one of several labels, predict a number, label words (named entities), or answer a question by a
-    span of a text."""
+    span of a text, or embed sentences (pairs with a score measure how well)."""
     labels: Labels = ()
     """The labels in the order of the model's outputs, or of tags that are numbers; empty: those of the training rows,
     sorted."""
@@ -157,6 +159,9 @@ class Student:
     """Begin with these layers of the teacher (as a layer_map) and its embeddings, cut to the student's sizes."""
     model: str | None = None
     """Begin with an existing student, such as a published TinyBERT: a path or hub:NAME; of the same tokenizer."""
+    project_embedding: bool = True
+    """Sentence embeddings: a narrower student's are projected to the teacher's width by a layer that ships with it;
+    else they keep their own, and the student learns how alike the texts of a batch are."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

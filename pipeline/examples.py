@@ -44,6 +44,8 @@ class Columns:
     """The kind of task's: a raw value of the label's column as a label."""
     known_labels: tuple[str, ...] = ()
     """The labels that the recipe names, in order."""
+    header: tuple[str, ...] = ()
+    """Names of the columns of files without a header line."""
     drop_labels: frozenset[str]
     """Rows with these labels are left out before anything else in them is looked at."""
     skip_empty: bool
@@ -56,7 +58,8 @@ class Columns:
 
 def read_table(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
     """The examples of a table of the user's, checked (`read_examples`)."""
-    return read_examples(read_rows(path, columns=columns.names()), path=path, columns=columns, left_out=left_out)
+    rows = read_rows(path, columns=columns.names(), header=columns.header)
+    return read_examples(rows, path=path, columns=columns, left_out=left_out)
 
 
 def read_examples(

@@ -52,7 +52,8 @@ PATHS = {
 FIRST_OBJECTIVES = ("embedding", "hidden", "attention")
 _OBJECTIVES = ("layer_map", "relation_heads", *(name for name in LAYER_OBJECTIVES if name not in FIRST_OBJECTIVES))
 LATER = {
-    "task": ("window_overlap",),
+    "task": ("header", "window_overlap"),
+    "student": ("project_embedding",),
     "augment_data": ("protect_entities",),
     "student": ("architecture", "copy_layers"),
     "distill_general": (*_OBJECTIVES, *MASKED_LM, "temperature"),

@@ -27,7 +27,9 @@ def supervised_loss(texts: EncodedTexts) -> Callable[[nn.Module, Inputs, GlobalB
     """The kind of task's loss of the labels, which are among the inputs."""
 
     def loss(model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
-        return texts.kind.supervised(texts.kind.outputs(model, inputs), inputs, texts.weight(batch))
+        supervised = texts.kind.supervised
+        assert supervised is not None  # the plan has said so
+        return supervised(texts.kind.outputs(model, inputs), inputs, texts.weight(batch))
 
     return loss
 

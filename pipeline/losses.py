@@ -144,6 +144,18 @@ def regression_loss(student_B1: Tensor, target_B1: Tensor, *, examples: int | No
     return mse_loss(student_B1.float(), target_B1.float(), reduction="sum") / (examples or len(student_B1))
 
 
+def similarity_loss(student_BD: Tensor, teacher_BE: Tensor, *, examples: int | None = None) -> Tensor:
+    """Mean squared gap of the cosines between the texts of a micro-batch: embeddings of different widths compare.
+
+        L = 1/B * sum_i 1/B * sum_j (s_i . s_j - t_i . t_j)^2, a mean over examples and over the texts beside each
+
+    Args: student_BD, teacher_BE: rows of length 1.
+    """
+    student_BD, teacher_BE = student_BD.float(), teacher_BE.float()
+    gap_BB = student_BD @ student_BD.T - teacher_BE @ teacher_BE.T
+    return gap_BB.square().mean(dim=1).sum() / (examples or len(gap_BB))
+
+
 def label_loss(logits_BC: Tensor, label_B: Tensor, *, examples: int | None = None) -> Tensor:
     """Cross-entropy of hard labels, a mean over examples."""
     return cross_entropy(logits_BC.float(), label_B, reduction="sum") / (examples or len(logits_BC))

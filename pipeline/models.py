@@ -96,7 +96,9 @@ def attention_of(config: PreTrainedConfig, wanted: str = ATTENTION) -> str:
     return "eager" if config.model_type in WITHOUT_QUERIES else wanted
 
 
-def load_masked_lm(folder: Path, *, new_head: bool = False, hidden_dropout: float = 0.0) -> PreTrainedModel:
+def load_masked_lm(
+    folder: Path, *, new_head: bool = False, hidden_dropout: float = 0.0, attention: str = ATTENTION
+) -> PreTrainedModel:
     """A backbone with its masked-LM head.
 
     Args: new_head: begin with a random head where the checkpoint has none.
@@ -104,7 +106,7 @@ def load_masked_lm(folder: Path, *, new_head: bool = False, hidden_dropout: floa
     """
     config = load_config(folder, hidden_dropout=hidden_dropout)
     model, info = AutoModelForMaskedLM.from_pretrained(
-        folder, config=config, attn_implementation=attention_of(config), output_loading_info=True, **LOAD
+        folder, config=config, attn_implementation=attention_of(config, attention), output_loading_info=True, **LOAD
     )
     prefix = f"{model.base_model_prefix}."
     missing = {name for name in info["missing_keys"] if not new_head or name.startswith(prefix)}

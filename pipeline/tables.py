@@ -47,8 +47,10 @@ def place(path: Path, line: int) -> str:
     return f"{path}, row {line}" if path.suffix.lower() == ".parquet" else f"{path}:{line}"
 
 
-def read_rows(path: Path, *, columns: Sequence[str]) -> Iterator[Row]:
+def read_rows(path: Path, *, columns: Sequence[str], header: Sequence[str] = ()) -> Iterator[Row]:
     """The rows of a table, lazily.
+
+    Args: header: the column names of a .csv or .tsv file that has no header line.
 
     Raises: UserError, with file and line, for an unknown ending (at once) and, while reading, for a file that cannot
         be read, a missing column, a column named twice, a row with too many or too few fields, invalid UTF-8 or JSON.
@@ -56,9 +58,9 @@ def read_rows(path: Path, *, columns: Sequence[str]) -> Iterator[Row]:
     suffix = path.suffix.lower()
     ending = Path(path.stem).suffix.lower() if suffix in OPENERS else suffix
     if ending == ".csv":
-        return _table(path, _csv_fields(path), columns=columns)
+        return _table(path, _csv_fields(path), columns=columns, header=header)
     if ending == ".tsv":
-        return read_tsv(path, columns=columns)
+        return read_tsv(path, columns=columns, header=header)
     if ending == ".jsonl":
         return _read_jsonl(path, columns)
     if ending == ".json":
@@ -128,6 +130,8 @@ def _table(
         if not header:
             raise UserError(f"{path}: is empty; its first line names the columns, {', '.join(columns)} among them")
         _check_header(f"{path}:{line}", header, columns)
+    else:
+        _check_header("task.header", header, columns)
     index = {column: header.index(column) for column in columns}
     for line, fields in table:
         if len(fields) == len(header):

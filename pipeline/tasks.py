@@ -134,6 +134,7 @@ def _columns(task: Task) -> Columns:
         group=task.group,
         answer=kind.answer,
         known_labels=task.labels,
+        header=task.header,
         drop_labels=frozenset(task.drop_labels),
         skip_empty=task.skip_empty,
     )

@@ -10,6 +10,7 @@ Writes: student/, after its last step, since no dev score says which step copies
 from typing import Any, cast
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from pipeline.batches import Inputs, Rows
@@ -48,6 +49,7 @@ def main(stage: Stage) -> dict[str, Any]:
         )
         freeze_unreached(job, stage)
         progress = train(job, stage)
+    kind.begin_head(student, cast(nn.Linear, model.projections[-1]), stage.recipe.student)
     if stage.is_main:
         (stage.output / "student").mkdir()
         kind.save(student, stage.output / "student", tokenizer_of=general / "student")

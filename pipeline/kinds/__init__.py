@@ -4,7 +4,7 @@ those of new metrics and settings, in `pipeline/config.py`)."""
 from pipeline import glue
 from pipeline.config import GlueName, KindName, MetricName, Task
 from pipeline.errors import UserError
-from pipeline.kinds import classification, question_answering, regression, token_classification
+from pipeline.kinds import classification, embedding, question_answering, regression, token_classification
 from pipeline.kinds.kind import Kind
 from pipeline.metrics import GLUE_METRICS, TWO_LABELS
 
@@ -13,6 +13,7 @@ KINDS: dict[KindName, Kind] = {
     "regression": regression.KIND,
     "token_classification": token_classification.KIND,
     "question_answering": question_answering.KIND,
+    "embedding": embedding.KIND,
 }
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pipeline.config import AugmentData, DistillPredictions, MetricName, Task
+from pipeline.config import AugmentData, DistillPredictions, MetricName, Student, Task
 from pipeline.examples import Columns, Example, read_table
 
 if TYPE_CHECKING:
@@ -100,8 +100,11 @@ class Kind:
     """C."""
     outputs: "Callable[[nn.Module, Inputs], Tensor]" = logits
     """(B, C), or (B, T, C) where per token, of the model's inputs (what else is among the inputs stays out)."""
-    supervised: "Callable[[Tensor, dict[str, Tensor], int], dict[str, Tensor]]"
-    """Loss terms from outputs, inputs with targets, and the weight of the whole global batch."""
+    begin_head: "Callable[[PreTrainedModel, nn.Linear, Student], None]" = lambda student, projection, settings: None
+    """What the student's head can begin with from the projection of its last layer to the teacher's width."""
+    supervised: "Callable[[Tensor, dict[str, Tensor], int], dict[str, Tensor]] | None" = None
+    """Loss terms from outputs, inputs with targets, and the weight of the whole global batch; None: the teacher is
+    taken as it is."""
     distilled: "Callable[[Tensor, Tensor, dict[str, Tensor], int, DistillPredictions], Tensor]"
     """The prediction loss from the student's and the teacher's outputs, inputs with targets, weight, settings."""
 

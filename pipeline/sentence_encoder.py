@@ -1,0 +1,49 @@
+"""An encoder that gives a text one vector."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from pipeline.packing import run
+
+
+class SentenceEncoder(PreTrainedModel):
+    """Hidden states averaged over a text's tokens, projected where there is a projection, and scaled to length 1.
+
+    B batch, T tokens, D width of the encoder, E width of the embedding.
+    """
+
+    base_model_prefix = "encoder"
+    _supports_sdpa = True
+    _supports_attention_backend = True
+
+    def __init__(self, encoder: PreTrainedModel, projection: nn.Linear | None) -> None:
+        super().__init__(encoder.config)
+        self.encoder = encoder
+        self.projection = projection
+
+    @property
+    def width(self) -> int:
+        """E."""
+        return self.projection.out_features if self.projection is not None else self.config.hidden_size
+
+    def forward(self, **inputs: Any) -> SequenceClassifierOutput:
+        """Embeddings (B, E), where a classifier has its logits; of inputs as `packing.run` takes them."""
+        real_BT1 = inputs["attention_mask"][..., None]
+        states_BTD = run(self.encoder, inputs).last_hidden_state
+        mean_BD = (states_BTD * real_BT1).sum(dim=1) / real_BT1.sum(dim=1)
+        vectors_BE = self.projection(mean_BD) if self.projection is not None else mean_BD
+        return SequenceClassifierOutput(logits=normalize(vectors_BE.float(), dim=-1))  # pyright: ignore[reportArgumentType]
+
+
+def new_projection(weight_ED: Tensor) -> nn.Linear:
+    """A projection without bias of these weights."""
+    width, narrow = weight_ED.shape
+    projection = nn.Linear(narrow, width, bias=False)
+    with torch.no_grad():
+        projection.weight.copy_(weight_ED)
+    return projection
