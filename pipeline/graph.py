@@ -53,9 +53,8 @@ FIRST_OBJECTIVES = ("embedding", "hidden", "attention")
 _OBJECTIVES = ("layer_map", "relation_heads", *(name for name in LAYER_OBJECTIVES if name not in FIRST_OBJECTIVES))
 LATER = {
     "task": ("header", "window_overlap"),
-    "student": ("project_embedding",),
     "augment_data": ("protect_entities",),
-    "student": ("architecture", "copy_layers"),
+    "student": ("architecture", "copy_layers", "project_embedding"),
     "distill_general": (*_OBJECTIVES, *MASKED_LM, "temperature"),
     "distill_layers": _OBJECTIVES,
     "distill_predictions": (*_OBJECTIVES, *FIRST_OBJECTIVES, "prediction", "label"),

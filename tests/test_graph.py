@@ -148,6 +148,8 @@ OTHER_VALUES = {
     "layer_map": "last",
     "copy_layers": "bottom",
     "architecture": "mobilebert",
+    "header": ["text", "label"],
+    "project_embedding": False,
 }  # where one more is no value
 
 
