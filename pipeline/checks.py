@@ -73,7 +73,10 @@ def check(recipe: Recipe, inputs: Inputs) -> None:
 def check_training(recipe: Recipe) -> None:
     """A kind of task that has no labels to learn leaves its teacher as it is."""
     epochs = 0 if recipe.finetune_teacher.model else recipe.finetune_teacher.epochs
-    if epochs and kind_of(recipe.task).supervised is None:
+    learns_labels = kind_of(recipe.task).supervised is not None
+    if recipe.distill_predictions.label and not learns_labels:
+        raise UserError(f"distill_predictions.label: {recipe.task.kind} tasks have no label to learn; set it to 0")
+    if epochs and not learns_labels:
         raise UserError(
             f"finetune_teacher.epochs: {epochs:g}, but the teacher of {recipe.task.kind} tasks is taken as it is; set"
             " it to 0"

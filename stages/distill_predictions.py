@@ -48,7 +48,7 @@ def main(stage: Stage) -> dict[str, Any]:
             found["prediction"] = settings.prediction * kind.distilled(
                 ours, inputs["teacher"], inputs, weight, settings
             )
-        if settings.label:
+        if settings.label and kind.supervised:
             terms = kind.supervised(ours, inputs, weight)
             found |= {name: settings.label * term for name, term in terms.items()}
         return found
