@@ -5,8 +5,6 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-ATTENTION = "sdpa_with_query_key"  # the attention function of `pipeline.traces`, under its name in transformers
-
 # Global attention through the attention interface, and positions that are added to the embeddings.
 PACKABLE = frozenset({"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"})
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from pipeline.architectures import ATTENTION, PACKABLE, encoder_layers, first_position
+from pipeline.architectures import PACKABLE, encoder_layers, first_position
 from pipeline.batches import Bucket, Inputs
 
 ATTENTION = "sdpa_with_query_key"  # of pipeline.traces: the one that goes bucket by bucket
@@ -74,8 +74,6 @@ def packed(model: PreTrainedModel, inputs: Inputs) -> tuple[dict[str, Tensor], P
     buckets = inputs.get("buckets")
     attends_by_bucket = model.config.model_type in PACKABLE and model.config._attn_implementation == ATTENTION
     if buckets is None or not attends_by_bucket:
-    keeps_apart = model.config._attn_implementation == ATTENTION  # others would attend from text to text
-    if buckets is None or not keeps_apart or model.config.model_type not in PACKABLE:
         return plain, None
     ids_BT = plain["input_ids"]
     packing = Packing(buckets, tuple(cut(plain.pop("attention_mask").bool(), buckets)))

@@ -16,7 +16,6 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from pipeline.architectures import ATTENTION
 from pipeline.batches import Inputs
 from pipeline.losses import QueryKey
 from pipeline.packing import ATTENTION, Packing, join, packed, padded_states
