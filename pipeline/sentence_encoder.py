@@ -1,13 +1,12 @@
 """An encoder that gives a text one vector."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from pipeline.batches import Bucket, Inputs
 from pipeline.packing import run
 
 
@@ -24,17 +23,26 @@ class SentenceEncoder(PreTrainedModel):
     def __init__(self, encoder: PreTrainedModel, projection: nn.Linear | None) -> None:
         super().__init__(encoder.config)
         self.encoder = encoder
+        self.project(projection)
+
+    def project(self, projection: nn.Linear | None) -> None:
+        """Take a projection; E is noted in the config, which what has no weights (an ONNX file) has too."""
         self.projection = projection
+        self.config.sentence_width = projection.out_features if projection is not None else self.config.hidden_size
 
-    @property
-    def width(self) -> int:
-        """E."""
-        return self.projection.out_features if self.projection is not None else self.config.hidden_size
-
-    def forward(self, **inputs: Any) -> SequenceClassifierOutput:
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        buckets: tuple[Bucket, ...] | None = None,
+    ) -> SequenceClassifierOutput:
         """Embeddings (B, E), where a classifier has its logits; of inputs as `packing.run` takes them."""
-        real_BT1 = inputs["attention_mask"][..., None]
+        inputs: Inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "buckets": buckets}
+        if token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
         states_BTD = run(self.encoder, inputs).last_hidden_state
+        real_BT1 = attention_mask[..., None]
         mean_BD = (states_BTD * real_BT1).sum(dim=1) / real_BT1.sum(dim=1)
         vectors_BE = self.projection(mean_BD) if self.projection is not None else mean_BD
         return SequenceClassifierOutput(logits=normalize(vectors_BE.float(), dim=-1))  # pyright: ignore[reportArgumentType]

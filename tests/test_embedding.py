@@ -78,9 +78,9 @@ def test_the_projection_of_a_narrow_student_ships_with_it(folder: Path, tmp_path
     student = encoder(folder)
     projection = torch.nn.Linear(24, 40, bias=False)
     kind.begin_head(student, projection, Student(project_embedding=False))
-    assert student.width == 24
+    assert kind.KIND.width(student) == 24
     kind.begin_head(student, projection, Student())
-    assert student.width == 40
+    assert kind.KIND.width(student) == 40
     kind.save(student, tmp_path, tokenizer_of=folder)
     texts = encoded(folder, Dataset.from_dict({"text": TEXTS}), "text").collate(np.arange(3))
     with torch.no_grad():

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.batches import Inputs
     from pipeline.encoding import EncodedTexts
 
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "buckets")
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 POOLING, DENSE, NORMALIZE = "1_Pooling", "2_Dense", "3_Normalize"  # folders, as sentence-transformers names them
 
 
@@ -83,7 +83,7 @@ def begin_head(student: "PreTrainedModel", projection: "nn.Linear", settings: St
 
     assert isinstance(student, SentenceEncoder)
     if settings.project_embedding and projection.in_features != projection.out_features:
-        student.projection = new_projection(projection.weight.detach())
+        student.project(new_projection(projection.weight.detach()))
 
 
 def save(model: "PreTrainedModel", folder: Path, *, tokenizer_of: Path) -> None:
@@ -118,17 +118,13 @@ def _write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
-def width(model: "PreTrainedModel") -> int:
-    """E."""
+def outputs(model: "nn.Module", inputs: "Inputs") -> "Tensor":
+    """(B, E): embeddings. A packed batch goes in whole, since it is its encoder that is packed."""
     from pipeline.sentence_encoder import SentenceEncoder  # noqa: PLC0415
 
-    assert isinstance(model, SentenceEncoder)
-    return model.width
-
-
-def outputs(model: "nn.Module", inputs: "Inputs") -> "Tensor":
-    """(B, E): embeddings. What belongs to a batch goes in whole; the encoder is packed inside."""
-    return model(**{name: inputs[name] for name in MODEL_INPUTS if name in inputs}).logits
+    packs = isinstance(getattr(model, "module", model), SentenceEncoder)  # an ONNX file does not
+    names = (*MODEL_INPUTS, "buckets") if packs else MODEL_INPUTS
+    return model(**{name: inputs[name] for name in names if name in inputs}).logits
 
 
 def distilled(
@@ -161,7 +157,7 @@ KIND = Kind(
     load=load,
     save=save,
     begin_head=begin_head,
-    width=width,
+    width=lambda model: model.config.sentence_width,
     outputs=outputs,
     distilled=distilled,
     gold=texts.gold,
