@@ -100,6 +100,8 @@ class Kind:
     """C."""
     outputs: "Callable[[nn.Module, Inputs], Tensor]" = logits
     """(B, C), or (B, T, C) where per token, of the model's inputs (what else is among the inputs stays out)."""
+    outputs_of: "Callable[[Any], Tensor]" = lambda output: output.logits
+    """The same of what a pass of the model gave, for a pass that gave more."""
     begin_head: "Callable[[PreTrainedModel, nn.Linear, Student], None]" = lambda student, projection, settings: None
     """What the student's head can begin with from the projection of its last layer to the teacher's width."""
     supervised: "Callable[[Tensor, dict[str, Tensor], int], dict[str, Tensor]] | None" = None

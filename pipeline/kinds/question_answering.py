@@ -265,14 +265,18 @@ def load(folder: Path, *, label_names: Sequence[str], **settings: Any) -> "PreTr
     return load_classifier(folder, label_names=("start", "end"), head=AutoModelForQuestionAnswering, **settings)
 
 
-def outputs(model: "nn.Module", inputs: "Inputs") -> "Tensor":
+def outputs_of(output: Any) -> "Tensor":
     """(B, T, 2): start and end logits."""
     import torch  # noqa: PLC0415
 
+    return torch.stack([output.start_logits, output.end_logits], dim=-1)
+
+
+def outputs(model: "nn.Module", inputs: "Inputs") -> "Tensor":
+    """The same, by a pass of the model."""
     from pipeline.packing import run  # noqa: PLC0415
 
-    found = run(model, inputs)
-    return torch.stack([found.start_logits, found.end_logits], dim=-1)
+    return outputs_of(run(model, inputs))
 
 
 def _places(logits_BT2: "Tensor", inputs: "dict[str, Tensor]") -> "tuple[Tensor, Tensor]":
@@ -419,6 +423,7 @@ KIND = Kind(
     per_token=True,
     width=lambda model: 2,
     outputs=outputs,
+    outputs_of=outputs_of,
     supervised=supervised,
     distilled=distilled,
     gold=gold,
