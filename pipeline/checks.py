@@ -63,6 +63,7 @@ def check(recipe: Recipe, inputs: Inputs) -> None:
     check_protect(recipe)
     check_tracker(recipe)
     check_export(recipe, inputs.backbone)
+    check_pooling(recipe, inputs)
     check_training(recipe)
     data = read_task(recipe.task, inputs.task)
     check_augmentation(recipe, inputs, data)
@@ -351,6 +352,22 @@ def check_export(recipe: Recipe, backbone: Path) -> None:
                 f"export_student.min_count: the tokenizer of {backbone} is a {kind}, and only WordPiece vocabularies"
                 " can be cut; set it to 0"
             )
+
+
+def check_pooling(recipe: Recipe, inputs: Inputs) -> None:
+    """Embeddings are means over tokens: a sentence encoder that was trained otherwise would give others, in silence."""
+    for folder in filter(None, (inputs.backbone, inputs.teacher)):
+        path = folder / "1_Pooling" / "config.json"
+        if recipe.task.kind != "embedding" or not path.is_file():
+            continue
+        try:
+            modes = json.loads(path.read_text(encoding="utf-8"))
+            chosen_modes = [name for name, on in modes.items() if name.startswith("pooling_mode_") and on is True]
+        except (ValueError, AttributeError):
+            raise UserError(f"{path} is not a JSON object; save the model again") from None
+        if chosen_modes != ["pooling_mode_mean_tokens"]:
+            found = ", ".join(chosen_modes) or "nothing that is known"
+            raise UserError(f"{path}: embeddings are means over tokens here, this model wants {found}; take another")
 
 
 def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Path) -> None:

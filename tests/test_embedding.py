@@ -124,6 +124,16 @@ def test_a_teacher_of_embeddings_is_not_trained(world: Path) -> None:
         make_plan(world / "recipe.yaml", changes)
 
 
+def test_a_sentence_encoder_of_another_pooling_is_refused(world: Path) -> None:
+    tiny.write_rows(world / "pairs.csv", pair=True, regression=True)
+    (world / "model/1_Pooling").mkdir()
+    mode = {"word_embedding_dimension": 24, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+    (world / "model/1_Pooling/config.json").write_text(json.dumps(mode), encoding="utf-8")
+    changes = ["--task.kind", "embedding", "--task.text_pair", "other", "--task.train", str(world / "pairs.csv")]
+    with pytest.raises(UserError, match=r"means over tokens here, this model wants pooling_mode_cls_token"):
+        make_plan(world / "recipe.yaml", changes)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("projected", [True, False])
 def test_every_stage_runs_on_pairs_with_scores(world: Path, projected: bool) -> None:
