@@ -28,7 +28,7 @@ from pipeline.launch import CPU_ENVIRONMENT
 from pipeline.recipes import PROJECT
 from pipeline.run import DEFAULT_RECIPE
 
-STEPS = {"general": 6, "layers": 16, "predictions": 0, "augment": 8}  # of predictions three epochs are run
+STEPS = {"general": 6, "layers": 48, "predictions": 0, "augment": 8}  # of predictions three epochs are run
 EXAMPLES = 256
 
 

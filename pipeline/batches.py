@@ -21,6 +21,7 @@ Bucket = tuple[int, int]
 """Rows, and the tokens that each is padded to."""
 Inputs = dict[str, Any]
 """Tensors by name, and `buckets`."""
+PASSES = 16  # one more pass costs about as much as this part of the budget of tokens
 A_BUCKET = 32  # tokens: what attention to one more bucket costs, whatever is in it
 
 
@@ -107,14 +108,17 @@ class BatchPlan:
         return self._epoch[1]
 
 
-def pack(rows: Rows, lengths: np.ndarray, tokens: int) -> list[Rows]:
-    """Cut rows into micro-batches, longest first, each as many buckets as fit into `tokens` with their padding."""
+def pack(rows: Rows, lengths: np.ndarray, tokens: int, *, packed: bool = True) -> list[Rows]:
+    """Cut rows into micro-batches, longest first, each as many buckets as fit into `tokens` with their padding.
+
+    Args: packed: else a bucket is a micro-batch, for models that see a batch padded to its longest row.
+    """
     order = np.argsort(-lengths, kind="stable")
     parts: list[Rows] = []
     start, filled = 0, tokens
-    for count, longest in buckets(lengths[order], tokens):
+    for count, longest in buckets(lengths[order], tokens, cost=A_BUCKET if packed else tokens // PASSES):
         more = rows[order[start : start + count]]
-        if filled + count * longest <= tokens:
+        if packed and filled + count * longest <= tokens:
             parts[-1], filled = np.r_[parts[-1], more], filled + count * longest
         else:
             parts, filled = [*parts, more], count * longest
@@ -122,23 +126,23 @@ def pack(rows: Rows, lengths: np.ndarray, tokens: int) -> list[Rows]:
     return parts
 
 
-def buckets(lengths: np.ndarray, tokens: int) -> list[Bucket]:
+def buckets(lengths: np.ndarray, tokens: int, *, cost: int = A_BUCKET) -> list[Bucket]:
     """Cut rows, longest first, into buckets of at most `tokens` with their padding; a row longer than that goes alone.
 
-    Of all such cuts it takes the cheapest, where a bucket costs its padded tokens and A_BUCKET (dynamic programming).
+    Of all such cuts it takes the cheapest, where a bucket takes its padded tokens and `cost` (dynamic programming).
     Rows go in fours where they can: batched products like even numbers, and each new shape is compiled.
     """
     longest = rounded(lengths)
     unit = ROUND if len(lengths) and ROUND * longest[0] <= tokens else 1
     ends = np.r_[np.arange(0, len(lengths), unit), len(lengths)]  # where a bucket may begin and end
-    cost, came_from = np.zeros(len(ends)), np.zeros(len(ends), dtype=np.int64)
+    least, came_from = np.zeros(len(ends)), np.zeros(len(ends), dtype=np.int64)
     for number in range(1, len(ends)):
         rows_within = max(unit, tokens // int(longest[ends[number] - 1]))
         before = np.arange(max(0, number - rows_within // unit - 1), number)
         padded = (ends[number] - ends[before]) * longest[ends[before]]
         allowed = (padded <= tokens) | (before == number - 1)
-        total = np.where(allowed, cost[before] + padded + A_BUCKET, np.inf)
-        came_from[number], cost[number] = before[total.argmin()], total.min()
+        total = np.where(allowed, least[before] + padded + cost, np.inf)
+        came_from[number], least[number] = before[total.argmin()], total.min()
     found: list[Bucket] = []
     number = len(ends) - 1
     while number > 0:

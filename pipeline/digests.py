@@ -47,27 +47,6 @@ class DigestBook:
             self._changed = True
         return digest
 
-    def tree(self, folder: Path, *, fresh: bool = False) -> dict[str, str]:
-        """The digest of every file under a folder by its relative name, sorted; of a single file, by its own name.
-
-        Hidden files are left out: no reader takes them, and file managers and git leave theirs everywhere.
-
-        Raises: UserError for a link to a folder or out of `folder`, whose content could change unseen.
-        """
-        if not folder.is_dir():
-            return {folder.name: self.file(folder, fresh=fresh)}
-        names = [path.relative_to(folder) for path in folder.rglob("*")]
-        names = sorted(name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts))
-        boundary = _boundary(folder.resolve())
-        digests = {}
-        for name in names:
-            path = folder / name
-            if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(boundary)):
-                raise UserError(f"{path} is a link to {path.readlink()}: put the file itself into {folder}")
-            if not path.is_dir():
-                digests[name] = self.file(path, fresh=fresh)
-        return digests
-
     def save(self) -> None:
         """Writes the book by rename, and only when an entry changed."""
         if not self._changed:
@@ -77,11 +56,3 @@ class DigestBook:
         temporary.write_text(json.dumps(self._entries, indent=0, sort_keys=True) + "\n", "utf-8")
         temporary.replace(self._path)
         self._changed = False
-
-
-def _boundary(folder: Path) -> Path:
-    """The folder that links must not leave: a snapshot in the hub's cache is made of links to the blobs beside it."""
-    for parent in folder.parents:
-        if parent.name == "snapshots" and (parent.parent / "blobs").is_dir():
-            return parent.parent
-    return folder

@@ -28,7 +28,7 @@ VERSIONS = {
     "annotate_data": 3,
     "distill_layers": 4,
     "distill_predictions": 3,
-    "evaluate_student": 4,
+    "evaluate_student": 5,
     "export_student": 1,
 }
 STAGES = tuple(VERSIONS)  # in the order they run

@@ -1,9 +1,15 @@
 """What the plan has to know about architectures, by `model_type` (transformers 5.23). No torch."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
 
 WITHOUT_QUERIES = ("mpnet", "deberta", "deberta-v2")  # not built on transformers' attention interface
+# Global attention through that interface, and positions that are added to the embeddings.
+PACKABLE = frozenset({"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"})
 # Texts begin at the position after the padding token's number.
 _POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "mpnet")
 # Architectures whose weights can begin a BERT's, with the names that differ.
@@ -28,3 +34,9 @@ def rows_before_text(config: Mapping[str, Any]) -> int:
     """Rows of the table of positions that no text reads."""
     after_padding = config.get("model_type") in _POSITIONS_AFTER_PADDING
     return int(config.get("pad_token_id") or 0) + 1 if after_padding else 0
+
+
+def encoder_layers(model: "PreTrainedModel") -> "nn.Module":
+    """The transformer layers: no embeddings, no pooler, no head."""
+    trunk = model.base_model
+    return next(getattr(trunk, name) for name in ("encoder", "transformer", "layers") if hasattr(trunk, name))

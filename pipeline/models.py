@@ -24,11 +24,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from pipeline.architectures import encoder_layers
 from pipeline.config import Student
 from pipeline.errors import UserError
 from pipeline.graph import MODEL_FILES, TOKENIZER_FILES
-from pipeline.model_types import MOBILEBERT_BOTTLENECK, WITHOUT_QUERIES, rows_before_text
+from pipeline.model_types import MOBILEBERT_BOTTLENECK, WITHOUT_QUERIES, encoder_layers, rows_before_text
 from pipeline.traces import ATTENTION
 
 ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {  # of students: the encoder, and with a masked-LM head

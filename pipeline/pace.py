@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.architectures import encoder_layers
 from pipeline.batches import GlobalBatch
+from pipeline.model_types import encoder_layers
 
 Flops = Callable[[GlobalBatch], float]
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from pipeline.architectures import PACKABLE, encoder_layers, first_position
 from pipeline.batches import Bucket, Inputs
+from pipeline.model_types import PACKABLE, encoder_layers, rows_before_text
 
 ATTENTION = "sdpa_with_query_key"  # of pipeline.traces: the one that goes bucket by bucket
 
@@ -58,9 +58,14 @@ def join(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat([part.flatten(0, 1) for part in parts])[None]
 
 
+def attends_by_bucket(model: PreTrainedModel) -> bool:
+    """Whether a model can be given a batch as one sequence."""
+    return model.config.model_type in PACKABLE and model.config._attn_implementation == ATTENTION
+
+
 def same_layout(inputs: Inputs, *models: PreTrainedModel) -> Inputs:
     """The inputs as all of the models take them: without buckets where one cannot be packed."""
-    if all(model.config.model_type in PACKABLE for model in models):
+    if all(attends_by_bucket(model) for model in models):
         return inputs
     return {name: value for name, value in inputs.items() if name != "buckets"}
 
@@ -72,12 +77,11 @@ def packed(model: PreTrainedModel, inputs: Inputs) -> tuple[dict[str, Tensor], P
     """
     plain = {name: inputs[name] for name in ("input_ids", "token_type_ids", "attention_mask") if name in inputs}
     buckets = inputs.get("buckets")
-    attends_by_bucket = model.config.model_type in PACKABLE and model.config._attn_implementation == ATTENTION
-    if buckets is None or not attends_by_bucket:
+    if buckets is None or not attends_by_bucket(model):
         return plain, None
     ids_BT = plain["input_ids"]
     packing = Packing(buckets, tuple(cut(plain.pop("attention_mask").bool(), buckets)))
-    begin = first_position(model)
+    begin = rows_before_text({name: getattr(model.config, name) for name in ("model_type", "pad_token_id")})
     plain["position_ids"] = torch.arange(begin, begin + ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
     return {name: packing.packed(tensor) for name, tensor in plain.items()}, packing
 

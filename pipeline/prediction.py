@@ -6,6 +6,7 @@ from transformers import PreTrainedModel
 
 from pipeline.batches import Rows, on_device, pack, rounded
 from pipeline.encoding import EncodedTexts
+from pipeline.packing import attends_by_bucket
 from pipeline.stage import Stage
 
 SLICE = 256  # rows; fixed, so that outputs do not depend on the number of processes
@@ -24,7 +25,7 @@ def predict(
     bounds = texts.bounds(rows)
     found = np.zeros((bounds[-1], texts.kind.width(model)), dtype=np.float32)
     with torch.inference_mode(), stage.autocast():
-        for batch in pack(rows, texts.lengths[rows], tokens):
+        for batch in pack(rows, texts.lengths[rows], tokens, packed=attends_by_bucket(model)):
             inputs = on_device(texts.collate(batch), stage.accelerator.device)
             outputs = texts.kind.outputs(model, inputs).float().cpu().numpy()
             for place, output in zip(np.searchsorted(rows, batch), outputs, strict=True):

@@ -71,6 +71,14 @@ def test_a_micro_batch_is_as_many_buckets_as_fit() -> None:
     assert whole.tolist() == list(range(32))
 
 
+def test_for_models_that_pad_a_micro_batch_is_one_bucket_and_a_pass_costs_more() -> None:
+    lengths = np.sort(np.random.default_rng(1).integers(3, 65, 64))[::-1]
+    parts = pack(np.arange(64), lengths, 1000, packed=False)
+    assert [len(part) for part in parts] == [count for count, _ in buckets(lengths, 1000, cost=1000 // 16)]
+    assert len(parts) > 2
+    assert all(len(part) * rounded(lengths[part].max()) <= 1000 for part in parts)
+
+
 def cheapest(lengths: list[int], tokens: int) -> float:
     """The least that any cut of the rows in fours can cost: padded tokens, and A_BUCKET each."""
     if not lengths:

@@ -66,34 +66,6 @@ def test_a_corrupt_book_is_an_empty_one(tmp_path: Path, content: str) -> None:
     assert DigestBook(book).file(put(tmp_path / "a", "hello")) == sha256("hello")
 
 
-def test_a_tree_is_its_files_by_relative_name(tmp_path: Path) -> None:
-    for name, text in {"b": "b", "a/c": "c", ".git/x": "x"}.items():
-        put(tmp_path / "t" / name, text)
-    book = DigestBook(tmp_path / "book")
-    assert book.tree(tmp_path / "t") == {"a/c": sha256("c"), "b": sha256("b")}
-    assert book.tree(tmp_path / "t/b") == {"b": sha256("b")}
-
-
-def test_a_link_out_of_a_tree_is_refused(tmp_path: Path) -> None:
-    put(tmp_path / "secret", "s")
-    put(tmp_path / "t/a", "a")
-    (tmp_path / "t/link").symlink_to(tmp_path / "secret")
-    with pytest.raises(UserError, match="link is a link to"):
-        DigestBook(tmp_path / "book").tree(tmp_path / "t")
-
-
-def test_links_within_a_tree_and_within_the_hub_cache_are_files(tmp_path: Path) -> None:
-    put(tmp_path / "t/a", "a")
-    (tmp_path / "t/link").symlink_to("a")
-    put(tmp_path / "repo/blobs/1", "blob")
-    snapshot = tmp_path / "repo/snapshots/c0ffee"
-    snapshot.mkdir(parents=True)
-    (snapshot / "config.json").symlink_to("../../blobs/1")
-    book = DigestBook(tmp_path / "book")
-    assert book.tree(tmp_path / "t") == {"a": sha256("a"), "link": sha256("a")}
-    assert book.tree(snapshot) == {"config.json": sha256("blob")}
-
-
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing cannot be read"):
         DigestBook(tmp_path / "book").file(tmp_path / "nothing")
