@@ -112,7 +112,7 @@ def squared_gap_direct(left: Tensor, right: Tensor, width: int) -> tuple[Tensor,
     Cost grows with T^2 (D + 2 width), D the columns of X.
     """
     gap = left @ right.transpose(-1, -2)
-    squares = torch.linalg.vector_norm(gap).square()
+    squares = torch.linalg.vector_norm(gap, dim=(-1, -2)).square().sum()  # over all at once it loses digits in float32
     return squares, 2 * (gap @ right[..., :width]), 2 * (gap.transpose(-1, -2) @ left[..., :width])
 
 

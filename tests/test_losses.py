@@ -212,3 +212,10 @@ def test_losses_of_bf16_tensors_are_float32() -> None:
             label_loss(half[0], torch.zeros(7, dtype=torch.long)),
         ]
     assert {loss.dtype for loss in losses} == {torch.float32}
+
+
+@pytest.mark.parametrize("form", [squared_gap_direct, squared_gap_gram])
+def test_a_large_batch_loses_no_digits(form: Callable[..., tuple[Tensor, Tensor, Tensor]]) -> None:
+    left, right = torch.randn(2, 16, 12, 128, 32, generator=torch.Generator().manual_seed(0))
+    exact = (left.double() @ right.double().transpose(-1, -2)).square().sum()
+    assert abs(form(left, right, 16)[0].double() / exact - 1) < 2e-6
