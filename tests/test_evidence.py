@@ -11,7 +11,7 @@ from benchmarks.evidence import ABLATIONS, FULL, LABELS, NO_PREDICTION, TEACHER,
 from pipeline.recipes import PROJECT, load_recipe
 from pipeline.tasks import read_task
 
-DATA = Path("/work/shared/data")
+DATA = Path(__file__).parents[2] / "shared/data"
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_every_ablation_is_made_of_settings() -> None:
         load_recipe(PROJECT / "recipes/rotten_tomatoes.yaml", words)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data sets are not here")
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
 @pytest.mark.parametrize("task", ["sst2", "mrpc", "stsb"])
 def test_the_shared_data_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, task: str) -> None:
     monkeypatch.setattr(evidence, "PROJECT", tmp_path)
