@@ -17,25 +17,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from data_augment.samples import Row
-from pipeline.errors import BAD_INPUT, FAILED, OK, UserError
-from pipeline.hub import push
+from pipeline.errors import UserError, status_of
+from pipeline.publishing import publish
 from pipeline.tables import place, read_rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 failed at work, 2 bad input."""
     given = parser().parse_args(arguments)
-    try:
-        given.run(given)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except OSError as error:
-        if not error.filename:
-            raise
-        print(f"failed: {error.filename}: {error.strerror}", file=sys.stderr)
-        return FAILED
-    return OK
+    return status_of(lambda: given.run(given))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -167,8 +157,8 @@ def _push(given: argparse.Namespace) -> None:
 
 def _published(folder: Path, name: str) -> str:
     """Puts the files and the card of a dataset on the hub; gives the address."""
-    files = [path.relative_to(folder).as_posix() for path in (folder / "README.md", *_files(folder))]
-    return push(folder, name, kind="dataset", files=files)
+    files = {path.relative_to(folder).as_posix(): path for path in (folder / "README.md", *_files(folder))}
+    return publish(name, files, kind="dataset", message="Augmented dataset")
 
 
 def _files(folder: Path) -> list[Path]:

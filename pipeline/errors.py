@@ -5,7 +5,8 @@ It is raised as `UserError`, printed without a traceback, and ends the command w
 """
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 
 OK = 0
 FAILED = 1  # a failure while working
@@ -26,6 +27,21 @@ class WorkFailed(Exception):
 
 class Interrupted(Exception):
     """A signal asked the stage to stop; its state is saved."""
+
+
+def status_of(work: Callable[[], object]) -> int:
+    """Do a command's work; its exit status, with the one sentence printed where it ends badly."""
+    try:
+        work()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except OSError as error:  # a full disk, a folder that may not be written
+        if not error.filename:
+            raise
+        print(f"failed: {error.filename}: {error.strerror}", file=sys.stderr)
+        return FAILED
+    return OK
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:

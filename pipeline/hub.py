@@ -68,24 +68,6 @@ def download(name: str, *, commit: str, kind: Kind, files: Iterable[str]) -> Pat
     return _explained(folder, name=name, revision=commit, kind=kind)
 
 
-def push(folder: Path, name: str, *, kind: Kind, files: Iterable[str]) -> str:
-    """Publish files of a folder as one commit, in a repository that is made where it is not there; gives its address.
-
-    Raises: UserError where the hub does not let you, or is not reached.
-    """
-    from huggingface_hub import HfApi  # noqa: PLC0415
-
-    api = HfApi()
-
-    def upload() -> str:
-        api.create_repo(name, repo_type=kind, exist_ok=True)
-        patterns = [glob.escape(file) for file in files]
-        api.upload_folder(repo_id=name, folder_path=folder, repo_type=kind, allow_patterns=patterns)
-        return f"{api.endpoint}/{'datasets/' if kind == 'dataset' else ''}{name}"
-
-    return _explained(upload, name=name, revision="main", kind=kind)
-
-
 def _explained(call: Callable[[], Result], *, name: str, revision: str, kind: Kind) -> Result:
     """The call's result, its errors turned into one sentence."""
     from httpx2 import HTTPError  # noqa: PLC0415
@@ -99,14 +81,8 @@ def _explained(call: Callable[[], Result], *, name: str, revision: str, kind: Ki
         reason = f"asks you to accept its terms first: do so on its page, then run `hf auth login` (a {kind})"
     except errors.RepositoryNotFoundError:
         reason = f"is not a {kind} on the hub that you may read: check the name, or `hf auth login` if it is private"
-    except errors.LocalTokenNotFoundError:
-        reason = "wants to know who you are: run `hf auth login`, or set HF_TOKEN"
     except errors.RevisionNotFoundError:
         reason = f"has no revision '{revision}': take a branch, tag or commit from its page, or none for the newest"
-    except errors.HfHubHTTPError as error:
-        if error.response.status_code not in (401, 403):
-            raise
-        reason = "may not be written by you: run `hf auth login` with a token that may write, and check the owner"
     except (errors.RevisionResolutionError, HTTPError, OSError):
         reason = "is not in the hub's cache, and the hub is not reached: check the network or HF_ENDPOINT"
     raise UserError(f"hub:{name} {reason}")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline.answers import answer
-from pipeline.errors import BAD_INPUT, FAILED, OK, UserError
+from pipeline.errors import OK, UserError, status_of
 from pipeline.serving import Texts, load
 from pipeline.tables import place, read_rows
 
@@ -31,18 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 failed at work, 2 bad input."""
     given = parser().parse_intermixed_args(arguments)
     try:
-        run(given)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return status_of(lambda: run(given))
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if not error.filename:
-            raise
-        print(f"failed: {error.filename}: {error.strerror}", file=sys.stderr)
-        return FAILED
-    return OK
+        return OK
 
 
 def parser() -> argparse.ArgumentParser:

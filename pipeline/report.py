@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts import write_atomically
-from pipeline.errors import BAD_INPUT, OK, UserError
+from pipeline.errors import UserError, status_of
 from pipeline.facts import Facts, augmentation, confusion, curves, disagreements, predictions, read_facts
 from pipeline.graph import STAGES
 from pipeline.metrics import CORRELATIONS
@@ -194,6 +194,16 @@ def _flat(prefix: str, tree: Any) -> Iterator[tuple[str, Any]]:
         yield prefix, tree
 
 
+def write_pages(folders: Sequence[Path], *, compare: bool, output: Path | None) -> None:
+    """The report of one run, or the comparison of several; prints where it lies."""
+    if len(folders) > 1 and not compare:
+        raise UserError("one run at a time, or several with --compare")
+    runs = [read_facts(folder) for folder in folders]
+    path = output or (folders[0].parent / COMPARISON if compare else folders[0] / REPORT)
+    write_atomically(path, comparison_page(runs) if compare else page(runs[0]))
+    print(path)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 2 bad input."""
     parser = argparse.ArgumentParser(
@@ -203,17 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--compare", action="store_true", help="several runs side by side, in one page")
     parser.add_argument("--output", type=Path, help="write the page to this file")
     given = parser.parse_args(arguments)
-    try:
-        if len(given.runs) > 1 and not given.compare:
-            raise UserError("one run at a time, or several with --compare")
-        runs = [read_facts(folder) for folder in given.runs]
-        path = given.output or (given.runs[0].parent / COMPARISON if given.compare else given.runs[0] / REPORT)
-        write_atomically(path, comparison_page(runs) if given.compare else page(runs[0]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    print(path)
-    return OK
+    return status_of(lambda: write_pages(given.runs, compare=given.compare, output=given.output))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from pipeline.estimate import estimates
 from pipeline.graph import STAGES
 from pipeline.launch import launch_command, run_launched
 from pipeline.plan import Plan, make_plan
-from pipeline.push import check_push, push
+from pipeline.publishing import check_push
+from pipeline.push import push
 from pipeline.recipes import PROJECT, fields
 from pipeline.report import refresh_report, table
 from pipeline.runs import RESULTS, publish_run

@@ -95,16 +95,18 @@ def _handler(repositories: Mapping[str, dict[str, Path]], uploads: Path | None) 
             match = PUBLISH.fullmatch(path)
             assert match, path
             kind, name, action = match.groups()
-            return _preupload(body) if action == "preupload" else self._commit(name, repositories[kind][name], body)
+            return _preupload(body) if action == "preupload" else self._commit(kind, name, body)
 
-        def _commit(self, name: str, folder: Path, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+        def _commit(self, kind: str, name: str, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+            folder = repositories[kind][name]
             for line in map(json.loads, body.splitlines()):
                 if line["key"] == "file":
                     place = folder / line["value"]["path"]
                     place.parent.mkdir(parents=True, exist_ok=True)
                     place.write_bytes(base64.b64decode(line["value"]["content"]))
             commit = commit_of(folder)
-            address = f"http://{self.headers['Host']}/{name}/commit/{commit}"
+            prefix = "datasets/" if kind == "datasets" else ""
+            address = f"http://{self.headers['Host']}/{prefix}{name}/commit/{commit}"
             return _json({"commitUrl": address, "commitOid": commit, "hookOutput": ""})
 
         def _response(self) -> tuple[int, bytes, dict[str, str]]:

@@ -174,7 +174,7 @@ def test_a_dataset_is_published_with_its_card_and_nothing_else(world: Path, tmp_
     (world / "published" / "stage.json").write_text("{}")
     answer, there = publish(world / "published", "owner/augmented", tmp_path)
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.endswith("/datasets/owner/augmented\n")
+    assert "/datasets/owner/augmented/commit/" in answer.stdout
     files = {path.relative_to(there).as_posix(): path.read_bytes() for path in there.rglob("*") if path.is_file()}
     assert sorted(files) == ["README.md", "data/train-00000-of-00001.parquet"]
     assert all((world / "published" / name).read_bytes() == content for name, content in files.items())
@@ -185,8 +185,8 @@ def test_without_leave_to_write_it_says_so(world: Path, tmp_path: Path) -> None:
     answer, there = publish(world / "kept", "owner/augmented", tmp_path, token="reader")
     assert answer.returncode == 2
     assert answer.stderr.splitlines()[-1] == (
-        "error: hub:owner/augmented may not be written by you: run `hf auth login` with a token that may write, and"
-        " check the owner"
+        "error: --push owner/augmented cannot be written with your token (401): give one that may write there, by"
+        " `hf auth login`"
     )
     assert not there.exists()
 
