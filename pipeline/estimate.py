@@ -5,10 +5,10 @@ Of a training step the multiplications count: two operations a parameter and tok
 
 import time
 
-from pipeline.checks import model_shape
 from pipeline.config import Recipe
 from pipeline.graph import Inputs
 from pipeline.hardware import gpu_count, resolve_precision
+from pipeline.model_files import model_shape
 from pipeline.plan import Plan
 from pipeline.tasks import read_task
 

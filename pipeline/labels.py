@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pipeline.batches import GlobalBatch, Inputs
-from pipeline.checks import model_shape, teacher_labels
+from pipeline.checks import teacher_labels
 from pipeline.encoding import EncodedTexts
 from pipeline.errors import UserError
 from pipeline.kinds import KINDS
 from pipeline.labelled import LabelledSplit
+from pipeline.model_files import model_shape
 from pipeline.models import set_labels
 from pipeline.prediction import predict_together
 from pipeline.stage import Stage

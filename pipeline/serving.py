@@ -11,8 +11,8 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from pipeline.answers import Outputs
-from pipeline.checks import tokenizer_vocabulary
 from pipeline.errors import UserError
+from pipeline.model_files import tokenizer_vocabulary
 
 Texts = tuple[str, ...]  # one, or a pair
 Inputs = dict[str, np.ndarray]

@@ -8,11 +8,12 @@ import pytest
 import yaml
 
 from benchmarks.methods import METHODS, measure, table
-from pipeline.checks import Shape, check_student
+from pipeline.model_files import Shape
 from pipeline.objectives import LAYER_OBJECTIVES, MASKED_LM, chosen
 from pipeline.plan import make_plan
 from pipeline.recipes import PROJECT, load_recipe
 from pipeline.runs import publish_run
+from pipeline.student_checks import check_student
 from tests import tiny
 from tests.one_process import metrics, run_recipe
 from tests.published import EVALUATION, publish
