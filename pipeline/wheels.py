@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -10,11 +11,15 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from filelock import FileLock
+
 from pipeline.errors import UserError
 
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_24_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 MARKER = ".sha256"
+UNFINISHED = ".download-"
+LOCK = ".lock"  # of the folder of wheels: one process at a time brings one
 
 
 def unpacked_wheel(requirement: str, *, cache: Path, checksums: Mapping[str, str]) -> Path:
@@ -31,11 +36,20 @@ def unpacked_wheel(requirement: str, *, cache: Path, checksums: Mapping[str, str
         raise UserError(f"wheel:{requirement} names no version: write wheel:NAME==VERSION#PATH/IN/WHEEL")
     folder = cache / "wheels" / requirement.replace("==", "-")
     marker = folder / MARKER
-    if marker.is_file():
-        _check(requirement, marker.read_text("utf-8").strip(), checksums, f"; to download it again, remove {folder}")
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download-") as temporary:
+    if not marker.is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / LOCK):
+            if not marker.is_file():  # else the process that held the lock brought it
+                _bring(requirement, folder, checksums)
+    _check(requirement, marker.read_text("utf-8").strip(), checksums, f"; to download it again, remove {folder}")
+    return folder
+
+
+def _bring(requirement: str, folder: Path, checksums: Mapping[str, str]) -> None:
+    """Download, check and unpack a wheel; under the lock, so that what lies half-done there is of a killed process."""
+    for left in folder.parent.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNFINISHED) as temporary:
         wheel = _download(requirement, Path(temporary))
         with wheel.open("rb") as opened:
             checksum = hashlib.file_digest(opened, "sha256").hexdigest()
@@ -43,12 +57,7 @@ def unpacked_wheel(requirement: str, *, cache: Path, checksums: Mapping[str, str
         content = Path(temporary) / "content"
         _unpack(wheel, content)
         (content / MARKER).write_text(checksum + "\n", "utf-8")
-        try:
-            content.rename(folder)
-        except OSError:
-            if not marker.is_file():  # else another process was faster
-                raise
-    return folder
+        content.rename(folder)
 
 
 def _check(requirement: str, checksum: str, checksums: Mapping[str, str], remedy: str) -> None:

@@ -1,14 +1,18 @@
 """Wheels as inputs: built here and found by pip in a folder, without an index."""
 
 import hashlib
+import os
+import signal
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from pipeline import wheels
 from pipeline.errors import UserError
 from pipeline.inputs import Resolver
-from pipeline.wheels import unpacked_wheel
+from pipeline.wheels import LOCK, unpacked_wheel
 
 INFO = "toy_words-1.0.dist-info"
 METADATA = {
@@ -27,6 +31,11 @@ def build(folder: Path, content: dict[str, str | zipfile.ZipInfo]) -> str:
         for name, member in {**content, **METADATA}.items():
             archive.writestr(name if isinstance(member, str) else member, member if isinstance(member, str) else "/etc")
     return hashlib.sha256(wheel.read_bytes()).hexdigest()
+
+
+def kept(cache: Path) -> list[str]:
+    """What lies in the cache beside its lock."""
+    return [path.name for path in (cache / "wheels").iterdir() if path.name != LOCK]
 
 
 @pytest.fixture
@@ -51,9 +60,35 @@ def test_a_wheel_is_downloaded_once_and_said_so(
     monkeypatch.setattr("sys.executable", "/no/python")  # nothing may run
     assert resolver.files("wheel:toy-words==1.0#toy_words/data") == (words,)
     assert resolver.folder("wheel:toy-words==1.0#toy_words/data") == words.parent
-    assert [path.name for path in (tmp_path / "cache/wheels").iterdir()] == ["toy-words-1.0"]
+    assert kept(tmp_path / "cache") == ["toy-words-1.0"]
     with pytest.raises(UserError, match=r"there is no 'dta' in .*; did you mean 'data'"):
         resolver.files("wheel:toy-words==1.0#toy_words/dta")
+
+
+def test_what_a_killed_download_left_is_removed(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checksums = {"toy-words==1.0": build(index, dict(CONTENT))}
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(wheels, "_unpack", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        try:
+            unpacked_wheel("toy-words==1.0", cache=tmp_path, checksums=checksums)
+        finally:
+            os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    (left,) = kept(tmp_path)
+    assert left.startswith(".download-")
+    unpacked_wheel("toy-words==1.0", cache=tmp_path, checksums=checksums)
+    assert kept(tmp_path) == ["toy-words-1.0"]
+
+
+def test_of_two_that_want_a_wheel_one_downloads_it_and_the_other_waits(
+    index: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    checksums = {"toy-words==1.0": build(index, dict(CONTENT))}
+    with ThreadPoolExecutor(2) as two:
+        both = [two.submit(unpacked_wheel, "toy-words==1.0", cache=tmp_path, checksums=checksums) for _ in range(2)]
+    assert {one.result() for one in both} == {tmp_path / "wheels/toy-words-1.0"}
+    assert capfd.readouterr().err == "downloading toy-words==1.0\n"
 
 
 def test_a_wheel_without_a_checksum_prints_the_line_to_add(index: Path, tmp_path: Path) -> None:
@@ -66,7 +101,7 @@ def test_a_wheel_with_another_checksum_is_removed(index: Path, tmp_path: Path) -
     checksum = build(index, dict(CONTENT))
     with pytest.raises(UserError, match=f"has the SHA-256 {checksum}, and the recipe's checksums say 00ff"):
         unpacked_wheel("toy-words==1.0", cache=tmp_path, checksums={"toy-words==1.0": "00ff"})
-    assert list((tmp_path / "wheels").iterdir()) == []
+    assert kept(tmp_path) == []
 
 
 def test_an_unpacked_wheel_is_held_to_the_checksum_too(index: Path, tmp_path: Path) -> None:
@@ -89,7 +124,7 @@ def test_a_wheel_that_leads_out_of_itself_is_refused(index: Path, tmp_path: Path
     with pytest.raises(UserError, match="leads out of it"):
         unpacked_wheel("toy-words==1.0", cache=tmp_path / "cache", checksums=checksums)
     assert list(tmp_path.rglob("evil*")) == []
-    assert list((tmp_path / "cache/wheels").iterdir()) == []
+    assert kept(tmp_path / "cache") == []
 
 
 def test_an_unknown_version_names_those_that_exist(index: Path, tmp_path: Path) -> None:
