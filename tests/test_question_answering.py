@@ -16,6 +16,7 @@ from pipeline.config import AugmentData, DistillPredictions, Task
 from pipeline.encoding import EncodedTexts
 from pipeline.errors import UserError
 from pipeline.kinds import question_answering as kind
+from pipeline.kinds import span_scores
 from pipeline.models import load_tokenizer
 from pipeline.tasks import TaskData, as_datasets, read_task
 from tests import tiny
@@ -104,40 +105,6 @@ def test_no_context_is_in_two_splits_that_are_cut_from_one_file(tmp_path: Path) 
     assert all(contexts)
 
 
-# Cases that the metrics' pages on the hub (squad, squad_v2) show with their scores.
-@pytest.mark.parametrize(
-    ("answers", "gold", "exact", "f1"),
-    [
-        (["1976"], [["1976"]], 1, 1),
-        (
-            ["1976", "Beyonce", "climate change"],
-            [["1976"], ["Beyoncé and Bruno Mars"], ["climate change"]],
-            2 / 3,
-            2 / 3,
-        ),
-        (["1999"], [["1976"]], 0, 0),
-        ([""], [[""]], 1, 1),
-        (["1976"], [[""]], 0, 0),
-    ],
-)
-def test_scores_are_those_of_the_published_cases(answers: Any, gold: Any, exact: float, f1: float) -> None:
-    found = kind.details("exact_match_and_f1", kind.statistics(answers, gold))
-    assert found == pytest.approx({"exact_match": exact, "answer_f1": f1})
-
-
-def test_case_punctuation_and_articles_do_not_count_and_the_best_right_answer_does() -> None:
-    assert kind.exact_match("the Denver Broncos!", "Denver  broncos") == 1
-    assert kind.token_f1("Denver Broncos team", "Denver Broncos") == pytest.approx(2 * 2 / (3 + 2))
-    figures = kind.statistics(["the Broncos"], [["Denver Broncos", "Broncos"]])
-    assert figures[0, :2].tolist() == [1, 1]
-
-
-def test_never_answering_is_not_beaten_by_itself() -> None:
-    gold = [[""], ["a b"]]
-    assert not kind.beats_no_answer(kind.statistics(["", ""], gold))
-    assert kind.beats_no_answer(kind.statistics(["", "b"], gold))
-
-
 def dataset_of(folder: Path, **settings: Any) -> tuple[Dataset, Any]:
     tokenizer = load_tokenizer(tiny.write_model(folder))
     path = tiny.write_questions(folder / "train.json", rows=12, **settings)
@@ -172,9 +139,9 @@ def test_the_labels_of_windows_give_the_answers_back(tmp_path: Path, max_length:
     texts = encoded_of(rows, tokenizer, max_length=max_length)
     assert (len(texts) > len(rows)) == (max_length == 20)
     assert max(texts.lengths) <= max_length
-    found = kind.answers(right_outputs(texts), texts, rows)
-    gold = kind.gold(rows, "answers")
-    assert kind.statistics(found, gold)[:, 0].mean() == 1
+    found = span_scores.answers(right_outputs(texts), texts, rows)
+    gold = span_scores.gold(rows, "answers")
+    assert span_scores.statistics(found, gold)[:, 0].mean() == 1
     assert ("" in found) == impossible
 
 
@@ -196,9 +163,8 @@ def test_a_long_question_leaves_room_for_the_context(tmp_path: Path) -> None:
     rows = rows.map(lambda row: {**row, "question": " ".join([row["question"]] * 20)}, load_from_cache_file=False)
     texts = encoded_of(rows, tokenizer, max_length=24)
     assert texts.share_cut() == 1
-    assert (
-        kind.statistics(kind.answers(right_outputs(texts), texts, rows), kind.gold(rows, "answers"))[:, 0].mean() == 1
-    )
+    found = span_scores.answers(right_outputs(texts), texts, rows)
+    assert span_scores.statistics(found, span_scores.gold(rows, "answers"))[:, 0].mean() == 1
 
 
 def test_the_losses_are_means_over_windows_of_start_and_end(tmp_path: Path) -> None:

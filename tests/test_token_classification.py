@@ -19,6 +19,7 @@ from pipeline.config import AugmentData, DistillPredictions, Task
 from pipeline.encoding import EncodedTexts
 from pipeline.errors import UserError
 from pipeline.kinds import token_classification as kind
+from pipeline.kinds.conll import iob2
 from pipeline.models import load_tokenizer
 from pipeline.tasks import TaskData, as_datasets, read_task
 from tests import tiny
@@ -69,7 +70,7 @@ def test_a_conll_file_of_any_habit_gives_the_same_sentences(tmp_path: Path, cont
 
 
 def test_iob1_begins_a_second_entity_of_the_same_type_with_b(tmp_path: Path) -> None:
-    assert kind.iob2(("I-LOC", "I-LOC", "B-LOC", "O", "I-LOC", "I-PER")) == (
+    assert iob2(("I-LOC", "I-LOC", "B-LOC", "O", "I-LOC", "I-PER")) == (
         "B-LOC", "I-LOC", "B-LOC", "O", "B-LOC", "B-PER",
     )  # fmt: skip
 

@@ -1,137 +1,30 @@
-"""Answer a question by a span of a text: SQuAD v1.1 and v2.
+"""Answer a question by a span of a text: SQuAD v1.1 and v2. `squad.py` reads the files, `span_scores.py` scores.
 
-Files: SQuAD's nested .json, or tables with a question, a context and its answers a row (SQuAD's columns on the hub). A
-context that is too long is read in windows that overlap. A question without answers (SQuAD v2) is right when none is
+A context that is too long is read in windows that overlap. A question without answers (SQuAD v2) is right when none is
 given; where a split holds none of these, an answer is always given.
 """
 
-import re
-import string
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pipeline.config import AugmentData, DistillPredictions, MetricName
+from pipeline.config import AugmentData, DistillPredictions
 from pipeline.errors import UserError
-from pipeline.examples import Columns, Example, group_of, shown, text_of
-from pipeline.kinds import texts
+from pipeline.examples import Example
+from pipeline.kinds import span_scores, squad, texts
 from pipeline.kinds.kind import Asked, Kind, Span, Splits
-from pipeline.tables import place, read_json, read_rows
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from torch import Tensor, nn
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
     from pipeline.batches import Inputs
-    from pipeline.encoding import EncodedTexts
 
-Answers = dict[str, list[Any]]  # 'text' and 'answer_start', as on the hub; both empty: there is no answer
-BEST = 20  # starts and ends of a window that are paired
-LONGEST_ANSWER = 30  # tokens
 QUESTION_SHARE = 4  # of a window's tokens at most a quarter are the question's
 FORBIDDEN = -1e4  # logit of what can be no answer; finite, so that zero times it is zero
 
 
 # ---- the rows
-
-
-class Asking(NamedTuple):
-    """A question as the files have it."""
-
-    where: str
-    line: int
-    question: Any
-    context: Any
-    answers: Any
-    group: str | None
-
-
-def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
-    """A file's questions, each with its context and where its answers begin."""
-    if len(columns.texts) < 2:
-        raise UserError("task.text_pair: name the column of the context, and in task.text that of the question")
-    for asking in _nested(path, columns) or _flat(path, columns):
-        try:
-            found = tuple(map(text_of, (asking.question, asking.context), columns.texts))
-            if not all(found):
-                if not columns.skip_empty:
-                    column = columns.texts[found.index("")]
-                    raise ValueError(f"column '{column}' has no text; write one, or set task.skip_empty: true")
-                left_out["empty"] += 1
-                continue
-            label = answers_of(asking.answers, found[1]) if columns.label else None
-        except ValueError as error:
-            raise UserError(f"{asking.where}: {error}") from None
-        yield Example(found, label, asking.group, path, asking.line)
-
-
-def _flat(path: Path, columns: Columns) -> Iterator[Asking]:
-    for line, values in read_rows(path, columns=columns.names()):
-        question, context = (values[column] for column in columns.texts)
-        group = group_of(values[columns.group], columns.group) if columns.group else None
-        yield Asking(place(path, line), line, question, context, values.get(columns.label), group)
-
-
-def _nested(path: Path, columns: Columns) -> Iterator[Asking] | None:
-    """The questions of SQuAD's own layout, or None where the file has another."""
-    if not re.search(r"\.json(\.gz|\.bz2|\.xz)?$", path.name):
-        return None
-    articles = read_json(path)
-    articles = articles.get("data", articles) if isinstance(articles, dict) else articles
-    articles = [articles] if isinstance(articles, dict) else articles
-    if not (isinstance(articles, list) and articles and isinstance(articles[0], dict) and "paragraphs" in articles[0]):
-        return None
-    return _questions(path, articles)
-
-
-def _questions(path: Path, articles: Sequence[Any]) -> Iterator[Asking]:
-    number = 0
-    for article in articles:
-        title = article.get("title")
-        for paragraph in article.get("paragraphs", ()):
-            for asked in paragraph.get("qas", ()):
-                number += 1
-                where = f"{path}, question {asked.get('id', number)}"
-                if "question" not in asked or "context" not in paragraph:
-                    raise UserError(f"{where}: needs a 'question', and its paragraph a 'context'")
-                answers = [] if asked.get("is_impossible") else asked.get("answers", [])  # not plausible_answers
-                yield Asking(where, number, asked["question"], paragraph["context"], answers, title)
-
-
-def answers_of(value: Any, context: str) -> Answers:
-    """Texts and starts, from SQuAD's list of answers or the hub's lists of texts and of starts.
-
-    A text that does not stand at its start is looked for nearest to it.
-    """
-    if value is None:
-        value = []
-    if isinstance(value, dict) and isinstance(value.get("text"), str):
-        value = [value]
-    if isinstance(value, dict):
-        starts = value.get("answer_start", [0] * len(value.get("text", ())))
-        value = [
-            {"text": text, "answer_start": start} for text, start in zip(value.get("text", ()), starts, strict=True)
-        ]
-    found: Answers = {"text": [], "answer_start": []}
-    for answer in value if isinstance(value, list) else [value]:
-        if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
-            raise ValueError(f"an answer is {shown(answer)}, not a text and its answer_start")
-        text, start = answer["text"], answer.get("answer_start", 0)
-        if not text.strip():
-            continue
-        if not isinstance(start, int) or context[start : start + len(text)] != text or start < 0:
-            starts = [match.start() for match in re.finditer(re.escape(text), context)]
-            if not starts:
-                raise ValueError(f"the context does not hold the answer {shown(text)}")
-            wanted = start if isinstance(start, int) else 0
-            start = min(starts, key=lambda other: abs(other - wanted))
-        found["text"].append(text)
-        found["answer_start"].append(start)
-    return found
 
 
 def label_names(splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -230,7 +123,7 @@ def cut_text(tokenizer: "PreTrainedTokenizerFast", text: str, tokens: int) -> st
     return text if len(offsets) <= tokens else text[: offsets[tokens - 1][1]]
 
 
-def answer_tokens(spans: Sequence[Span], answers: Answers) -> tuple[int, int]:
+def answer_tokens(spans: Sequence[Span], answers: squad.Answers) -> tuple[int, int]:
     """The tokens at which the first answer begins and ends; (0, 0) where the window does not hold all of it."""
     if not answers["text"]:
         return 0, 0
@@ -309,106 +202,10 @@ def distilled(
     return (losses[0] + losses[1]) / 2
 
 
-# ---- scores
-
-
-def answers(outputs: np.ndarray, encoded: "EncodedTexts", dataset: "Dataset") -> list[str]:
-    """The best span of all windows of each row; empty where none is better than no answer and that may be said."""
-    context_column, label_column = _columns(dataset)
-    rows = encoded.rows
-    none_may_be = any(not answers["text"] for answers in dataset[label_column] if answers is not None)
-    bounds = encoded.bounds(np.arange(len(encoded)))
-    best: list[tuple[float, Span]] = [(-np.inf, (0, 0))] * len(dataset)
-    no_answer = np.full(len(dataset), np.inf)
-    for number, (begins, ends) in enumerate(zip(rows["begin"], rows["end"], strict=True)):
-        logits, row = outputs[bounds[number] : bounds[number + 1]], encoded.row[number]
-        no_answer[row] = min(no_answer[row], logits[0].sum())
-        best[row] = max(best[row], best_span(logits, np.asarray(begins), np.asarray(ends)))
-    contexts = dataset[context_column]
-    return [
-        "" if none_may_be and no_answer[row] > score else contexts[row][slice(*span)]
-        for row, (score, span) in enumerate(best)
-    ]
-
-
-def best_span(logits_T2: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> tuple[float, Span]:
-    """The largest sum of a start and an end logit of a window, and the characters that it takes from the context."""
-    context = np.flatnonzero(begins >= 0)
-    if not len(context):
-        return -np.inf, (0, 0)
-    first, last = (context[np.argsort(-logits_T2[context, side], kind="stable")[:BEST]] for side in (0, 1))
-    possible = (first[:, None] <= last) & (last - first[:, None] < LONGEST_ANSWER)
-    sums = np.where(possible, logits_T2[first, 0][:, None] + logits_T2[last, 1], -np.inf)
-    start, end = np.unravel_index(sums.argmax(), sums.shape)
-    return float(sums[start, end]), (int(begins[first[start]]), int(ends[last[end]]))
-
-
-def _columns(dataset: "Dataset") -> tuple[str, str]:
-    """The column of the context, the second of text, and that of the answers."""
-    is_text = {name: getattr(feature, "dtype", None) == "string" for name, feature in dataset.features.items()}
-    label = next(name for name, feature in dataset.features.items() if isinstance(feature, dict))
-    return [name for name in is_text if is_text[name]][1], label
-
-
-def normalized(text: str) -> str:
-    """Lower case, without punctuation, articles and spaces too many, as SQuAD's script compares answers."""
-    text = "".join(character for character in text.lower() if character not in string.punctuation)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
-
-
-def exact_match(answer: str, right: str) -> float:
-    """1 where both are the same but for what `normalized` takes away."""
-    return float(normalized(answer) == normalized(right))
-
-
-def token_f1(answer: str, right: str) -> float:
-    """F1 of the words of both; where one of them is empty, whether both are."""
-    ours, theirs = normalized(answer).split(), normalized(right).split()
-    if not ours or not theirs:
-        return float(ours == theirs)
-    same = sum((Counter(ours) & Counter(theirs)).values())
-    return 2 * same / (len(ours) + len(theirs))
-
-
-def gold(dataset: "Dataset", label_column: str) -> list[list[str]]:
-    """The right answers of each row; one that is empty where there is none (or none but articles)."""
-    found = dataset[label_column]
-    return [[text for text in answers["text"] if normalized(text)] or [""] for answers in found]
-
-
-def statistics(answers: Sequence[str], gold: Sequence[Sequence[str]]) -> np.ndarray:
-    """(R, 3): exact match and F1, each with the best of the right answers, and whether no answer is right."""
-    figures = [
-        (
-            max(exact_match(answer, right) for right in rights),
-            max(token_f1(answer, right) for right in rights),
-            float(rights == [""]),
-        )
-        for answer, rights in zip(answers, gold, strict=True)
-    ]
-    return np.array(figures, dtype=np.float64).reshape(-1, 3)
-
-
-def details(metric: MetricName, statistics: np.ndarray) -> dict[str, float]:
-    """Means over rows, as SQuAD's scripts compute them (there times 100)."""
-    parts = {"exact_match": float(statistics[:, 0].mean()), "answer_f1": float(statistics[:, 1].mean())}
-    return parts if metric == "exact_match_and_f1" else {metric: parts[metric]}
-
-
-def beats_no_answer(statistics: np.ndarray) -> bool:
-    """Whether F1 is larger than that of never answering."""
-    return statistics[:, 1].mean() > statistics[:, 2].mean()
-
-
-def agreement(theirs: Sequence[str], ours: Sequence[str]) -> float:
-    """Share of the rows with the same answer."""
-    return float(np.mean([exact_match(a, b) for a, b in zip(theirs, ours, strict=True)]))
-
-
 KIND = Kind(
     metrics=("exact_match_and_f1", "answer_f1", "exact_match"),
     answer=lambda value, columns: value,
-    read=read,
+    read=squad.read,
     label_names=label_names,
     has_label_names=False,
     origin=lambda example: example.texts[1],
@@ -426,11 +223,11 @@ KIND = Kind(
     outputs_of=outputs_of,
     supervised=supervised,
     distilled=distilled,
-    gold=gold,
-    answers=answers,
+    gold=span_scores.gold,
+    answers=span_scores.answers,
     written=lambda answers, outputs, label_names: {"": list(answers)},
-    statistics=statistics,
-    details=details,
-    beats_trivial=beats_no_answer,
-    agreement=agreement,
+    statistics=span_scores.statistics,
+    details=span_scores.details,
+    beats_trivial=span_scores.beats_no_answer,
+    agreement=span_scores.agreement,
 )
