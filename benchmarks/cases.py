@@ -18,7 +18,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel, P
 
 from benchmarks import reference
 from pipeline.batches import BatchPlan, GlobalBatch, Inputs, Rows, model_inputs
-from pipeline.config import Student, Training
+from pipeline.config.training import Student, Training
 from pipeline.corpus import blocks_of
 from pipeline.corpus_readers import read_documents
 from pipeline.distillation import Distilled, layer_flops, layer_terms

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pipeline.batches import GlobalBatch, Inputs, on_device
-from pipeline.config import LayerObjectives
+from pipeline.config.training import LayerObjectives
 from pipeline.losses import attention_loss, hidden_loss
 from pipeline.objectives import OF_ATTENTION, chosen, layer_map
 from pipeline.pace import Flops, encoder_flops, training_flops

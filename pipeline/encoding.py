@@ -9,7 +9,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from pipeline.batches import GlobalBatch, Inputs, Rows, model_inputs
-from pipeline.config import Task
+from pipeline.config.data import Task
 from pipeline.kinds import kind_of
 from pipeline.kinds.kind import Asked
 from pipeline.models import special_id

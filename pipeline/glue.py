@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import tables
-from pipeline.config import GlueName
+from pipeline.config.data import GlueName
 from pipeline.errors import UserError
 from pipeline.tables import Row
 

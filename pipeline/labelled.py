@@ -10,7 +10,8 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from pipeline.batches import BatchPlan
-from pipeline.config import Task, Training
+from pipeline.config.data import Task
+from pipeline.config.training import Training
 from pipeline.encoding import EncodedTexts
 from pipeline.kinds import KINDS
 from pipeline.models import load_tokenizer

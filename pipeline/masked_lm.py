@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from pipeline.batches import GlobalBatch, Inputs, Rows, model_inputs, on_device, pack
-from pipeline.config import DistillGeneral
+from pipeline.config.training import DistillGeneral
 from pipeline.corpus import Corpus
 from pipeline.distillation import More, Terms
 from pipeline.losses import label_loss, prediction_loss

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.config import GlueName, MetricName
+from pipeline.config.data import GlueName, MetricName
 from pipeline.errors import WorkFailed
 
 PARTS: dict[str, tuple[str, ...]] = {

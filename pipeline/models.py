@@ -24,7 +24,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from pipeline.config import Student
+from pipeline.config.training import Student
 from pipeline.errors import UserError
 from pipeline.graph import MODEL_FILES, TOKENIZER_FILES
 from pipeline.model_types import MOBILEBERT_BOTTLENECK, WITHOUT_QUERIES, encoder_layers, rows_before_text

@@ -6,7 +6,8 @@ Every problem is a `UserError`, before anything is launched.
 import math
 from pathlib import Path
 
-from pipeline.config import LayerObjectives, Recipe, Student
+from pipeline.config import Recipe
+from pipeline.config.training import LayerObjectives, Student
 from pipeline.errors import UserError
 from pipeline.graph import Inputs
 from pipeline.hardware import ROUND

@@ -9,7 +9,7 @@ from datasets import ClassLabel, Dataset
 from transformers import PreTrainedModel
 
 from pipeline.batches import BatchPlan, Groups
-from pipeline.config import LayerObjectives, TaskDistillation
+from pipeline.config.training import LayerObjectives, TaskDistillation
 from pipeline.distillation import Distilled, Loss, More, layer_terms, mapped_layers
 from pipeline.encoding import EncodedTexts
 from pipeline.errors import Interrupted

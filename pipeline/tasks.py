@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import glue
-from pipeline.config import KindName, MetricName, Task
+from pipeline.config.data import KindName, MetricName, Task
 from pipeline.consistency import check_groups, without_repeats
 from pipeline.errors import UserError
 from pipeline.examples import Columns, Example, read_examples

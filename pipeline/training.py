@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from pipeline.batches import BatchPlan, GlobalBatch, Inputs, on_device
 from pipeline.checkpoints import latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
-from pipeline.config import Training
+from pipeline.config.training import Training
 from pipeline.errors import Interrupted, UserError, WorkFailed
 from pipeline.loading import Collate, Step, steps
 from pipeline.pace import Flops, Pace, line, matrix_rate

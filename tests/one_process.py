@@ -8,7 +8,8 @@ from typing import Any
 from accelerate import Accelerator
 
 from pipeline.artifacts import Artifact
-from pipeline.config import Recipe, Run, Task
+from pipeline.config import Recipe, Run
+from pipeline.config.data import Task
 from pipeline.graph import STAGES, Inputs, Spec
 from pipeline.hardware import Precision
 from pipeline.plan import Plan, make_plan, reasons

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.checkpoints import checkpoints, latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
-from pipeline.config import Training
+from pipeline.config.training import Training
 from pipeline.training import make_optimizer
 
 FILES = ["best.safetensors", "manifest.json", "model.safetensors", "optimizer.safetensors", "state.json"]

@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from pipeline.batches import BatchPlan, GlobalBatch, Inputs, model_inputs
-from pipeline.config import DistillGeneral, Student
+from pipeline.config.training import DistillGeneral, Student
 from pipeline.distillation import OBJECTIVES, Distilled, freeze_unreached, layer_terms
 from pipeline.losses import attention_loss, hidden_loss
 from pipeline.models import load_encoder, new_student

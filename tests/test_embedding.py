@@ -11,7 +11,8 @@ from datasets import Dataset
 from safetensors.torch import load_file
 from transformers import AutoModel
 
-from pipeline.config import Student, Task
+from pipeline.config.data import Task
+from pipeline.config.training import Student
 from pipeline.encoding import EncodedTexts
 from pipeline.errors import UserError
 from pipeline.kinds import embedding as kind

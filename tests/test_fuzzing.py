@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import Task
+from pipeline.config.data import Task
 from pipeline.corpus_readers import check_beginning, read_documents
 from pipeline.errors import UserError
 from pipeline.recipes import load_recipe, parse_overrides

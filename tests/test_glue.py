@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import GlueName, Task
+from pipeline.config.data import GlueName, Task
 from pipeline.errors import UserError
 from pipeline.glue import GLUE
 from pipeline.tasks import TaskData, read_task

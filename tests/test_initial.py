@@ -19,7 +19,7 @@ from transformers import (
     RobertaModel,
 )
 
-from pipeline.config import Student
+from pipeline.config.training import Student
 from pipeline.initial import copy_embeddings, copy_layers, load_student, student_config
 from pipeline.models import new_student
 

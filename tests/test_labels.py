@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from pipeline.batches import BatchPlan
-from pipeline.config import FinetuneTeacher
+from pipeline.config.training import FinetuneTeacher
 from pipeline.encoding import EncodedTexts
 from pipeline.errors import UserError
 from pipeline.labelled import LabelledSplit, answers

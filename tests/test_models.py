@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from pipeline.config import Student
+from pipeline.config.training import Student
 from pipeline.distillation import Distilled
 from pipeline.errors import UserError
 from pipeline.initial import copy_embeddings

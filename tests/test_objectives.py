@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import DistillGeneral, DistillLayers
+from pipeline.config.training import DistillGeneral, DistillLayers
 from pipeline.distillation import OBJECTIVES
 from pipeline.objectives import LAYER_OBJECTIVES, chosen, layer_map
 

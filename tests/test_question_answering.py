@@ -12,7 +12,8 @@ from datasets import Dataset
 
 from data_augment.candidates_folder import WordCandidates
 from data_augment.samples import augment_rows
-from pipeline.config import AugmentData, DistillPredictions, Task
+from pipeline.config.data import AugmentData, Task
+from pipeline.config.training import DistillPredictions
 from pipeline.encoding import EncodedTexts
 from pipeline.errors import UserError
 from pipeline.kinds import question_answering as kind

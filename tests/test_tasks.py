@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import Task
+from pipeline.config.data import Task
 from pipeline.errors import UserError
 from pipeline.splits import split_by_group, split_by_label
 from pipeline.tasks import TaskData, as_datasets, read_task

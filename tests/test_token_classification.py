@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.batches import BatchPlan
-from pipeline.config import AugmentData, DistillPredictions, Task
+from pipeline.config.data import AugmentData, Task
+from pipeline.config.training import DistillPredictions
 from pipeline.encoding import EncodedTexts
 from pipeline.errors import UserError
 from pipeline.kinds import token_classification as kind

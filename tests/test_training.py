@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.batches import GlobalBatch
 from pipeline.checkpoints import latest_checkpoint, own_tensors
-from pipeline.config import Training
+from pipeline.config.training import Training
 from pipeline.errors import WorkFailed
 from pipeline.loading import steps
 from pipeline.training import Progress, backward, learning_rate, make_optimizer, train

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from pipeline.batches import BatchPlan, GlobalBatch, Rows, model_inputs
-from pipeline.config import Training
+from pipeline.config.training import Training
 from pipeline.losses import label_loss
 from pipeline.training import Job
 

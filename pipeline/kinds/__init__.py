@@ -1,8 +1,8 @@
 """The kinds of task, one module each. A new one is a module of this package and a line of `KINDS` (and its name, and
-those of new metrics and settings, in `pipeline/config.py`)."""
+those of new metrics and settings, in `pipeline/config/data.py`)."""
 
 from pipeline import glue
-from pipeline.config import GlueName, KindName, MetricName, Task
+from pipeline.config.data import GlueName, KindName, MetricName, Task
 from pipeline.errors import UserError
 from pipeline.kinds import classification, embedding, question_answering, regression, token_classification
 from pipeline.kinds.kind import Kind

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.config import DistillPredictions
+from pipeline.config.training import DistillPredictions
 from pipeline.consistency import check_labels, find_label_names
 from pipeline.examples import label_of
 from pipeline.kinds import texts

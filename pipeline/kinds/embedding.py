@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from pipeline.config import DistillPredictions, Student
+from pipeline.config.training import DistillPredictions, Student
 from pipeline.examples import score_of
 from pipeline.kinds import regression, texts
 from pipeline.kinds.kind import Asked, Kind

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pipeline.config import AugmentData, DistillPredictions, MetricName, Student, Task
+from pipeline.config.data import AugmentData, MetricName, Task
+from pipeline.config.training import DistillPredictions, Student
 from pipeline.examples import Columns, Example, read_table
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config import AugmentData, DistillPredictions
+from pipeline.config.data import AugmentData
+from pipeline.config.training import DistillPredictions
 from pipeline.errors import UserError
 from pipeline.examples import Example
 from pipeline.kinds import span_scores, squad, texts

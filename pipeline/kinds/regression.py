@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.config import DistillPredictions
+from pipeline.config.training import DistillPredictions
 from pipeline.consistency import find_label_names
 from pipeline.examples import score_of
 from pipeline.kinds import texts

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.config import MetricName
+from pipeline.config.data import MetricName
 from pipeline.kinds.kind import Span
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import metrics
-from pipeline.config import MetricName
+from pipeline.config.data import MetricName
 from pipeline.kinds.kind import Asked
 
 if TYPE_CHECKING:

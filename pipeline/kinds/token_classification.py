@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.config import AugmentData, DistillPredictions, MetricName
+from pipeline.config.data import AugmentData, MetricName
+from pipeline.config.training import DistillPredictions
 from pipeline.errors import UserError, nearest
 from pipeline.kinds import conll, texts
 from pipeline.kinds.conll import OUTSIDE, PREFIXED

@@ -1,0 +1,42 @@
+"""The types of settings: what a value may be, beyond what Python's own types say."""
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator
+
+CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+def _one_or_several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _number_as_text(value: object) -> object:
+    return str(value) if type(value) in (int, float) else value
+
+
+def _no_yes_or_no(value: object) -> object:
+    if isinstance(value, bool):  # YAML's yes and no; Python would take them for 1 and 0
+        raise ValueError("it must be a number")
+    return value
+
+
+def _layer_map(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"uniform|top|bottom|last|every [1-9]\d*", value):
+        return value
+    if isinstance(value, list | tuple) and value and all(type(layer) is int and layer >= 0 for layer in value):
+        return tuple(value)
+    raise ValueError("it must be uniform, top, bottom, last, 'every 2', or a list of the teacher's layers")
+
+
+NUMBER = BeforeValidator(_no_yes_or_no)
+Count = Annotated[int, NUMBER, Field(ge=0)]
+Positive = Annotated[int, NUMBER, Field(ge=1)]
+Share = Annotated[float, NUMBER, Field(ge=0, le=1)]
+SmallShare = Annotated[float, NUMBER, Field(ge=0, lt=1)]
+NonNegative = Annotated[float, NUMBER, Field(ge=0)]
+AboveZero = Annotated[float, NUMBER, Field(gt=0)]
+Strings = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
+Labels = Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_one_or_several)]
+LayerMap = Annotated[str | tuple[int, ...], PlainValidator(_layer_map)]

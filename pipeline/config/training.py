@@ -1,0 +1,175 @@
+"""Settings of the student and of every stage that trains: what is learnt, from what, and for how long."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from pipeline.config.fields import CONFIG, AboveZero, Count, Labels, LayerMap, NonNegative, Positive, SmallShare
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class Student:
+    """The architecture of the student, and how it begins."""
+
+    layers: Positive = 4
+    """Transformer layers."""
+    width: Positive = 312
+    """Hidden size."""
+    feed_forward: Positive = 1200
+    """Intermediate size."""
+    heads: Positive = 12
+    """Attention heads; the attention loss wants as many as the teacher has."""
+    hidden_dropout: SmallShare = 0.1
+    """Dropout of hidden states. Attention dropout is always 0: with it the fused kernel writes out every map."""
+    architecture: Literal["bert", "mobilebert"] = "bert"
+    """BERT, or MobileBERT with a bottleneck of a quarter of its width."""
+    embeddings: Literal["random", "teacher"] = "random"
+    """How they begin: at random as in the paper, or as the best low-rank copy of the teacher's (truncated SVD)."""
+    copy_layers: LayerMap | None = None
+    """Begin with these layers of the teacher (as a layer_map) and its embeddings, cut to the student's sizes."""
+    model: str | None = None
+    """Begin with an existing student, such as a published TinyBERT: a path or hub:NAME; of the same tokenizer."""
+    project_embedding: bool = True
+    """Sentence embeddings: a narrower student's are projected to the teacher's width by a layer that ships with it;
+    else they keep their own, and the student learns how alike the texts of a batch are."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class Training:
+    """What every training stage can be told."""
+
+    epochs: NonNegative = 3
+    """Passes over the original examples (or the corpus)."""
+    batch_size: Positive = 32
+    """Examples an optimiser step, over all processes."""
+    learning_rate: AboveZero = 5e-5
+    """Peak learning rate."""
+    schedule: Literal["linear", "constant"] = "linear"
+    """After the warm-up: linearly to zero, or constant."""
+    warmup: SmallShare = 0.1
+    """Share of the steps over which the learning rate rises from zero."""
+    weight_decay: NonNegative = 0.01
+    """AdamW's; biases and layer norms have none."""
+    clip: AboveZero = 1.0
+    """Largest norm of the gradients."""
+    micro_batch_tokens: Positive = 2048
+    """Padded tokens that go through the model at once: a batch is cut into micro-batches of similar lengths."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class PretrainTeacher(Training):
+    """Masked-LM training of the backbone (BERT, section 3.1)."""
+
+    epochs: NonNegative = 0
+    """Passes over the corpus; 0 takes the checkpoint as it is."""
+    learning_rate: AboveZero = 1e-4
+    """Peak learning rate."""
+    train: Literal["all", "head"] = "all"
+    """Train the whole backbone, or only the masked-LM head on top of it."""
+    from_scratch: bool = False
+    """Begin with random weights of the backbone's architecture."""
+    only_proposes: bool = False
+    """The trained model only proposes words; teacher and student learn from the backbone as it came."""
+    seed: Count = 0
+    """Its own seed, so that runs of several seeds share the backbone and the candidates."""
+    hidden_dropout: SmallShare = 0.1
+    """Dropout of hidden states; attention dropout is always 0, as in the student."""
+    mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Share of the tokens to predict; of these 80% are masked, 10% replaced, 10% kept."""
+    held_out: SmallShare = 0.02
+    """Share of the corpus that only measures the masked accuracy."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class FinetuneTeacher(Training):
+    """Fine-tuning on the task's labels."""
+
+    learning_rate: AboveZero = 3e-5
+    """Peak learning rate."""
+    hidden_dropout: SmallShare = 0.1
+    """Dropout of hidden states; attention dropout is always 0, as in the student."""
+    model: str | None = None
+    """Your own fine-tuned teacher, a path or hub:NAME: it is checked against the task and not trained."""
+    labels: Labels = ()
+    """The task's names of your teacher's outputs, in its order, where its own names say nothing (LABEL_0, LABEL_1)."""
+    allow_majority: bool = False
+    """Go on with a teacher that is no better than the most frequent label."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class LayerObjectives:
+    """What of the teacher's layers the student copies, each objective with its weight; 0 leaves one out."""
+
+    layer_map: LayerMap = "uniform"
+    """Who learns from whom: uniform, top, bottom, last, 'every 2', or the teacher's layer of each (0: of none)."""
+    embedding: NonNegative = 1.0
+    """Weight of the gap of the embeddings (TinyBERT, eq. 9)."""
+    hidden: NonNegative = 1.0
+    """Weight of the gap of the hidden states (TinyBERT, eq. 8)."""
+    attention: NonNegative = 1.0
+    """Weight of the gap of the attention scores (TinyBERT, eq. 7); compares head by head."""
+    hidden_cosine: NonNegative = 0.0
+    """Weight of the cosine of the hidden states (DistilBERT)."""
+    normalised_hidden: NonNegative = 0.0
+    """Weight of the gap of the first token's normalised hidden states (PKD, section 3.2)."""
+    attention_maps: NonNegative = 0.0
+    """Weight of the divergence of the attention maps (MiniLM, section 3.1); compares head by head."""
+    query_relations: NonNegative = 0.0
+    """Weight of the divergence of the relations between queries (MiniLMv2)."""
+    key_relations: NonNegative = 0.0
+    """Weight of the divergence of the relations between keys (MiniLMv2)."""
+    value_relations: NonNegative = 0.0
+    """Weight of the divergence of the relations between values (MiniLM, section 3.2; MiniLMv2)."""
+    relation_heads: Count = 0
+    """Heads of the relations, whatever the models have; 0: as many as the teacher has."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class DistillGeneral(Training, LayerObjectives):
+    """General distillation on unlabelled text (TinyBERT, section 3.2)."""
+
+    learning_rate: AboveZero = 1e-4
+    """Peak learning rate."""
+    masked_lm: NonNegative = 0.0
+    """Weight of the cross-entropy of masked tokens (BERT, section 3.1; DistilBERT)."""
+    soft_masked_lm: NonNegative = 0.0
+    """Weight of the soft targets of the teacher's masked LM, at the masked tokens (DistilBERT)."""
+    temperature: AboveZero = 1.0
+    """Temperature of these soft targets."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class TaskDistillation(Training):
+    """What both steps of task distillation can be told."""
+
+    epoch_covers: Literal["originals", "augmented"] = "originals"
+    """An epoch shows one variant of each original example in turn, or every row of the augmented dataset."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class DistillLayers(TaskDistillation, LayerObjectives):
+    """Task distillation of the layers (TinyBERT, section 3.3, first step)."""
+
+    epochs: NonNegative = 20
+    """Passes over the examples."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class DistillPredictions(TaskDistillation, LayerObjectives):
+    """Task distillation of the predictions (TinyBERT, section 3.3, second step)."""
+
+    learning_rate: AboveZero = 3e-5
+    """Peak learning rate."""
+    prediction: NonNegative = 1.0
+    """Weight of the teacher's predictions as soft targets (eq. 10): the alpha of Hinton et al."""
+    temperature: AboveZero = 1.0
+    """Temperature t of eq. 10."""
+    label: NonNegative = 0.0
+    """Weight of the task's labels, a variant having its original's: the 1 - alpha of Hinton et al."""
+    embedding: NonNegative = 0.0
+    """Weight of the gap of the embeddings (eq. 9); copying layers here takes the teacher in every step."""
+    hidden: NonNegative = 0.0
+    """Weight of the gap of the hidden states (eq. 8)."""
+    attention: NonNegative = 0.0
+    """Weight of the gap of the attention scores (eq. 7)."""
