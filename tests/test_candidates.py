@@ -1,12 +1,10 @@
 """What is proposed for a word: the batched masked LM against a literal loop, and what may never be proposed."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from tokenizers import ByteLevelBPETokenizer
@@ -20,66 +18,28 @@ from transformers import (
     DistilBertForMaskedLM,
     ElectraConfig,
     ElectraForMaskedLM,
-    PreTrainedModel,
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaForMaskedLM,
 )
 
-from data_augment.candidates import propose_shard, shards, unique_texts
-from data_augment.candidates_folder import read_candidates, shard_path, write_shard
 from data_augment.masked_lm import masked_lm_candidates
 from data_augment.pieces import longest_input, proposable
 from data_augment.vectors import WordVectors
 from data_augment.words import find_words, replaceable_words
 from pipeline.errors import UserError
 from pipeline.models import separate_head
-
-Model = TypeVar("Model", bound=PreTrainedModel)
-WORDS = "film movie drama story plot actor grand slow funny sad warm cold sharp dull charming clever"
-VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused1]", "the", "a", "is", "and", ",", ".", "7", "!?"]
-VOCAB += [*WORDS.split(), "##s", "##ing", "##ly", "Film", "cafe"]
-TEXTS = [
-    "the film is grand and the actor funny.",
-    "a slow, sad story",
-    "Charming!",
-    "a sharp plot and a clever plot and a warm drama is a grand movie",
-]
-SIZE: dict[str, Any] = {"vocab_size": len(VOCAB), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-BERT = BertConfig(**SIZE, intermediate_size=64, max_position_embeddings=32)
+from tests.tiny_masked_lm import BERT, SIZE, TEXTS, VOCAB, WORDS, load_model, load_tokenizer, propose, spread
 
 
 @pytest.fixture
 def tokenizer(tmp_path: Path) -> BertTokenizer:
-    (tmp_path / "vocab.txt").write_text("\n".join(VOCAB))
-    return BertTokenizer(vocab=str(tmp_path / "vocab.txt"))
+    return load_tokenizer(tmp_path)
 
 
 @pytest.fixture
 def model() -> BertForMaskedLM:
-    torch.manual_seed(0)
-    return spread(BertForMaskedLM(BERT))
-
-
-def spread(model: Model) -> Model:
-    """Random weights far enough apart that no two logits are nearly equal."""
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    return model.eval()
-
-
-def propose(texts: Sequence[str], tokenizer, model, *, vectors=None, k=5, decode_tokens=64, **options):
-    table = propose_shard(
-        texts,
-        tokenizer=tokenizer,
-        model=model,
-        vectors=vectors,
-        k=k,
-        decode_tokens=decode_tokens,
-        precision="fp32",
-        **options,
-    )
-    return table.to_pylist()
+    return load_model()
 
 
 def literal(text: str, span: tuple[int, int], tokenizer, model, k: int, *, second: str | None = None) -> list[str]:
@@ -297,80 +257,3 @@ def test_a_byte_level_tokenizer_proposes_whole_words_without_their_blank(trim_of
     assert [row["word"] for row in rows if row["source"] == "masked_lm"] == ["sad", "film", "drama"]
     assert all(row["word"] not in row["candidates"] for row in rows)
     assert "日" in [text[start:end] for start, end in find_words(text)]  # three tokens of one character: not one piece
-
-
-# --- shards and the folder
-
-
-def test_each_different_text_stands_once_in_the_order_of_its_first_occurrence():
-    assert unique_texts(["b", "a", "b", "c", "a"]) == ["b", "a", "c"]
-
-
-def test_shards_are_fixed_slices():
-    assert shards(["a", "b", "c"], shard_texts=2) == [["a", "b"], ["c"]]
-    assert shards([], shard_texts=2) == [[]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, tokenizer, model) -> Path:
-    parts = shards(TEXTS, shard_texts=3)
-    for index, texts in enumerate(parts):
-        table = propose_shard(
-            texts, tokenizer=tokenizer, model=model, vectors=None, k=5, decode_tokens=64, precision="fp32"
-        )
-        write_shard(table, shard_path(tmp_path / "candidates", index=index, count=len(parts)))
-    return tmp_path / "candidates"
-
-
-def test_a_folder_gives_back_what_was_proposed(folder, tokenizer, model):
-    found = read_candidates(folder)
-    rows = propose(TEXTS, tokenizer, model)
-    assert list(found) == TEXTS
-    for text in TEXTS:
-        expected = [
-            (row["start"], row["end"], tuple(row["candidates"]), row["source"]) for row in rows if row["text"] == text
-        ]
-        assert found[text] == expected
-
-
-def test_a_text_without_candidates_is_not_in_the_folder(folder):
-    found = read_candidates(folder)
-    assert "unknown" not in found
-    assert found.get("unknown", ()) == ()
-
-
-def test_a_shard_has_the_documented_name_and_leaves_no_temporary_file(folder):
-    assert sorted(path.name for path in (folder / "data").iterdir()) == [
-        "candidates-00000-of-00002.parquet",
-        "candidates-00001-of-00002.parquet",
-    ]
-
-
-def test_the_same_texts_give_the_same_bytes(tmp_path, tokenizer, model):
-    for name in ("one", "two"):
-        table = propose_shard(
-            TEXTS, tokenizer=tokenizer, model=model, vectors=None, k=5, decode_tokens=64, precision="fp32"
-        )
-        write_shard(table, tmp_path / name)
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-
-
-def test_a_shard_without_rows_can_be_read(tmp_path, tokenizer, model):
-    table = propose_shard(
-        ["..."], tokenizer=tokenizer, model=model, vectors=None, k=5, decode_tokens=64, precision="fp32"
-    )
-    write_shard(table, shard_path(tmp_path, index=0, count=1))
-    assert len(read_candidates(tmp_path)) == 0
-
-
-def test_a_folder_that_lacks_a_shard_is_an_error(folder):
-    (folder / "data/candidates-00001-of-00002.parquet").unlink()
-    with pytest.raises(UserError, match="not a whole candidates folder"):
-        read_candidates(folder)
-
-
-def test_a_folder_of_something_else_is_an_error(folder):
-    path = folder / "data/candidates-00001-of-00002.parquet"
-    pq.write_table(pq.read_table(path).drop_columns(["scores"]), path)
-    with pytest.raises(UserError, match="'scores'"):
-        read_candidates(folder)

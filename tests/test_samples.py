@@ -1,29 +1,14 @@
-"""Variants of texts, the rows made of them, and the dataset that holds the rows."""
+"""Variants of texts, and the rows made of them."""
 
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 
-from data_augment.candidates_folder import WordCandidates
-from data_augment.card import mark_replaced
-from data_augment.dataset import write_dataset
-from data_augment.diversity import distinct, self_bleu
-from data_augment.samples import KnownTexts, augment_rows, sample_variant
-
-TEXT = "  A grand film, they SAY --  with Actors!"
-CANDIDATES = [
-    WordCandidates(4, 9, ("great", "fine", "big"), "masked_lm"),
-    WordCandidates(10, 14, ("movie", "drama", "story"), "masked_lm"),
-    WordCandidates(21, 24, ("tell",), "vectors"),
-    WordCandidates(34, 40, ("players",), "vectors"),
-]
-MANY = " ".join(["film"] * 50)
-MANY_CANDIDATES = [WordCandidates(5 * i, 5 * i + 4, tuple("abcdefghij"), "masked_lm") for i in range(50)]
+from data_augment.samples import KnownTexts, sample_variant
+from tests.tiny_samples import CANDIDATES, MANY, MANY_CANDIDATES, PAIRS, ROWS, TEXT, augment
 
 
 def variant_of(text: str = TEXT, candidates=CANDIDATES, **changes):
@@ -89,19 +74,6 @@ def test_a_variant_is_the_same_in_another_process():
 
 # --- rows
 
-ROWS = [
-    {"id": 7, "text": TEXT, "label": 1},
-    {"id": 8, "text": "nothing to say", "label": 0},
-    {"id": 9, "text": TEXT, "label": 0},
-]
-PAIRS = [{"id": "p", "left": TEXT, "right": MANY, "score": 2.5}]
-PROPOSED = {TEXT: CANDIDATES, MANY: MANY_CANDIDATES}
-
-
-def augment(rows=ROWS, columns=("text",), **changes):
-    settings = {"candidates": PROPOSED, "variants": 20, "p": 0.4, "seed": 1, "originals": set(), **changes}
-    return list(augment_rows(rows, text_columns=columns, **settings))
-
 
 def test_each_original_comes_first_and_unchanged():
     originals = [row for row in augment() if row["variant"] == 0]
@@ -166,129 +138,6 @@ def test_a_pair_is_dropped_only_where_both_texts_are_original():
 
 def test_without_variants_there_are_the_originals_alone():
     assert [row["variant"] for row in augment(variants=0)] == [0, 0, 0]
-
-
-# --- the dataset
-
-FEATURES = Features({"id": Value("int64"), "text": Value("string"), "label": ClassLabel(names=["rotten", "fresh"])})
-
-
-def write(folder: Path, rows=ROWS, features=FEATURES, columns=("text",), shard_rows=15):
-    dropped = Counter()
-    augmented = augment_rows(
-        rows,
-        text_columns=columns,
-        candidates=PROPOSED,
-        variants=20,
-        p=0.4,
-        seed=1,
-        originals=set(),
-        dropped=dropped,
-    )
-    return write_dataset(
-        augmented,
-        folder,
-        features=features,
-        text_columns=columns,
-        provenance={"seed": 1, "model": {"name": "tiny"}},
-        dropped=dropped,
-        shard_rows=shard_rows,
-    )
-
-
-def load(folder: Path, cache: Path) -> Dataset:
-    return load_dataset(str(folder), split="train", cache_dir=str(cache))
-
-
-def test_load_dataset_reads_the_rows_with_the_names_of_the_labels(tmp_path: Path):
-    write(tmp_path / "augmented")
-    loaded = load(tmp_path / "augmented", tmp_path / "cache")
-    assert loaded.to_list() == augment()
-    assert loaded.features["label"] == FEATURES["label"]
-    assert list(loaded.features) == ["source_id", "text", "label", "variant", "replaced"]
-
-
-def test_load_dataset_reads_pairs_with_scores(tmp_path: Path):
-    features = Features(
-        {"id": Value("string"), "left": Value("string"), "right": Value("string"), "score": Value("float32")}
-    )
-    write(tmp_path / "augmented", PAIRS, features, ("left", "right"))
-    assert load(tmp_path / "augmented", tmp_path / "cache").to_list() == augment(PAIRS, ("left", "right"))
-
-
-def test_pandas_reads_the_rows(tmp_path: Path):
-    write(tmp_path)
-    frame = pd.read_parquet(tmp_path / "data")
-    assert frame["text"].tolist() == [row["text"] for row in augment()]
-
-
-def test_rows_go_into_shards_of_a_fixed_size(tmp_path: Path):
-    write(tmp_path)
-    names = sorted(path.name for path in (tmp_path / "data").iterdir())
-    assert names == [f"train-{index:05d}-of-00003.parquet" for index in range(3)]
-    assert [len(pd.read_parquet(tmp_path / "data" / name)) for name in names] == [15, 15, len(augment()) - 30]
-
-
-def test_the_same_rows_give_the_same_bytes_even_over_a_killed_write(tmp_path: Path):
-    write(tmp_path / "one")
-    write(tmp_path / "two", shard_rows=7)
-    (tmp_path / "two/data/train-00009.part").write_text("cut off")
-    write(tmp_path / "two")
-    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*"))
-    assert files == sorted(path.relative_to(tmp_path / "two") for path in (tmp_path / "two").rglob("*"))
-    assert all(
-        (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
-        for file in files
-        if file.suffix
-    )
-
-
-def test_the_card_says_what_is_in_the_dataset(tmp_path: Path):
-    statistics = write(tmp_path)
-    card = (tmp_path / "README.md").read_text()
-    rows = augment()
-    variants = [row for row in rows if row["variant"]]
-    assert (statistics.rows, statistics.variants) == (len(rows), len(variants))
-    assert f"| variants | {len(variants)} |" in card
-    assert "| originals | 3 |" in card
-    assert '"name": "tiny"' in card
-    by_model = sum(change["source"] == "masked_lm" for row in variants for change in row["replaced"])
-    assert f"| words replaced, by masked_lm | {by_model / (len(variants) * len(TEXT.split())):.1%} |" in card
-    assert "- " + mark_replaced(TEXT, variants[0]["replaced"]) in card
-
-
-def test_examples_mark_the_replaced_words_and_escape_the_rest():
-    replaced = [{"start": 2, "end": 6, "old": "film", "new": "movie"}]
-    assert mark_replaced("a film* <b>", replaced) == r"a ~~film~~ **movie**\* \<b\>"
-
-
-def test_a_dataset_of_originals_alone_has_a_card(tmp_path: Path):
-    write(tmp_path, ROWS[1:2])
-    assert "| variants | 0 |" in (tmp_path / "README.md").read_text()
-
-
-def test_the_card_measures_how_varied_a_sample_is(tmp_path: Path):
-    write(tmp_path)
-    card = (tmp_path / "README.md").read_text()
-    rows = augment()
-    groups = [[row["text"] for row in rows if row["source_id"] == source] for source in (7, 9)]
-    originals, everything = [TEXT, TEXT], [text for group in groups for text in group]
-    assert "Of the first 2 texts with variants" in card
-    assert f"| distinct-2 | {distinct(originals, 2):.3f} | {distinct(everything, 2):.3f} |" in card
-    assert f"| self-BLEU of a text among its original and variants | | {self_bleu(groups):.3f} |" in card
-
-
-def test_distinct_is_the_share_of_different_n_grams():
-    assert distinct(["a film", "A film and a film"], 1) == 3 / 7
-    assert distinct(["a film", "A film and a film"], 2) == 3 / 5
-    assert distinct([], 2) == distinct(["film"], 2) == 0
-
-
-def test_self_bleu_is_one_for_equal_texts_and_compares_within_a_group_alone():
-    same = ["a film to see again"] * 2
-    assert self_bleu([same]) == pytest.approx(1)
-    assert self_bleu([same, ["nothing here is like the others", "quite another text stands there"]]) < 0.6
-    assert self_bleu([["a film"], ["a film"]]) == self_bleu([]) == 0
 
 
 def test_known_texts_are_told_from_others_by_their_digests():

@@ -1,0 +1,64 @@
+"""A masked LM with random weights over a handful of words, texts of them, and what it proposes for these."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import torch
+from transformers import BertConfig, BertForMaskedLM, BertTokenizer, PreTrainedModel
+
+from data_augment.candidates import propose_shard
+
+Model = TypeVar("Model", bound=PreTrainedModel)
+WORDS = "film movie drama story plot actor grand slow funny sad warm cold sharp dull charming clever"
+VOCAB = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused1]", "the", "a", "is", "and", ",", ".", "7", "!?"]
+VOCAB += [*WORDS.split(), "##s", "##ing", "##ly", "Film", "cafe"]
+TEXTS = [
+    "the film is grand and the actor funny.",
+    "a slow, sad story",
+    "Charming!",
+    "a sharp plot and a clever plot and a warm drama is a grand movie",
+]
+SIZE: dict[str, Any] = {"vocab_size": len(VOCAB), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+BERT = BertConfig(**SIZE, intermediate_size=64, max_position_embeddings=32)
+
+
+def load_tokenizer(folder: Path) -> BertTokenizer:
+    """WordPiece over VOCAB."""
+    (folder / "vocab.txt").write_text("\n".join(VOCAB))
+    return BertTokenizer(vocab=str(folder / "vocab.txt"))
+
+
+def load_model() -> BertForMaskedLM:
+    """The same random weights each time."""
+    torch.manual_seed(0)
+    return spread(BertForMaskedLM(BERT))
+
+
+def spread(model: Model) -> Model:
+    """Random weights far enough apart that no two logits are nearly equal."""
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def propose_table(
+    texts: Sequence[str], tokenizer, model, *, vectors=None, k=5, decode_tokens=64, **options
+) -> pa.Table:
+    """What is proposed for texts, as it goes into a shard."""
+    return propose_shard(
+        texts,
+        tokenizer=tokenizer,
+        model=model,
+        vectors=vectors,
+        k=k,
+        decode_tokens=decode_tokens,
+        precision="fp32",
+        **options,
+    )
+
+
+def propose(texts: Sequence[str], tokenizer, model, **options: Any) -> list[dict[str, Any]]:
+    """The same, as rows."""
+    return propose_table(texts, tokenizer, model, **options).to_pylist()

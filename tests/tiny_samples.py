@@ -1,0 +1,26 @@
+"""Two texts with candidates for their words, rows and pairs of them, and the variants of these."""
+
+from data_augment.candidates_folder import WordCandidates
+from data_augment.samples import augment_rows
+
+TEXT = "  A grand film, they SAY --  with Actors!"
+CANDIDATES = [
+    WordCandidates(4, 9, ("great", "fine", "big"), "masked_lm"),
+    WordCandidates(10, 14, ("movie", "drama", "story"), "masked_lm"),
+    WordCandidates(21, 24, ("tell",), "vectors"),
+    WordCandidates(34, 40, ("players",), "vectors"),
+]
+MANY = " ".join(["film"] * 50)
+MANY_CANDIDATES = [WordCandidates(5 * i, 5 * i + 4, tuple("abcdefghij"), "masked_lm") for i in range(50)]
+ROWS = [
+    {"id": 7, "text": TEXT, "label": 1},
+    {"id": 8, "text": "nothing to say", "label": 0},
+    {"id": 9, "text": TEXT, "label": 0},
+]
+PAIRS = [{"id": "p", "left": TEXT, "right": MANY, "score": 2.5}]
+PROPOSED = {TEXT: CANDIDATES, MANY: MANY_CANDIDATES}
+
+
+def augment(rows=ROWS, columns=("text",), **changes):
+    settings = {"candidates": PROPOSED, "variants": 20, "p": 0.4, "seed": 1, "originals": set(), **changes}
+    return list(augment_rows(rows, text_columns=columns, **settings))
