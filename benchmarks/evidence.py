@@ -21,7 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.quality import labels_alone, layers_and_labels, run
-from pipeline.artifacts import cache_folder, write_atomically
+from pipeline.artifacts import cache_folder
+from pipeline.files import write_atomically
 from pipeline.hardware import gpu_count
 from pipeline.plan import Plan
 from pipeline.recipes import PROJECT

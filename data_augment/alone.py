@@ -28,8 +28,8 @@ from data_augment.pieces import Context
 from data_augment.samples import KnownTexts, Row, augment_rows, digest
 from data_augment.vectors import load_vectors
 from data_augment.words import stop_list
-from pipeline.artifacts import checksum
 from pipeline.errors import UserError
+from pipeline.files import checksum, write_atomically
 from pipeline.hardware import resolve_precision
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.traces import freeze
@@ -242,10 +242,7 @@ def _begin(output: Path, settings: dict[str, Any]) -> None:
             )
     elif output.exists() and any(output.iterdir()):
         raise UserError(f"{output} is not empty and no folder of candidates; give another one")
-    output.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(settings, indent=1), encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, json.dumps(settings, indent=1))
 
 
 def _made_from(candidates: Path) -> Any:

@@ -28,6 +28,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pipeline.errors import UserError, WorkFailed
+from pipeline.files import checksum, sync, sync_folder, write_atomically
 
 MANIFEST = "stage.json"
 OWN_SUM = "sha256_of_the_rest"  # in it: no checksum beside it covers it
@@ -46,41 +47,6 @@ def fingerprint(
     made_by = {"stage": stage, "version": version, "settings": settings, "upstream": upstream, "files": files}
     text = json.dumps(made_by, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new one, never half; unchanged text changes no file."""
-    with contextlib.suppress(OSError):
-        if path.read_text(encoding="utf-8") == text:
-            return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # on a shared disk process numbers repeat
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """fsync everything in a folder, then the folder."""
-    for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
-        sync(path)
-
-
-def sync(path: Path) -> None:
-    """fsync one file or folder."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sum_of(manifest: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pipeline.artifacts import checksum, sync_folder, write_atomically
+from pipeline.files import checksum, sync_folder, write_atomically
 
 KEPT = 2
 

@@ -3,20 +3,15 @@
 Text and JSON lines and dumps may be compressed (.gz, .bz2, .xz).
 """
 
-import bz2
-import gzip
 import json
-import lzma
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from pipeline.errors import UserError, nearest
+from pipeline.tables import OPENERS, READ_FAILURES
 
-OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error)  # gzip and bz2 raise OSErrors
 KIND = re.compile(r"\.(?:(txt|jsonl|xml)(?:-p\d[^.]*)?(?:\.gz|\.bz2|\.xz)?|(parquet))$")  # dumps: .xml-p10p30302.bz2
 PART_BYTES = 1 << 26  # of a large file: the unit of work, and of resuming
 LONGEST = 1_000_000  # characters: a .txt document is cut here, so that a file without blank lines streams too
@@ -68,7 +63,7 @@ def check_beginning(path: Path, *, column: str) -> None:
     try:
         with _open(path) as opened:
             beginning = opened.read(4096)
-    except DAMAGED as error:
+    except READ_FAILURES as error:
         raise UserError(f"{path} cannot be read to its end: {error}") from None
     if b"<mediawiki" not in beginning:
         raise UserError(f"{path} is not a MediaWiki dump: it does not begin with <mediawiki>")
@@ -164,7 +159,7 @@ def _wikipedia(path: Path) -> Iterator[str]:
             for _title, text, _page in extract_pages(opened, filter_namespaces=["0"]):  # pyright: ignore[reportArgumentType]
                 if not text.lstrip()[:9].upper().startswith("#REDIRECT"):
                     yield clean_page(filter_wiki(text))
-    except (SyntaxError, ValueError, AttributeError, *DAMAGED) as error:  # ParseError is a SyntaxError
+    except (SyntaxError, ValueError, AttributeError, *READ_FAILURES) as error:  # ParseError is a SyntaxError
         raise UserError(f"{path} is not a whole MediaWiki dump: {error}") from None
 
 
@@ -197,7 +192,7 @@ def _lines(path: Path, span: range | None, *, blank: bool) -> Iterator[tuple[int
                         f"{path}:{_Line(path, span, number)} is not UTF-8 (byte {error.start + 1}): convert the file"
                     ) from None
                 yield number, text.rstrip("\r\n")
-    except DAMAGED as error:
+    except READ_FAILURES as error:
         raise UserError(f"{path} cannot be read to its end: {error}") from None
 
 

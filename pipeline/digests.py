@@ -4,12 +4,11 @@ An entry holds for a file of the same path, size, modification time and inode; a
 """
 
 import contextlib
-import hashlib
 import json
-import secrets
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.files import checksum, write_atomically
 
 
 class DigestBook:
@@ -38,8 +37,7 @@ class DigestBook:
             entry = self._entries.get(key)
             if not fresh and isinstance(entry, list) and entry[:-1] == stamp:
                 return entry[-1]
-            with path.open("rb") as opened:
-                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            digest = checksum(path)
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror}): mend its path or its permissions") from None
         if entry != [*stamp, digest]:
@@ -49,10 +47,6 @@ class DigestBook:
 
     def save(self) -> None:
         """Writes the book by rename, and only when an entry changed."""
-        if not self._changed:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}")
-        temporary.write_text(json.dumps(self._entries, indent=0, sort_keys=True) + "\n", "utf-8")
-        temporary.replace(self._path)
-        self._changed = False
+        if self._changed:
+            write_atomically(self._path, json.dumps(self._entries, indent=0, sort_keys=True) + "\n")
+            self._changed = False

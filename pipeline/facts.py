@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import MANIFEST, checksum
+from pipeline.artifacts import MANIFEST
 from pipeline.errors import UserError
+from pipeline.files import checksum
 from pipeline.graph import STAGES
 from pipeline.runs import PREDICTIONS, RECIPE, RESULTS
 

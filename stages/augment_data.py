@@ -25,8 +25,9 @@ from data_augment.candidates_folder import read_candidates
 from data_augment.card import Statistics
 from data_augment.dataset import CARD_FILE, write_dataset
 from data_augment.samples import Row, augment_rows
-from pipeline.artifacts import MANIFEST, checksum
+from pipeline.artifacts import MANIFEST
 from pipeline.augmented import augmented_rows, check_augmented
+from pipeline.files import checksum
 from pipeline.kinds import KINDS
 from pipeline.stage import Stage, run_stage
 from pipeline.task_distillation import augmented_texts, teacher_logits

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import sync_folder
 from pipeline.corpus import Corpus, blocks_of, write_shards
 from pipeline.corpus_readers import parts_of, read_documents
 from pipeline.errors import Interrupted, UserError
+from pipeline.files import sync_folder
 from pipeline.kinds import KINDS
 from pipeline.models import load_tokenizer
 from pipeline.stage import Stage, run_stage

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts import Artifact, checksum
+from pipeline.artifacts import Artifact
+from pipeline.files import checksum
 from pipeline.plan import Plan, make_plan
 from pipeline.runs import RESULTS
 

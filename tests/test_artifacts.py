@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline import artifacts
-from pipeline.artifacts import Artifact, fingerprint, link, main, write_atomically
+from pipeline.artifacts import Artifact, fingerprint, link, main
 from pipeline.errors import UserError, WorkFailed
+from pipeline.files import write_atomically
 
 MADE_BY: dict[str, Any] = {
     "stage": "distill_layers",
@@ -192,6 +193,12 @@ def test_an_atomic_write_of_the_same_text_changes_no_file(tmp_path: Path) -> Non
     write_atomically(path, "two")
     assert path.read_text() == "two"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_damaged_text_is_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"\xff\xfe")
+    write_atomically(tmp_path / "text", "one")
+    assert (tmp_path / "text").read_text() == "one"
 
 
 def test_a_right_link_is_left_alone_and_a_wrong_one_replaced(artifact: Artifact, tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from datasets import ClassLabel, Features, Value, load_dataset
 from data_augment.__main__ import main
 from data_augment.alone import propose, sample
 from data_augment.candidates_folder import read_candidates
-from pipeline.artifacts import checksum
 from pipeline.errors import UserError
+from pipeline.files import checksum
 from pipeline.recipes import PROJECT
 from tests.fake_hub import TOKEN, serve
 from tests.tiny import write_model, write_rows, write_vectors

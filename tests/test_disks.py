@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import save_file
 
 from data_augment.candidates_folder import SCHEMA, write_shard
-from pipeline.artifacts import Artifact, write_atomically
+from pipeline.artifacts import Artifact
 from pipeline.checkpoints import checkpoints, latest_checkpoint
 from pipeline.corpus import write_shards
 from pipeline.endings import disk_trouble
+from pipeline.files import write_atomically
 from pipeline.plan import make_plan
 from pipeline.run import main
 from pipeline.training import train
