@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.config.training import Training
 from pipeline.hardware import ROUND
 
 Rows = np.ndarray  # of row numbers, int64
@@ -106,6 +107,18 @@ class BatchPlan:
                 order = self.groups.order[self.groups.first + (begin + epoch) % self.groups.count][order]
             self._epoch = (epoch, order)
         return self._epoch[1]
+
+
+def planned(lengths: np.ndarray, settings: Training, *, seed: int, groups: Groups | None = None) -> BatchPlan:
+    """The global batches that a stage's settings ask for."""
+    return BatchPlan(
+        lengths,
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+        micro_batch_tokens=settings.micro_batch_tokens,
+        seed=seed,
+        groups=groups,
+    )
 
 
 def pack(rows: Rows, lengths: np.ndarray, tokens: int, *, packed: bool = True) -> list[Rows]:

@@ -9,9 +9,7 @@ import numpy as np
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from pipeline.batches import BatchPlan
 from pipeline.config.data import Task
-from pipeline.config.training import Training
 from pipeline.encoding import EncodedTexts
 from pipeline.kinds import KINDS
 from pipeline.models import load_tokenizer
@@ -77,14 +75,3 @@ def dev_scorer(stage: Stage, data: TaskData, dev: LabelledSplit) -> Callable[[Pr
         return score(data, judged(data, found, dev))
 
     return score_of
-
-
-def plain_batches(stage: Stage, split: LabelledSplit, settings: Training) -> BatchPlan:
-    """Every row of a split once an epoch."""
-    return BatchPlan(
-        split.texts.lengths,
-        batch_size=settings.batch_size,
-        epochs=settings.epochs,
-        micro_batch_tokens=settings.micro_batch_tokens,
-        seed=stage.recipe.seed,
-    )

@@ -8,7 +8,7 @@ import numpy as np
 from datasets import ClassLabel, Dataset
 from transformers import PreTrainedModel
 
-from pipeline.batches import BatchPlan, Groups
+from pipeline.batches import BatchPlan, Groups, planned
 from pipeline.config.training import LayerObjectives, TaskDistillation
 from pipeline.distillation import Distilled, Loss, More, layer_terms, mapped_layers
 from pipeline.encoding import EncodedTexts
@@ -68,14 +68,8 @@ def augmented_texts(stage: Stage, folder: Path | None = None, *, labels: bool = 
 
 def augmented_batches(stage: Stage, data: AugmentedTexts, settings: TaskDistillation) -> BatchPlan:
     """One variant of each original an epoch, in turn; or every row, as the recipe says."""
-    return BatchPlan(
-        data.texts.lengths,
-        batch_size=settings.batch_size,
-        epochs=settings.epochs,
-        micro_batch_tokens=settings.micro_batch_tokens,
-        seed=stage.recipe.seed,
-        groups=data.groups if settings.epoch_covers == "originals" else None,
-    )
+    groups = data.groups if settings.epoch_covers == "originals" else None
+    return planned(data.texts.lengths, settings, seed=stage.recipe.seed, groups=groups)
 
 
 def teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.batches import BatchPlan, Inputs, Rows, model_inputs
+from pipeline.batches import Inputs, Rows, model_inputs, planned
 from pipeline.corpus import Corpus
 from pipeline.distillation import Distilled, freeze_unreached, layer_flops, layer_terms, mapped_layers
 from pipeline.initial import begin_student, student_config
@@ -61,13 +61,6 @@ def main(stage: Stage) -> dict[str, Any]:
     if settings.epochs:
         corpus, tokenizer = Corpus(stage.upstream["prepare_corpus"]), load_tokenizer(backbone)
         pad_id = special_id(tokenizer, "pad_token_id")
-        batches = BatchPlan(
-            corpus.lengths,
-            batch_size=settings.batch_size,
-            epochs=settings.epochs,
-            micro_batch_tokens=settings.micro_batch_tokens,
-            seed=stage.recipe.seed,
-        )
 
         def collate(rows: Rows, epoch: int) -> Inputs:
             return model_inputs({"input_ids": [corpus[int(row)] for row in rows]}, pad_id)
@@ -87,7 +80,7 @@ def main(stage: Stage) -> dict[str, Any]:
             )
         job = Job(
             model=model,
-            batches=batches,
+            batches=planned(corpus.lengths, settings, seed=stage.recipe.seed),
             collate=collate,
             loss=loss,
             settings=settings,

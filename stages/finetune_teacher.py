@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.batches import Rows
+from pipeline.batches import Inputs, Rows, planned
 from pipeline.errors import WorkFailed
 from pipeline.kinds import KINDS
-from pipeline.labelled import LabelledSplit, answers, dev_scorer, judged, labelled_splits, plain_batches, score
+from pipeline.labelled import LabelledSplit, answers, dev_scorer, judged, labelled_splits, score
 from pipeline.labels import own_teacher, supervised_loss
 from pipeline.models import backbone_of
 from pipeline.pace import training_flops
@@ -61,12 +61,12 @@ def finetune(stage: Stage, data: TaskData, splits: dict[str, LabelledSplit]) -> 
         backbone, label_names=data.label_names, new_head=True, hidden_dropout=settings.hidden_dropout
     )
 
-    def collate(rows: Rows, epoch: int) -> dict[str, torch.Tensor]:
+    def collate(rows: Rows, epoch: int) -> Inputs:
         return train_split.texts.collate_with_targets(rows)
 
     job = Job(
         model=teacher.to(stage.accelerator.device),
-        batches=plain_batches(stage, train_split, settings),
+        batches=planned(train_split.texts.lengths, settings, seed=stage.recipe.seed),
         collate=collate,
         loss=supervised_loss(train_split.texts),
         settings=settings,

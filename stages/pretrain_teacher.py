@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM
 
-from pipeline.batches import BatchPlan
+from pipeline.batches import planned
 from pipeline.corpus import Corpus
 from pipeline.masked_lm import MaskedBlocks, MaskedLM, masked_accuracy, split_blocks
 from pipeline.models import (
@@ -61,16 +61,9 @@ def main(stage: Stage) -> dict[str, Any]:
         for rows in split_blocks(len(corpus), held_out=settings.held_out, seed=settings.seed)
     )
     before = masked_accuracy(model, measured, stage, tokens=settings.micro_batch_tokens)
-    batches = BatchPlan(
-        trained.lengths,
-        batch_size=settings.batch_size,
-        epochs=settings.epochs,
-        micro_batch_tokens=settings.micro_batch_tokens,
-        seed=settings.seed,
-    )
     job = Job(
         model=model,
-        batches=batches,
+        batches=planned(trained.lengths, settings, seed=settings.seed),
         collate=trained.collate,
         loss=trained.loss,
         settings=settings,
