@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The three commands and their options."""
+    """The commands and their options."""
     whole = argparse.ArgumentParser(
         prog="python -m data_augment", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -67,6 +67,7 @@ The first variants in the dataset, each with what was there and **what stands th
 
 {examples}
 """
+OTHER_ANSWER = "| variants dropped: the teacher answers otherwise than for the original"
 
 
 @dataclass
@@ -139,11 +140,7 @@ def dataset_card(
         variants=statistics.variants,
         equal=dropped.get("equal_to_original", 0),
         repeated=dropped.get("repeated", 0),
-        other="".join(
-            f"| variants dropped: the teacher answers otherwise than for the original | {dropped[name]:,} |\n"
-            for name in ("another_answer",)
-            if name in dropped
-        ),
+        other=f"{OTHER_ANSWER} | {dropped['another_answer']:,} |\n" if "another_answer" in dropped else "",
         sampled=len(groups),
         distinct=[distinct(texts, n) for n in (1, 2) for texts in (originals, everything)],
         self_bleu=self_bleu(groups),

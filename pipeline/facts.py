@@ -27,7 +27,7 @@ class Facts:
     results: Mapping[str, Any] | None
     """What evaluate_student measured."""
     recipe: str
-    """The whole recipe, YAML; empty for a run of before it was kept."""
+    """The whole recipe, YAML; empty where the folder has none."""
 
     @property
     def name(self) -> str:

@@ -78,7 +78,8 @@ def _given(words: Sequence[str]) -> dict[str, str]:
     name = ""
     for word in words:
         if word.startswith("--"):
-            name, _, found[word.partition("=")[0]] = word.partition("=")
+            name, _, value = word.partition("=")
+            found[name] = value
         elif name:
             found[name] = word
     return found

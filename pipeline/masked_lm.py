@@ -63,7 +63,7 @@ class MaskedBlocks:
         self.corpus, self.rows, self.seed, self.share = corpus, rows, seed, share
         self.pad_id = special_id(tokenizer, "pad_token_id")
         self.mask_id = special_id(tokenizer, "mask_token_id")
-        # The first and the last token of a block. [UNK] is a word like others: `loss` counts on it.
+        # The first and the last token of a block. [UNK] is a word like others: `masked_count` counts on it.
         self.special = frozenset({special_id(tokenizer, "cls_token_id"), special_id(tokenizer, "sep_token_id")})
         self.vocab_size = vocab_size
         self.lengths = corpus.lengths[rows]

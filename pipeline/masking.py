@@ -14,7 +14,7 @@ def mask_tokens(
     mask_id: int,
     vocab_size: int,
     special: Collection[int],
-    share: float = 0.15,
+    share: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Chooses tokens to predict; of these 80% become [MASK], 10% a random token, 10% stay.
 

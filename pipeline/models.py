@@ -34,7 +34,7 @@ ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {  # of students: the en
     "bert": (BertModel, BertForMaskedLM),
     "mobilebert": (MobileBertModel, MobileBertForMaskedLM),
 }
-MASKED_LM = "masked_lm"  # the folder of a masked LM that is not the backbone
+PROPOSER = "masked_lm"  # the folder of a masked LM that is not the backbone
 LOAD = {"trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32, "local_files_only": True}
 
 
@@ -45,7 +45,7 @@ def backbone_of(pretrained: Path) -> Path:
 
 def proposer_of(pretrained: Path) -> Path:
     """The masked LM that proposes words, in the artifact of pretrain_teacher."""
-    apart = pretrained / MASKED_LM
+    apart = pretrained / PROPOSER
     return apart if apart.exists() else backbone_of(pretrained)
 
 
@@ -81,7 +81,7 @@ def save_model(
     copy_model_files(tokenizer_of, folder, TOKENIZER_FILES)
 
 
-def load_config(folder: Path, *, hidden_dropout: float = 0.0) -> PreTrainedConfig:
+def load_config(folder: Path, *, hidden_dropout: float) -> PreTrainedConfig:
     """A model's config; attention dropout is off, because with it the fused kernel writes out every map on CPUs."""
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     for name in ("hidden_dropout_prob", "dropout", "attention_probs_dropout_prob", "attention_dropout"):
@@ -146,8 +146,10 @@ def load_classifier(
         **LOAD,
     )
     prefix = f"{model.base_model_prefix}."
-    head = {name for name in info["missing_keys"] if not name.startswith(prefix) or ".pooler." in name}
-    refuse_missing(folder, set(info["missing_keys"]) - (head if new_head else set()))
+    missing = set(info["missing_keys"])
+    if new_head:
+        missing = {name for name in missing if name.startswith(prefix) and ".pooler." not in name}
+    refuse_missing(folder, missing)
     return model
 
 

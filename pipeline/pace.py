@@ -54,13 +54,12 @@ def line(summary: dict[str, float]) -> str:
     )
 
 
-def encoder_flops(model: PreTrainedModel, *, layers: int | None = None) -> Flops:
-    """FLOPs of a forward pass through the first `layers` transformer layers (all of them by default)."""
+def encoder_flops(model: PreTrainedModel) -> Flops:
+    """FLOPs of a forward pass through the transformer layers."""
     config: Any = model.config
-    share = 1.0 if layers is None else layers / config.num_hidden_layers
     weights = sum(p.numel() for p in encoder_layers(model).parameters() if p.ndim == 2)
     attention = config.num_hidden_layers * config.hidden_size
-    return lambda batch: share * (2.0 * weights * batch.tokens + 4.0 * attention * batch.pairs)
+    return lambda batch: 2.0 * weights * batch.tokens + 4.0 * attention * batch.pairs
 
 
 def training_flops(model: PreTrainedModel) -> Flops:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.artifacts import MANIFEST, Artifact, cache_folder
 from pipeline.checks import check
-from pipeline.config import Recipe, Run
+from pipeline.config import Recipe
 from pipeline.digests import DigestBook
 from pipeline.errors import UserError
 from pipeline.files import write_atomically
@@ -88,7 +88,7 @@ def reasons(plan: Plan) -> dict[str, str]:
 
 def _difference(plan: Plan, spec: Spec) -> str:
     """What changed since this run last published the stage."""
-    last = plan.run_folder / spec.stage / "stage.json"
+    last = plan.run_folder / spec.stage / MANIFEST
     try:
         old = json.loads(last.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -121,8 +121,7 @@ def _changed(prefix: str, old: Any, new: Any) -> list[str]:
 
 def _with_absolute_folders(recipe: Recipe) -> Recipe:
     folders = {name: str(PROJECT / Path(getattr(recipe.run, name)).expanduser()) for name in ("artifacts", "runs")}
-    run = Run(**{**recipe.run.__dict__, **folders})
-    return replace(recipe, run=run)
+    return replace(recipe, run=replace(recipe.run, **folders))
 
 
 def _read_pins(path: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The augmented dataset as the three stages that train or run on it see it."""
+"""The augmented dataset as the stages that train or run on it see it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,6 @@ def augmented_texts(stage: Stage, folder: Path | None = None, *, labels: bool = 
     """
     dataset = read_augmented(stage, folder or stage.upstream["augment_data"])
     label = next(name for name in dataset.column_names if name not in NOT_TEXT and not _is_text(dataset, name))
-    feature = dataset.features[label]
     cache = stage.work / f"tokens-{stage.accelerator.process_index}.arrow"
     texts = EncodedTexts(
         dataset,
@@ -60,6 +59,7 @@ def augmented_texts(stage: Stage, folder: Path | None = None, *, labels: bool = 
         cache=cache if len(dataset) > IN_MEMORY else None,
     )
     source_id = np.asarray(dataset.with_format("numpy")["source_id"][:])
+    feature = dataset.features[label]
     feature = getattr(feature, "feature", feature)  # of each item, where the label is a list
     names = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
     groups = Groups.of(source_id[texts.row], texts.place)

@@ -18,7 +18,7 @@ from pipeline.batches import planned
 from pipeline.corpus import Corpus
 from pipeline.masked_lm import MaskedBlocks, MaskedLM, masked_accuracy, split_blocks
 from pipeline.models import (
-    MASKED_LM,
+    PROPOSER,
     attention_of,
     backbone_of,
     copy_model_files,
@@ -73,7 +73,7 @@ def main(stage: Stage) -> dict[str, Any]:
     after = masked_accuracy(model, measured, stage, tokens=settings.micro_batch_tokens)
     stage.say(f"masked accuracy on held-out blocks: {before:.1%} before, {after:.1%} after")
     if stage.is_main:
-        place = stage.output / MASKED_LM if settings.only_proposes else backbone_of(stage.output)
+        place = stage.output / PROPOSER if settings.only_proposes else backbone_of(stage.output)
         save_model(plain, place, tokenizer_of=backbone, extra=pooler_of(backbone, plain))
     return {"masked_accuracy_before": before, "masked_accuracy_after": after, "curve": progress.curve}
 

@@ -51,11 +51,6 @@ def test_flops_of_a_training_are_those_that_torch_counts() -> None:
     assert training_flops(model)(BATCH) == counted(model, backward=True)
 
 
-def test_flops_of_some_layers_are_their_share() -> None:
-    whole, part = bert(layers=4, width=16, feed_forward=40), bert(layers=2, width=16, feed_forward=40)
-    assert encoder_flops(whole, layers=2)(BATCH) == encoder_flops(part)(BATCH)
-
-
 def test_distillation_counts_teacher_student_and_projections() -> None:
     teacher, encoder = bert(layers=4, width=16, feed_forward=40), bert(layers=2, width=8, feed_forward=20)
     student = Distilled(encoder, student_width=8, teacher_width=16, layers=2)
