@@ -13,6 +13,8 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +25,9 @@ from tqdm import tqdm
 from data_augment.candidates import propose_shards, shards, unique_texts
 from data_augment.candidates_folder import read_candidates
 from data_augment.card import Statistics
-from data_augment.dataset import write_dataset
+from data_augment.dataset import SHARD_EXAMPLES, read_counts, write_card, write_shards
 from data_augment.pieces import Context
-from data_augment.samples import KnownTexts, Row, augment_rows, digest
+from data_augment.samples import KnownTexts, Row, augment_rows, count_occurrences, digest
 from data_augment.vectors import load_vectors
 from data_augment.words import stop_list
 from pipeline.errors import UserError
@@ -134,6 +136,8 @@ def sample(
 ) -> Statistics:
     """Write the augmented dataset: each row and its variants (`augment_rows`), with a card.
 
+    Killed and called again it goes on from the last shard.
+
     Args:
         rows: examples with their texts and whatever else shall stand beside the variants. They are read twice, and held
             in memory only where they come from an iterator.
@@ -156,45 +160,58 @@ def sample(
         raise UserError(f"{output} exists; give a new folder")
     if (first := next(iter(rows), None)) is None:
         raise UserError("there is no row to augment")
-    columns, found = tuple(text_columns), read_candidates(candidates)
+    columns, proposed = tuple(text_columns), read_candidates(candidates)
     features = features or Features(dict.fromkeys(first, Value("string")))
-    count, content = 0, hashlib.blake2b(digest_size=16)
+    originals, digests = KnownTexts(), (hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16))
 
     def texts() -> Iterator[tuple[str, ...]]:
-        nonlocal count
-        for count, row in enumerate(rows, start=1):  # noqa: B007 (how many there are)
-            yield tuple(row[column] for column in columns)
-            content.update(digest(*(row[column] for column in columns)))
+        for row in rows:
+            found = tuple(row[column] for column in columns)
+            originals.add(found)
+            digests[0].update(digest(*found))
+            digests[1].update(repr(row).encode("utf-8", "surrogatepass"))
+            yield found
 
-    originals, dropped = KnownTexts(texts()), Counter()
+    occurrences = count_occurrences(texts(), columns=len(columns))
+    made_from = {
+        "candidates": _made_from(Path(candidates)),
+        "texts": len(occurrences),
+        "texts_digest": digests[0].hexdigest(),
+        "variants": variants,
+        "replace": p,
+        "seed": seed,
+        "packages": _versions(),
+    }
     building = output.with_name(f".{output.name}.part")
-    shutil.rmtree(building, ignore_errors=True)
-    statistics = write_dataset(
-        augment_rows(
-            _numbered(rows, count),
+    _begin_again(building, {**made_from, "rows": digests[1].hexdigest(), "features": repr(features)})
+
+    def augmented(part: Sequence[Row], first: int, dropped: Counter[str]) -> Iterable[Row]:
+        return augment_rows(
+            part,
+            occurrences[first : first + len(part)].tolist(),
             text_columns=columns,
-            candidates=found,
+            candidates=proposed,
             variants=variants,
             p=p,
             seed=seed,
             originals=originals,
             dropped=dropped,
-        ),
+        )
+
+    starts = range(0, len(occurrences), SHARD_EXAMPLES)
+    numbered = _numbered(rows, len(occurrences))
+    shards = ((first, list(islice(numbered, SHARD_EXAMPLES))) for first in starts)
+    for _ in write_shards(
+        ((number, partial(augmented, part, first)) for number, (first, part) in enumerate(shards)),
         building,
+        count=len(starts),
         features=Features({"id": Value("int64"), **features}),
         text_columns=columns,
-        provenance={
-            "candidates": _made_from(Path(candidates)),
-            "texts": count,
-            "texts_digest": content.hexdigest(),
-            "variants": variants,
-            "replace": p,
-            "seed": seed,
-            "packages": _versions(),
-        },
-        dropped=dropped,
-        licence=licence,
-    )
+    ):
+        pass
+    statistics = read_counts(building)
+    write_card(building, statistics, text_columns=columns, provenance=made_from, licence=licence)
+    (building / SETTINGS).unlink()
     building.rename(output)
     return statistics
 
@@ -227,6 +244,14 @@ def _model_folder(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is no model: it is not a folder with a config.json")
     return folder
+
+
+def _begin_again(building: Path, settings: dict[str, Any]) -> None:
+    """Keep what a killed call with the same settings left; remove what any other left."""
+    path, text = building / SETTINGS, json.dumps(settings, indent=1)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        shutil.rmtree(building, ignore_errors=True)
+        write_atomically(path, text)
 
 
 def _begin(output: Path, settings: dict[str, Any]) -> None:

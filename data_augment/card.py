@@ -74,28 +74,50 @@ OTHER_ANSWER = "| variants dropped: the teacher answers otherwise than for the o
 class Statistics:
     """Counted while the rows pass. Words are what blanks part; only the text that is varied counts."""
 
-    text_columns: tuple[str, ...]
     originals: int = 0
     variants: int = 0
     words: int = 0
     replaced: Counter[str] = field(default_factory=Counter)  # words by source
+    dropped: Counter[str] = field(default_factory=Counter)  # variants by reason
     examples: list[str] = field(default_factory=list)
-    sample: dict[tuple[int, str], list[str]] = field(default_factory=dict)
-    """(original, column) -> its text and the variants of it, of the first SAMPLE that have variants."""
+    sample: list[list[str]] = field(default_factory=list)
+    """A text and its variants, of the first SAMPLE that have variants."""
 
     @property
     def rows(self) -> int:
         return self.originals + self.variants
 
-    def count(self, rows: Iterable[Row]) -> Iterator[Row]:
+    @classmethod
+    def read(cls, text: str) -> "Statistics":
+        """What `text` wrote down."""
+        found = json.loads(text)
+        return cls(**{**found, "replaced": Counter(found["replaced"]), "dropped": Counter(found["dropped"])})
+
+    def text(self) -> str:
+        return json.dumps(vars(self))
+
+    def __add__(self, later: "Statistics") -> "Statistics":
+        """Those of a dataset whose rows are both datasets' rows."""
+        return Statistics(
+            originals=self.originals + later.originals,
+            variants=self.variants + later.variants,
+            words=self.words + later.words,
+            replaced=self.replaced + later.replaced,
+            dropped=self.dropped + later.dropped,
+            examples=(self.examples + later.examples)[:EXAMPLES],
+            sample=(self.sample + later.sample)[:SAMPLE],
+        )
+
+    def count(self, rows: Iterable[Row], text_columns: Sequence[str]) -> Iterator[Row]:
         """Pass the rows on, counted; each original stands before its variants."""
         original: Row = {}
+        sampled: tuple[int, str] | None = None  # whose variants are
         words: dict[str, int] = {}
         shown = True
         for row in rows:
             if row["variant"] == 0:
                 original, shown = row, False
-                words = {column: len(row[column].split()) for column in self.text_columns}
+                words = {column: len(row[column].split()) for column in text_columns}
                 self.originals += 1
             else:
                 column = row["replaced"][0]["column"]
@@ -104,8 +126,11 @@ class Statistics:
                 for replacement in row["replaced"]:
                     self.replaced[replacement["source"]] += 1
                 place = (self.originals, column)
-                if place in self.sample or len(self.sample) < SAMPLE:
-                    self.sample.setdefault(place, [original[column]]).append(row[column])
+                if place != sampled and len(self.sample) < SAMPLE:
+                    self.sample.append([original[column]])
+                    sampled = place
+                if place == sampled:
+                    self.sample[-1].append(row[column])
                 if not shown and len(self.examples) < EXAMPLES:
                     self.examples.append(mark_replaced(original[column], row["replaced"]))
                     shown = True
@@ -123,18 +148,18 @@ def mark_replaced(text: str, replaced: Sequence[Row]) -> str:
 
 
 def dataset_card(
-    statistics: Statistics, *, provenance: Mapping[str, Any], dropped: Mapping[str, int], licence: str
+    statistics: Statistics, *, text_columns: Sequence[str], provenance: Mapping[str, Any], licence: str
 ) -> str:
     """README.md of the dataset: front matter that `load_dataset` reads, and the card itself."""
     shares = [
         f"| words replaced, by {source} | {count / statistics.words:.1%} |"
         for source, count in sorted(statistics.replaced.items())
     ]
-    groups = list(statistics.sample.values())
+    groups, dropped = statistics.sample, statistics.dropped
     originals, everything = [texts[0] for texts in groups], [text for texts in groups for text in texts]
     return CARD.format(
         licence=licence,
-        text_columns=", ".join(f"`{column}`" for column in statistics.text_columns),
+        text_columns=", ".join(f"`{column}`" for column in text_columns),
         provenance=json.dumps(provenance, indent=2, sort_keys=True, ensure_ascii=False),
         originals=statistics.originals,
         variants=statistics.variants,

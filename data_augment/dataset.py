@@ -2,13 +2,19 @@
 
 Its data/train-00000-of-0000N.parquet hold the rows of `samples.augment_rows`, label names included; README.md, written
 last, is its card.
+
+A shard, a fixed slice of the examples with their variants, is a unit of work: processes take shards by number, and what
+is there is not done again after a crash.
 """
 
 import gc
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import groupby, islice
+from functools import reduce
+from itertools import islice
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +26,12 @@ from data_augment.card import Statistics, dataset_card
 from data_augment.samples import Row
 
 CARD_FILE = "README.md"
-SHARD_ROWS = 500_000
+COUNTS = "counts"  # what was counted, shard by shard; gone when the card is there
+SHARD_EXAMPLES = 25_000
 BATCH_ROWS = 10_000  # held in memory at once; a row group of the file
+
+Shard = Callable[[Counter[str]], Iterable[Row]]
+"""Makes the rows of a shard, each original before its variants, and counts the variants that it drops."""
 
 REPLACED = List(
     {
@@ -41,47 +51,69 @@ def augmented_features(features: Features) -> Features:
     return Features({"source_id": features["id"], **shared, "variant": Value("int32"), "replaced": REPLACED})
 
 
-def write_dataset(
-    rows: Iterable[Row],
-    folder: str | Path,
+def shard_paths(folder: Path, count: int) -> list[Path]:
+    """Where the shards of a dataset lie."""
+    return [folder / "data" / f"train-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+
+
+def write_shards(
+    shards: Iterable[tuple[int, Shard]],
+    folder: Path,
     *,
+    count: int,
     features: Features,
     text_columns: Sequence[str],
-    provenance: Mapping[str, Any],
-    dropped: Counter[str],
-    licence: str = "unknown",
-    shard_rows: int = SHARD_ROWS,
-) -> Statistics:
-    """Write the rows as they come, in their order, and the card. The same rows give the same bytes.
+) -> Iterator[int]:
+    """Write those of these shards that are not there yet. The same rows give the same bytes.
 
     Args:
-        rows: the rows of `augment_rows`, at least one; each original stands before its variants.
-        folder: new, or what a killed write left; rows in it are removed.
+        shards: with their numbers; one that is there is not called.
+        folder: new, or with shards of the same dataset.
+        count: how many shards the whole dataset has.
         features: of the task's rows ("id", texts, label), in the order that the columns shall have.
-        provenance: what the dataset was made from, for the card: strings, numbers, lists and dicts; nothing that
-            differs from run to run, such as times.
-        dropped: the counter that `augment_rows` fills; read after the last row.
-        licence: of the dataset, as the Hub spells it.
 
-    Returns: what was counted on the way.
+    Yields: each number when its shard is there.
     """
-    data = Path(folder) / "data"
-    data.mkdir(parents=True, exist_ok=True)
-    for stale in [*data.glob("train-*.parquet"), *data.glob("train-*.part")]:
-        stale.unlink()
     schema = augmented_features(features).arrow_schema
-    statistics = Statistics(text_columns=tuple(text_columns))
-    parts: list[Path] = []
-    for index, numbered in groupby(enumerate(statistics.count(rows)), key=lambda pair: pair[0] // shard_rows):
-        parts.append(data / f"train-{index:05d}.part")
-        with pq.ParquetWriter(parts[-1], schema) as writer, _without_cycle_collector():
-            while batch := [row for _, row in islice(numbered, BATCH_ROWS)]:
-                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-    for index, part in enumerate(parts):  # how many there are is known only now
-        part.replace(data / f"train-{index:05d}-of-{len(parts):05d}.parquet")
-    card = dataset_card(statistics, provenance=provenance, dropped=dropped, licence=licence)
-    (Path(folder) / CARD_FILE).write_text(card, encoding="utf-8")
-    return statistics
+    for part in ("data", COUNTS):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for number, rows_of in shards:
+        path, counts = shard_paths(folder, count)[number], folder / COUNTS / f"{number:05d}.json"
+        if not (path.exists() and counts.exists()):
+            statistics, temporary = Statistics(), path.with_suffix(".part")
+            rows = statistics.count(rows_of(statistics.dropped), text_columns)
+            with pq.ParquetWriter(temporary, schema) as writer, _without_cycle_collector():
+                while batch := list(islice(rows, BATCH_ROWS)):
+                    writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+            counts.write_text(statistics.text(), encoding="utf-8")
+            temporary.replace(path)
+        yield number
+
+
+def read_counts(folder: Path) -> Statistics:
+    """What was counted in all of the shards."""
+    found = [Statistics.read(path.read_text(encoding="utf-8")) for path in sorted((folder / COUNTS).iterdir())]
+    return reduce(add, found)
+
+
+def write_card(
+    folder: Path,
+    statistics: Statistics,
+    *,
+    text_columns: Sequence[str],
+    provenance: Mapping[str, Any],
+    licence: str = "unknown",
+) -> None:
+    """Finish a dataset whose shards are there.
+
+    Args:
+        provenance: what it was made from: strings, numbers, lists and dicts; nothing that differs from run to run, such
+            as times.
+        licence: of the dataset, as the Hub spells it.
+    """
+    card = dataset_card(statistics, text_columns=text_columns, provenance=provenance, licence=licence)
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
+    shutil.rmtree(folder / COUNTS, ignore_errors=True)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from hashlib import blake2b
 from struct import unpack
 from typing import Any
 
+import numpy as np
+
 from data_augment.candidates_folder import WordCandidates
 from data_augment.words import Span, match_case
 
@@ -65,11 +67,27 @@ def digest(*texts: str) -> bytes:
     return blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
+def count_occurrences(rows: Iterable[Texts], *, columns: int) -> np.ndarray:
+    """How often each text of each row stood in its column before, (rows, columns) uint32."""
+    seen: Counter[bytes] = Counter()
+
+    def counted() -> Iterator[list[int]]:
+        for texts in rows:
+            keys = [digest(str(column), text) for column, text in enumerate(texts)]
+            yield [seen[key] for key in keys]
+            seen.update(keys)
+
+    return np.fromiter(counted(), dtype=np.dtype((np.uint32, (columns,))))
+
+
 class KnownTexts:
     """A set of texts, or pairs of them, that holds only their digests."""
 
     def __init__(self, known: Iterable[Texts] = ()) -> None:
         self._digests = {digest(*texts) for texts in known}
+
+    def add(self, texts: Texts) -> None:
+        self._digests.add(digest(*texts))
 
     def __contains__(self, texts: object) -> bool:
         return isinstance(texts, tuple) and digest(*texts) in self._digests
@@ -80,6 +98,7 @@ class KnownTexts:
 
 def augment_rows(
     rows: Iterable[Row],
+    occurrences: Iterable[Sequence[int]],
     *,
     text_columns: Texts,
     candidates: Mapping[str, Sequence[WordCandidates]],
@@ -95,6 +114,7 @@ def augment_rows(
 
     Args:
         rows: examples; each has an "id", its texts, and whatever else (the label) its variants share with it.
+        occurrences: of each row's texts (`count_occurrences`, over all rows where these are a part of them).
         candidates: what `read_candidates` returns, or any mapping from text.
         originals: texts of train, dev and test, as tuples in the order of `text_columns`, that are never produced; a
             set, or `KnownTexts` where there are many.
@@ -105,15 +125,12 @@ def augment_rows(
     Yields: the row without "id", with `source_id` (that id), `variant` and `replaced` (see `sample_variant`).
     """
     dropped = Counter() if dropped is None else dropped
-    seen: Counter[bytes] = Counter()
-    for row in rows:
+    for row, occurrence in zip(rows, occurrences, strict=True):
         texts = tuple(row[column] for column in text_columns)
         shared = {"source_id": row["id"], **{name: value for name, value in row.items() if name != "id"}}
         yield {**shared, "variant": 0, "replaced": []}
         produced: set[Texts] = set()
         for place, (column, text) in enumerate(zip(text_columns, texts, strict=True)):
-            occurrence = seen[key := digest(column, text)]
-            seen[key] += 1
             words = candidates.get(text, ())
             if protected is not None and words:
                 kept = protected(row, column)
@@ -123,7 +140,7 @@ def augment_rows(
                 continue
             for number in range(1, variants + 1):
                 new, replaced = sample_variant(
-                    text, words, seed=seed, occurrence=occurrence, column=column, variant=number, p=p
+                    text, words, seed=seed, occurrence=occurrence[place], column=column, variant=number, p=p
                 )
                 varied = (*texts[:place], new, *texts[place + 1 :])
                 if varied == texts or varied in originals:

@@ -73,7 +73,7 @@ def augmented_batches(stage: Stage, data: AugmentedTexts, settings: TaskDistilla
 
 
 def teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
-    """The teacher's logits on all rows, (rows, classes) float32; of the main process alone, empty in the others.
+    """The teacher's logits on all rows, (rows, classes) float32.
 
     A fixed shard of rows is a unit of work: processes take shards by number, and what lies in `stage.work` is not done
     again after a crash.
@@ -94,7 +94,7 @@ def teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
                     f"{stage.name} stopped after shard {number} of {len(parts)}; the same command goes on"
                 )
     stage.accelerator.wait_for_everyone()
-    return np.concatenate([np.load(path, allow_pickle=False) for path in paths if stage.is_main] or [np.zeros((0, 1))])
+    return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
 
 
 def save_array(array: np.ndarray, path: Path) -> None:

@@ -6,27 +6,30 @@ Reads:  the task's training and unlabelled rows, the candidates (propose_candida
 Writes: data/train-*.parquet and README.md, its card: a dataset that `datasets.load_dataset(folder)` and pandas read.
         Columns: the task's own, source_id, variant (0: the original), replaced.
 
-A pure function of the seed, the rows and the candidates: it costs little, so one process does it. Where variants must
-keep the teacher's answer it costs the teacher too, on all of them and in every process.
+A pure function of the seed, the rows and the candidates. A fixed slice of the examples is a unit of work, as in
+propose_candidates. Where variants must keep the teacher's answer it costs the teacher too, on all of them.
 """
 
 import importlib.metadata
 import json
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import compress
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate, compress, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from datasets import DatasetDict, concatenate_datasets
 
 from data_augment.candidates_folder import read_candidates
-from data_augment.card import Statistics
-from data_augment.dataset import CARD_FILE, write_dataset
-from data_augment.samples import Row, augment_rows
+from data_augment.dataset import SHARD_EXAMPLES, Shard, read_counts, shard_paths, write_card, write_shards
+from data_augment.samples import Row, augment_rows, count_occurrences
 from pipeline.artifacts import MANIFEST
 from pipeline.augmented import augmented_rows, check_augmented
+from pipeline.errors import Interrupted
 from pipeline.files import checksum
 from pipeline.kinds import KINDS
 from pipeline.stage import Stage, run_stage
@@ -37,73 +40,89 @@ from pipeline.tasks import TaskData, as_datasets, read_task
 def main(stage: Stage) -> dict[str, Any]:
     data = read_task(stage.recipe.task, stage.inputs.task)
     datasets = as_datasets(data)
-    kept = same_answers(stage, data, datasets) if stage.recipe.augment_data.same_answer else None
+    write = partial(write_all, stage, features=datasets["train"].features, text_columns=data.text_columns)
+    shards = [partial(reused_rows, stage, data)] if stage.inputs.augmented else new_shards(stage, data, datasets)
+    if stage.recipe.augment_data.same_answer:
+        write(shards, stage.work / "everything")
+        shards = with_same_answer(stage, shards, stage.work / "everything")
+    write(shards, stage.work)
     if not stage.is_main:
         return {}
-    dropped: Counter[str] = Counter()
-    if stage.inputs.augmented:
-        check_augmented(stage.inputs.augmented, data)
-        rows = augmented_rows(stage.inputs.augmented, data, dropped=dropped)
-    else:
-        rows = new_rows(stage, data, datasets, dropped)
-    if kept is not None:
-        rows = compress(rows, kept)
-        dropped["another_answer"] = int((~kept).sum())
-    statistics = write(stage, data, datasets, rows, folder=stage.output, dropped=dropped)
-    counts = {"originals": statistics.originals, "variants": statistics.variants, "dropped": dict(dropped)}
-    stage.say(f"{statistics.originals} originals, {statistics.variants} variants; dropped: {dict(dropped) or 'none'}")
-    if kept is not None:
-        counts["same_answer_share"] = statistics.variants / max(1, statistics.variants + dropped["another_answer"])
-        stage.say(
-            f"the teacher's answer stays the same in {counts['same_answer_share']:.1%} of the variants; these stay"
-        )
+    shutil.copytree(stage.work / "data", stage.output / "data")
+    found = read_counts(stage.work)
+    write_card(stage.output, found, text_columns=data.text_columns, provenance=made_from(stage, data))
+    counts = {"originals": found.originals, "variants": found.variants, "dropped": dict(found.dropped)}
+    stage.say(f"{found.originals} originals, {found.variants} variants; dropped: {dict(found.dropped) or 'none'}")
+    if stage.recipe.augment_data.same_answer:
+        share = found.variants / max(1, found.variants + found.dropped["another_answer"])
+        counts["same_answer_share"] = share
+        stage.say(f"the teacher's answer stays the same in {share:.1%} of the variants; these stay")
     return counts
 
 
-def new_rows(stage: Stage, data: TaskData, datasets: DatasetDict, dropped: Counter[str]) -> Iterator[Row]:
+def write_all(stage: Stage, shards: Sequence[Shard], folder: Path, **settings: Any) -> None:
+    """Write the shards, those of this process by this process."""
+    mine = ((number, shards[number]) for number in stage.shares(len(shards)))
+    for number in write_shards(mine, folder, count=len(shards), **settings):
+        if stage.stop_asked_here():
+            raise Interrupted(f"{stage.name} stopped after shard {number} of {len(shards)}; the same command goes on")
+    stage.accelerator.wait_for_everyone()
+
+
+def reused_rows(stage: Stage, data: TaskData, dropped: Counter[str]) -> Iterator[Row]:
+    """The rows of a dataset that exists."""
+    check_augmented(stage.inputs.augmented, data)
+    return augmented_rows(stage.inputs.augmented, data, dropped=dropped)
+
+
+def new_shards(stage: Stage, data: TaskData, datasets: DatasetDict) -> list[Shard]:
     """The task's rows and their variants."""
-    settings = stage.recipe.augment_data
+    settings, columns = stage.recipe.augment_data, data.text_columns
     rows = concatenate_datasets([datasets[split] for split in ("train", "unlabelled") if split in datasets])
     rows = rows.remove_columns("id").add_column("id", list(range(len(rows))))
+    texts = zip(*(rows[column] for column in columns), strict=True)
+    occurrences = count_occurrences(texts, columns=len(columns))
+    candidates = read_candidates(stage.upstream["propose_candidates"]) if settings.variants else {}
+    originals = {example.texts for examples in data.splits.values() for example in examples}
     kind, label = KINDS[data.kind], data.label_column
     protected, realigned = kind.protected, kind.realigned
-    augmented = augment_rows(
-        (dict(row) for row in rows),
-        text_columns=data.text_columns,
-        candidates=read_candidates(stage.upstream["propose_candidates"]) if settings.variants else {},
-        variants=settings.variants,
-        p=settings.replace,
-        seed=stage.recipe.seed,
-        originals={example.texts for examples in data.splits.values() for example in examples},
-        dropped=dropped,
-        protected=(lambda row, column: protected(row, column, label, settings)) if protected else None,
-    )
-    return (realigned(row, data.text_columns, label) for row in augmented) if realigned else augmented
+    kept = (lambda row, column: protected(row, column, label, settings)) if protected else None
+
+    def augmented(first: int, dropped: Counter[str]) -> Iterable[Row]:
+        part = range(first, min(first + SHARD_EXAMPLES, len(rows)))
+        found = augment_rows(
+            (dict(row) for row in rows.select(part)),
+            occurrences[part].tolist(),
+            text_columns=columns,
+            candidates=candidates,
+            variants=settings.variants,
+            p=settings.replace,
+            seed=stage.recipe.seed,
+            originals=originals,
+            dropped=dropped,
+            protected=kept,
+        )
+        return (realigned(row, columns, label) for row in found) if realigned else found
+
+    return [partial(augmented, first) for first in range(0, len(rows), SHARD_EXAMPLES)]
 
 
-def same_answers(stage: Stage, data: TaskData, datasets: DatasetDict) -> np.ndarray:
-    """Which of the new rows, (rows,) bool, the teacher answers as it answers their original; of the main process."""
-    everything = stage.work / "everything"
-    if stage.is_main and not (everything / CARD_FILE).exists():
-        write(stage, data, datasets, new_rows(stage, data, datasets, Counter()), folder=everything, dropped=Counter())
-    stage.accelerator.wait_for_everyone()
+def with_same_answer(stage: Stage, shards: Sequence[Shard], everything: Path) -> list[Shard]:
+    """The shards without the variants that the teacher answers otherwise than their original.
+
+    Args: everything: where the rows of the shards are written.
+    """
     texts = augmented_texts(stage, everything)
     answers = teacher_logits(stage, texts).argmax(axis=1)
-    return answers == np.repeat(answers[texts.groups.first], texts.groups.count) if stage.is_main else answers
+    kept = answers == np.repeat(answers[texts.groups.first], texts.groups.count)
+    rows = [pq.read_metadata(path).num_rows for path in shard_paths(everything, len(shards))]
 
+    def those(shard: Shard, kept: np.ndarray, dropped: Counter[str]) -> Iterator[Row]:
+        yield from compress(shard(dropped), kept)
+        dropped["another_answer"] = int((~kept).sum())
 
-def write(
-    stage: Stage, data: TaskData, datasets: DatasetDict, rows: Iterable[Row], *, folder: Path, dropped: Counter[str]
-) -> Statistics:
-    """The dataset with its card."""
-    return write_dataset(
-        rows,
-        folder,
-        features=datasets["train"].features,
-        text_columns=data.text_columns,
-        provenance=made_from(stage, data),
-        dropped=dropped,
-    )
+    bounds = pairwise(accumulate(rows, initial=0))
+    return [partial(those, shard, kept[start:end]) for shard, (start, end) in zip(shards, bounds, strict=True)]
 
 
 def made_from(stage: Stage, data: TaskData) -> dict[str, Any]:

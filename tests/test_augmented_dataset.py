@@ -1,42 +1,39 @@
 """The dataset that holds variants, its card, and how varied they are."""
 
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 
-from data_augment.card import mark_replaced
-from data_augment.dataset import write_dataset
+from data_augment.card import Statistics, mark_replaced
+from data_augment.dataset import read_counts, write_card, write_shards
 from data_augment.diversity import distinct, self_bleu
 from data_augment.samples import augment_rows
-from tests.tiny_samples import PAIRS, PROPOSED, ROWS, TEXT, augment
+from tests.tiny_samples import PAIRS, PROPOSED, ROWS, TEXT, augment, occurrences_of
 
 FEATURES = Features({"id": Value("int64"), "text": Value("string"), "label": ClassLabel(names=["rotten", "fresh"])})
 
 
-def write(folder: Path, rows=ROWS, features=FEATURES, columns=("text",), shard_rows=15):
-    dropped = Counter()
-    augmented = augment_rows(
-        rows,
-        text_columns=columns,
-        candidates=PROPOSED,
-        variants=20,
-        p=0.4,
-        seed=1,
-        originals=set(),
-        dropped=dropped,
-    )
-    return write_dataset(
-        augmented,
-        folder,
-        features=features,
-        text_columns=columns,
-        provenance={"seed": 1, "model": {"name": "tiny"}},
-        dropped=dropped,
-        shard_rows=shard_rows,
-    )
+def write(folder: Path, rows=ROWS, features=FEATURES, columns=("text",), *, shard_examples=2, only=None):
+    """The dataset of the rows, in shards of so many examples; of some shards, those without a card."""
+    occurrences = occurrences_of(rows, columns)
+
+    def shard(first):
+        part = slice(first, first + shard_examples)
+        settings = {"candidates": PROPOSED, "variants": 20, "p": 0.4, "seed": 1, "originals": set()}
+        return lambda dropped: augment_rows(
+            rows[part], occurrences[part], text_columns=columns, dropped=dropped, **settings
+        )
+
+    shards = [shard(first) for first in range(0, len(rows), shard_examples)]
+    chosen = [(number, shard) for number, shard in enumerate(shards) if only is None or number in only]
+    assert list(write_shards(chosen, folder, count=len(shards), features=features, text_columns=columns))
+    if only is not None:
+        return Statistics()
+    found = read_counts(folder)
+    write_card(folder, found, text_columns=columns, provenance={"seed": 1, "model": {"name": "tiny"}})
+    return found
 
 
 def load(folder: Path, cache: Path) -> Dataset:
@@ -65,18 +62,28 @@ def test_pandas_reads_the_rows(tmp_path: Path):
     assert frame["text"].tolist() == [row["text"] for row in augment()]
 
 
-def test_rows_go_into_shards_of_a_fixed_size(tmp_path: Path):
+def test_examples_go_into_shards_of_a_fixed_size(tmp_path: Path):
     write(tmp_path)
     names = sorted(path.name for path in (tmp_path / "data").iterdir())
-    assert names == [f"train-{index:05d}-of-00003.parquet" for index in range(3)]
-    assert [len(pd.read_parquet(tmp_path / "data" / name)) for name in names] == [15, 15, len(augment()) - 30]
+    assert names == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
+    assert [set(pd.read_parquet(tmp_path / "data" / name)["source_id"]) for name in names] == [{7, 8}, {9}]
 
 
-def test_the_same_rows_give_the_same_bytes_even_over_a_killed_write(tmp_path: Path):
+def test_rows_and_counts_are_the_same_in_one_shard_and_in_many(tmp_path: Path):
+    one, many = write(tmp_path / "one", shard_examples=3), write(tmp_path / "many", shard_examples=1)
+    assert one == many
+    assert pd.read_parquet(tmp_path / "one/data").equals(pd.read_parquet(tmp_path / "many/data"))
+    assert (tmp_path / "one/README.md").read_bytes() == (tmp_path / "many/README.md").read_bytes()
+
+
+def test_after_a_kill_what_is_there_stays_and_the_bytes_are_the_same(tmp_path: Path):
     write(tmp_path / "one")
-    write(tmp_path / "two", shard_rows=7)
-    (tmp_path / "two/data/train-00009.part").write_text("cut off")
+    write(tmp_path / "two", only=[1])
+    (tmp_path / "two/data/train-00000-of-00002.part").write_text("cut off")
+    kept = tmp_path / "two/data/train-00001-of-00002.parquet"
+    written = kept.stat().st_mtime_ns
     write(tmp_path / "two")
+    assert kept.stat().st_mtime_ns == written
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*"))
     assert files == sorted(path.relative_to(tmp_path / "two") for path in (tmp_path / "two").rglob("*"))
     assert all(

@@ -4,6 +4,8 @@ import csv
 import importlib.metadata
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel, Features, Value, load_dataset
 
+from data_augment import alone
 from data_augment.__main__ import main
 from data_augment.alone import propose, sample
 from data_augment.candidates_folder import read_candidates
@@ -198,6 +201,50 @@ def test_rows_from_an_iterator_give_the_same_dataset(world: Path, tmp_path: Path
     files = [path.relative_to(tmp_path / "list") for path in (tmp_path / "list").rglob("*") if path.is_file()]
     assert len(files) == 2
     assert all((tmp_path / "list" / file).read_bytes() == (tmp_path / "iterator" / file).read_bytes() for file in files)
+
+
+KILLED = """
+import os, signal, sys
+from data_augment import alone
+
+class Rows(list):
+    passes = 0
+    def __iter__(self):
+        Rows.passes += 1
+        for number, row in enumerate(super().__iter__()):
+            if Rows.passes == 3 and number == 25:  # after the first row and the digests: in the third shard
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield row
+
+alone.SHARD_EXAMPLES = 10
+rows = Rows({"text": text} for text in sys.argv[3:])
+alone.sample(rows, sys.argv[2], candidates=sys.argv[1], text_columns=("text",), variants=3)
+"""
+
+
+def test_a_killed_sample_goes_on_from_the_last_shard(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, output = texts_of(world), tmp_path / "killed"
+    command = [sys.executable, "-c", KILLED, str(world / "candidates"), str(output), *texts]
+    assert subprocess.run(command, cwd=PROJECT, check=False, capture_output=True).returncode == -signal.SIGKILL
+    begun = tmp_path / ".killed.part" / "data"
+    written = {path.name: path.stat().st_mtime_ns for path in begun.glob("*.parquet")}
+    assert sorted(written) == ["train-00000-of-00004.parquet", "train-00001-of-00004.parquet"]
+
+    monkeypatch.setattr(alone, "SHARD_EXAMPLES", 10)
+    settings = {"candidates": world / "candidates", "text_columns": ("text",), "variants": 3}
+    rows = [{"text": text} for text in texts]
+    shutil.copytree(begun.parent, tmp_path / ".another.part")
+    for name in ("killed", "whole"):
+        sample(rows, tmp_path / name, **settings)
+    sample(rows, tmp_path / "another", **settings, seed=1)
+    assert {name: (output / "data" / name).stat().st_mtime_ns for name in written} == written
+    files = sorted(path.relative_to(output) for path in output.rglob("*"))
+    assert files == sorted(path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*"))
+    assert all((output / f).read_bytes() == (tmp_path / "whole" / f).read_bytes() for f in files if f.suffix)
+    first = "data/train-00000-of-00004.parquet"
+    assert (tmp_path / "another" / first).read_bytes() != (output / first).read_bytes()
 
 
 def test_stop_words_and_protected_words_are_not_replaced(world: Path) -> None:

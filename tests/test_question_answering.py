@@ -194,6 +194,7 @@ def test_answers_are_kept_and_their_starts_move_with_the_words_before_them() -> 
         kind.realigned(variant, ("question", "context"), "answers")
         for variant in augment_rows(
             [{**row, "answers": label}],
+            [(0, 0)],
             text_columns=("question", "context"),
             candidates={CONTEXT: words},
             variants=1,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_augment.samples import KnownTexts, sample_variant
+from data_augment.samples import KnownTexts, count_occurrences, sample_variant
 from tests.tiny_samples import CANDIDATES, MANY, MANY_CANDIDATES, PAIRS, ROWS, TEXT, augment
 
 
@@ -138,6 +138,12 @@ def test_a_pair_is_dropped_only_where_both_texts_are_original():
 
 def test_without_variants_there_are_the_originals_alone():
     assert [row["variant"] for row in augment(variants=0)] == [0, 0, 0]
+
+
+def test_occurrences_count_how_often_a_text_stood_in_its_column_before():
+    rows = [("a", "b"), ("b", "a"), ("a", "b"), ("a", "c")]
+    assert count_occurrences(rows, columns=2).tolist() == [[0, 0], [0, 0], [1, 1], [2, 0]]
+    assert count_occurrences([("a", "a")], columns=2).tolist() == [[0, 0]]
 
 
 def test_known_texts_are_told_from_others_by_their_digests():

@@ -1,7 +1,7 @@
 """Two texts with candidates for their words, rows and pairs of them, and the variants of these."""
 
 from data_augment.candidates_folder import WordCandidates
-from data_augment.samples import augment_rows
+from data_augment.samples import augment_rows, count_occurrences
 
 TEXT = "  A grand film, they SAY --  with Actors!"
 CANDIDATES = [
@@ -23,4 +23,8 @@ PROPOSED = {TEXT: CANDIDATES, MANY: MANY_CANDIDATES}
 
 def augment(rows=ROWS, columns=("text",), **changes):
     settings = {"candidates": PROPOSED, "variants": 20, "p": 0.4, "seed": 1, "originals": set(), **changes}
-    return list(augment_rows(rows, text_columns=columns, **settings))
+    return list(augment_rows(rows, occurrences_of(rows, columns), text_columns=columns, **settings))
+
+
+def occurrences_of(rows, columns=("text",)):
+    return count_occurrences((tuple(row[column] for column in columns) for row in rows), columns=len(columns)).tolist()
