@@ -29,17 +29,23 @@ def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:
     }
 
 
-def latencies_ms(models: Sequence[PreTrainedModel], *, rounds: int) -> list[float]:
-    """Median milliseconds of one forward pass of each model, batch 1, 32 tokens, the models taking turns."""
+def latencies_ms(
+    models: Sequence[PreTrainedModel], *, rounds: int, inputs: Sequence[str] = ("input_ids", "attention_mask")
+) -> list[float]:
+    """Median milliseconds of one forward pass of each model, batch 1, 32 tokens, the models taking turns.
+
+    Args: inputs: the names of what the models take; an ONNX file takes no less.
+    """
     device = models[0].device
     ids = torch.randint(5, models[0].config.vocab_size, (1, LATENCY_TOKENS), generator=torch.Generator().manual_seed(0))
-    inputs = {"input_ids": ids.to(device), "attention_mask": torch.ones_like(ids).to(device)}
+    known = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    given = {name: known[name].to(device) for name in inputs}
     times: list[list[float]] = [[] for _ in models]
     with torch.inference_mode():
         for round_ in range(rounds + 3):  # the first few warm up
             for model, taken in zip(models, times, strict=True):
                 start = time.perf_counter()
-                model(**inputs)
+                model(**given)
                 if device.type == "cuda":
                     torch.cuda.synchronize()
                 if round_ >= 3:

@@ -103,6 +103,8 @@ def quantise(source: Path, target: Path) -> None:
 class OnnxModel(nn.Module):
     """An ONNX file where a PyTorch model is expected: the same inputs, the same named outputs."""
 
+    device = torch.device("cpu")
+
     def __init__(self, path: Path, config: PreTrainedConfig) -> None:
         super().__init__()
         self.config = config

@@ -113,23 +113,25 @@ def page(facts: Facts) -> str:
 
 
 def models(facts: Facts) -> dict[str, Mapping[str, Any]]:
-    """What was measured of each model, by its name."""
+    """What was measured of teacher, student, and each file to ship, by its name; of the last on dev only."""
     if facts.results is None:
         return {}
-    return {role: facts.results[role] for role in ("teacher", "student")}
+    found = {role: facts.results[role] for role in ("teacher", "student")}
+    if exported := facts.stages.get("export_student", {}).get("metrics"):
+        found["student"] = found["student"] | {"dev_score": exported["score_before"]}
+        for name, form in exported["forms"].items():
+            figures = {key: value for key, value in form.items() if key != "score"}
+            found[Path(name).name] = figures | {"dev_score": form["score"], "disk_bytes": form["bytes"]}
+    return found
 
 
 def _measures(
     facts: Facts, found: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, list[tuple[str, float, str]]]]:
     assert facts.results is not None
-    yield facts.results["metric"], [(model, side["score"], f"{side['score']:.4f}") for model, side in found.items()]
-    for name, key, write in MEASURES:
-        bars = [(model, side[key], write(side[key])) for model, side in found.items() if key in side]
-        if key == "disk_bytes":
-            forms = facts.stages.get("export_student", {}).get("metrics", {}).get("forms", {})
-            bars += [(Path(form).name, said["bytes"], write(said["bytes"])) for form, said in forms.items()]
-        yield name, bars
+    score = ("score", lambda value: f"{value:.4f}")
+    for name, key, write in ((facts.results["metric"], *score), *MEASURES):
+        yield name, [(model, side[key], write(side[key])) for model, side in found.items() if key in side]
 
 
 def _answers(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ Each form is scored on the dev rows. One that loses more than `largest_loss` is 
 """
 
 import copy
+import time
 from functools import partial
 from typing import Any
 
@@ -18,11 +19,12 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from pipeline.card import CARD, model_card
+from pipeline.comparison import latencies_ms
 from pipeline.errors import WorkFailed
 from pipeline.graph import TOKENIZER_FILES
 from pipeline.kinds import kind_of
 from pipeline.labelled import LabelledSplit, answers, judged, labelled_splits, score
-from pipeline.models import load_tokenizer
+from pipeline.models import load_tokenizer, parameter_count
 from pipeline.onnx_export import OnnxModel, export_onnx, quantise
 from pipeline.onnx_session import FLOAT32, INT8
 from pipeline.prediction import predict_together
@@ -32,6 +34,7 @@ from pipeline.tasks import TaskData
 from pipeline.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
 
 WEIGHTS = "model.safetensors"
+TIMING_ROUNDS = 50
 ROUNDING = 1e-3  # between PyTorch and ONNX in float32; relative where outputs are larger than 1
 
 
@@ -41,9 +44,10 @@ def main(stage: Stage) -> dict[str, Any]:
     before = splits["dev"]
     load = partial(kind_of(stage.recipe.task).load, label_names=task.label_names, new_head=False, attention="eager")
     student = load(source).eval()
+    inputs = list(before.texts.collate(np.array([0])))
     kept = kept_ids(stage) if settings.min_count and stage.is_main else None
     if stage.is_main:
-        save(stage, student, kept, inputs=list(before.texts.collate(np.array([0]))))
+        save(stage, student, kept, inputs=inputs)
     stage.accelerator.wait_for_everyone()
 
     _, splits = labelled_splits(stage, stage.output, "dev")
@@ -51,10 +55,13 @@ def main(stage: Stage) -> dict[str, Any]:
     exported = load(stage.output).eval()
     student, exported = (model.to(stage.accelerator.device) for model in (student, exported))
     base = predict_together(student, before.texts, stage)
-    found = {WEIGHTS: predict_together(exported, after.texts, stage)}
-    for name in (FLOAT32, INT8):
-        onnx: Any = OnnxModel(stage.output / name, exported.config)
-        found[name] = predict_together(onnx, after.texts, stage)
+    models: dict[str, Any] = {WEIGHTS: exported}
+    models |= {name: OnnxModel(stage.output / name, exported.config) for name in (FLOAT32, INT8)}
+    found, rates = {}, {}
+    for name, model in models.items():
+        begin = time.perf_counter()
+        found[name] = predict_together(model, after.texts, stage)
+        rates[name] = len(after.dataset) / (time.perf_counter() - begin)
     if not stage.is_main:
         return {}
     base_score = score_of(task, base, before)
@@ -63,13 +70,17 @@ def main(stage: Stage) -> dict[str, Any]:
             "score": score_of(task, outputs, after),
             "largest_difference": largest_difference(outputs, base if name == WEIGHTS else found[WEIGHTS]),
             "bytes": (stage.output / name).stat().st_size,
+            "parameters": parameter_count(exported.parameters()),
+            "latency_ms": latencies_ms([models[name]], rounds=TIMING_ROUNDS, inputs=inputs)[0],  # alone: threads spin
+            "examples_per_s": rates[name],
         }
         for name, outputs in found.items()
     }
     for name, form in forms.items():
         stage.say(
             f"{name}: {form['bytes'] / 1e6:.2f} MB, {task.metric} on dev {form['score']:.4f} (the student's:"
-            f" {base_score:.4f}), outputs differ by {form['largest_difference']:.2g} at most"
+            f" {base_score:.4f}), outputs differ by {form['largest_difference']:.2g} at most,"
+            f" {form['latency_ms']:.2f} ms a text of 32 tokens"
         )
     check(forms, base_score=base_score, largest_loss=settings.largest_loss, scale=float(np.abs(found[WEIGHTS]).max()))
     pieces = {"before": student.config.vocab_size, "after": exported.config.vocab_size}

@@ -42,7 +42,16 @@ EVALUATION = {
 EXPORTED = {
     "metric": "accuracy",
     "score_before": 0.88,
-    "forms": {"onnx/model_int8.onnx": {"score": 0.875, "bytes": 2_000_000, "largest_difference": 0.02}},
+    "forms": {
+        "onnx/model_int8.onnx": {
+            "score": 0.875,
+            "bytes": 2_000_000,
+            "largest_difference": 0.02,
+            "parameters": 800,
+            "latency_ms": 0.25,
+            "examples_per_s": 3_000.0,
+        }
+    },
     "vocabulary": {"before": 30_522, "after": 1_000, "dev_texts_changed": 0.125},
 }
 

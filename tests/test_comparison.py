@@ -96,8 +96,9 @@ def test_size_counts_parameters_and_the_files_of_the_model_alone(tmp_path: Path)
 
 def test_latencies_are_of_each_model(tmp_path: Path) -> None:
     model = load_classifier(write_model(tmp_path, layers=1), label_names=("a", "b"), new_head=True).eval()
-    first, second = latencies_ms([model, model], rounds=2)
-    assert first > 0 and second > 0
+    for inputs in (["input_ids", "attention_mask"], ["input_ids", "attention_mask", "token_type_ids"]):
+        first, second = latencies_ms([model, model], rounds=2, inputs=inputs)
+        assert first > 0 and second > 0
 
 
 def task_of(*labels: str | float, names: tuple[str, ...]) -> TaskData:

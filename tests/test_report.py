@@ -102,12 +102,41 @@ def test_the_report_shows_every_part_of_a_run(run: Path) -> None:
         *2 * ["Confusion matrix: right labels by answers"],
         "Loss loss by step", "Loss hidden by step", "Loss embedding by step", "Seconds of each stage",
     ]  # fmt: skip
-    assert "2.0 MB0.87500.02" in page.sections["Teacher and student"]  # the row of a file to ship
+    assert "model_int8.onnx differ by 0.02 at most" in page.sections["Teacher and student"]
     assert "1,000 of 30,522 pieces; 12.5% of the dev texts" in page.sections["Teacher and student"]
     assert "2.50 GB" in page.sections["Time and memory"]
     assert "dev score after each epoch: 0.8000, 0.9000" in page.sections["Losses"]
     for expected in ("learning_rate", "3e-05", "fine0123456789ab", "ab" * 32, "./run_all.sh recipe.yaml"):
         assert expected in page.sections["Settings and fingerprints"]
+
+
+def lines(run: Path) -> dict[str, list[str]]:
+    """The table of the models: what each line says of them."""
+    text = refresh_report(run).read_text(encoding="utf-8")
+    found = re.findall(r"<tr><th>([^<]+)</th>(.*?)</tr>", text.partition("</table>")[0], re.DOTALL)
+    return {name: re.findall(r">([^<>]+)</td>", cells) for name, cells in found}
+
+
+def test_the_file_to_ship_stands_beside_teacher_and_student(run: Path) -> None:
+    assert lines(run) == {
+        "accuracy": ["0.9000", "0.9000", "–"],
+        "accuracy on dev": ["–", "0.8800", "0.8750"],
+        "parameters": ["0.0M", "0.0M", "0.0M"],
+        "of these in the layers": ["0.0M", "0.0M", "–"],
+        "on disk": ["0.0 MB", "0.0 MB", "2.0 MB"],
+        "latency": ["1.5 ms", "1.5 ms", "0.2 ms"],
+        "throughput": ["700 texts/s", "700 texts/s", "3,000 texts/s"],
+    }
+
+
+def test_an_export_of_which_no_speed_was_measured_is_reported_too(run: Path) -> None:
+    manifest = json.loads((run / "export_student" / "stage.json").read_text())
+    form = manifest["metrics"]["forms"]["onnx/model_int8.onnx"]
+    for figure in ("parameters", "latency_ms", "examples_per_s"):
+        del form[figure]
+    (run / "export_student" / "stage.json").write_text(json.dumps(manifest))
+    assert lines(run)["on disk"][-1] == "2.0 MB"
+    assert lines(run)["latency"] == ["1.5 ms", "1.5 ms", "–"]
 
 
 def test_the_report_reaches_for_nothing_outside_itself(run: Path) -> None:
