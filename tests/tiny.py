@@ -150,7 +150,7 @@ def recipe(folder: Path) -> dict[str, Any]:
     return {
         "precision": "fp32",
         "backbone": str(folder / "model"),
-        "run": {"artifacts": str(folder / "artifacts"), "runs": str(folder / "runs"), "log_every": 2},
+        "run": {"artifacts": str(folder / "artifacts"), "runs": str(folder / "runs"), "log_every": 1},
         "task": {"train": [str(folder / "rows.csv")], "text": "text", "label": "label", "max_length": 32},
         "student": {"layers": 1, "width": 16, "feed_forward": 24, "heads": 2},
         "prepare_corpus": {"sources": [str(folder / "text.txt")], "length": 32, "task_text": True},
