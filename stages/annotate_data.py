@@ -11,7 +11,8 @@ A fixed shard of rows is a unit of work, as in propose_candidates.
 
 from typing import Any
 
-from pipeline.stage import Stage, run_stage
+from pipeline.stage import Stage
+from pipeline.stage_runner import run_stage
 from pipeline.task_distillation import augmented_texts, save_array, teacher_logits
 
 

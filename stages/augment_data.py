@@ -32,7 +32,8 @@ from pipeline.augmented import augmented_rows, check_augmented
 from pipeline.errors import Interrupted
 from pipeline.files import checksum
 from pipeline.kinds import KINDS
-from pipeline.stage import Stage, run_stage
+from pipeline.stage import Stage
+from pipeline.stage_runner import run_stage
 from pipeline.task_distillation import augmented_texts, teacher_logits
 from pipeline.tasks import TaskData, as_datasets, read_task
 

@@ -31,7 +31,8 @@ from pipeline.models import (
     special_id,
 )
 from pipeline.objectives import MASKED_LM, chosen
-from pipeline.stage import Stage, run_stage
+from pipeline.stage import Stage
+from pipeline.stage_runner import run_stage
 from pipeline.traces import freeze
 from pipeline.training import Job, train
 

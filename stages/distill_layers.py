@@ -15,7 +15,8 @@ from transformers import PreTrainedModel
 
 from pipeline.batches import Inputs, Rows
 from pipeline.distillation import freeze_unreached, layer_flops
-from pipeline.stage import Stage, run_stage
+from pipeline.stage import Stage
+from pipeline.stage_runner import run_stage
 from pipeline.task_distillation import augmented_batches, augmented_texts, beside_teacher
 from pipeline.training import Job, train
 

@@ -21,7 +21,8 @@ from pipeline.labelled import dev_scorer, labelled_splits
 from pipeline.objectives import chosen
 from pipeline.pace import training_flops
 from pipeline.prediction import Outputs
-from pipeline.stage import Stage, run_stage
+from pipeline.stage import Stage
+from pipeline.stage_runner import run_stage
 from pipeline.task_distillation import augmented_batches, augmented_texts, beside_teacher
 from pipeline.traces import Trace
 from pipeline.training import Job, train

@@ -22,7 +22,8 @@ from pipeline.labelled import answers, judged, labelled_splits, score
 from pipeline.prediction import predict_together
 from pipeline.report import table
 from pipeline.runs import PREDICTIONS, RESULTS
-from pipeline.stage import Stage, run_stage
+from pipeline.stage import Stage
+from pipeline.stage_runner import run_stage
 
 
 def main(stage: Stage) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from pipeline.models import load_tokenizer, parameter_count
 from pipeline.onnx_export import OnnxModel, export_onnx, quantise
 from pipeline.onnx_session import FLOAT32, INT8
 from pipeline.prediction import predict_together
-from pipeline.stage import Stage, run_stage
+from pipeline.stage import Stage
+from pipeline.stage_runner import run_stage
 from pipeline.task_distillation import augmented_texts
 from pipeline.tasks import TaskData
 from pipeline.vocabulary import kept_pieces, save_tokenizer, trim_embeddings

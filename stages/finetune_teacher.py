@@ -22,7 +22,8 @@ from pipeline.labels import own_teacher, supervised_loss
 from pipeline.models import backbone_of
 from pipeline.pace import training_flops
 from pipeline.prediction import predict_together
-from pipeline.stage import Stage, run_stage
+from pipeline.stage import Stage
+from pipeline.stage_runner import run_stage
 from pipeline.tasks import TaskData
 from pipeline.training import Job, Progress, train
 

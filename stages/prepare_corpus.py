@@ -20,7 +20,8 @@ from pipeline.errors import Interrupted, UserError
 from pipeline.files import sync_folder
 from pipeline.kinds import KINDS
 from pipeline.models import load_tokenizer
-from pipeline.stage import Stage, run_stage
+from pipeline.stage import Stage
+from pipeline.stage_runner import run_stage
 from pipeline.tasks import read_task
 
 Source = tuple[Path, range] | None  # a part of a file; None: the task's training texts

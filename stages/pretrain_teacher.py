@@ -28,7 +28,8 @@ from pipeline.models import (
     pooler_of,
     save_model,
 )
-from pipeline.stage import Stage, run_stage
+from pipeline.stage import Stage
+from pipeline.stage_runner import run_stage
 from pipeline.training import Job, train
 
 

@@ -20,7 +20,8 @@ from data_augment.vectors import load_vectors
 from data_augment.words import stop_list
 from pipeline.errors import Interrupted
 from pipeline.models import load_masked_lm, load_tokenizer, proposer_of
-from pipeline.stage import Stage, run_stage
+from pipeline.stage import Stage
+from pipeline.stage_runner import run_stage
 from pipeline.tasks import read_task
 from pipeline.traces import freeze
 

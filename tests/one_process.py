@@ -13,7 +13,8 @@ from pipeline.config.data import Task
 from pipeline.graph import STAGES, Inputs, Spec
 from pipeline.hardware import Precision
 from pipeline.plan import Plan, make_plan, reasons
-from pipeline.stage import Stage, _work
+from pipeline.stage import Stage
+from pipeline.stage_runner import stage_of, work
 
 
 def make_stage(folder: Path, *, precision: Precision = "fp32", seed: int = 0, **run: Any) -> Stage:
@@ -44,17 +45,8 @@ def run_recipe(recipe: Path, *overrides: str, last: str = STAGES[-1]) -> Plan:
     wanted = [name for name in plan.why if STAGES.index(name) <= STAGES.index(last)]
     for name in wanted:
         now = replace(plan, why=reasons(plan))
-        spec = now.stages[name]
-        stage = Stage(
-            recipe=now.recipe,
-            spec=spec,
-            inputs=now.inputs,
-            upstream={up: artifact.folder for up, artifact in now.upstream(name).items()},
-            accelerator=Accelerator(cpu=True),
-            work=spec.artifact.work,
-            output=spec.artifact.output,
-        )
-        _work(stage, now, import_module(f"stages.{name}").main, command="")
+        stage = stage_of(now, name, Accelerator(cpu=True))
+        work(stage, now, import_module(f"stages.{name}").main, command="")
     return plan
 
 
