@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
 
 from benchmarks import reference
-from pipeline.batches import BatchPlan, GlobalBatch, Inputs, Rows, model_inputs
+from pipeline.batches import BatchPlan, GlobalBatch, Inputs, Rows, model_inputs, planned
 from pipeline.config.training import Student, Training
 from pipeline.corpus import blocks_of
 from pipeline.corpus_readers import read_documents
@@ -205,16 +205,8 @@ def _collate(texts: EncodedTexts) -> Callable[[Rows, int], Inputs]:
 
 
 def _plan(lengths: np.ndarray, settings: Training) -> Callable[[int], BatchPlan]:
-    def plan(steps: int) -> BatchPlan:
-        return BatchPlan(
-            lengths,
-            batch_size=settings.batch_size,
-            epochs=steps / -(-len(lengths) // settings.batch_size),
-            micro_batch_tokens=settings.micro_batch_tokens,
-            seed=0,
-        )
-
-    return plan
+    steps_per_epoch = -(-len(lengths) // settings.batch_size)
+    return lambda steps: planned(lengths, replace(settings, epochs=steps / steps_per_epoch), seed=0)
 
 
 def _layer_case(
