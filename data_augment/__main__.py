@@ -35,45 +35,53 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = whole.add_subparsers(required=True, metavar="{propose,sample,show,push}")
 
-    one = commands.add_parser("propose", help="what could stand at each word of the texts")
-    _add_input(one)
-    one.add_argument("--masked-lm", type=Path, required=True, help="folder of a masked LM with its tokenizer")
-    one.add_argument("--vectors", type=Path, help="word vectors, for words of several pieces: GloVe text, or a folder")
-    one.add_argument("--output", type=Path, required=True, help="the folder of candidates")
-    one.add_argument("-k", type=int, default=15, help="candidates a word (default: 15)")
-    one.add_argument("--vector-words", type=int, default=100_000, help="words with vectors searched (default: 100,000)")
-    one.add_argument(
+    propose = commands.add_parser("propose", help="what could stand at each word of the texts")
+    _add_input(propose)
+    propose.add_argument("--masked-lm", type=Path, required=True, help="folder of a masked LM with its tokenizer")
+    propose.add_argument(
+        "--vectors", type=Path, help="word vectors, for words of several pieces: GloVe text, or a folder"
+    )
+    propose.add_argument("--output", type=Path, required=True, help="the folder of candidates")
+    propose.add_argument("-k", type=int, default=15, help="candidates a word (default: 15)")
+    propose.add_argument(
+        "--vector-words", type=int, default=100_000, help="words with vectors searched (default: 100,000)"
+    )
+    propose.add_argument(
         "--context",
         choices=("single", "pair"),
         default="single",
         help="what the masked LM sees: the masked text (default), or the unmasked text behind it too",
     )
-    one.add_argument("--protect", help="what this regular expression finds in a text is never replaced")
-    one.add_argument("--stop-words", type=Path, help="file of the words that are never replaced, one a line; else ours")
-    one.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of the masked LM")
-    one.set_defaults(run=_propose)
+    propose.add_argument("--protect", help="what this regular expression finds in a text is never replaced")
+    propose.add_argument(
+        "--stop-words", type=Path, help="file of the words that are never replaced, one a line; else ours"
+    )
+    propose.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of the masked LM")
+    propose.set_defaults(run=_propose)
 
-    two = commands.add_parser("sample", help="variants of the rows, drawn from the candidates")
-    _add_input(two)
-    two.add_argument("--candidates", type=Path, required=True, help="the folder that propose wrote")
-    two.add_argument("--output", type=Path, required=True, help="the folder of the dataset; a new one")
-    two.add_argument("--carry", nargs="*", default=[], metavar="COLUMN", help="columns that stand beside the variants")
-    two.add_argument("-n", type=int, default=20, help="variants of each text (default: 20)")
-    two.add_argument("-p", type=float, default=0.4, help="probability that a word is replaced (default: 0.4)")
-    two.add_argument("--seed", type=int, default=0)
-    two.add_argument("--licence", default="unknown", help="of the dataset, for its card")
-    two.add_argument("--push", metavar="HUB_NAME", help="publish it as this dataset of the hub: OWNER/NAME")
-    two.set_defaults(run=_sample)
+    sample = commands.add_parser("sample", help="variants of the rows, drawn from the candidates")
+    _add_input(sample)
+    sample.add_argument("--candidates", type=Path, required=True, help="the folder that propose wrote")
+    sample.add_argument("--output", type=Path, required=True, help="the folder of the dataset; a new one")
+    sample.add_argument(
+        "--carry", nargs="*", default=[], metavar="COLUMN", help="columns that stand beside the variants"
+    )
+    sample.add_argument("-n", type=int, default=20, help="variants of each text (default: 20)")
+    sample.add_argument("-p", type=float, default=0.4, help="probability that a word is replaced (default: 0.4)")
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--licence", default="unknown", help="of the dataset, for its card")
+    sample.add_argument("--push", metavar="HUB_NAME", help="publish it as this dataset of the hub: OWNER/NAME")
+    sample.set_defaults(run=_sample)
 
-    three = commands.add_parser("show", help="an original and its variants, replaced words marked")
-    three.add_argument("dataset", type=Path, help="the folder that sample, or the pipeline, wrote")
-    three.add_argument("--example", type=int, default=0, help="its number among the originals (default: 0)")
-    three.set_defaults(run=_show)
+    show = commands.add_parser("show", help="an original and its variants, replaced words marked")
+    show.add_argument("dataset", type=Path, help="the folder that sample, or the pipeline, wrote")
+    show.add_argument("--example", type=int, default=0, help="its number among the originals (default: 0)")
+    show.set_defaults(run=_show)
 
-    four = commands.add_parser("push", help="publish an augmented dataset on the hub, its card with it")
-    four.add_argument("dataset", type=Path, help="the folder that sample, or the pipeline, wrote")
-    four.add_argument("name", metavar="HUB_NAME", help="OWNER/NAME; made where it is not there")
-    four.set_defaults(run=_push)
+    push = commands.add_parser("push", help="publish an augmented dataset on the hub, its card with it")
+    push.add_argument("dataset", type=Path, help="the folder that sample, or the pipeline, wrote")
+    push.add_argument("name", metavar="HUB_NAME", help="OWNER/NAME; made where it is not there")
+    push.set_defaults(run=_push)
     return whole
 
 

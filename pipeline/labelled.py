@@ -1,4 +1,4 @@
-"""The task's labelled splits, tokenised, and how a model scores on them."""
+"""The task's labelled splits, tokenised: how a model learns from them, and how it scores."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from pipeline.batches import GlobalBatch, Inputs
 from pipeline.config.data import Task
 from pipeline.encoding import EncodedTexts
 from pipeline.kinds import KINDS
@@ -65,6 +67,17 @@ def judged(data: TaskData, found: Any, split: LabelledSplit) -> np.ndarray:
 def score(data: TaskData, figures: np.ndarray) -> float:
     """The task's metric of some rows' figures."""
     return KINDS[data.kind].score(data.metric, figures)
+
+
+def supervised_loss(texts: EncodedTexts) -> Callable[[nn.Module, Inputs, GlobalBatch], dict[str, Tensor]]:
+    """The kind of task's loss of the labels, which are among the inputs."""
+
+    def loss(model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
+        supervised = texts.kind.supervised
+        assert supervised is not None  # the plan has said so
+        return supervised(texts.kind.outputs(model, inputs), inputs, texts.weight(batch))
+
+    return loss
 
 
 def dev_scorer(stage: Stage, data: TaskData, dev: LabelledSplit) -> Callable[[PreTrainedModel], float]:

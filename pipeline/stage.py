@@ -67,6 +67,10 @@ class Stage:
         """The sum of every process's tensor, on the CPU."""
         return torch.as_tensor(self.accelerator.reduce(tensor.to(self.accelerator.device), reduction="sum")).cpu()
 
+    def ask_to_stop(self) -> None:
+        """A signal came: the work ends at its next safe point."""
+        self._stop = True
+
     def stop_asked_here(self) -> bool:
         """Whether a signal reached this process; for work that no other process waits for step by step."""
         return self._stop

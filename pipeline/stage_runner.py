@@ -194,12 +194,8 @@ def _publish(
 
 def _stop_when_asked(stage: Stage) -> None:
     """From now to the end of the process: a second signal, as a group gets it, must not cut the first one's work."""
-
-    def ask(*_: Any) -> None:
-        stage._stop = True
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask)
+        signal.signal(number, lambda *_: stage.ask_to_stop())
 
 
 def _seconds_before(work: Path) -> float:

@@ -17,8 +17,8 @@ from transformers import PreTrainedModel
 from pipeline.batches import Inputs, Rows, planned
 from pipeline.errors import WorkFailed
 from pipeline.kinds import KINDS
-from pipeline.labelled import LabelledSplit, answers, dev_scorer, judged, labelled_splits, score
-from pipeline.labels import own_teacher, supervised_loss
+from pipeline.label_order import own_teacher
+from pipeline.labelled import LabelledSplit, answers, dev_scorer, judged, labelled_splits, score, supervised_loss
 from pipeline.models import backbone_of
 from pipeline.pace import training_flops
 from pipeline.prediction import predict_together

@@ -27,8 +27,8 @@ from pipeline.batches import BatchPlan
 from pipeline.config.training import FinetuneTeacher
 from pipeline.encoding import EncodedTexts
 from pipeline.errors import UserError
-from pipeline.labelled import LabelledSplit, answers
-from pipeline.labels import better_order, own_teacher, reorder_outputs, supervised_loss
+from pipeline.label_order import better_order, own_teacher, reorder_outputs
+from pipeline.labelled import LabelledSplit, answers, supervised_loss
 from pipeline.models import load_classifier, load_tokenizer, save_model
 from pipeline.prediction import predict
 from pipeline.stage import Stage

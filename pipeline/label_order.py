@@ -1,17 +1,14 @@
-"""Learning from labels, and making sure that a teacher's labels are the task's."""
+"""Your own teacher: its labels are the task's, and its outputs are put in the task's order."""
 
-from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
-from pipeline.batches import GlobalBatch, Inputs
 from pipeline.checks import teacher_labels
-from pipeline.encoding import EncodedTexts
 from pipeline.errors import UserError
 from pipeline.kinds import KINDS
 from pipeline.labelled import LabelledSplit
@@ -22,17 +19,6 @@ from pipeline.stage import Stage
 from pipeline.tasks import TaskData
 
 MOST_PERMUTED = 6  # labels whose orders are all tried
-
-
-def supervised_loss(texts: EncodedTexts) -> Callable[[nn.Module, Inputs, GlobalBatch], dict[str, Tensor]]:
-    """The kind of task's loss of the labels, which are among the inputs."""
-
-    def loss(model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
-        supervised = texts.kind.supervised
-        assert supervised is not None  # the plan has said so
-        return supervised(texts.kind.outputs(model, inputs), inputs, texts.weight(batch))
-
-    return loss
 
 
 def own_teacher(stage: Stage, data: TaskData, folder: Path, dev: LabelledSplit) -> PreTrainedModel:
