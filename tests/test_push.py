@@ -18,6 +18,7 @@ from pipeline.graph import Inputs
 from pipeline.plan import make_plan
 from pipeline.recipes import PROJECT
 from pipeline.runs import publish_run
+from tests.commands import run_all
 from tests.fake_hub import TOKEN, serve
 from tests.published import EVALUATION, EXPORTED, write_stage
 
@@ -147,6 +148,18 @@ def test_what_the_hub_refuses_is_one_sentence(run: Path, tmp_path: Path, name: s
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: --push {name} {message}"), done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_run_that_nobody_may_publish_does_not_begin(world: Path, tmp_path: Path) -> None:
+    with serve({}, uploads=tmp_path / "hub") as address:
+        nobody = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "", "HF_HUB_OFFLINE": "0"}
+        done = run_all(world / "recipe.yaml", "--push", "owner/small", environment=nobody)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: --push owner/small cannot be written by nobody: run `hf auth login`, or set HF_TOKEN\n"
+    )
+    assert not (world / "runs").exists()
+    assert not (world / "artifacts").exists()
 
 
 def test_no_network_is_one_sentence(run: Path) -> None:
