@@ -42,6 +42,12 @@ def test_the_constraints_leave_the_build_of_torch_to_the_machine():
     assert not re.search(r"^(nvidia|cuda|triton)", CONSTRAINTS, re.MULTILINE)
 
 
+def test_the_readme_names_every_module_of_the_pipeline():
+    tree = (ROOT / "README.md").read_text().partition("## The files")[2]
+    modules = {path.name for path in (ROOT / "pipeline").glob("*.py")} - {"__init__.py"}
+    assert modules == set(re.findall(r"\w+\.py\b", tree)) - {"reference.py"}
+
+
 def test_every_package_that_the_code_imports_is_a_dependency():
     declared = names(PROJECT["dependencies"] + EXTRAS["train"] + EXTRAS["export"] + EXTRAS["wikipedia"])
     ours = {"pipeline", "data_augment", "stages"}
