@@ -7,6 +7,7 @@
     candidates_folder  the folder that holds the shards
     samples            variants drawn from the candidates
     dataset, card      the augmented dataset, and what its README says
+    diversity          how varied texts are
     alone, __main__    all of it without the pipeline: two functions, and `python -m data_augment`
 
 Candidates cost a masked LM; samples cost next to nothing. So they are two artifacts.
