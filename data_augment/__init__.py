@@ -8,7 +8,8 @@
     samples            variants drawn from the candidates
     dataset, card      the augmented dataset, and what its README says
     diversity          how varied texts are
-    alone, __main__    all of it without the pipeline: two functions, and `python -m data_augment`
+    alone, begun       all of it without the pipeline: two functions, which go on after a kill
+    __main__           the same from a command line: `python -m data_augment`
 
 Candidates cost a masked LM; samples cost next to nothing. So they are two artifacts.
 """

@@ -7,21 +7,19 @@
 """
 
 import hashlib
-import importlib.metadata
-import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from datasets import Features, Value
 from tqdm import tqdm
 
+from data_augment.begun import SETTINGS, begin, begin_again, checksums, made_from, versions
 from data_augment.candidates import propose_shards, shards, unique_texts
 from data_augment.candidates_folder import read_candidates
 from data_augment.card import Statistics
@@ -31,13 +29,9 @@ from data_augment.samples import KnownTexts, Row, augment_rows, count_occurrence
 from data_augment.vectors import load_vectors
 from data_augment.words import stop_list
 from pipeline.errors import UserError
-from pipeline.files import checksum, write_atomically
 from pipeline.hardware import resolve_precision
 from pipeline.models import load_masked_lm, load_tokenizer
 from pipeline.traces import freeze
-
-SETTINGS = "settings.json"  # what a folder of candidates is made from
-PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "nltk", "numpy", "pyarrow")
 
 
 def propose(
@@ -84,9 +78,9 @@ def propose(
         "texts": len(different),
         "texts_digest": hashlib.blake2b("\0".join(different).encode("utf-8", "surrogatepass")).hexdigest()[:32],
         "masked_lm": str(masked_lm.resolve()),
-        "masked_lm_sha256": _checksums(masked_lm, "*.safetensors"),
+        "masked_lm_sha256": checksums(masked_lm, "*.safetensors"),
         "vectors": str(Path(vectors).resolve()) if vectors else None,
-        "vectors_sha256": _checksums(Path(vectors), "*") if vectors else None,
+        "vectors_sha256": checksums(Path(vectors), "*") if vectors else None,
         "k": k,
         "vector_words": vector_words,
         "context": context,
@@ -95,13 +89,13 @@ def propose(
         "shard_texts": shard_texts,
         "decode_tokens": decode_tokens,
         "precision": resolved,
-        "packages": _versions(),
+        "packages": versions(),
     }
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(masked_lm)
     model = freeze(load_masked_lm(masked_lm), precision=resolved)
     torch.nn.Module.to(model, device)
-    _begin(output, begun)
+    begin(output, begun)
     parts = shards(different, shard_texts=shard_texts)
     with tqdm(total=len(different), unit="text", desc="propose") as bar:
         for number in propose_shards(
@@ -173,17 +167,17 @@ def sample(
             yield found
 
     occurrences = count_occurrences(texts(), columns=len(columns))
-    made_from = {
-        "candidates": _made_from(Path(candidates)),
+    provenance = {
+        "candidates": made_from(Path(candidates)),
         "texts": len(occurrences),
         "texts_digest": digests[0].hexdigest(),
         "variants": variants,
         "replace": p,
         "seed": seed,
-        "packages": _versions(),
+        "packages": versions(),
     }
     building = output.with_name(f".{output.name}.part")
-    _begin_again(building, {**made_from, "rows": digests[1].hexdigest(), "features": repr(features)})
+    begin_again(building, {**provenance, "rows": digests[1].hexdigest(), "features": repr(features)})
 
     def augmented(part: Sequence[Row], first: int, dropped: Counter[str]) -> Iterable[Row]:
         return augment_rows(
@@ -210,7 +204,7 @@ def sample(
     ):
         pass
     statistics = read_counts(building)
-    write_card(building, statistics, text_columns=columns, provenance=made_from, licence=licence)
+    write_card(building, statistics, text_columns=columns, provenance=provenance, licence=licence)
     (building / SETTINGS).unlink()
     building.rename(output)
     return statistics
@@ -221,16 +215,6 @@ def _numbered(rows: Iterable[Row], count: int) -> Iterator[Row]:
         for number, row in enumerate(rows):
             yield {"id": number, **row}
             bar.update()
-
-
-def _versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
-
-
-def _checksums(path: Path, pattern: str) -> dict[str, str]:
-    """SHA-256 of a file, or of a folder's files."""
-    files = sorted(file for file in path.glob(pattern) if file.is_file()) if path.is_dir() else [path]
-    return {file.name: checksum(file) for file in files}
 
 
 def _pattern(protect: str | None) -> re.Pattern[str] | None:
@@ -244,32 +228,3 @@ def _model_folder(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is no model: it is not a folder with a config.json")
     return folder
-
-
-def _begin_again(building: Path, settings: dict[str, Any]) -> None:
-    """Keep what a killed call with the same settings left; remove what any other left."""
-    path, text = building / SETTINGS, json.dumps(settings, indent=1)
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        shutil.rmtree(building, ignore_errors=True)
-        write_atomically(path, text)
-
-
-def _begin(output: Path, settings: dict[str, Any]) -> None:
-    """Note what the folder is made from. Raises UserError where it was begun from something else."""
-    path = output / SETTINGS
-    if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name in settings if before.get(name) != settings[name]]
-        if other:
-            raise UserError(
-                f"{output} holds candidates with {other[0]} {before.get(other[0])!r}, not {settings[other[0]]!r};"
-                " give another folder"
-            )
-    elif output.exists() and any(output.iterdir()):
-        raise UserError(f"{output} is not empty and no folder of candidates; give another one")
-    write_atomically(path, json.dumps(settings, indent=1))
-
-
-def _made_from(candidates: Path) -> Any:
-    path = candidates / SETTINGS
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else candidates.name
