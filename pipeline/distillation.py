@@ -133,10 +133,11 @@ class Distilled(nn.Module):
         hidden = {layer: self.projections[layer](state) for layer, state in seen.hidden_states.items()}
         return seen._replace(hidden_states=hidden)
 
-    def begin_embedding_projection(self, weight_DS: Tensor) -> None:
-        """Begin the projection of the embeddings, (teacher width, student width), with what is known to fit them."""
+    def begin_projections(self, known: Mapping[int, Tensor]) -> None:
+        """Begin some layers' projections, (teacher width, student width), with what is known to fit them."""
         with torch.no_grad():
-            self.projections[0].get_parameter("weight").copy_(weight_DS)
+            for layer, weight_DS in known.items():
+                self.projections[layer].get_parameter("weight").copy_(weight_DS)
 
     def save_projections(self, folder: Path) -> None:
         """Beside the student, for the next stage; they are no part of the student that ships."""

@@ -22,7 +22,7 @@ VERSIONS = {
     "prepare_corpus": 1,
     "pretrain_teacher": 3,
     "finetune_teacher": 3,
-    "distill_general": 4,
+    "distill_general": 5,
     "propose_candidates": 2,
     "augment_data": 2,
     "annotate_data": 3,

@@ -19,20 +19,23 @@ BY_HEAD = ("attention.self.query", "attention.self.key", "attention.self.value")
 TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 
 
-def begin_student(stage: Stage, encoder: PreTrainedModel, teacher: PreTrainedModel) -> Tensor | None:
+def begin_student(stage: Stage, encoder: PreTrainedModel, teacher: PreTrainedModel) -> dict[int, Tensor]:
     """Begin the student's encoder: with an existing one, the teacher's layers, its embeddings, or at random.
 
-    Returns: the projection of the embeddings that fits them, (teacher width, student width), where one is known.
+    Returns: the projections that fit it, (teacher width, student width), by layer, 0 being the embeddings; those that
+        are not known are left out.
     """
     student = stage.recipe.student
     if stage.inputs.student:
         encoder.load_state_dict(load_student(stage.inputs.student, encoder.config).state_dict())
     elif student.copy_layers is not None:
         sizes = {"teacher_layers": teacher.config.num_hidden_layers, "student_layers": student.layers}
-        copy_layers(encoder, teacher, layer_map(student.copy_layers, **sizes))
+        layers = layer_map(student.copy_layers, **sizes)
+        copy_layers(encoder, teacher, layers)
+        return {layer: torch.eye(teacher.config.hidden_size, encoder.config.hidden_size) for layer in layers}
     elif student.embeddings == "teacher":
-        return copy_embeddings(encoder, teacher)
-    return None
+        return {0: copy_embeddings(encoder, teacher)}
+    return {}
 
 
 def copy_embeddings(student: PreTrainedModel, teacher: PreTrainedModel) -> Tensor:

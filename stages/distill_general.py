@@ -55,9 +55,7 @@ def main(stage: Stage) -> dict[str, Any]:
         layers=stage.recipe.student.layers,
         head=separate_head(student) if masked else None,
     )
-    projection = begin_student(stage, encoder, teacher)
-    if projection is not None:
-        model.begin_embedding_projection(projection)
+    model.begin_projections(begin_student(stage, encoder, teacher))
     progress = None
     if settings.epochs:
         corpus, tokenizer = Corpus(stage.upstream["prepare_corpus"]), load_tokenizer(backbone)

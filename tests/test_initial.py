@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from transformers import (
 )
 
 from pipeline.config.training import Student
-from pipeline.initial import copy_embeddings, copy_layers, load_student, student_config
+from pipeline.distillation import Distilled
+from pipeline.initial import begin_student, copy_embeddings, copy_layers, load_student, student_config
 from pipeline.models import new_student
 
 SIZE: dict[str, Any] = {
@@ -60,6 +62,19 @@ def test_a_student_with_all_of_the_layers_is_the_teacher(teacher: Any) -> None:
     real = inputs()["attention_mask"].bool()
     ours, theirs = (model(**inputs()).last_hidden_state[real] for model in (student, teacher))
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_projections_begin_so_that_copied_layers_already_say_what_the_teacher_says(teacher: Any) -> None:
+    sizes = Student(layers=4, width=24, feed_forward=40, heads=3, copy_layers="uniform")
+    stage: Any = SimpleNamespace(recipe=SimpleNamespace(student=sizes), inputs=SimpleNamespace(student=None))
+    student: Any = new_student(sizes, teacher).eval()
+    model = Distilled(student, student_width=24, teacher_width=24, layers=4)
+    model.begin_projections(begin_student(stage, student, teacher))
+    states = [m(**inputs(), output_hidden_states=True).hidden_states for m in (student, teacher)]
+    real = inputs()["attention_mask"].bool()
+    for projection, ours, theirs in zip(model.projections, *states, strict=True):
+        torch.testing.assert_close(projection(ours)[real], theirs[real], rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

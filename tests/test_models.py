@@ -101,7 +101,7 @@ def test_at_full_width_the_embedding_projection_gives_the_teacher_s_back(teacher
     teacher = load_encoder(teacher_folder)
     student = new_student(Student(layers=1, width=WIDTH, feed_forward=20, heads=2), teacher)
     model = Distilled(student, student_width=WIDTH, teacher_width=WIDTH, layers=1)
-    model.begin_embedding_projection(copy_embeddings(student, teacher))
+    model.begin_projections({0: copy_embeddings(student, teacher)})
     for name, table in embeddings(student).items():
         if table.ndim == 2:
             torch.testing.assert_close(model.projections[0](table), embeddings(teacher)[name], rtol=1e-4, atol=1e-6)
