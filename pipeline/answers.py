@@ -3,24 +3,30 @@
 Legend: T tokens, C labels.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from tokenizers import Encoding
 
 from pipeline.errors import UserError
+from pipeline.kinds.span_scores import best_span
 
-LONGEST_ANSWER = 30  # tokens, as SQuAD's scripts have it
 Outputs = dict[str, np.ndarray]
+Seen = tuple[Outputs, Encoding]
+"""What a model says of one sequence of tokens, and that sequence."""
 
 
-def answer(outputs: Outputs, encoding: Encoding, texts: tuple[str, ...], config: dict[str, Any]) -> dict[str, Any]:
+def answer(windows: Sequence[Seen], texts: tuple[str, ...], config: dict[str, Any]) -> dict[str, Any]:
     """The answer, by which outputs there are: `logits` (C,) or (T, C), or `start_logits` and `end_logits` (T,).
+
+    Args: windows: of the text; more than one only where the answer is a span of it.
 
     Raises: UserError for a model that gives others.
     """
+    outputs, encoding = windows[0]
     if {"start_logits", "end_logits"} <= outputs.keys():
-        return span(outputs, encoding, texts[-1])
+        return span(windows, texts[-1])
     logits = outputs.get("logits")
     names = config.get("id2label") or {}
     if logits is None or logits.shape[-1] != (len(names) or 2):  # config.json leaves out two labels without names
@@ -57,17 +63,24 @@ def tags(logits_TC: np.ndarray, encoding: Encoding, text: str, labels: list[str]
     return words
 
 
-def span(outputs: Outputs, encoding: Encoding, context: str) -> dict[str, Any]:
-    """The most probable span of the context, its place in characters; empty where the model points at [CLS]."""
-    real = np.asarray(encoding.attention_mask, dtype=bool)
-    inside = np.asarray([number == 1 for number in encoding.sequence_ids])
-    allowed = inside | (np.arange(len(real)) == 0)
-    start, end = (softmax(np.where(allowed, outputs[name], -np.inf)) for name in ("start_logits", "end_logits"))
-    both = np.triu(np.outer(start, end)) - np.triu(np.outer(start, end), LONGEST_ANSWER)
-    both[0, 1:] = 0  # from [CLS] only to [CLS]
-    first, last = (int(place) for place in np.unravel_index(both.argmax(), both.shape))
-    begin, stop = (encoding.offsets[first][0], encoding.offsets[last][1]) if first else (0, 0)
-    return {"answer": context[begin:stop], "start": begin, "end": stop, "probability": float(both[first, last])}
+def span(windows: Sequence[Seen], context: str) -> dict[str, Any]:
+    """The best span of the context in any window, as in evaluation; empty where [CLS] is better in all of them."""
+    none, best = np.inf, (-np.inf, (0, 0), 0)
+    for number, (outputs, encoding) in enumerate(windows):
+        logits_T2 = np.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
+        places = zip(encoding.sequence_ids, encoding.offsets, strict=True)
+        begins, ends = np.array([place if of == 1 else (-1, -1) for of, place in places]).T
+        none, best = min(none, float(logits_T2[0].sum())), max(best, (*best_span(logits_T2, begins, ends), number))
+    score, (begin, end), number = (none, (0, 0), 0) if none > best[0] else best
+    outputs, encoding = windows[number]
+    allowed = [place == 0 or of == 1 for place, of in enumerate(encoding.sequence_ids)]
+    all_spans = sum(log_sum(outputs[name][allowed]) for name in ("start_logits", "end_logits"))
+    return {"answer": context[begin:end], "start": begin, "end": end, "probability": float(np.exp(score - all_spans))}
+
+
+def log_sum(logits: np.ndarray) -> float:
+    """The logarithm of the sum of the exponentials."""
+    return float(np.logaddexp.reduce(logits.astype(np.float64)))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -61,8 +61,8 @@ def run(given: argparse.Namespace) -> None:
     texts = asked_texts(given, sys.stdin)
     served = load(given.student, onnx=given.onnx)
     while batch := list(itertools.islice(texts, given.batch_size)):
-        for text, (outputs, encoding) in zip(batch, served(batch), strict=True):
-            found = answer(outputs, encoding, text, served.config)
+        for text, windows in zip(batch, served(batch), strict=True):
+            found = answer(windows, text, served.config)
             print(json_line(text, found) if given.jsonl else table_line(text, found), flush=True)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from pipeline.answers import Outputs
+from pipeline.answers import Outputs, Seen
 from pipeline.errors import UserError
 from pipeline.model_files import tokenizer_vocabulary
 
+OVERLAP = 3  # windows of a context share one part of so many
 Texts = tuple[str, ...]  # one, or a pair
 Inputs = dict[str, np.ndarray]
 Model = Callable[[Inputs], Outputs]
@@ -28,12 +29,27 @@ class Served:
     config: dict[str, Any]
     """Of config.json."""
 
-    def __call__(self, batch: Sequence[Texts]) -> Iterator[tuple[Outputs, Encoding]]:
-        """The model's outputs for each text, padded as long as the longest, and its tokens."""
-        encodings = self.tokenizer.encode_batch([text[0] if len(text) == 1 else text for text in batch])
-        outputs = self.model(model_inputs(encodings))
-        for row, encoding in enumerate(encodings):
-            yield {name: array[row] for name, array in outputs.items()}, encoding
+    def __call__(self, batch: Sequence[Texts]) -> Iterator[list[Seen]]:
+        """The model's outputs for each text, padded as long as the longest, and its tokens.
+
+        A text is one sequence; where the answer is a span of a long context, overlapping windows of that.
+        """
+        if finds_spans(self.config) and any(len(text) == 1 for text in batch):
+            raise UserError("this student finds answers in texts: give a question and a text as a pair (--pairs)")
+        try:
+            encodings = self.tokenizer.encode_batch([text[0] if len(text) == 1 else text for text in batch])
+        except Exception as error:  # tokenizers raises bare Exception
+            raise UserError(f"the first text leaves no room for the second: {error}; shorten it") from None
+        windows = [[one, *one.overflowing] if finds_spans(self.config) else [one] for one in encodings]
+        outputs = self.model(model_inputs([window for those in windows for window in those]))
+        rows = iter([{name: array[row] for name, array in outputs.items()} for row in range(sum(map(len, windows)))])
+        for those in windows:
+            yield [(next(rows), window) for window in those]
+
+
+def finds_spans(config: Mapping[str, Any]) -> bool:
+    """Whether a model's answers are spans of a text's second part, by its config.json."""
+    return any(name.endswith("ForQuestionAnswering") for name in config.get("architectures") or [])
 
 
 def load(folder: Path, *, onnx: bool) -> Served:
@@ -47,7 +63,11 @@ def load(folder: Path, *, onnx: bool) -> Served:
     model, tokenizer = (_load_onnx if onnx else _load_torch)(folder, config)
     pad = config.get("pad_token_id") or 0
     tokenizer.enable_padding(pad_id=pad, pad_token=tokenizer.id_to_token(pad) or "[PAD]")
-    tokenizer.enable_truncation(int(min(longest, config.get("max_position_embeddings", longest))))
+    longest = int(min(longest, config.get("max_position_embeddings", longest)))
+    if finds_spans(config):
+        tokenizer.enable_truncation(longest, stride=longest // OVERLAP, strategy="only_second")
+    else:
+        tokenizer.enable_truncation(longest)
     return Served(tokenizer=tokenizer, model=model, config=config)
 
 

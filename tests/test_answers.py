@@ -30,7 +30,7 @@ def test_a_word_has_the_tag_of_its_first_piece(tokenizer: Tokenizer) -> None:
     assert encoding.tokens == ["[CLS]", "an", "un", "##watch", "##able", "film", ".", "[SEP]"]
     logits = np.stack([peaks(3, tag) for tag in (0, 0, 1, 2, 2, 2, 0, 0)])
     config = {"id2label": {"0": "O", "1": "B-X", "2": "I-X"}}
-    words = answer({"logits": logits}, encoding, (text,), config)["words"]
+    words = answer([({"logits": logits}, encoding)], (text,), config)["words"]
     assert [(word["word"], word["label"]) for word in words] == [
         ("An", "O"), ("unwatchable", "B-X"), ("Film", "I-X"), (".", "O"),
     ]  # fmt: skip
@@ -51,15 +51,33 @@ def test_an_answer_is_a_span_of_the_context_as_written(
     first, last = (encoding.tokens.index(word) for word in words)
     size = len(encoding.tokens)
     outputs = {"start_logits": peaks(size, first), "end_logits": peaks(size, last)}
-    found = answer(outputs, encoding, (QUESTION, CONTEXT), {})
+    found = answer([(outputs, encoding)], (QUESTION, CONTEXT), {})
     assert found["answer"] == expected == CONTEXT[found["start"] : found["end"]]
+
+
+def test_the_best_span_of_all_windows_is_the_answer(tokenizer: Tokenizer) -> None:
+    tokenizer = Tokenizer.from_str(tokenizer.to_str())
+    tokenizer.enable_truncation(11, stride=3, strategy="only_second")
+    first = tokenizer.encode(QUESTION, CONTEXT)
+    windows = [first, *first.overflowing]
+    assert len(windows) > 1 and "ending" not in first.tokens
+    places = [window.tokens.index("ending") if "ending" in window.tokens else 5 for window in windows]
+    sure = [2.0 if "ending" in window.tokens else 1.0 for window in windows]
+    seen = [
+        ({name: much * peaks(len(window.tokens), place) for name in ("start_logits", "end_logits")}, window)
+        for window, place, much in zip(windows, places, sure, strict=True)
+    ]
+    found = answer(seen, (QUESTION, CONTEXT), {})
+    assert found["answer"] == "ending" == CONTEXT[found["start"] : found["end"]]
+    assert found["probability"] > 0.9
+    assert answer(seen[:1], (QUESTION, CONTEXT), {})["answer"] != "ending"
 
 
 def test_a_span_never_ends_before_it_starts_nor_lies_in_the_question(tokenizer: Tokenizer) -> None:
     encoding = tokenizer.encode(QUESTION, CONTEXT)
     size, end = len(encoding.tokens), encoding.tokens.index("film")
     outputs = {"start_logits": peaks(size, end + 2, 2) + 0.1 * peaks(size, end - 1), "end_logits": peaks(size, end, 2)}
-    found = answer(outputs, encoding, (QUESTION, CONTEXT), {})
+    found = answer([(outputs, encoding)], (QUESTION, CONTEXT), {})
     assert found["start"] <= found["end"]
     assert found["answer"] in CONTEXT
     assert CONTEXT[found["start"] : found["end"]] == found["answer"]
@@ -68,4 +86,4 @@ def test_a_span_never_ends_before_it_starts_nor_lies_in_the_question(tokenizer: 
 @pytest.mark.parametrize("outputs", [{"last_hidden_state": np.zeros((4, 8))}, {"logits": np.zeros((4, 40))}])
 def test_other_outputs_are_no_answers(tokenizer: Tokenizer, outputs: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="which are no answers"):
-        answer(outputs, tokenizer.encode("a film"), ("a film",), {"id2label": {"0": "a", "1": "b"}})
+        answer([(outputs, tokenizer.encode("a film"))], ("a film",), {"id2label": {"0": "a", "1": "b"}})

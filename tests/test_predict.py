@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from transformers import pipeline
+import torch
+from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer, pipeline
 
 from pipeline.predict import main
 from pipeline.recipes import PROJECT
@@ -102,6 +103,50 @@ def test_long_texts_are_cut_where_training_cut_them(shipped: Path, capsys: pytes
     begin = " ".join(["good"] * 30)
     short, long = answers(capsys, shipped, begin, f"{begin} dull boring awful " + "bad " * 100)
     assert short["probabilities"] == pytest.approx(long["probabilities"])
+
+
+@pytest.fixture(scope="module")
+def finds_spans(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student that finds answers in texts, of 64 tokens at once."""
+    folder = tmp_path_factory.mktemp("spans")
+    torch.manual_seed(0)
+    config = AutoConfig.from_pretrained(tiny_template / "model", initializer_range=1.0)
+    AutoModelForQuestionAnswering.from_config(config).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_template / "model", model_max_length=64)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_long_text_is_searched_in_windows(finds_spans: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    context = " ".join(f"{word} film" for word in ["good", "dull", "bad", "boring", "fine"] * 30)
+    [found] = answers(capsys, finds_spans, "--pairs", "the plot ?", context)
+    tokenizer = AutoTokenizer.from_pretrained(finds_spans)
+    model = AutoModelForQuestionAnswering.from_pretrained(finds_spans)
+    windows = tokenizer("the plot ?", context, truncation="only_second", stride=64 // 3, padding=True,
+                        return_overflowing_tokens=True, return_offsets_mapping=True, return_tensors="pt")  # fmt: skip
+    assert len(windows["input_ids"]) > 2
+    with torch.inference_mode():
+        seen = model(**{name: windows[name] for name in ("input_ids", "attention_mask", "token_type_ids")})
+    sums = {}
+    for number in range(len(windows["input_ids"])):
+        inside = [place for place, of in enumerate(windows.sequence_ids(number)) if of == 1]
+        for start in inside:
+            for end in inside:
+                if start <= end < start + 30:
+                    places = windows["offset_mapping"][number]
+                    place = int(places[start, 0]), int(places[end, 1])
+                    total = float(seen.start_logits[number, start] + seen.end_logits[number, end])
+                    sums[place] = max(total, sums.get(place, -1e9))
+    none = float((seen.start_logits[:, 0] + seen.end_logits[:, 0]).min())
+    best = max(sums, key=lambda place: sums[place])
+    assert (found["start"], found["end"]) == (best if sums[best] >= none else (0, 0))
+
+
+def test_a_question_without_its_text_is_refused(finds_spans: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(finds_spans), "the plot ?"]) == 2
+    assert "give a question and a text as a pair (--pairs)" in capsys.readouterr().err
+    assert main([str(finds_spans), "--pairs", "the plot " * 80, "a film"]) == 2
+    assert "the first text leaves no room for the second" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
