@@ -54,4 +54,4 @@ def _explained(name: str, call: Callable[[], Result]) -> Result:
             reason = f"cannot be written with your token ({status}): give one that may write there, by `hf auth login`"
     except (HTTPError, OSError):
         reason = "is not published: the hub is not reached; check the network or HF_ENDPOINT"
-    raise UserError(f"--push {name} {reason}")
+    raise UserError(f"hub:{name} {reason}")

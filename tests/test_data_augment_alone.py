@@ -188,7 +188,7 @@ def test_without_leave_to_write_it_says_so(world: Path, tmp_path: Path) -> None:
     answer, there = publish(world / "kept", "owner/augmented", tmp_path, token="reader")
     assert answer.returncode == 2
     assert answer.stderr.splitlines()[-1] == (
-        "error: --push owner/augmented cannot be written with your token (401): give one that may write there, by"
+        "error: hub:owner/augmented cannot be written with your token (401): give one that may write there, by"
         " `hf auth login`"
     )
     assert not there.exists()

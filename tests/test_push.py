@@ -146,7 +146,7 @@ def test_what_the_hub_refuses_is_one_sentence(run: Path, tmp_path: Path, name: s
     with serve({}, uploads=tmp_path / "hub") as address:
         done = push(run, name, address=address, token=token)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: --push {name} {message}"), done.stderr
+    assert done.stderr.startswith(f"error: hub:{name} {message}"), done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -155,9 +155,7 @@ def test_a_run_that_nobody_may_publish_does_not_begin(world: Path, tmp_path: Pat
         nobody = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "", "HF_HUB_OFFLINE": "0"}
         done = run_all(world / "recipe.yaml", "--push", "owner/small", environment=nobody)
     assert done.returncode == 2
-    assert done.stderr == (
-        "error: --push owner/small cannot be written by nobody: run `hf auth login`, or set HF_TOKEN\n"
-    )
+    assert done.stderr == ("error: hub:owner/small cannot be written by nobody: run `hf auth login`, or set HF_TOKEN\n")
     assert not (world / "runs").exists()
     assert not (world / "artifacts").exists()
 
@@ -166,7 +164,7 @@ def test_no_network_is_one_sentence(run: Path) -> None:
     done = push(run, "owner/small", address=NOBODY)
     assert done.returncode == 2
     assert done.stderr == (
-        "error: --push owner/small is not published: the hub is not reached; check the network or HF_ENDPOINT\n"
+        "error: hub:owner/small is not published: the hub is not reached; check the network or HF_ENDPOINT\n"
     )
 
 
