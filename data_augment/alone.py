@@ -15,23 +15,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import torch
 from datasets import Features, Value
 from tqdm import tqdm
 
 from data_augment.begun import SETTINGS, begin, begin_again, checksums, made_from, versions
-from data_augment.candidates import propose_shards, shards, unique_texts
 from data_augment.candidates_folder import read_candidates
 from data_augment.card import Statistics
 from data_augment.dataset import SHARD_EXAMPLES, read_counts, write_card, write_shards
-from data_augment.pieces import Context
 from data_augment.samples import KnownTexts, Row, augment_rows, count_occurrences, digest
 from data_augment.vectors import load_vectors
 from data_augment.words import stop_list
 from pipeline.errors import UserError
 from pipeline.hardware import resolve_precision
-from pipeline.models import load_masked_lm, load_tokenizer
-from pipeline.traces import freeze
 
 
 def propose(
@@ -42,7 +37,7 @@ def propose(
     vectors: str | Path | None = None,
     k: int = 15,
     vector_words: int = 100_000,
-    context: Context = "single",
+    context: Literal["single", "pair"] = "single",
     protect: str | None = None,
     stop_words: Collection[str] | None = None,
     shard_texts: int = 512,
@@ -67,6 +62,12 @@ def propose(
     Returns: the folder.
     Raises: UserError where an input cannot be used, or the folder holds candidates of other texts or settings.
     """
+    import torch  # noqa: PLC0415 (all of these: `sample` does without torch and transformers)
+
+    from data_augment.candidates import propose_shards, shards, unique_texts  # noqa: PLC0415
+    from pipeline.models import load_masked_lm, load_tokenizer  # noqa: PLC0415
+    from pipeline.traces import freeze  # noqa: PLC0415
+
     output, masked_lm = Path(output), _model_folder(Path(masked_lm))
     if k < 1:
         raise UserError(f"k is {k}; a word needs at least one candidate")
