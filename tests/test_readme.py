@@ -164,8 +164,9 @@ def checkout(clone: Path, finished: Path, run_world: Path, tmp_path_factory: pyt
 
 def in_bash(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """What a user types in the project's folder, in an active environment."""
-    known = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHON": sys.executable}
-    known |= {"HF_HOME": str(folder.parent / "home"), "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""} | environment
+    known = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    known |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHON": sys.executable}
+    known |= {"HF_HOME": str(folder.parent / "home"), "HF_HUB_OFFLINE": "1"} | environment
     words = ["bash", "-c", f"set -o pipefail; {command}"]
     return subprocess.run(words, cwd=folder, env=known, capture_output=True, text=True, check=False, timeout=300)
 
