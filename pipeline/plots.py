@@ -56,7 +56,7 @@ def bars(measures: Sequence[tuple[str, Sequence[tuple[str, float, str]]]]) -> st
                 axes.barh(row, value / longest, height=0.74, color=STUDENT if number else TEACHER)
                 axes.text(max(value, 0) / longest + 0.015, row, f"{written}  {_short(model)}", va="center")
             row += 1.6
-        axes.set(xlim=(0, 1.6), ylim=(row - 0.9, -0.7))
+        axes.set(xlim=(0, 1.75), ylim=(row - 0.9, -0.7))
         return _svg(figure, "The models side by side: " + ", ".join(name for name, _ in measures))
 
 
