@@ -5,7 +5,7 @@ Errors name the file and the line; nothing is passed on that a later stage would
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,11 +77,8 @@ def read_examples(
             left_out["dropped"] += 1
             continue
         try:
-            texts = tuple(text_of(values[column], column) for column in columns.texts)
-            if not all(texts):
-                if not columns.skip_empty:
-                    column = columns.texts[texts.index("")]
-                    raise ValueError(f"column '{column}' has no text; write one, or set task.skip_empty: true")
+            texts = texts_of([values[column] for column in columns.texts], columns)
+            if texts is None:
                 left_out["empty"] += 1
                 continue
             label = columns.answer(values[columns.label], columns) if columns.label else None
@@ -91,7 +88,18 @@ def read_examples(
         yield Example(texts, label, group, path, line)
 
 
-def text_of(value: Any, column: str) -> str:
+def texts_of(values: Sequence[Any], columns: Columns) -> tuple[str, ...] | None:
+    """A row's texts; None where one is empty and such rows are skipped."""
+    texts = tuple(map(_text_of, values, columns.texts))
+    if "" not in texts:
+        return texts
+    if columns.skip_empty:
+        return None
+    column = columns.texts[texts.index("")]
+    raise ValueError(f"column '{column}' has no text; write one, or set task.skip_empty: true")
+
+
+def _text_of(value: Any, column: str) -> str:
     """The text; empty where there is none but blanks."""
     if value is None:
         return ""

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.config import Recipe
+from pipeline.errors import Interrupted
 from pipeline.graph import Inputs, Spec
 from pipeline.hardware import Precision
 
@@ -71,9 +72,13 @@ class Stage:
         """A signal came: the work ends at its next safe point."""
         self._stop = True
 
-    def stop_asked_here(self) -> bool:
-        """Whether a signal reached this process; for work that no other process waits for step by step."""
-        return self._stop
+    def stop_if_asked_here(self, after: str) -> None:
+        """For work that no other process waits for: raises Interrupted where a signal reached this process.
+
+        Args: after: what is finished and kept.
+        """
+        if self._stop:
+            raise Interrupted(f"{self.name} stopped after {after}; the same command goes on")
 
     def stop_asked(self) -> bool:
         """Whether a signal reached any process. All processes get the same answer, so all stop at the same step."""

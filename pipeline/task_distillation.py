@@ -12,7 +12,6 @@ from pipeline.batches import BatchPlan, Groups, planned
 from pipeline.config.training import LayerObjectives, TaskDistillation
 from pipeline.distillation import Distilled, Loss, More, layer_terms, mapped_layers
 from pipeline.encoding import EncodedTexts
-from pipeline.errors import Interrupted
 from pipeline.models import load_tokenizer
 from pipeline.prediction import predict
 from pipeline.stage import Stage
@@ -89,10 +88,7 @@ def teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
             if not paths[number].exists():
                 save_array(predict(teacher, data.texts, stage, rows=parts[number], tokens=tokens), paths[number])
             bar.update(len(parts[number]) * stage.accelerator.num_processes)
-            if stage.stop_asked_here():
-                raise Interrupted(
-                    f"{stage.name} stopped after shard {number} of {len(parts)}; the same command goes on"
-                )
+            stage.stop_if_asked_here(f"shard {number} of {len(parts)}")
     stage.accelerator.wait_for_everyone()
     return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
 

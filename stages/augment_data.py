@@ -29,7 +29,6 @@ from data_augment.dataset import SHARD_EXAMPLES, Shard, read_counts, shard_paths
 from data_augment.samples import Row, augment_rows, count_occurrences
 from pipeline.artifacts import MANIFEST
 from pipeline.augmented import augmented_rows, check_augmented
-from pipeline.errors import Interrupted
 from pipeline.files import checksum
 from pipeline.kinds import KINDS
 from pipeline.stage import Stage
@@ -65,8 +64,7 @@ def write_all(stage: Stage, shards: Sequence[Shard], folder: Path, **settings: A
     """Write the shards, those of this process by this process."""
     mine = ((number, shards[number]) for number in stage.shares(len(shards)))
     for number in write_shards(mine, folder, count=len(shards), **settings):
-        if stage.stop_asked_here():
-            raise Interrupted(f"{stage.name} stopped after shard {number} of {len(shards)}; the same command goes on")
+        stage.stop_if_asked_here(f"shard {number} of {len(shards)}")
     stage.accelerator.wait_for_everyone()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.corpus import Corpus, blocks_of, write_shards
 from pipeline.corpus_readers import parts_of, read_documents
-from pipeline.errors import Interrupted, UserError
+from pipeline.errors import UserError
 from pipeline.files import sync_folder
 from pipeline.kinds import KINDS
 from pipeline.models import load_tokenizer
@@ -60,8 +60,7 @@ def documents(stage: Stage, source: Source) -> Iterator[str]:
     else:
         found = read_documents(source[0], column=stage.recipe.prepare_corpus.column, part=source[1])
     for document in found:
-        if stage.stop_asked_here():
-            raise Interrupted(f"{stage.name} stopped; what is finished is kept, and the same command goes on")
+        stage.stop_if_asked_here("the last whole part")
         yield document
 
 

@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from data_augment.candidates import propose_shards, shards, unique_texts
 from data_augment.vectors import load_vectors
 from data_augment.words import stop_list
-from pipeline.errors import Interrupted
 from pipeline.models import load_masked_lm, load_tokenizer, proposer_of
 from pipeline.stage import Stage
 from pipeline.stage_runner import run_stage
@@ -55,10 +54,7 @@ def main(stage: Stage) -> dict[str, Any]:
             stop_words=stop_list(settings.stop_words),
         ):
             bar.update(len(parts[number]) * stage.accelerator.num_processes)
-            if stage.stop_asked_here():
-                raise Interrupted(
-                    f"{stage.name} stopped after shard {number} of {len(parts)}; the same command goes on"
-                )
+            stage.stop_if_asked_here(f"shard {number} of {len(parts)}")
     stage.accelerator.wait_for_everyone()
     if not stage.is_main:
         return {}

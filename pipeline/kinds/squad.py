@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.errors import UserError
-from pipeline.examples import Columns, Example, group_of, shown, text_of
+from pipeline.examples import Columns, Example, group_of, shown, texts_of
 from pipeline.tables import place, read_json, read_rows
 
 Answers = dict[str, list[Any]]  # 'text' and 'answer_start', as on the hub; both empty: there is no answer
@@ -29,17 +29,14 @@ def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> It
         raise UserError("task.text_pair: name the column of the context, and in task.text that of the question")
     for asking in _nested(path, columns) or _flat(path, columns):
         try:
-            found = tuple(map(text_of, (asking.question, asking.context), columns.texts))
-            if not all(found):
-                if not columns.skip_empty:
-                    column = columns.texts[found.index("")]
-                    raise ValueError(f"column '{column}' has no text; write one, or set task.skip_empty: true")
+            texts = texts_of([asking.question, asking.context], columns)
+            if texts is None:
                 left_out["empty"] += 1
                 continue
-            label = answers_of(asking.answers, found[1]) if columns.label else None
+            label = answers_of(asking.answers, texts[1]) if columns.label else None
         except ValueError as error:
             raise UserError(f"{asking.where}: {error}") from None
-        yield Example(found, label, asking.group, path, asking.line)
+        yield Example(texts, label, asking.group, path, asking.line)
 
 
 def _flat(path: Path, columns: Columns) -> Iterator[Asking]:
