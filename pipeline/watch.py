@@ -2,7 +2,8 @@
 
 A launcher ends the processes of its own machine when one of them dies; nobody ends those of other machines, which may
 wait in a collective for ever. So each process waits, in a thread, for a word of the next one, over a connection that
-breaks when that one dies, and passes the word on to the one before it.
+breaks when that one dies, and passes the word on to the one before it. Where a machine loses its power or its network
+no connection breaks: a process of which nothing is heard for long, not even that it is alive, is gone too.
 """
 
 import os
@@ -23,6 +24,9 @@ FOREVER = timedelta(days=30)
 MEET_SECONDS = 1800.0  # until all have come: a cluster's queue may start one machine after the other
 STOP_SECONDS = 90.0  # for a checkpoint, once another process was asked to stop
 NEWS_SECONDS = 5.0  # until the word of a process that is gone has come round
+ALIVE = -1  # the word of a process that works
+ALIVE_SECONDS = 10.0  # between two of them
+SILENT_SECONDS = 180.0  # without any; a slow disk or a long library call may keep a process from speaking for some
 
 Tell = Callable[[int, str], None]
 """Takes the status that this process ends with and one sentence."""
@@ -37,16 +41,21 @@ class Watch:
         self.alone = not dist.is_initialized() or dist.get_world_size() == 1
         if not self.alone:
             self._rank, self._world = dist.get_rank(), dist.get_world_size()
-            self._group = cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=FOREVER))
-            threading.Thread(target=self._wait, daemon=True, name="watch").start()
+            silence = timedelta(seconds=SILENT_SECONDS)
+            self._group = cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=silence))
+            self._leaving = threading.Event()
+            self._speaking = threading.Lock()
+            for work in (self._wait, self._say_alive):
+                threading.Thread(target=work, daemon=True, name=f"watch{work.__name__}").start()
 
     def _wait(self) -> None:
         following = (self._rank + 1) % self._world
-        word = torch.zeros(2, dtype=torch.int64)
-        try:
-            dist.recv(word, src=following, group=self._group)
-        except RuntimeError:
-            word = torch.tensor([FAILED, following])
+        word = torch.tensor([ALIVE, following])
+        while word[0] == ALIVE:
+            try:
+                dist.recv(word, src=following, group=self._group)
+            except RuntimeError:  # its connection broke, or it is silent
+                word = torch.tensor([FAILED, following])
         status, first = word.tolist()
         if status == OK:
             return
@@ -57,6 +66,10 @@ class Watch:
             time.sleep(STOP_SECONDS)
         self._tell(status, self._sentence())
         os._exit(status)
+
+    def _say_alive(self) -> None:
+        while not self._leaving.wait(ALIVE_SECONDS):
+            self._send(ALIVE, self._rank)
 
     def _sentence(self) -> str:
         assert self._word is not None
@@ -75,12 +88,13 @@ class Watch:
     def leave(self, status: int) -> None:
         """Say how this process ends, to the one that watches it."""
         if not self.alone and self._word is None:
+            self._leaving.set()
             farewell = threading.Thread(target=self._send, args=(status, self._rank), daemon=True)
             farewell.start()
             farewell.join(NEWS_SECONDS)
 
     def _send(self, status: int, first: int) -> None:
-        with suppress(RuntimeError):  # it is gone itself
+        with self._speaking, suppress(RuntimeError):  # it is gone itself
             dist.send(torch.tensor([status, first]), dst=(self._rank - 1) % self._world, group=self._group)
 
 
