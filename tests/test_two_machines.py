@@ -72,7 +72,8 @@ def test_two_machines_end_with_the_bytes_of_one(
     assert run_all(*one, "--", "--num_processes", "2").returncode == 0
     for stage in STAGES[: STAGES.index(LAST) + 1]:
         ours, theirs = ((tmp_path / n / "r" / "recipe" / stage).resolve() for n in ("two", "one"))
-        assert list(differing(theirs, ours)) == []
+        card = {"README.md"} if stage == "export_student" else set()  # it holds times and the command
+        assert set(differing(theirs, ours)) <= card, stage
 
 
 def test_storage_that_is_not_shared_is_one_sentence_on_both(
