@@ -132,10 +132,11 @@ def check_pooling(recipe: Recipe, inputs: Inputs) -> None:
 def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Path) -> None:
     """Your own teacher: the backbone's size and tokenizer, and the task's labels."""
     shape, trunk = model_shape(teacher, "finetune_teacher.model"), model_shape(backbone, "backbone")
-    if (shape.layers, shape.heads) != (trunk.layers, trunk.heads):
+    if (shape.layers, shape.heads, shape.width) != (trunk.layers, trunk.heads, trunk.width):
         raise UserError(
-            f"finetune_teacher.model: {teacher} has {shape.layers} layers and {shape.heads} heads, the backbone"
-            f" {trunk.layers} and {trunk.heads}; give the backbone that the teacher was fine-tuned from"
+            f"finetune_teacher.model: {teacher} has {shape.layers} layers, {shape.heads} heads and width {shape.width},"
+            f" the backbone {trunk.layers}, {trunk.heads} and {trunk.width}; give the backbone that the teacher was"
+            " fine-tuned from"
         )
     if tokenizer_vocabulary(teacher) != tokenizer_vocabulary(backbone):
         raise UserError(

@@ -54,7 +54,7 @@ _OBJECTIVES = ("layer_map", "relation_heads", *(name for name in LAYER_OBJECTIVE
 LATER = {
     "task": ("header", "window_overlap"),
     "augment_data": ("protect_entities",),
-    "student": ("architecture", "copy_layers", "project_embedding"),
+    "student": ("architecture", "copy_layers", "copy_from", "project_embedding"),
     "distill_general": (*_OBJECTIVES, *MASKED_LM, "temperature"),
     "distill_layers": _OBJECTIVES,
     "distill_predictions": (*_OBJECTIVES, *FIRST_OBJECTIVES, "prediction", "label"),
@@ -150,6 +150,7 @@ def _reads(recipe: Recipe, stage: str) -> tuple[str, ...]:
     augment = recipe.augment_data
     candidates = ("propose_candidates",) if augment.variants and not augment.reuse else ()
     words = (*teacher, "augment_data")  # which pieces occur
+    copies = recipe.student.copy_from == "task_teacher"
     return {
         "prepare_corpus": (),
         "pretrain_teacher": corpus,
@@ -158,7 +159,7 @@ def _reads(recipe: Recipe, stage: str) -> tuple[str, ...]:
         "propose_candidates": ("pretrain_teacher",),
         "augment_data": (*candidates, *(teacher if augment.same_answer else ())),
         "annotate_data": (*teacher, "augment_data"),
-        "distill_layers": (*teacher, "distill_general", "augment_data"),
+        "distill_layers": (*teacher, *(() if copies else ("distill_general",)), "augment_data"),
         "distill_predictions": (*teacher, "distill_layers", "augment_data", "annotate_data"),
         "evaluate_student": (*teacher, "distill_predictions"),
         "export_student": (
@@ -181,6 +182,7 @@ def _settings(recipe: Recipe, stage: str) -> dict[str, Any]:
         return {"task": task}
     asks = {"max_length": score["max_length"], "decode_tokens": recipe.annotate_data.decode_tokens}
     asked = precision | asks if recipe.augment_data.same_answer else {}
+    copied = {"student": _section(recipe, "student")} if recipe.student.copy_from == "task_teacher" else {}
     also: dict[str, dict[str, Any]] = {
         "prepare_corpus": {"task": task} if recipe.prepare_corpus.task_text else {},
         "pretrain_teacher": precision,
@@ -189,7 +191,7 @@ def _settings(recipe: Recipe, stage: str) -> dict[str, Any]:
         "propose_candidates": precision | {"task": task},
         "augment_data": seed | asked | {"task": task},
         "annotate_data": precision | windows | {"max_length": score["max_length"]},
-        "distill_layers": seed | precision | windows | {"max_length": score["max_length"]},
+        "distill_layers": seed | precision | windows | copied | {"max_length": score["max_length"]},
         "distill_predictions": seed | precision | score | {"task": task},
         "evaluate_student": seed | score | {"task": task, "precision": "fp32"},  # as a user loads them
         "export_student": score | {"task": task, "card": _section(recipe, "card"), "precision": "fp32"},

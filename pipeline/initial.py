@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, BertConfig, PreTrainedConfig, PreTrainedModel
 
+from pipeline.config.fields import LayerMap
 from pipeline.model_types import LIKE_BERT, rows_before_text
 from pipeline.models import ARCHITECTURES, LOAD, refuse_missing
 from pipeline.objectives import layer_map
@@ -29,13 +30,21 @@ def begin_student(stage: Stage, encoder: PreTrainedModel, teacher: PreTrainedMod
     if stage.inputs.student:
         encoder.load_state_dict(load_student(stage.inputs.student, encoder.config).state_dict())
     elif student.copy_layers is not None:
-        sizes = {"teacher_layers": teacher.config.num_hidden_layers, "student_layers": student.layers}
-        layers = layer_map(student.copy_layers, **sizes)
-        copy_layers(encoder, teacher, layers)
-        return {layer: torch.eye(teacher.config.hidden_size, encoder.config.hidden_size) for layer in layers}
+        return begin_with_layers(encoder, teacher, student.copy_layers)
     elif student.embeddings == "teacher":
         return {0: copy_embeddings(encoder, teacher)}
     return {}
+
+
+def begin_with_layers(student: PreTrainedModel, teacher: PreTrainedModel, wanted: LayerMap) -> dict[int, Tensor]:
+    """Begin with some of the teacher's layers; returns the projections that fit them, by layer."""
+    layers = layer_map(
+        wanted,
+        teacher_layers=teacher.config.num_hidden_layers,
+        student_layers=student.config.num_hidden_layers,
+    )
+    copy_layers(student, teacher, layers)
+    return {layer: torch.eye(teacher.config.hidden_size, student.config.hidden_size) for layer in layers}
 
 
 def copy_embeddings(student: PreTrainedModel, teacher: PreTrainedModel) -> Tensor:
@@ -88,6 +97,15 @@ def copy_layers(student: PreTrainedModel, teacher: PreTrainedModel, layers: Mapp
                 _cut_into(_by_head(own.detach(), heads[0], 1), _by_head(theirs[source].detach(), heads[1], 1))
             else:
                 _cut_into(own.detach(), theirs[source].detach())
+
+
+def copy_head(student: PreTrainedModel, teacher: PreTrainedModel) -> None:
+    """Begin with the teacher's pooler and head, cut to the student's width, where both name and shape them alike."""
+    theirs = dict(teacher.named_parameters())
+    for name, own in student.named_parameters():
+        of_head = ".encoder.layer." not in name and ".embeddings." not in name
+        if of_head and name in theirs and own.ndim == theirs[name].ndim:
+            _cut_into(own.detach(), theirs[name].detach())
 
 
 def _source(name: str, layers: Mapping[int, int], names: Mapping[str, str]) -> str | None:

@@ -82,6 +82,15 @@ def check_start(recipe: Recipe, teacher: Shape, inputs: Inputs) -> None:
             layer_map(student.copy_layers, teacher_layers=teacher.layers, student_layers=student.layers)
         except ValueError as error:
             raise UserError(f"student.copy_layers: {error}") from None
+    if student.copy_from == "task_teacher":
+        if student.copy_layers is None:
+            raise UserError(
+                "student.copy_from: task_teacher, but student.copy_layers names none of its layers; name them"
+            )
+        if recipe.distill_general.epochs:
+            raise UserError(
+                "distill_general.epochs: with student.copy_from: task_teacher there is no general student; set it to 0"
+            )
     if inputs.student is None:
         return
     own = model_shape(inputs.student, "student.model")

@@ -12,7 +12,8 @@ from pipeline.batches import BatchPlan, Groups, planned
 from pipeline.config.training import LayerObjectives, TaskDistillation
 from pipeline.distillation import Distilled, Loss, More, layer_terms, mapped_layers
 from pipeline.encoding import EncodedTexts
-from pipeline.models import load_tokenizer
+from pipeline.initial import begin_with_layers, copy_head
+from pipeline.models import load_tokenizer, new_student, save_model
 from pipeline.prediction import predict
 from pipeline.stage import Stage
 from pipeline.traces import freeze
@@ -122,6 +123,27 @@ def beside_teacher(
     layers = mapped_layers(stage, settings, teacher=teacher.config, student=student.config)
     encoder = cast(PreTrainedModel, frozen.base_model)
     return model, layer_terms(encoder, layers, settings, more=more), encoder
+
+
+def copied_student(stage: Stage, data: AugmentedTexts) -> Path:
+    """A student of some layers of the task's teacher, with its head; in a folder such as distill_general publishes."""
+    source, folder = stage.upstream["finetune_teacher"], stage.work / f"copied-{stage.accelerator.process_index}"
+    kind, settings = data.texts.kind, stage.recipe.student
+    assert settings.copy_layers is not None, "check_start looks"
+    teacher = kind.load(source, label_names=data.label_names, new_head=False)
+    trunk = cast(PreTrainedModel, teacher.base_model)
+    encoder = new_student(settings, trunk)
+    known = begin_with_layers(encoder, trunk, settings.copy_layers)
+    save_model(encoder, folder / "student", tokenizer_of=source)
+    student = kind.load(folder / "student", label_names=data.label_names, new_head=True)
+    copy_head(student, teacher)
+    kind.save(student, folder / "student", tokenizer_of=source)
+    model = Distilled(
+        encoder, student_width=settings.width, teacher_width=trunk.config.hidden_size, layers=settings.layers
+    )
+    model.begin_projections(known)
+    model.save_projections(folder)
+    return folder
 
 
 def _is_text(dataset: Dataset, column: str) -> bool:

@@ -2,7 +2,8 @@
 
     accelerate launch -m stages.distill_layers --recipe recipes/rotten_tomatoes.yaml
 
-Reads:  the task's teacher (finetune_teacher), the general student (distill_general), the augmented dataset.
+Reads:  the task's teacher (finetune_teacher), the augmented dataset, the general student (distill_general); or the
+        student begins with layers of the task's teacher (`student.copy_from`).
 Writes: student/, after its last step, since no dev score says which step copies layers best; its head is untrained.
         projections.safetensors.
 """
@@ -17,23 +18,24 @@ from pipeline.batches import Inputs, Rows
 from pipeline.distillation import freeze_unreached, layer_flops
 from pipeline.stage import Stage
 from pipeline.stage_runner import run_stage
-from pipeline.task_distillation import augmented_batches, augmented_texts, beside_teacher
+from pipeline.task_distillation import augmented_batches, augmented_texts, beside_teacher, copied_student
 from pipeline.training import Job, train
 
 
 def main(stage: Stage) -> dict[str, Any]:
-    settings, general = stage.recipe.distill_layers, stage.upstream["distill_general"]
+    settings, general = stage.recipe.distill_layers, stage.upstream.get("distill_general")
     data = augmented_texts(stage)
     kind = data.texts.kind
     torch.manual_seed(stage.recipe.seed)  # of the student's new head
+    begun = general or copied_student(stage, data)
     student = kind.load(
-        general / "student",
+        begun / "student",
         label_names=data.label_names,
-        new_head=True,
+        new_head=general is not None,
         hidden_dropout=stage.recipe.student.hidden_dropout,
     )
     model, loss, teacher = beside_teacher(stage, cast(PreTrainedModel, student.base_model), data, settings)
-    model.load_projections(general)
+    model.load_projections(begun)
     progress = None
     if settings.epochs:
 
@@ -53,7 +55,7 @@ def main(stage: Stage) -> dict[str, Any]:
     kind.begin_head(student, cast(nn.Linear, model.projections[-1]), stage.recipe.student)
     if stage.is_main:
         (stage.output / "student").mkdir()
-        kind.save(student, stage.output / "student", tokenizer_of=general / "student")
+        kind.save(student, stage.output / "student", tokenizer_of=begun / "student")
         model.save_projections(stage.output)
     return {"curve": progress.curve if progress else []}
 

@@ -147,6 +147,7 @@ def test_every_setting_counts_except_where_things_lie(world: Path) -> None:
 OTHER_VALUES = {
     "layer_map": "last",
     "copy_layers": "bottom",
+    "copy_from": "task_teacher",
     "architecture": "mobilebert",
     "header": ["text", "label"],
     "project_embedding": False,
@@ -172,6 +173,8 @@ def test_only_the_stages_that_a_recipe_needs_are_in_its_table(world: Path) -> No
     assert list(stages(world)) == list(STAGES)
     without_corpus = ["--pretrain_teacher.epochs=0", "--distill_general.epochs=0"]
     assert set(stages(world, *without_corpus)) == ALL - {"prepare_corpus"}
+    copied = ["--distill_general.epochs=0", "--student.copy_layers=uniform", "--student.copy_from=task_teacher"]
+    assert set(stages(world, *copied)) == ALL - {"distill_general"}
     assert set(stages(world, "--augment_data.variants=0")) == ALL - {"propose_candidates"}
     own_teacher = stages(world, f"--finetune_teacher.model={world / 'model'}")
     assert own_teacher["finetune_teacher"].reads == ()

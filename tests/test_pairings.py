@@ -147,12 +147,36 @@ def test_an_existing_student_without_model_type_goes_on_where_it_stood(world: Pa
     assert ours.read_bytes() == theirs.read_bytes()
 
 
+def test_a_student_of_all_layers_of_the_task_s_teacher_answers_as_it_does(world: Path) -> None:
+    whole = {"layers": 2, "width": 24, "feed_forward": 48, "heads": 2, "hidden_dropout": 0}
+    student = whole | {"copy_layers": "uniform", "copy_from": "task_teacher"}
+    teacher = tiny.write_classifier(world / "teacher", world / "model")
+    given = {"model": str(teacher), "labels": ["fresh", "rotten"]}
+    sections = {"student": student, "finetune_teacher": given}
+    sections |= {"distill_general": {"epochs": 0}, "distill_layers": {"epochs": 0}}
+    plan = run_recipe(write_recipe(world, world / "model", **sections), last="distill_layers")
+    assert "distill_general" not in plan.stages
+    folders = (
+        plan.stages["distill_layers"].artifact.folder / "student",
+        plan.stages["finetune_teacher"].artifact.folder,
+    )
+    ids = torch.tensor([[2, 6, 28, 7, 3], [2, 16, 28, 17, 3]])  # good words and bad
+    ours, theirs = (AutoModelForSequenceClassification.from_pretrained(f).eval()(input_ids=ids).logits for f in folders)
+    assert not torch.allclose(theirs[0], theirs[1], atol=1e-3)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
         ({"student": {"copy_layers": "every 3"}}, "student.copy_layers: a student of 1 layers would learn from"),
         ({"student": {"copy_layers": "top", "width": 32}}, "student.copy_layers: layers are cut, not widened"),
         ({"student": {"copy_layers": "top", "architecture": "mobilebert"}}, "cannot begin a mobilebert; leave it out"),
+        ({"student": {"copy_from": "task_teacher"}}, "student.copy_layers names none of its layers; name them"),
+        (
+            {"student": {"copy_from": "task_teacher", "copy_layers": "top"}},
+            "with student.copy_from: task_teacher there is no general student",
+        ),
         ({"student": {"architecture": "mobilebert", "width": 12}}, "take a multiple of 8"),
         ({"student": {"architecture": "mobilebert", "embeddings": "teacher"}}, "are narrower than its layers"),
         ({"student": {"model": "{world}/model"}}, "has {'layers': 2, 'width': 24, 'heads': 2, 'feed_forward': 48}"),

@@ -28,6 +28,9 @@ class Student:
     """How they begin: at random as in the paper, or as the best low-rank copy of the teacher's (truncated SVD)."""
     copy_layers: LayerMap | None = None
     """Begin with these layers of the teacher (as a layer_map) and its embeddings, cut to the student's sizes."""
+    copy_from: Literal["backbone", "task_teacher"] = "backbone"
+    """Whose: the backbone's, before general distillation; or the fine-tuned teacher's and its head's, before task
+    distillation, and then there is no general distillation."""
     model: str | None = None
     """Begin with an existing student, such as a published TinyBERT: a path or hub:NAME; of the same tokenizer."""
     project_embedding: bool = True
