@@ -29,7 +29,7 @@ VERSIONS = {
     "distill_layers": 4,
     "distill_predictions": 3,
     "evaluate_student": 5,
-    "export_student": 1,
+    "export_student": 2,
 }
 STAGES = tuple(VERSIONS)  # in the order they run
 MODEL_FILES = (
