@@ -170,7 +170,7 @@ def table(ways: Mapping[str, Mapping[int, float]]) -> list[str]:
         share = f"{spread(kept, unit='%')}" if way != TEACHER and kept else ""
         against = spread(gaps, signed=True) if way not in (TEACHER, FULL) and gaps else ""
         lines.append(f"| {way} | {spread(list(found.values()))} | {share} | {against} | {len(found)} |")
-        if against and statistics.mean(gaps) > (statistics.stdev(gaps) if len(gaps) > 1 else 0):
+        if against and len(gaps) > 1 and statistics.mean(gaps) > statistics.stdev(gaps):
             better.append(way)
     shares = [score / ways[TEACHER][seed] for seed, score in full.items() if ways[TEACHER][seed] > 0]
     if not shares:
@@ -178,7 +178,10 @@ def table(ways: Mapping[str, Mapping[int, float]]) -> list[str]:
     kept = statistics.mean(shares)
     verdict = "the aim" if kept >= KEPT_AIM else "the bar, not the aim" if kept >= KEPT_BAR else "less than the bar"
     lines += ["", f"Kept: {kept:.1%} ({verdict}; bar {KEPT_BAR:.0%}, aim {KEPT_AIM:.1%})."]
-    lines.append(f"Better than the full pipeline by more than the spread: {', '.join(better) or 'none'}.")
+    if len(full) < 2:
+        lines.append("One seed has no spread: small differences from the full pipeline may be chance.")
+    else:
+        lines.append(f"Better than the full pipeline by more than the spread: {', '.join(better) or 'none'}.")
     return lines
 
 
