@@ -18,14 +18,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from benchmarks.quality import labels_alone, layers_and_labels, run
 from pipeline.artifacts import cache_folder
+from pipeline.config import Recipe
 from pipeline.files import write_atomically
 from pipeline.hardware import gpu_count
 from pipeline.plan import Plan
-from pipeline.recipes import PROJECT
+from pipeline.recipes import PROJECT, load_recipe
 from pipeline.runs import RESULTS
 
 RECIPES = {
@@ -114,9 +116,13 @@ def official_stsb(source: Path) -> Path:
 def measured(
     task: str, recipe: Path, arguments: list[str], *, seed: int, ends: float
 ) -> Iterator[tuple[str, float | None]]:
-    """The score of each way, most telling first; None for those that there was no time for."""
-    full: Plan | None = None
-    for way in (FULL, LABELS, *ABLATIONS, NO_PREDICTION):
+    """The score of each way, most telling first; None for those that there was no time for.
+
+    A part that the recipe has not cannot be left out of it.
+    """
+    settings, full = load_recipe(recipe, arguments), None
+    parts = [way for way, changes in ABLATIONS.items() if changed(settings, changes)]
+    for way in (FULL, LABELS, *parts, NO_PREDICTION):
         if time.monotonic() > ends:
             yield way, None
             continue
@@ -134,6 +140,11 @@ def measured(
         else:
             changes = [word for key, value in ABLATIONS[way].items() for word in (f"--{key}", str(value))]
             yield way, results_of(run(recipe, [*named, *changes]), "student")
+
+
+def changed(recipe: Recipe, changes: Mapping[str, float]) -> bool:
+    """Whether settings would be others than the recipe's."""
+    return any(attrgetter(name)(recipe) != value for name, value in changes.items())
 
 
 def results_of(plan: Plan, role: str) -> float:
