@@ -167,6 +167,12 @@ def link(run_folder: Path, artifact: Artifact) -> None:
     temporary.replace(place)
 
 
+def unlink(run_folder: Path, stage: str) -> None:
+    """No runs/NAME/STAGE any more; the artifact stays."""
+    if (run_folder / stage).is_symlink():
+        (run_folder / stage).unlink(missing_ok=True)
+
+
 def _folders(root: Path) -> Iterator[tuple[Path, int]]:
     for folder in sorted(p for p in root.glob("*/*") if p.is_dir() and p.parent.name != "cache"):
         yield folder, sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())

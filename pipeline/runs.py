@@ -6,9 +6,10 @@ from typing import Any
 
 import yaml
 
-from pipeline.artifacts import link
+from pipeline.artifacts import link, unlink
 from pipeline.config import Recipe
 from pipeline.files import write_atomically
+from pipeline.graph import STAGES
 from pipeline.plan import Plan
 
 RESULTS = "results.json"
@@ -21,6 +22,9 @@ def publish_run(plan: Plan) -> None:
     for stage, spec in plan.stages.items():
         if stage not in plan.why:
             link(plan.run_folder, spec.artifact)
+    for stage in STAGES:
+        if stage not in plan.stages:  # the recipe had it before
+            unlink(plan.run_folder, stage)
     write_atomically(plan.run_folder / RECIPE, recipe_text(plan.recipe))
     if not plan.why:
         text = json.dumps(results(plan), indent=1)
