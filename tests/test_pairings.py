@@ -166,6 +166,18 @@ def test_a_student_of_all_layers_of_the_task_s_teacher_answers_as_it_does(world:
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+def test_the_head_of_a_teacher_of_another_architecture_begins_anew_over_its_layers(world: Path) -> None:
+    folder = write_teacher(world / "teacher", TEACHERS["roberta"])
+    student = STUDENTS["bert"] | {"copy_layers": "top", "copy_from": "task_teacher"}
+    plan = run_recipe(
+        write_recipe(world, folder, student=student, distill_general={"epochs": 0}), last="distill_predictions"
+    )
+    saved = plan.stages["distill_predictions"].artifact.folder
+    model, info = AutoModelForSequenceClassification.from_pretrained(saved, output_loading_info=True)
+    assert model.config.model_type == "bert"
+    assert not info["missing_keys"]
+
+
 @pytest.mark.parametrize(
     ("sections", "words"),
     [

@@ -1,61 +1,18 @@
-"""The report of a run: what it shows, what it escapes, and that a real browser shows it."""
+"""The report of a run: what it shows, and what it escapes."""
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from pipeline.facts import augmentation, confusion, curves, disagreements, predictions, read_facts
 from pipeline.report import differences, main, refresh_report
-from tests.published import EVALUATION, EXPORTED, write_stage
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-headless-shell", "google-chrome"))), None)
-TEACHER = (
-    "finetune_teacher",
-    {"dev_scores": [0.8, 0.9], "curve": [{"step": 2, "loss": 0.7}, {"step": 4, "loss": 0.5}]},
-)
-LAYERS = (
-    "distill_layers",
-    {"curve": [{"step": step, "hidden_1": 1 / step, "hidden_2": 2 / step, "embedding": 3.0} for step in (2, 4, 6)]},
-)
-
-
-def write_run(run: Path, rows: list[dict[str, Any]], **results: Any) -> Path:
-    """The folder of a finished run whose student answered these rows."""
-    write_stage(run, *TEACHER, learning_rate=3e-5)
-    data = write_stage(run, "augment_data", {}, variants=1) / "data"
-    data.mkdir()
-    old_new = [{"column": "text", "start": 2, "end": 6, "old": "dull", "new": "warm", "source": "masked_lm"}]
-    texts = [(0, 0, "a dull film", []), (0, 1, "a warm film", old_new), (1, 0, "no words", [])]
-    columns = [{"source_id": i, "variant": v, "text": text, "replaced": replaced} for i, v, text, replaced in texts]
-    pq.write_table(pa.Table.from_pylist(columns), data / "train-00000-of-00001.parquet")
-    write_stage(run, *LAYERS, reads="finetune_teacher", epochs=3)
-    folder = write_stage(run, "evaluate_student", {}, reads="finetune_teacher", bootstrap=100)
-    pq.write_table(pa.Table.from_pylist(rows), folder / "predictions.parquet")
-    (folder / "results.json").write_text(json.dumps(EVALUATION | {"labels": [], "rows": len(rows)} | results))
-    write_stage(run, "export_student", EXPORTED, reads="evaluate_student")
-    return run
-
-
-def answered(label: Any, teacher: Any, student: Any, *, sure: float = 0.9, text: str = "a text") -> dict[str, Any]:
-    probabilities = {} if isinstance(label, float) else {"teacher_probability": sure, "student_probability": sure}
-    return {"split": "test", "texts": [text], "label": label, "teacher": teacher, "student": student, **probabilities}
-
-
-CASES = [
-    answered("good", "good", "good"),
-    answered("good", "good", "bad", sure=0.6, text="a close call"),
-    answered("bad", "bad", "good", sure=0.99, text="<b>5 < 6</b> & more"),
-    answered("bad", "bad", "bad"),
-]
+from tests.published import write_stage
+from tests.reported import CASES, LAYERS, TEACHER, answered, write_run
 
 
 @pytest.fixture
@@ -245,62 +202,3 @@ def test_runs_are_compared_side_by_side(run: Path, capsys: pytest.CaptureFixture
 def test_a_wrong_folder_is_one_sentence(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert message in capsys.readouterr().err
-
-
-# In a real browser.
-
-MEASURE = """<script>
-const pictures = [...document.querySelectorAll("svg")].map(picture => picture.getBoundingClientRect());
-const empty = pictures.filter(box => box.width < 50 || box.height < 20).length;
-const parts = [...document.querySelectorAll("svg path, svg text")].map(part => part.getBoundingClientRect());
-const drawn = parts.filter(box => box.width + box.height > 0).length;
-const wider = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-document.body.innerHTML = `measured ${pictures.length} ${empty} ${drawn} ${wider} ${innerWidth}`;
-</script></body>"""
-
-
-def browse(page: Path, *options: str, width: int = 1200) -> subprocess.CompletedProcess[str]:
-    """Open a page in Chromium without a window; its console goes to stderr."""
-    assert BROWSER
-    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={page.parent / 'home'}"]
-    seen = ["--enable-logging=stderr", "--v=0", f"--window-size={width},2000", *options, page.as_uri()]
-    return subprocess.run([BROWSER, *quiet, *seen], capture_output=True, text=True, check=True, timeout=120)
-
-
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
-
-
-@needs_browser
-def test_a_browser_has_nothing_to_complain_of(run: Path, tmp_path: Path) -> None:
-    report = refresh_report(run)
-    assert "CONSOLE" not in browse(report, f"--screenshot={tmp_path / 'page.png'}").stderr
-    broken = tmp_path / "broken.html"
-    broken.write_text(report.read_text().replace("</body>", "<img src='http://127.0.0.1:9/x.png'></body>"))
-    assert "CONSOLE" in browse(broken, f"--screenshot={tmp_path / 'page.png'}").stderr  # a complaint would be seen
-
-
-@needs_browser
-@pytest.mark.parametrize("width", [1200, 500])
-def test_a_browser_draws_every_picture_and_nothing_is_wider_than_its_window(run: Path, width: int) -> None:
-    text = refresh_report(run).read_text(encoding="utf-8")
-    text = re.sub(r"<meta http-equiv[^>]*>", "", text).replace("</body>", MEASURE)  # the page itself runs no script
-    measured = run / "measured.html"
-    measured.write_text(text, encoding="utf-8")
-    found = re.search(r"measured (\d+) (\d+) (\d+) (-?\d+) (\d+)", browse(measured, "--dump-dom", width=width).stdout)
-    assert found
-    pictures, empty, drawn, wider, window = map(int, found.groups())
-    assert (pictures, empty, window) == (7, 0, width)
-    assert drawn > 100
-    assert wider <= 0
-
-
-@needs_browser
-@pytest.mark.parametrize(("scheme", "paper"), [("1", (253, 253, 251)), ("0", (23, 25, 28))])
-def test_the_page_is_light_or_dark_as_the_reader_wishes(
-    run: Path, tmp_path: Path, scheme: str, paper: tuple[int, int, int]
-) -> None:
-    from PIL import Image
-
-    picture = tmp_path / "page.png"
-    browse(refresh_report(run), f"--blink-settings=preferredColorScheme={scheme}", f"--screenshot={picture}")
-    assert Image.open(picture).convert("RGB").getpixel((5, 5)) == paper
