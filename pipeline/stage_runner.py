@@ -183,7 +183,7 @@ def _publish(
             "command": command,
             "git_commit": _git_commit(),
             "started": started,
-            "start_seconds": started - launched,
+            "start_seconds": max(0.0, started - launched),  # the clock may have been set back
             "seconds": seconds,
             "metrics": metrics,
         }

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from tests import tiny
-from tests.commands import copy_artifacts, run_all, tree
+from tests.commands import copy_artifacts, kill_tree, run_all, tree
 from tests.faults import differing
 
 pytestmark = pytest.mark.slow
+YEAR = 365 * 24 * 3600
 LONG = ("--distill_layers.epochs", "400")  # longer than any test waits
 
 
@@ -196,3 +197,29 @@ def test_names_clock_language_and_home_change_nothing(finished: Path, tmp_path: 
         os.chdir(before)
     assert list(differing((finished / "finetune_teacher").resolve(), stage.published())) == []
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_clock_that_jumps_between_a_kill_and_the_resume_changes_nothing(
+    finished: Path, run_world: Path, tmp_path: Path
+) -> None:
+    recipe = run_world / "recipe.yaml"
+    ahead, behind = (moved_clock(tmp_path / name, years=years) for name, years in (("ahead", 1), ("behind", -10)))
+    often = ("--run.checkpoint_seconds", "0.001")
+    stage = Launched(finished, recipe, tmp_path, "distill_layers", *often, environment=ahead)
+    kill_tree(stage.until("*.work/checkpoint-*[0-9]").process.pid)
+    again = Launched(finished, recipe, tmp_path, "distill_layers", *often, environment=behind)
+    assert again.process.wait(timeout=120) == 0
+    assert "going on from step" in again.said()
+    assert list(differing((finished / "distill_layers").resolve(), again.published())) == []
+    written = json.loads((again.published() / "stage.json").read_text())
+    assert written["started"] < time.time() - 9 * YEAR
+    assert 0 <= written["start_seconds"] < 120 and 0 < written["seconds"] < 240
+
+
+def moved_clock(folder: Path, *, years: int) -> dict[str, str]:
+    """An environment in which every Python process reads another year from its clock."""
+    folder.mkdir()
+    lines = ["import time", *(f"time.{name} = lambda now=time.{name}: now() + {years * YEAR * scale}"
+             for name, scale in (("time", 1), ("time_ns", 10**9)))]  # fmt: skip
+    (folder / "sitecustomize.py").write_text("\n".join(lines))
+    return {"PYTHONPATH": str(folder)}
