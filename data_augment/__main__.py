@@ -81,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
     push = commands.add_parser("push", help="publish an augmented dataset on the hub, its card with it")
     push.add_argument("dataset", type=Path, help="the folder that sample, or the pipeline, wrote")
     push.add_argument("name", metavar="HUB_NAME", help="OWNER/NAME; made where it is not there")
+    push.add_argument(
+        "--licence", help="of the dataset, instead of what its card says; as the hub spells it: cc-by-4.0"
+    )
     push.set_defaults(run=_push)
     return whole
 
@@ -160,12 +163,21 @@ def _sample(given: argparse.Namespace) -> None:
 
 
 def _push(given: argparse.Namespace) -> None:
-    print(f"published: {_published(given.dataset, given.name)}")
+    print(f"published: {_published(given.dataset, given.name, licence=given.licence)}")
 
 
-def _published(folder: Path, name: str) -> str:
+def _published(folder: Path, name: str, *, licence: str | None = None) -> str:
     """Puts the files and the card of a dataset on the hub; gives the address."""
-    files = {path.relative_to(folder).as_posix(): path for path in (folder / "README.md", *_files(folder))}
+    from data_augment.dataset import CARD_FILE  # noqa: PLC0415 (datasets, which `show` does without)
+
+    files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    files[CARD_FILE] = folder / CARD_FILE
+    if licence:
+        from huggingface_hub import DatasetCard  # noqa: PLC0415 (what publishes nothing does not wait for it)
+
+        card = DatasetCard.load(folder / CARD_FILE)
+        card.data["license"] = licence
+        files[CARD_FILE] = str(card).encode()
     return publish(name, files, kind="dataset", message="Augmented dataset")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from datasets import ClassLabel, Features, Value, load_dataset
+from huggingface_hub import DatasetCard
 
 from data_augment import alone
 from data_augment.__main__ import main
@@ -159,13 +160,15 @@ def test_no_rows_are_refused(tmp_path: Path) -> None:
         sample([], tmp_path / "out", candidates=tmp_path, text_columns=("text",))
 
 
-def publish(folder: Path, name: str, home: Path, *, token: str = TOKEN) -> tuple[subprocess.CompletedProcess, Path]:
+def publish(
+    folder: Path, name: str, home: Path, *options: str, token: str = TOKEN
+) -> tuple[subprocess.CompletedProcess, Path]:
     """`push`, in a process of its own since the hub's address is read at import; and what the hub then holds."""
     hub = home / "hub"
     with serve({}, uploads=hub) as address:
         environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(home), "HF_TOKEN": token}
         environment.pop("HF_HUB_OFFLINE", None)
-        command = [sys.executable, "-m", "data_augment", "push", str(folder), name]
+        command = [sys.executable, "-m", "data_augment", "push", str(folder), name, *options]
         answer = subprocess.run(
             command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=120
         )
@@ -181,6 +184,17 @@ def test_a_dataset_is_published_with_its_card_and_nothing_else(world: Path, tmp_
     files = {path.relative_to(there).as_posix(): path.read_bytes() for path in there.rglob("*") if path.is_file()}
     assert sorted(files) == ["README.md", "data/train-00000-of-00001.parquet"]
     assert all((world / "published" / name).read_bytes() == content for name, content in files.items())
+
+
+def test_a_licence_can_be_said_when_it_is_published(world: Path, tmp_path: Path) -> None:
+    assert run(world, "sample", "--output", "bare") == 0
+    before = (world / "bare" / "README.md").read_text()
+    answer, there = publish(world / "bare", "owner/augmented", tmp_path, "--licence", "cc-by-4.0")
+    assert answer.returncode == 0, answer.stderr
+    published = DatasetCard.load(there / "README.md")
+    assert published.data["license"] == "cc-by-4.0" and "configs" in published.data.to_dict()
+    assert published.text.strip() == DatasetCard(before).text.strip()
+    assert (world / "bare" / "README.md").read_text() == before
 
 
 def test_without_leave_to_write_it_says_so(world: Path, tmp_path: Path) -> None:
