@@ -49,7 +49,7 @@ def answer(windows: Sequence[Seen], texts: tuple[str, ...], config: dict[str, An
 
 
 def tags(logits_TC: np.ndarray, encoding: Encoding, text: str, labels: list[str]) -> list[dict[str, Any]]:
-    """Each word of the text with the label of its first piece, as in training."""
+    """Each word of the text, its characters there, and the label of its first piece, as in training."""
     found: dict[int, tuple[int, int, int]] = {}
     for token, (word, (begin, end)) in enumerate(zip(encoding.word_ids, encoding.offsets, strict=True)):
         if word is not None:
@@ -59,7 +59,8 @@ def tags(logits_TC: np.ndarray, encoding: Encoding, text: str, labels: list[str]
     for first, begin, end in found.values():
         shares = softmax(logits_TC[first])
         best = int(shares.argmax())
-        words.append({"word": text[begin:end], "label": labels[best], "probability": float(shares[best])})
+        word = {"word": text[begin:end], "start": begin, "end": end}
+        words.append(word | {"label": labels[best], "probability": float(shares[best])})
     return words
 
 

@@ -34,7 +34,7 @@ def test_a_word_has_the_tag_of_its_first_piece(tokenizer: Tokenizer) -> None:
     assert [(word["word"], word["label"]) for word in words] == [
         ("An", "O"), ("unwatchable", "B-X"), ("Film", "I-X"), (".", "O"),
     ]  # fmt: skip
-    assert all(word["probability"] > 0.9 for word in words)
+    assert all(word["probability"] > 0.9 and text[word["start"] : word["end"]] == word["word"] for word in words)
 
 
 QUESTION, CONTEXT = "the plot ?", "A dull film , with an unwatchable ending ."
