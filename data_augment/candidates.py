@@ -17,6 +17,7 @@ from data_augment.masked_lm import masked_lm_candidates
 from data_augment.pieces import Context
 from data_augment.vectors import WordVectors
 from data_augment.words import STOP_WORDS, replaceable_words
+from pipeline.files import is_sealed
 
 
 def unique_texts(texts: Iterable[str]) -> list[str]:
@@ -38,7 +39,7 @@ def propose_shards(
     """
     for number in numbers:
         path = shard_path(folder, index=number, count=len(parts))
-        if not path.exists():
+        if not is_sealed(path):
             write_shard(propose_shard(parts[number], **settings), path)
         yield number
 

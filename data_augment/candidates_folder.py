@@ -4,6 +4,7 @@ A shard appears by rename: what is there is whole. Reading needs no model and no
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
+from pipeline.files import seal
 
 SCHEMA = pa.schema(
     [
@@ -42,11 +44,11 @@ def shard_path(folder: str | Path, *, index: int, count: int) -> Path:
 
 
 def write_shard(table: pa.Table, path: Path) -> None:
-    """Write a table to a temporary file beside `path`, then rename it: a shard is whole or not there."""
+    """Write a table to a temporary file beside `path`, then seal it: a shard is whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.part")
     pq.write_table(table, temporary)
-    temporary.replace(path)
+    seal(temporary, path)
 
 
 class CandidatesFolder(Mapping[str, list[WordCandidates]]):
@@ -59,7 +61,8 @@ class CandidatesFolder(Mapping[str, list[WordCandidates]]):
     def __init__(self, paths: Sequence[Path]) -> None:
         self._shard_of: dict[str, int] = {}
         for shard, path in enumerate(paths):
-            texts = pq.read_table(path, columns=["text"]).column("text").unique().to_pylist()
+            with _whole(path):
+                texts = pq.read_table(path, columns=["text"]).column("text").unique().to_pylist()
             self._shard_of.update(dict.fromkeys(texts, shard))
         self._read = lru_cache(maxsize=SHARDS_IN_MEMORY)(lambda shard: _read_shard(paths[shard]))
 
@@ -80,14 +83,25 @@ def read_candidates(folder: str | Path) -> CandidatesFolder:
     if not paths or paths != whole:
         raise UserError(f"{folder}: not a whole candidates folder; data/ holds {[path.name for path in paths]}")
     for path in paths:
-        schema = pq.read_schema(path)
+        with _whole(path):
+            schema = pq.read_schema(path)
         if not schema.equals(SCHEMA):
             raise UserError(f"{path}: columns {schema.names} are given, and {SCHEMA.names} are needed")
     return CandidatesFolder(paths)
 
 
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Raises UserError for a shard that cannot be read."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} is damaged or cut off ({str(error).splitlines()[0]}): propose them again") from None
+
+
 def _read_shard(path: Path) -> dict[str, list[WordCandidates]]:
-    table = pq.read_table(path, columns=["text", "start", "end", "candidates", "source"])
+    with _whole(path):
+        table = pq.read_table(path, columns=["text", "start", "end", "candidates", "source"])
     lists = table.column("candidates").combine_chunks()
     # Far faster than lists.to_pylist(), and this is a good part of the time that samples take.
     words, bounds = lists.flatten().to_numpy(zero_copy_only=False).tolist(), lists.offsets.to_pylist()

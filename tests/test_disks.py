@@ -76,6 +76,13 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 }
 
 
+def test_a_file_that_a_full_disk_did_not_take_is_named_and_nothing_of_it_is_left(disk: Disk) -> None:
+    place = disk(MEGABYTE // 2) / "a.json"
+    with pytest.raises(OSError, match=str(place)):
+        write_atomically(place, "x" * MEGABYTE)
+    assert list(place.parent.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_full_disk_is_known_for_one_however_a_library_says_it(disk: Disk, name: str) -> None:
     folder = disk(MEGABYTE)

@@ -1,0 +1,49 @@
+"""Files and folders that are whole or not there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.files import is_sealed, seal
+
+
+def write(place: Path, *, folder: bool) -> Path:
+    """A file, or a folder with two of them; gives the file whose content counts."""
+    if not folder:
+        place.write_bytes(b"some tokens")
+        return place
+    (place / "inner").mkdir(parents=True)
+    (place / "lengths").write_bytes(b"3")
+    (place / "inner" / "tokens").write_bytes(b"some tokens")
+    return place / "inner" / "tokens"
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {"cut off": lambda path: path.write_bytes(b"some"), "empty": lambda path: path.write_bytes(b""),
+           "a bit flipped": flip, "gone": Path.unlink}  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_what_is_sealed_is_known_as_whole_until_it_is_damaged(
+    tmp_path: Path, folder: bool, damage: Callable[[Path], None]
+) -> None:
+    inner = write(tmp_path / "building", folder=folder).relative_to(tmp_path / "building")
+    assert not is_sealed(tmp_path / "shard")
+    seal(tmp_path / "building", tmp_path / "shard")
+    assert not (tmp_path / "building").exists()
+    assert is_sealed(tmp_path / "shard") and is_sealed(tmp_path / "shard")
+    damage(tmp_path / "shard" / inner)
+    assert not is_sealed(tmp_path / "shard")
+    assert not (tmp_path / "shard").exists()
+
+
+def test_what_nobody_sealed_is_not_trusted(tmp_path: Path) -> None:
+    write(tmp_path / "shard", folder=False)
+    assert not is_sealed(tmp_path / "shard")
