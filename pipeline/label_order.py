@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from pipeline.checks import teacher_labels
@@ -15,6 +14,7 @@ from pipeline.labelled import LabelledSplit
 from pipeline.model_files import model_shape
 from pipeline.models import set_labels
 from pipeline.prediction import predict_together
+from pipeline.scale import output_layer
 from pipeline.stage import Stage
 from pipeline.tasks import TaskData
 
@@ -53,16 +53,19 @@ def better_order(logits: np.ndarray, labels: np.ndarray) -> list[int] | None:
     """The order of outputs that fits the labels best, when the given one is right on fewer rows than chance."""
     classes = logits.shape[1]
     found = logits.argmax(axis=1)
-    if classes > MOST_PERMUTED or (found == labels).mean() >= 1 / classes:
+    if classes > MOST_PERMUTED:
         return None
     orders = [np.array(order) for order in permutations(range(classes))]
-    best = max(orders, key=lambda order: float((order[found] == labels).mean()))
-    return best.tolist()
+    right = [float((order[found] == labels).mean()) for order in orders]  # the given one first
+    best = int(np.argmax(right))
+    chance = float(np.bincount(labels).max() / len(labels))  # of a teacher that is right in no order
+    error = 2 * (chance * (1 - chance) / len(labels)) ** 0.5
+    return orders[best].tolist() if right[0] < 1 / classes and right[best] > chance + error else None
 
 
 def reorder_outputs(model: PreTrainedModel, order: list[int]) -> None:
     """Permute the rows of the last linear layer, so that output i becomes what output order[i] was."""
-    last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    last = output_layer(model)
     if last.out_features != len(order):
         raise UserError(
             f"{type(model).__name__} ends in no layer of {len(order)} labels; save it with the labels in order"

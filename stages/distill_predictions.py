@@ -37,11 +37,13 @@ def main(stage: Stage) -> dict[str, Any]:
     student = kind.load(
         source, label_names=task.label_names, new_head=False, hidden_dropout=stage.recipe.student.hidden_dropout
     ).to(stage.accelerator.device)
-
-    outputs = Outputs(data.texts, logits)
+    outputs, scale = Outputs(data.texts, logits), kind.scale(logits)
+    if scale and stage.recipe.student.copy_from == "task_teacher":
+        scale.take_out_of(student)  # the teacher's head gives scores, a new one begins around 0
 
     def collate(rows: Rows, epoch: int) -> Inputs:
-        return data.texts.collate_with_targets(rows) | {"teacher": outputs.collate(rows)}
+        inputs = data.texts.collate_with_targets(rows) | {"teacher": outputs.collate(rows)}
+        return scale.standardised(inputs) if scale else inputs
 
     def of_outputs(ours: Tensor, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
         weight, found = data.texts.weight(batch), {}
@@ -77,6 +79,8 @@ def main(stage: Stage) -> dict[str, Any]:
     )
     freeze_unreached(job, stage)
     progress = train(job, stage)
+    if scale:
+        scale.put_into(student)
     if stage.is_main:
         kind.save(student, stage.output, tokenizer_of=source)
     return {"dev_score": progress.best_score, "dev_scores": progress.scores, "curve": progress.curve}

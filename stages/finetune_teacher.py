@@ -41,7 +41,7 @@ def main(stage: Stage) -> dict[str, Any]:
     figures = judged(data, answers(data, predict_together(teacher, dev.texts, stage), dev), dev)
     dev_score = score(data, figures)
     stage.say(f"teacher: dev {data.metric} {dev_score:.4f}")
-    if not (stage.recipe.finetune_teacher.allow_majority or KINDS[data.kind].beats_trivial(figures)):
+    if not (stage.recipe.finetune_teacher.allow_majority or KINDS[data.kind].beats_trivial(data.metric, figures)):
         raise WorkFailed(
             f"the teacher is no better on dev than the most frequent label ({data.metric} {dev_score:.4f}): check the"
             " labels, their order and the learning rate; finetune_teacher.allow_majority: true goes on all the same"
@@ -62,8 +62,11 @@ def finetune(stage: Stage, data: TaskData, splits: dict[str, LabelledSplit]) -> 
         backbone, label_names=data.label_names, new_head=True, hidden_dropout=settings.hidden_dropout
     )
 
+    scale = KINDS[data.kind].scale(train_split.labels)
+
     def collate(rows: Rows, epoch: int) -> Inputs:
-        return train_split.texts.collate_with_targets(rows)
+        inputs = train_split.texts.collate_with_targets(rows)
+        return scale.standardised(inputs) if scale else inputs
 
     job = Job(
         model=teacher.to(stage.accelerator.device),
@@ -75,6 +78,8 @@ def finetune(stage: Stage, data: TaskData, splits: dict[str, LabelledSplit]) -> 
         flops=training_flops(teacher),
     )
     progress = train(job, stage)
+    if scale:
+        scale.put_into(teacher)
     return teacher, progress
 
 

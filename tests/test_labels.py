@@ -77,9 +77,15 @@ def test_an_order_that_is_right_more_often_than_chance_stands() -> None:
 
 
 def test_below_chance_the_order_that_fits_best_is_found() -> None:
-    found = [0, 1, 2, 0, 1, 2]
-    labels = np.array([1, 2, 0, 1, 2, 2])
+    found = [0, 1, 2, 0, 1, 2] * 4
+    labels = np.array([1, 2, 0, 1, 2, 2] * 4)
     assert better_order(logits_for(found, 3), labels) == [1, 2, 0]
+
+
+def test_a_teacher_that_only_guesses_has_no_better_order() -> None:
+    generator = np.random.default_rng(0)
+    guesses = [generator.integers(0, 3, (2, 200)) for _ in range(100)]
+    assert sum(better_order(logits_for(found, 3), labels) is not None for found, labels in guesses) <= 4
 
 
 def test_the_orders_of_many_labels_are_not_tried() -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pipeline.batches import Inputs
     from pipeline.encoding import EncodedTexts
+    from pipeline.scale import Scale
 
 Span = tuple[int, int]
 Splits = Mapping[str, Sequence[Example]]
@@ -93,7 +94,7 @@ class Kind:
 
     # The model.
     load: "Callable[..., PreTrainedModel]"
-    """As `pipeline.models.load_head`: (folder, label_names=, new_head=, hidden_dropout=, attention=)."""
+    """As `pipeline.models.load_classifier`: (folder, label_names=, new_head=, hidden_dropout=, attention=)."""
     save: "Callable[..., None]"
     """As `pipeline.models.save_model`: (model, folder, tokenizer_of=)."""
     per_token: bool = False
@@ -105,6 +106,10 @@ class Kind:
     """The same of what a pass of the model gave, for a pass that gave more."""
     begin_head: "Callable[[PreTrainedModel, nn.Linear, Student], None]" = lambda student, projection, settings: None
     """What the student's head can begin with from the projection of its last layer to the teacher's width."""
+    scale: "Callable[[np.ndarray], Scale | None]" = lambda targets: None
+    """That of a training's targets, where a model learns them in units of it; None: it learns them as they are."""
+    config: Callable[[Splits], dict[str, Any]] = lambda splits: {}
+    """What config.json of a student that ships says beside the architecture, from the labelled rows."""
     supervised: "Callable[[Tensor, dict[str, Tensor], int], dict[str, Tensor]] | None" = None
     """Loss terms from outputs, inputs with targets, and the weight of the whole global batch; None: the teacher is
     taken as it is."""
@@ -122,8 +127,8 @@ class Kind:
     """Figures (R, S) that the score of any selection of rows follows from, from answers and gold."""
     details: Callable[[MetricName, np.ndarray], dict[str, float]]
     """Each part of a metric, from figures (R, S)."""
-    beats_trivial: Callable[[np.ndarray], bool]
-    """Whether these figures are better than an answer that looks at no text."""
+    beats_trivial: Callable[[MetricName, np.ndarray], bool]
+    """Whether, by this metric, these figures are better than an answer that looks at no text."""
     agreement: Callable[[Any, Any], float]
     """How alike two models' answers are, 1 at most."""
 

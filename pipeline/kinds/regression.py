@@ -13,6 +13,9 @@ from pipeline.metrics import score
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from pipeline.scale import Scale
 
 
 def feature(label_names: tuple[str, ...]) -> Any:
@@ -44,6 +47,22 @@ def distilled(
     return regression_loss(student, teacher, examples=weight)
 
 
+def load(*args: Any, **settings: Any) -> "PreTrainedModel":
+    """A model with a head for one score, which computes in float32."""
+    from pipeline.scale import make_exact  # noqa: PLC0415
+
+    model = texts.load(*args, **settings)
+    make_exact(model)
+    return model
+
+
+def scale(scores: np.ndarray) -> "Scale":
+    """Mean and spread of the scores of a training."""
+    from pipeline.scale import Scale  # noqa: PLC0415
+
+    return Scale.of(scores)
+
+
 def agreement(theirs: np.ndarray, ours: np.ndarray) -> float:
     """Pearson's correlation of the two models' scores."""
     return score("pearson", ours, theirs)
@@ -62,15 +81,16 @@ KIND = Kind(
     feature=feature,
     encode=texts.encode,
     targets=texts.targets,
-    load=texts.load,
+    load=load,
     save=texts.save,
     supervised=supervised,
+    scale=scale,
     distilled=distilled,
     gold=texts.gold,
     answers=lambda outputs, encoded, dataset: outputs[:, 0],
     written=lambda answers, outputs, label_names: {"": answers.astype(np.float64).tolist()},
     statistics=texts.statistics,
     details=texts.details,
-    beats_trivial=correlates,
+    beats_trivial=lambda metric, statistics: correlates(statistics),
     agreement=agreement,
 )
