@@ -6,9 +6,9 @@ replaced. Needs neither torch nor datasets.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,16 +16,28 @@ import pyarrow.parquet as pq
 from pipeline.errors import UserError, nearest
 from pipeline.tasks import TaskData
 
+Part = tuple[Literal["same", "old", "new"], str]
 REPLACED = ("column", "start", "end", "old", "new", "source")
 MAKE = "`python -m data_augment sample`, or the stage augment_data, makes such files"
 BATCH_ROWS = 10_000
 
 
-def check_augmented(paths: Sequence[Path], data: TaskData) -> None:
+def parts_of(original: str, replaced: Sequence[Mapping[str, Any]]) -> list[Part]:
+    """A variant beside its original: what stays, and each word that went, followed by the one that came."""
+    parts: list[Part] = []
+    at = 0
+    for word in replaced:
+        parts += [("same", original[at : word["start"]]), ("old", word["old"]), ("new", word["new"])]
+        at = word["end"]
+    return [*parts, ("same", original[at:])]
+
+
+def check_augmented(paths: Sequence[Path], data: TaskData, *, needs_labels: bool = False) -> None:
     """Raises UserError for the first thing in which the dataset does not fit the task.
 
     Its columns and labels must be the task's, the rows of an example stand together, the original first, and no
-    original is a dev or test row: a dataset made from other splits would leak.
+    original is a dev or test row: a dataset made from other splits would leak. Where labels are learnt each row has
+    one.
     """
     held_out, done, last = held_out_texts(data), set(), None
     for path in paths:
@@ -48,7 +60,10 @@ def check_augmented(paths: Sequence[Path], data: TaskData) -> None:
                     f"{where}: this original is a dev or test row of the task; the dataset was made from other splits:"
                     " make it from the training rows alone, or take the splits of its recipe"
                 )
-            _label(row[data.label_column], names, data, where)
+            if _label(row[data.label_column], names, data, where) is None and needs_labels:
+                raise UserError(f"{where}: has no label, and distill_predictions.label learns it; set that to 0")
+    if not done:
+        raise UserError(f"augment_data.reuse: {paths[0].parent} holds no row; {MAKE}")
 
 
 def augmented_rows(paths: Sequence[Path], data: TaskData, *, dropped: Counter[str]) -> Iterator[dict[str, Any]]:
@@ -109,7 +124,11 @@ def _label_names(path: Path, data: TaskData) -> list[str] | None:
     where = f"{path}: column '{data.label_column}' holds"
     if data.kind == "regression" and not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
         raise UserError(f"{where} {kind}, and the scores of a regression are needed")
-    if not data.label_names or (data.kind == "classification" and _is_text(kind)):
+    if data.kind == "question_answering" and not _is_answers(kind):
+        raise UserError(f"{where} {kind}, and answers are needed: a list of 'text' and one of 'answer_start'")
+    if data.kind == "token_classification" and not _is_list(kind):
+        raise UserError(f"{where} {kind}, and a list of tags is needed, one a word")
+    if not data.label_names or _is_text(kind.value_type if _is_list(kind) else kind):
         return None
     if not names:
         raise UserError(f"{where} {kind} without the labels' names; write the names as text")
@@ -124,10 +143,18 @@ def _label_names(path: Path, data: TaskData) -> list[str] | None:
 
 
 def _label(value: Any, names: list[str] | None, data: TaskData, where: str) -> Any:
-    """A row's label as the task numbers it; None where it has none."""
+    """A row's label, or the tags of its words, as the task numbers them; None where it has none."""
+    if isinstance(value, list):  # numbers of tags are the task's (`_label_names`)
+        return [tag if isinstance(tag, int) else _number(tag, data, where) for tag in value]
     if value is None or data.kind != "classification":
         return value
-    name = names[value] if names else value
+    if value == -1:  # as `datasets` writes a label that is not known
+        return None
+    return _number(names[value] if names else value, data, where)
+
+
+def _number(name: str, data: TaskData, where: str) -> int:
+    """The task's number of a label's name."""
     if name not in data.label_names:
         raise UserError(f"{where}: its label '{name}' is none of the task's, {', '.join(data.label_names)}")
     return data.label_names.index(name)
@@ -147,6 +174,19 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def _is_answers(kind: pa.DataType) -> bool:
+    """Whether answers are as the hub has them: a struct of a list of texts and a list of starts."""
+    if not pa.types.is_struct(kind) or {field.name for field in kind} != {"text", "answer_start"}:
+        return False
+    texts, starts = kind.field("text").type, kind.field("answer_start").type
+    lists = _is_list(texts) and _is_list(starts)
+    return lists and _is_text(texts.value_type) and pa.types.is_integer(starts.value_type)
+
+
 def _is_replaced(kind: pa.DataType) -> bool:
-    inner = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else None
+    inner = kind.value_type if _is_list(kind) else None
     return inner is not None and pa.types.is_struct(inner) and {field.name for field in inner} >= set(REPLACED)

@@ -7,6 +7,7 @@ import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from pipeline.config import Recipe
 from pipeline.corpus_readers import check_beginning
@@ -35,10 +36,23 @@ def check(recipe: Recipe, inputs: Inputs) -> None:
     check_export(recipe, inputs.backbone)
     check_pooling(recipe, inputs)
     check_training(recipe)
+    check_files(inputs)
     data = read_task(recipe.task, inputs.task)
     check_augmentation(recipe, inputs, data)
     if inputs.teacher is not None:
         check_teacher(recipe, data, teacher=inputs.teacher, backbone=inputs.backbone)
+
+
+def check_files(inputs: Inputs) -> None:
+    """A file of labelled rows stands once in one split, one of task.unlabelled once in there."""
+    for splits in (("train", "dev", "test"), ("unlabelled",)):
+        home: dict[Path, str] = {}
+        for split in splits:
+            for path in inputs.task.get(split, ()):
+                if other := home.get(path.resolve()):
+                    again = "a second time" if other == split else f"which stands in task.{other}"
+                    raise UserError(f"task.{split}: names {path}, {again}; leave it out, or give another file")
+                home[path.resolve()] = split
 
 
 def check_training(recipe: Recipe) -> None:
@@ -89,7 +103,7 @@ def check_augmentation(recipe: Recipe, inputs: Inputs, data: TaskData) -> None:
     if augment.reuse:
         from pipeline.augmented import check_augmented  # noqa: PLC0415 (pyarrow, which no other recipe needs)
 
-        check_augmented(inputs.augmented, data)
+        check_augmented(inputs.augmented, data, needs_labels=bool(recipe.distill_predictions.label))
 
 
 def check_tracker(recipe: Recipe) -> None:
@@ -116,17 +130,33 @@ def check_export(recipe: Recipe, backbone: Path) -> None:
 def check_pooling(recipe: Recipe, inputs: Inputs) -> None:
     """Embeddings are means over tokens: a sentence encoder that was trained otherwise would give others, in silence."""
     for folder in filter(None, (inputs.backbone, inputs.teacher)):
-        path = folder / "1_Pooling" / "config.json"
-        if recipe.task.kind != "embedding" or not path.is_file():
+        if recipe.task.kind != "embedding":
             continue
-        try:
-            modes = json.loads(path.read_text(encoding="utf-8"))
-            chosen_modes = [name for name, on in modes.items() if name.startswith("pooling_mode_") and on is True]
-        except (ValueError, AttributeError):
-            raise UserError(f"{path} is not a JSON object; save the model again") from None
-        if chosen_modes != ["pooling_mode_mean_tokens"]:
+        dense = folder / "2_Dense" / "config.json"
+        layer = _json_object(dense)
+        plain = not layer.get("bias") and str(layer.get("activation_function", "")).endswith("Identity")
+        if layer and (folder != inputs.teacher or not plain):
+            raise UserError(
+                f"{dense}: a layer on top of the mean is taken from finetune_teacher.model alone, and only without bias"
+                " and activation; take another model"
+            )
+        path = folder / "1_Pooling" / "config.json"
+        modes = _json_object(path)
+        chosen_modes = [name for name, on in modes.items() if name.startswith("pooling_mode_") and on is True]
+        if modes and chosen_modes != ["pooling_mode_mean_tokens"]:
             found = ", ".join(chosen_modes) or "nothing that is known"
             raise UserError(f"{path}: embeddings are means over tokens here, this model wants {found}; take another")
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    """What a file holds; empty where there is none. Raises UserError for anything else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is not a JSON object; save the model again")
+    return found
 
 
 def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Path) -> None:
@@ -142,6 +172,8 @@ def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Pa
         raise UserError(
             f"finetune_teacher.model: the tokenizer of {teacher} is not that of {backbone}; they must share one"
         )
+    if data.kind == "regression" and len(shape.labels) != 1:
+        raise UserError(f"finetune_teacher.model: {teacher} has {len(shape.labels)} outputs, a regression has one")
     if data.label_names:
         teacher_labels(recipe, data, shape.labels, folder=teacher)
 
@@ -153,6 +185,10 @@ def teacher_labels(recipe: Recipe, data: TaskData, own: tuple[str, ...], *, fold
     """
     given = recipe.finetune_teacher.labels
     names = given or own
+    if own and len(names) != len(own):
+        raise UserError(
+            f"finetune_teacher.labels: {len(names)} names, but {folder} has {len(own)} outputs: {', '.join(own)}"
+        )
     if not given and all(name.startswith("LABEL_") for name in own) and len(own) == len(data.label_names):
         return data.label_names  # names that say nothing; the stage compares the dev scores of other orders
     if sorted(names) == sorted(data.label_names):

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from pipeline.errors import UserError
 from pipeline.tables import Row, place, read_rows
 
+LARGEST_SCORE = 3.4028235e38  # what float32, in which scores are kept, can hold
 SHOWN = 40  # characters of a wrong value that an error repeats
 
 
@@ -100,8 +101,8 @@ def texts_of(values: Sequence[Any], columns: Columns) -> tuple[str, ...] | None:
 
 
 def _text_of(value: Any, column: str) -> str:
-    """The text; empty where there is none but blanks."""
-    if value is None:
+    """The text; empty where there is none but blanks. NaN, which pandas writes for a gap, is none."""
+    if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
         return ""
     if not isinstance(value, str):
         raise ValueError(f"column '{column}' holds {shown(value)}, not text")
@@ -131,6 +132,8 @@ def score_of(value: Any, columns: Columns) -> float:
         score = math.nan
     if not math.isfinite(score):
         raise ValueError(f"column '{column}' holds {shown(value)}, not a finite number")
+    if abs(score) > LARGEST_SCORE:
+        raise ValueError(f"column '{column}' holds {shown(value)}, and float32 ends at 3.4e38; divide the scores")
     return score
 
 

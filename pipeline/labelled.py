@@ -32,7 +32,8 @@ class LabelledSplit:
 
 def labelled_splits(stage: Stage, tokenizer: Path, *names: str) -> tuple[TaskData, dict[str, LabelledSplit]]:
     """The task and some of its splits, tokenised; the share of training texts that the length cuts is reported."""
-    data = read_task(stage.recipe.task, stage.inputs.task)
+    files = {role: paths for role, paths in stage.inputs.task.items() if role != "unlabelled"}
+    data = read_task(stage.recipe.task, files)
     datasets, task = as_datasets(data), stage.recipe.task
     splits = {name: labelled_split(datasets[name], data, task, load_tokenizer(tokenizer)) for name in names}
     for name, split in splits.items():

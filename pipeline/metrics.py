@@ -49,10 +49,19 @@ def details(metric: MetricName, predictions: ArrayLike, labels: ArrayLike) -> di
     return {part: _score(part, predicted, right) for part in PARTS.get(metric, (metric,))}
 
 
-def beats_majority(predictions: ArrayLike, labels: ArrayLike) -> bool:
-    """Whether a classifier has learnt anything: it is more often right than the most frequent label."""
-    _, counts = np.unique(np.asarray(labels), return_counts=True)
-    return score("accuracy", predictions, labels) > counts.max() / counts.sum()
+def beats_majority(metric: MetricName, predictions: ArrayLike, labels: ArrayLike) -> bool:
+    """Whether a classifier has learnt anything: by its metric it is better than always the most frequent label.
+
+    Where all rows have one label no answer is better than that, and to be right on more than half of them is enough.
+    """
+    right = np.asarray(labels)
+    names, counts = np.unique(right, return_counts=True)
+    if len(names) == 1:
+        return score("accuracy", predictions, right) > 0.5
+    most_frequent = names[counts == counts.max()]  # several where they are equally frequent
+    return score(metric, predictions, right) > max(
+        score(metric, np.full_like(right, name), right) for name in most_frequent
+    )
 
 
 def _score(metric: str, predicted: NDArray, right: NDArray) -> float:

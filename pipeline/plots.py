@@ -22,6 +22,7 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
     "font.size": 8.5,
+    "text.parse_math": False,  # a dollar in a label's name is a dollar
     "text.color": INK,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,

@@ -1,9 +1,10 @@
 """The user's tables, read row by row: .csv, .tsv, .jsonl, .json (also .gz, .bz2, .xz) and .parquet.
 
-Nothing is repaired and nothing is guessed: a row that does not fit is an error with its file and line. `NA` is text.
-In CSV a quoted field may hold commas, doubled quotes and line ends (RFC 4180). In TSV quotes are characters and a tab
-always parts two fields. Text is UTF-8, with or without a byte-order mark; lines end in LF or CRLF.
-Empty lines are skipped.
+Nothing is repaired: a row that does not fit is an error with its file and line. `NA` is text. One thing is guessed:
+where the header line of a .csv lacks an asked column and, with its fields separated by semicolons, bars or tabs, has
+all of them, these separate the fields of the whole file. In CSV a quoted field may hold the separator, doubled quotes
+and line ends (RFC 4180). In TSV quotes are characters and a tab always parts two fields. Text is UTF-8, with or without
+a byte-order mark; lines end in LF or CRLF. Empty lines are skipped.
 """
 
 import bz2
@@ -58,7 +59,7 @@ def read_rows(path: Path, *, columns: Sequence[str], header: Sequence[str] = ())
     suffix = path.suffix.lower()
     ending = Path(path.stem).suffix.lower() if suffix in OPENERS else suffix
     if ending == ".csv":
-        return _table(path, _csv_fields(path), columns=columns, header=header)
+        return _read_csv(path, columns=columns, header=header)
     if ending == ".tsv":
         return read_tsv(path, columns=columns, header=header)
     if ending == ".jsonl":
@@ -104,17 +105,32 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise UserError(f"{path}: cannot be read: {error}") from None
 
 
-def _csv_fields(path: Path) -> Fields:
+def _read_csv(path: Path, *, columns: Sequence[str], header: Sequence[str]) -> Iterator[Row]:
+    separator = "," if header else _separator(path, columns)
+    yield from _table(path, _csv_fields(path, separator), columns=columns, header=header)
+
+
+def _separator(path: Path, columns: Sequence[str]) -> str:
+    """The first of comma, semicolon, bar and tab with which the header line has all asked columns; else the comma."""
+    for sign in ",;|\t":
+        with contextlib.suppress(UserError):  # which reading with commas says again
+            _, header = next(_csv_fields(path, sign), (0, []))
+            if set(columns) <= set(header):
+                return sign
+    return ","
+
+
+def _csv_fields(path: Path, separator: str) -> Fields:
     csv.field_size_limit(LONGEST_FIELD)
-    reader = csv.reader((text for _, text in read_lines(path)), strict=True)
+    reader = csv.reader((text for _, text in read_lines(path)), strict=True, delimiter=separator)
     while True:
         line = reader.line_num + 1
         try:
             fields = next(reader, None)
         except csv.Error as error:
             raise UserError(
-                f"{path}:{line}: the row that begins here is not valid CSV ({error}); a field with a comma, a quote or"
-                ' a line end stands in quotes, and a quote inside it is doubled ("")'
+                f"{path}:{line}: the row that begins here is not valid CSV ({error}); a field with a separator, a quote"
+                ' or a line end stands in quotes, and a quote inside it is doubled ("")'
             ) from None
         if fields is None:
             return
@@ -196,7 +212,7 @@ def _json_row(where: str, line: int, values: Any, columns: Sequence[str]) -> Row
     _check_header(where, list(values), columns)
     asked = {column: values[column] for column in columns}
     for column, value in asked.items():
-        if isinstance(value, str) and not _is_unicode(value):
+        if not _is_unicode(value):
             raise UserError(f"{where}: column '{column}' holds half of a surrogate pair, which is no character")
     return Row(line, asked)
 
@@ -209,9 +225,10 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _is_unicode(text: str) -> bool:
+def _is_unicode(value: Any) -> bool:
+    """Whether a JSON value, and all that it holds, can be written again."""
     try:
-        text.encode("utf-8")
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datasets import DatasetDict
 
 ID = "id"
+RESERVED = ("source_id", "variant", "replaced", "length", "row", "cut")  # the last three: of the tokens (encoding.py)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +122,12 @@ def _columns(task: Task) -> Columns:
         )
     texts = (task.text, task.text_pair) if task.text_pair else (task.text,)
     names = [*texts, task.label, ID]
+    if taken := [name for name in (*texts, task.label) if name in RESERVED]:
+        raise UserError(
+            f"task: the augmented dataset has a column '{taken[0]}' of its own; rename yours, such as '{taken[0]}_'"
+        )
+    if task.kind == "embedding" and not task.text_pair:
+        raise UserError("task.text_pair: name the column of the second text; pairs measure how well texts are embedded")
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise UserError(f"task: '{repeated[0]}' cannot be two of text, text_pair, label and the row's own '{ID}'")

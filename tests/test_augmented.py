@@ -80,6 +80,19 @@ def test_numbers_of_labels_in_another_order_are_read_by_their_names(world: Path)
     ]
 
 
+def test_a_label_that_datasets_does_not_know_is_none(world: Path) -> None:
+    plan = make_plan(world / "recipe.yaml", checked=False)
+    data = read_task(plan.recipe.task, plan.inputs.task)
+    features = Features(
+        {"id": Value("int64"), "text": Value("string"), "label": ClassLabel(names=list(data.label_names))}
+    )
+    rows = [{**row, "label": -1} for row in rows_of(world)]
+    path = write(world, [{**row, "label": "fresh"} for row in rows])
+    pq.write_table(pa.Table.from_pylist(rows, schema=augmented_features(features).arrow_schema), path)
+    check_augmented([path], data)
+    assert {row["label"] for row in augmented_rows([path], data, dropped=Counter())} == {None}
+
+
 def test_a_variant_equal_to_a_dev_or_test_text_is_dropped_and_counted(world: Path) -> None:
     rows = rows_of(world)
     plan = make_plan(world / "recipe.yaml", checked=False)

@@ -1,6 +1,7 @@
 """Sentence embeddings: a text is a vector, pairs measure, and what is saved is what sentence-transformers reads."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,9 @@ def test_the_similarity_loss_is_that_of_a_slow_loop() -> None:
     ours, theirs = (torch.nn.functional.normalize(torch.randn(5, width), dim=-1) for width in (3, 7))
     gaps = [(float(ours[i] @ ours[j]) - float(theirs[i] @ theirs[j])) ** 2 for i in range(5) for j in range(5)]
     assert float(similarity_loss(ours, theirs)) == pytest.approx(sum(gaps) / 25, rel=1e-4)
+    exact = float(similarity_loss(ours, theirs))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert float(similarity_loss(ours, theirs)) == exact
     assert float(similarity_loss(ours, theirs, examples=20)) == pytest.approx(sum(gaps) / 5 / 20, rel=1e-4)
 
 
@@ -133,6 +137,33 @@ def test_a_sentence_encoder_of_another_pooling_is_refused(world: Path) -> None:
     changes = ["--task.kind", "embedding", "--task.text_pair", "other", "--task.train", str(world / "pairs.csv")]
     with pytest.raises(UserError, match=r"means over tokens here, this model wants pooling_mode_cls_token"):
         make_plan(world / "recipe.yaml", changes)
+
+
+@pytest.mark.parametrize(
+    ("role", "layer", "refused"),
+    [
+        ("backbone", {"bias": False, "activation_function": "torch.nn.modules.linear.Identity"}, True),
+        ("finetune_teacher.model", {"bias": False, "activation_function": "torch.nn.modules.linear.Identity"}, False),
+        ("finetune_teacher.model", {"bias": True, "activation_function": "torch.nn.modules.linear.Identity"}, True),
+        ("finetune_teacher.model", {"bias": False, "activation_function": "torch.nn.modules.activation.Tanh"}, True),
+    ],
+)
+def test_a_layer_on_top_of_the_mean_is_taken_where_it_can_be(
+    world: Path, role: str, layer: dict, refused: bool
+) -> None:
+    tiny.write_rows(world / "pairs.csv", pair=True, regression=True)
+    other = shutil.copytree(world / "model", world / "other")
+    (other / "2_Dense").mkdir()
+    (other / "2_Dense/config.json").write_text(json.dumps(layer | {"in_features": 24, "out_features": 24}))
+    (other / "2_Dense/model.safetensors").write_bytes(b"weights")
+    changes = ["--task.kind", "embedding", "--task.text_pair", "other", "--task.train", str(world / "pairs.csv"),
+               "--finetune_teacher.epochs", "0", f"--{role}", str(other)]  # fmt: skip
+    if refused:
+        with pytest.raises(UserError, match=r"2_Dense/config.json: a layer on top of the mean is taken from finetune_"):
+            make_plan(world / "recipe.yaml", changes)
+        return
+    spec = make_plan(world / "recipe.yaml", changes).stages["finetune_teacher"]
+    assert {"teacher/2_Dense/config.json", "teacher/2_Dense/model.safetensors"} <= spec.files.keys()
 
 
 @pytest.mark.slow

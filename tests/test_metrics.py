@@ -70,8 +70,29 @@ def test_nan_is_a_failure_and_no_score():
 
 
 def test_a_model_beats_the_majority_only_above_its_share():
-    assert not beats_majority([0, 0, 0], [0, 0, 1])
-    assert beats_majority([0, 0, 1], [0, 0, 1])
+    assert not beats_majority("accuracy", [0, 0, 0], [0, 0, 1])
+    assert beats_majority("accuracy", [0, 0, 1], [0, 0, 1])
+
+
+def test_a_model_beats_the_majority_by_the_metric_that_scores_the_task():
+    labels = [0] * 95 + [1] * 5
+    predicted = [0] * 89 + [1] * 6 + [0, 1, 1, 1, 1]  # less often right than always 0, and worth more
+    assert score("accuracy", predicted, labels) < 0.95 and score("macro_f1", predicted, labels) > 0.7
+    assert not beats_majority("accuracy", predicted, labels)
+    for metric in ("macro_f1", "f1", "matthews", "accuracy_and_f1"):
+        assert beats_majority(metric, predicted, labels)
+        assert not beats_majority(metric, [0] * 100, labels)
+
+
+def test_of_equally_frequent_labels_the_one_that_scores_best_is_to_be_beaten():
+    assert not beats_majority("f1", [1, 1, 1, 1], [0, 0, 1, 1])
+    assert beats_majority("f1", [0, 1, 1, 1], [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1", "macro_f1", "matthews", "accuracy_and_f1"])
+def test_where_all_rows_have_one_label_half_of_them_are_enough(metric):
+    assert beats_majority(metric, [0, 0, 1], [0, 0, 0])
+    assert not beats_majority(metric, [0, 1, 1], [0, 0, 0])
 
 
 def test_a_regression_learns_something_when_its_ranks_agree():

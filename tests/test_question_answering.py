@@ -124,6 +124,12 @@ def encoded_of(rows: Dataset, tokenizer: Any, *, max_length: int, overlap: int =
     )
 
 
+def spans_of(context: str, tokenizer: Any) -> list[tuple[int, int]]:
+    """Where the tokens of a context stand; of [CLS] and [SEP] nowhere."""
+    encoded = tokenizer(context, return_offsets_mapping=True)
+    return [(-1, -1) if begin == end else (begin, end) for begin, end in encoded["offset_mapping"]]
+
+
 def right_outputs(texts: EncodedTexts) -> np.ndarray:
     """Logits of a model that is sure of the labels."""
     bounds = texts.bounds(np.arange(len(texts)))
@@ -144,6 +150,26 @@ def test_the_labels_of_windows_give_the_answers_back(tmp_path: Path, max_length:
     gold = span_scores.gold(rows, "answers")
     assert span_scores.statistics(found, gold)[:, 0].mean() == 1
     assert ("" in found) == impossible
+
+
+@pytest.mark.parametrize("answer", [" cafe\u0301 ", "cafe\u0301", " cafe", "\u200bcafe\u0301", "cafe\u0301\u200b"])
+def test_an_answer_may_begin_and_end_with_characters_of_no_token(tmp_path: Path, answer: str) -> None:
+    context = "the cast of \u200bcafe\u0301\u200b is cafe\u0301 ".replace("\u200b", "\u200b" * ("\u200b" in answer))
+    spans = spans_of(context, load_tokenizer(tiny.write_model(tmp_path)))
+    [(first, last)] = kind.answer_tokens([spans], {"text": [answer], "answer_start": [context.index(answer)]})
+    assert first and context[spans[first][0] : spans[last][1]].strip("\u200b") in ("cafe", "cafe\u0301")
+
+
+def test_an_answer_at_the_beginning_of_a_text_may_begin_with_a_character_of_no_token() -> None:
+    spans = [(-1, -1), (1, 5), (6, 8), (-1, -1)]
+    assert kind.answer_tokens([spans], {"text": ["\u200bfilm"], "answer_start": [0]}) == [(1, 1)]
+
+
+def test_only_windows_that_hold_the_whole_answer_have_it() -> None:
+    windows = [[(-1, -1), (0, 3), (4, 8)], [(-1, -1), (4, 8), (9, 11)], [(-1, -1), (9, 11), (12, 15)]]
+    assert kind.answer_tokens(windows, {"text": [" film is"], "answer_start": [3]}) == [(0, 0), (1, 2), (0, 0)]
+    assert kind.answer_tokens(windows, {"text": ["the film is"], "answer_start": [0]}) == [(0, 0)] * 3
+    assert kind.answer_tokens(windows, {"text": [], "answer_start": []}) == [(0, 0)] * 3
 
 
 def test_windows_overlap_and_hold_the_whole_context(tmp_path: Path) -> None:

@@ -41,6 +41,11 @@ def test_one_file_needs_no_brackets_and_labels_may_be_numbers(tmp_path: Path) ->
     assert (task.train, task.labels) == (("rows.csv",), ("0", "1"))
 
 
+def test_columns_may_be_named_by_numbers(tmp_path: Path) -> None:
+    task = load(tmp_path, "backbone: bert\ntask: {train: a.conll, text: 0, label: 3, header: [0, 1]}\n").task
+    assert (task.text, task.label, task.header) == ("0", "3", ("0", "1"))
+
+
 def test_a_recipe_says_only_what_differs_from_its_base(tmp_path: Path) -> None:
     (tmp_path / "root.yaml").write_text(SMALLEST + "student: {layers: 2, width: 24}\nseed: 3\n")
     (tmp_path / "middle.yaml").write_text("base: root.yaml\nstudent: {layers: 6}\n")
@@ -100,6 +105,11 @@ def test_a_wrong_override_names_the_option(tmp_path: Path, words: list[str], sen
         ("student: &a {layers: *a}\n", "mine.yaml: not valid YAML: an alias holds itself"),
         ("seed: \x00\n", "mine.yaml: not valid YAML: unacceptable character"),
         ("name: ../elsewhere\n", "mine.yaml: name: '../elsewhere' names a folder; use letters"),
+        ("base: nowhere/x.yaml\n", "nowhere/x.yaml: no such recipe; known are: recipes/"),
+        (
+            "base: nowhere/your_date.yaml\n",
+            "nowhere/your_date.yaml: no such recipe; did you mean 'recipes/your_data.yaml'?",
+        ),
         ("base: min.yaml\n", "min.yaml: no such recipe; did you mean 'mine.yaml'?"),
         ("base: mine.yaml\n", "mine.yaml: base: the recipe is its own base"),
         ("base: [mine.yaml]\n", "mine.yaml: base: must be the name of another recipe"),

@@ -32,6 +32,27 @@ def test_a_csv_row_is_numbered_by_the_line_where_it_begins(tmp_path):
     assert rows(tmp_path / "a.csv", content, "text", "label") == [(2, ['one\ntwo, "three"', "1"]), (5, ["four", "0"])]
 
 
+@pytest.mark.parametrize("sign", [";", "|", "\t"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_csv_may_be_separated_by_another_sign_that_its_header_shows(tmp_path, sign, quote):
+    content = f'{quote}text{quote}{sign}{quote}label{quote}\n"one{sign} ""two"",\nthree"{sign}1\nfour, five{sign}0\n'
+    expected = [(2, [f'one{sign} "two",\nthree', "1"]), (4, ["four, five", "0"])]
+    assert rows(tmp_path / "a.csv", content.encode(), "text", "label") == expected
+    assert rows(tmp_path / "a.csv.gz", gzip.compress(content.encode()), "text", "label") == expected
+
+
+def test_commas_come_first_and_a_header_of_the_recipe_means_commas(tmp_path):
+    assert rows(tmp_path / "a.csv", b"a,b;c,c\n1,2;3,4\n", "a", "c") == [(2, ["1", "4"])]
+    (tmp_path / "a.csv").write_text("x;y,1\n")
+    assert list(read_rows(tmp_path / "a.csv", columns=["b"], header=["a", "b"])) == [(1, {"b": "1"})]
+
+
+def test_a_separator_is_guessed_only_where_it_gives_all_columns(tmp_path):
+    assert "a.csv:1: no column 'text'" in complaint(tmp_path / "a.csv", b"text;labels\nx;1\n", "text", "label")
+    assert "a.csv:3: 3 fields" in complaint(tmp_path / "a.csv", b"text;label\nx;1\ny;z;1\n", "text", "label")
+    assert "a.tsv:1: no column 'text'" in complaint(tmp_path / "a.tsv", b"text,label\nx,1\n", "text", "label")
+
+
 def test_quotes_are_characters_in_tsv(tmp_path):
     content = b'text\tlabel\n"lone quote\t1\nsay ""x""\t0\n'
     assert rows(tmp_path / "a.tsv", content, "text") == [(2, ['"lone quote']), (3, ['say ""x""'])]
@@ -106,6 +127,7 @@ def test_a_file_without_header_takes_the_names_it_is_given(tmp_path):
         ),
         ("t.jsonl", b'{"text": "x", "labels": 1}\n', "t.jsonl:1: no column 'label'; did you mean 'labels'?"),
         ("t.jsonl", b'{"text": "\\ud800", "label": 1}\n', "t.jsonl:1: column 'text' holds half of a surrogate pair"),
+        ("t.jsonl", b'{"text": ["x", "\\udc00"], "label": 1}\n', "t.jsonl:1: column 'text' holds half of a surrogate"),
         ("t.jsonl", b"[" * 100_000, "t.jsonl:1: not valid JSON"),
         ("t.parquet", b"text,label\n", "t.parquet: not a readable Parquet file"),
         ("t.xlsx", b"", "t.xlsx: unknown kind of table"),

@@ -81,6 +81,13 @@ def test_rows_without_text_are_left_out_where_the_recipe_says_so(tmp_path):
     assert data.left_out["empty"] == 2
 
 
+def test_a_gap_that_pandas_wrote_is_no_text(tmp_path):
+    rows = jsonl(*({"text": f"text {row}", "label": "ab"[row % 2]} for row in range(20)))
+    gap = '{"text": NaN, "label": "a"}\n'
+    assert read(tmp_path, {"train.jsonl": rows + gap}, skip_empty=True).left_out["empty"] == 1
+    assert "train.jsonl:21: column 'text' has no text" in complaint(tmp_path, {"train.jsonl": rows + gap})
+
+
 def test_a_repeated_text_is_kept_once_and_in_training_first(tmp_path):
     files = {"train.csv": MANY + "text 0,a\n", "test.csv": "text,label\ntext 1,b\nnew,a\n"}
     data = read(tmp_path, files, drop_repeats=True)
@@ -162,6 +169,14 @@ def test_what_is_wrong_is_said_with_file_and_line_or_key(tmp_path, row, settings
 def test_a_score_is_a_finite_number(tmp_path, score):
     rows = f"text,label\nx,1.5\ny,{score}\n"
     assert f"train.csv:3: column 'label' holds '{score}', not a finite number" in complaint(
+        tmp_path, {"train.csv": rows}, kind="regression"
+    )
+
+
+@pytest.mark.parametrize("score", ["1e39", "-3.5e38"])
+def test_a_score_fits_into_float32(tmp_path, score):
+    rows = f"text,label\nx,3.4e38\ny,{score}\n"
+    assert f"train.csv:3: column 'label' holds '{score}', and float32 ends at 3.4e38" in complaint(
         tmp_path, {"train.csv": rows}, kind="regression"
     )
 

@@ -76,6 +76,36 @@ def test_iob1_begins_a_second_entity_of_the_same_type_with_b(tmp_path: Path) -> 
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("tags", [("B", "O", "B", "I"), ("S", "O", "B", "E"), ("I", "O", "I", "I")])
+def test_tags_without_a_type_are_entities_of_one(tmp_path: Path, tags: tuple[str, ...]) -> None:
+    words = zip(["EU", "rejects", "Peter", "Blackburn"], tags, strict=True)
+    data = read(tmp_path, "".join(f"{word}\t{tag}\n" for word, tag in words))
+    assert sentences(data) == [("EU rejects Peter Blackburn", ("B-ENTITY", "O", "B-ENTITY", "I-ENTITY"))]
+    assert data.label_names == ("O", "B-ENTITY", "I-ENTITY")
+
+
+def test_tags_without_a_type_may_be_numbers(tmp_path: Path) -> None:
+    rows = jsonl({"text": ["EU", "rejects"], "label": [1, 0]})
+    data = read(tmp_path, rows, name="train.jsonl", labels=("O", "B", "I"))
+    assert sentences(data) == [("EU rejects", ("B-ENTITY", "O"))]
+
+
+@pytest.mark.parametrize(
+    ("tags", "complaint"),
+    [
+        ([1, -1], "holds the tag number -1; name the tags, from 0 on, in task.labels"),
+        ("1 -1", "holds the tag number -1; name the tags, from 0 on, in task.labels"),
+        ([1, None], "holds the tag null, not a name or a number"),
+        ([1, 0.5], "holds the tag 0.5, not a name or a number"),
+        ([1, True], "holds the tag True, not a name or a number"),
+    ],
+)
+def test_a_tag_that_is_neither_name_nor_number_is_one_sentence(tmp_path: Path, tags: Any, complaint: str) -> None:
+    rows = jsonl({"text": ["EU", "rejects"], "label": tags})
+    with pytest.raises(UserError, match=f"train.jsonl:1: column 'label' {complaint}"):
+        read(tmp_path, rows, name="train.jsonl", labels=NAMES)
+
+
 def test_columns_of_a_conll_file_can_be_chosen_by_number(tmp_path: Path) -> None:
     rows = "1 EU B-ORG x\n2 rejects O x\n3 German B-MISC x\n4 call O x\n\n1 Peter B-PER x\n2 Blackburn I-PER x\n"
     assert sentences(read(tmp_path, rows, text="1", label="2")) == SENTENCES

@@ -1,7 +1,8 @@
 """Every knob of the pipeline: one tree of frozen dataclasses, with `Recipe` at its root.
 
 A recipe is a YAML file of this tree (`pipeline.recipes` loads it). The text under a field is its help, and what
-`./run_all.sh --help` prints. All of it can change what a stage writes and is part of its fingerprint, except `Run`.
+`./run_all.sh --help` prints. What can change what a stage writes is part of its fingerprint; of paths and names, the
+content that they lead to.
 """
 
 from dataclasses import field

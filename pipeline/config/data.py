@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.config.fields import CONFIG, Count, Labels, Positive, Share, SmallShare, Strings
+from pipeline.config.fields import CONFIG, Column, Columns, Count, Labels, Positive, Share, SmallShare, Strings
 
 GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
 KindName = Literal["classification", "regression", "token_classification", "question_answering", "embedding"]
@@ -40,14 +40,16 @@ class Task:
     """Files of the rows that choose checkpoints; without them `dev_share` of the training rows is held out."""
     test: Strings = ()
     """Files of the rows that only measure; without them `test_share` of the training rows is held out."""
-    header: Strings = ()
+    header: Columns = ()
     """The names of the columns, in order, of .csv and .tsv files that have no header line."""
-    text: str = "text"
-    """Column of the text, of the first text of a pair, or of the list of words (in CoNLL files a number, from 0)."""
-    text_pair: str | None = None
+    text: Column = "text"
+    """Column of the text, of the first text of a pair, or of the list of words (in CoNLL files a number, from 0, or a
+    name that their first line holds)."""
+    text_pair: Column | None = None
     """Column of the second text of a pair."""
-    label: str = "label"
-    """Column of the label, the score, or the list of tags (in CoNLL files a number; a name stands for the last)."""
+    label: Column = "label"
+    """Column of the label, the score, or the list of tags (in CoNLL files a number, or a name; one
+    that their first line does not hold stands for the last)."""
     kind: KindName = "classification"
     """Choose one of several labels, predict a number, label words (named entities), or answer a question by a
     span of a text, or embed sentences (pairs with a score measure how well)."""
@@ -64,7 +66,7 @@ class Task:
     """Share of the training rows held out as dev, where no dev file is given."""
     test_share: SmallShare = 0.1
     """Share of the training rows held out as test, where no test file is given."""
-    group: str | None = None
+    group: Column | None = None
     """Column whose values must not straddle two splits (a film, an author); else splits are stratified by label."""
     split_seed: Count = 0
     """Seed of the held-out splits; kept apart from `seed` so that runs of several seeds share their test rows."""

@@ -13,6 +13,8 @@ def _one_or_several(value: object) -> object:
 
 
 def _number_as_text(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("YAML takes yes, no, on and off for true and false; put the name in quotes")
     return str(value) if type(value) in (int, float) else value
 
 
@@ -38,5 +40,7 @@ SmallShare = Annotated[float, NUMBER, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, NUMBER, Field(ge=0)]
 AboveZero = Annotated[float, NUMBER, Field(gt=0)]
 Strings = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
+Column = Annotated[str, BeforeValidator(_number_as_text)]
+Columns = Annotated[tuple[Column, ...], BeforeValidator(_one_or_several)]
 Labels = Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_one_or_several)]
 LayerMap = Annotated[str | tuple[int, ...], PlainValidator(_layer_map)]

@@ -76,6 +76,6 @@ KIND = Kind(
     written=written,
     statistics=texts.statistics,
     details=texts.details,
-    beats_trivial=lambda statistics: beats_majority(statistics[:, 0], statistics[:, 1]),
+    beats_trivial=lambda metric, statistics: beats_majority(metric, *statistics.T),
     agreement=agreement,
 )

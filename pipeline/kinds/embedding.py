@@ -165,6 +165,6 @@ KIND = Kind(
     written=lambda answers, outputs, label_names: {"": answers.astype(np.float64).tolist()},
     statistics=texts.statistics,
     details=texts.details,
-    beats_trivial=regression.correlates,
+    beats_trivial=lambda metric, statistics: regression.correlates(statistics),
     agreement=regression.agreement,
 )

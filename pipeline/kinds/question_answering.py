@@ -5,6 +5,8 @@ given; where a split holds none of these, an answer is always given.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,7 @@ FORBIDDEN = -1e4  # logit of what can be no answer; finite, so that zero times i
 def label_names(splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
     """None; raises UserError where no question of the training rows has an answer."""
     train = splits["train"]
-    if not any(example.label["text"] for example in train):
+    if train and not any(example.label["text"] for example in train):
         raise UserError(f"{train[0].path}: no question has an answer")
     return ()
 
@@ -112,8 +114,9 @@ def encode(batch: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", asked: A
     columns["begin"] = [[begin for begin, _ in spans] for spans in characters]
     columns["end"] = [[end for _, end in spans] for spans in characters]
     if asked.label_column:
-        answers = batch[asked.label_column]
-        found = [answer_tokens(spans, answers[row]) for spans, row in zip(characters, rows, strict=True)]
+        found = []
+        for row, windows in groupby(zip(rows, characters, strict=True), itemgetter(0)):
+            found += answer_tokens([spans for _, spans in windows], batch[asked.label_column][row])
         columns["start_token"], columns["end_token"] = map(list, zip(*found, strict=True))
     return columns
 
@@ -124,15 +127,26 @@ def cut_text(tokenizer: "PreTrainedTokenizerFast", text: str, tokens: int) -> st
     return text if len(offsets) <= tokens else text[: offsets[tokens - 1][1]]
 
 
-def answer_tokens(spans: Sequence[Span], answers: squad.Answers) -> tuple[int, int]:
-    """The tokens at which the first answer begins and ends; (0, 0) where the window does not hold all of it."""
+def answer_tokens(windows: Sequence[Sequence[Span]], answers: squad.Answers) -> list[tuple[int, int]]:
+    """For each window of a context the tokens at which the first answer begins and ends.
+
+    (0, 0) where the window does not hold all of it. Characters that are in no token of any window (an accent that is
+    taken off, a blank, a zero-width character) are no part of it.
+    """
     if not answers["text"]:
-        return 0, 0
+        return [(0, 0)] * len(windows)
     begin = answers["answer_start"][0]
-    last = begin + len(answers["text"][0]) - 1
-    first_token = next((number for number, (start, end) in enumerate(spans) if start <= begin < end), 0)
-    last_token = next((number for number, (start, end) in enumerate(spans) if start <= last < end), 0)
-    return (first_token, last_token) if first_token and last_token else (0, 0)
+    end = begin + len(answers["text"][0])
+    inside = [
+        [number for number, (first, last) in enumerate(spans) if first < end and begin < last] for spans in windows
+    ]
+    pieces = [spans[number] for spans, numbers in zip(windows, inside, strict=True) for number in numbers]
+    return [
+        (numbers[0], numbers[-1])
+        if numbers and spans[numbers[0]] == min(pieces) and spans[numbers[-1]] == max(pieces)
+        else (0, 0)
+        for spans, numbers in zip(windows, inside, strict=True)
+    ]
 
 
 def targets(columns: Mapping[str, Any]) -> "dict[str, Tensor]":
@@ -203,6 +217,12 @@ def distilled(
     return (losses[0] + losses[1]) / 2
 
 
+def config(splits: Splits) -> dict[str, Any]:
+    """Whether every question of the task has an answer: then one is always given, as in evaluation."""
+    labels = [example.label for examples in splits.values() for example in examples if example.label is not None]
+    return {"always_answers": all(label["text"] for label in labels)}
+
+
 KIND = Kind(
     metrics=("exact_match_and_f1", "answer_f1", "exact_match"),
     answer=lambda value, columns: value,
@@ -222,6 +242,7 @@ KIND = Kind(
     width=lambda model: 2,
     outputs=outputs,
     outputs_of=outputs_of,
+    config=config,
     supervised=supervised,
     distilled=distilled,
     gold=span_scores.gold,
@@ -229,6 +250,6 @@ KIND = Kind(
     written=lambda answers, outputs, label_names: {"": list(answers)},
     statistics=span_scores.statistics,
     details=span_scores.details,
-    beats_trivial=span_scores.beats_no_answer,
+    beats_trivial=lambda metric, statistics: span_scores.beats_no_answer(statistics),
     agreement=span_scores.agreement,
 )

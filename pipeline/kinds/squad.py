@@ -48,7 +48,7 @@ def _flat(path: Path, columns: Columns) -> Iterator[Asking]:
 
 def _nested(path: Path, columns: Columns) -> Iterator[Asking] | None:
     """The questions of SQuAD's own layout, or None where the file has another."""
-    if not re.search(r"\.json(\.gz|\.bz2|\.xz)?$", path.name):
+    if not re.search(r"\.json(\.gz|\.bz2|\.xz)?$", path.name, re.IGNORECASE):
         return None
     articles = read_json(path)
     articles = articles.get("data", articles) if isinstance(articles, dict) else articles
@@ -60,45 +60,70 @@ def _nested(path: Path, columns: Columns) -> Iterator[Asking] | None:
 
 def _questions(path: Path, articles: Sequence[Any]) -> Iterator[Asking]:
     number = 0
-    for article in articles:
-        title = article.get("title")
-        for paragraph in article.get("paragraphs", ()):
-            for asked in paragraph.get("qas", ()):
+    for article in _objects(articles, path, "articles"):
+        for paragraph in _objects(article.get("paragraphs"), path, "paragraphs"):
+            for asked in _objects(paragraph.get("qas"), path, "qas"):
                 number += 1
                 where = f"{path}, question {asked.get('id', number)}"
                 if "question" not in asked or "context" not in paragraph:
                     raise UserError(f"{where}: needs a 'question', and its paragraph a 'context'")
                 answers = [] if asked.get("is_impossible") else asked.get("answers", [])  # not plausible_answers
-                yield Asking(where, number, asked["question"], paragraph["context"], answers, title)
+                yield Asking(where, number, asked["question"], paragraph["context"], answers, article.get("title"))
+
+
+def _objects(value: Any, path: Path, name: str) -> Sequence[dict[str, Any]]:
+    """A list of objects; empty where there is none."""
+    found = [] if value is None else value
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise UserError(f"{path}: its {name} are {shown(value)}, and a list of objects is needed, as in SQuAD")
+    return found
 
 
 def answers_of(value: Any, context: str) -> Answers:
     """Texts and starts, from SQuAD's list of answers or the hub's lists of texts and of starts.
 
-    A text that does not stand at its start is looked for nearest to it.
+    Blanks around a text are no part of it. A text that does not stand at its start is looked for nearest to it.
     """
-    if value is None:
-        value = []
-    if isinstance(value, dict) and isinstance(value.get("text"), str):
-        value = [value]
-    if isinstance(value, dict):
-        starts = value.get("answer_start", [0] * len(value.get("text", ())))
-        value = [
-            {"text": text, "answer_start": start} for text, start in zip(value.get("text", ()), starts, strict=True)
-        ]
     found: Answers = {"text": [], "answer_start": []}
-    for answer in value if isinstance(value, list) else [value]:
+    for answer in _single_answers(value):
         if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
             raise ValueError(f"an answer is {shown(answer)}, not a text and its answer_start")
-        text, start = answer["text"], answer.get("answer_start", 0)
-        if not text.strip():
+        text, start = answer["text"].strip(), _whole(answer.get("answer_start"))
+        if not text:
             continue
-        if not isinstance(start, int) or context[start : start + len(text)] != text or start < 0:
+        if start is not None:
+            start += len(answer["text"]) - len(answer["text"].lstrip())
+        if start is None or start < 0 or context[start : start + len(text)] != text:
             starts = [match.start() for match in re.finditer(re.escape(text), context)]
             if not starts:
                 raise ValueError(f"the context does not hold the answer {shown(text)}")
-            wanted = start if isinstance(start, int) else 0
-            start = min(starts, key=lambda other: abs(other - wanted))
+            start = min(starts, key=lambda other: abs(other - (start or 0)))
         found["text"].append(text)
         found["answer_start"].append(start)
     return found
+
+
+def _single_answers(value: Any) -> list[Any]:
+    """The answers of a question one by one, each with its own start."""
+    if value is None:
+        return []
+    if not isinstance(value, dict):
+        return value if isinstance(value, list) else [value]
+    texts, starts = value.get("text"), value.get("answer_start")
+    if isinstance(texts, str):
+        return [value]
+    texts = [] if texts is None else texts
+    starts = [None] * len(texts) if starts is None and isinstance(texts, list) else starts
+    if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+        raise ValueError(f"its answers are {shown(value)}, and a list of texts with as many starts is needed")
+    return [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
+
+
+def _whole(start: Any) -> int | None:
+    """A start as a number, however it is written: pandas makes 12.0 of 12 in a column with gaps, CSV "12"."""
+    start = start[0] if isinstance(start, list) and len(start) == 1 else start
+    try:
+        number = float(start)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return int(number) if number.is_integer() else None

@@ -30,9 +30,10 @@ def label_names(splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
     """O, then B- and I- of every type that occurs, sorted, or in the recipe's order."""
     found = [tag for examples in splits.values() for example in examples for tag in example.label or ()]
     types = {tag[2:] for tag in found if tag != OUTSIDE}
-    if not types:
+    if splits["train"] and not types:
         raise UserError(f"{splits['train'][0].place}: no word of the file has a tag other than {OUTSIDE}")
     named = [match[2] if (match := PREFIXED.fullmatch(tag)) else tag for tag in known if tag != OUTSIDE]
+    named = [conll.UNNAMED] if named and set(named) <= conll.BARE else named
     if missing := sorted(types - set(named)):
         if known:
             raise UserError(f"task.labels: lacks the tag '{missing[0]}', which occurs{nearest(missing[0], named)}")
@@ -219,6 +220,6 @@ KIND = Kind(
     written=written,
     statistics=statistics,
     details=details,
-    beats_trivial=lambda statistics: statistics[:, 0].sum() > 0,
+    beats_trivial=lambda metric, statistics: statistics[:, 0].sum() > 0,
     agreement=agreement,
 )
