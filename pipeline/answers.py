@@ -26,13 +26,13 @@ def answer(windows: Sequence[Seen], texts: tuple[str, ...], config: dict[str, An
     """
     outputs, encoding = windows[0]
     if {"start_logits", "end_logits"} <= outputs.keys():
-        return span(windows, texts[-1])
+        return span(windows, texts[-1], always=bool(config.get("always_answers")))
     logits = outputs.get("logits")
     names = config.get("id2label") or {}
     if logits is None or logits.shape[-1] != (len(names) or 2):  # config.json leaves out two labels without names
         raise UserError(
             f"the model gives {', '.join(outputs)}, which are no answers; give a student that classifies, scores, tags"
-            " or finds answers"
+            " or finds answers (one that embeds texts is loaded by sentence-transformers)"
         )
     labels = [str(names.get(str(number), f"LABEL_{number}")) for number in range(logits.shape[-1])]
     if logits.ndim == 2:
@@ -49,7 +49,11 @@ def answer(windows: Sequence[Seen], texts: tuple[str, ...], config: dict[str, An
 
 
 def tags(logits_TC: np.ndarray, encoding: Encoding, text: str, labels: list[str]) -> list[dict[str, Any]]:
-    """Each word of the text, its characters there, and the label of its first piece, as in training."""
+    """Each word, its characters in the text, and the label of its first piece.
+
+    Words are what the tokenizer parts: in running text punctuation is a word of its own, as in the labelled data of
+    most taggers. (What blanks part is a word in training.)
+    """
     found: dict[int, tuple[int, int, int]] = {}
     for token, (word, (begin, end)) in enumerate(zip(encoding.word_ids, encoding.offsets, strict=True)):
         if word is not None:
@@ -64,14 +68,19 @@ def tags(logits_TC: np.ndarray, encoding: Encoding, text: str, labels: list[str]
     return words
 
 
-def span(windows: Sequence[Seen], context: str) -> dict[str, Any]:
-    """The best span of the context in any window, as in evaluation; empty where [CLS] is better in all of them."""
+def span(windows: Sequence[Seen], context: str, *, always: bool = False) -> dict[str, Any]:
+    """The best span of the context in any window, as in evaluation; empty where [CLS] is better in all of them.
+
+    Args: always: never empty, for where every question of the task has an answer.
+    """
     none, best = np.inf, (-np.inf, (0, 0), 0)
     for number, (outputs, encoding) in enumerate(windows):
         logits_T2 = np.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
         places = zip(encoding.sequence_ids, encoding.offsets, strict=True)
         begins, ends = np.array([place if of == 1 else (-1, -1) for of, place in places]).T
         none, best = min(none, float(logits_T2[0].sum())), max(best, (*best_span(logits_T2, begins, ends), number))
+    if always and best[0] > -np.inf:
+        none = -np.inf
     score, (begin, end), number = (none, (0, 0), 0) if none > best[0] else best
     outputs, encoding = windows[number]
     allowed = [place == 0 or of == 1 for place, of in enumerate(encoding.sequence_ids)]

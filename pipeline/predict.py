@@ -11,16 +11,16 @@ that export_student made, and then neither torch nor transformers is loaded.
 """
 
 import argparse
+import io
 import itertools
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from pipeline.answers import answer
-from pipeline.errors import OK, UserError, status_of
+from pipeline.errors import UserError, status_of
 from pipeline.serving import Texts, load
 from pipeline.tables import place, read_rows
 
@@ -30,11 +30,10 @@ COLUMN = 60  # characters of a text in the table
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 failed at work, 2 bad input."""
     given = parser().parse_intermixed_args(arguments)
-    try:
-        return status_of(lambda: run(given))
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=errors)  # whatever the machine's language is
+    return status_of(lambda: run(given))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,6 +93,8 @@ def lines(stream: IO[str], *, pairs: bool) -> Iterator[Texts]:
         texts = tuple(line.rstrip("\r\n").split("\t")) if pairs else (line.strip(),)
         if not any(texts):
             continue
+        if any("\udc80" <= character <= "\udcff" for character in line):  # a byte that stands for itself
+            raise UserError(f"standard input:{number} is not UTF-8; save the texts as UTF-8")
         if pairs and len(texts) != 2:
             raise UserError(f"standard input:{number}: {len(texts)} texts; a pair is two with a tab between them")
         yield texts

@@ -5,14 +5,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from pipeline.answers import Outputs, Seen
 from pipeline.errors import UserError
-from pipeline.model_files import tokenizer_vocabulary
+from pipeline.kinds.question_answering import QUESTION_SHARE
+from pipeline.model_files import check_weights, tokenizer_vocabulary
 
 OVERLAP = 3  # windows of a context share one part of so many
 Texts = tuple[str, ...]  # one, or a pair
@@ -36,15 +37,23 @@ class Served:
         """
         if finds_spans(self.config) and any(len(text) == 1 for text in batch):
             raise UserError("this student finds answers in texts: give a question and a text as a pair (--pairs)")
-        try:
-            encodings = self.tokenizer.encode_batch([text[0] if len(text) == 1 else text for text in batch])
-        except Exception as error:  # tokenizers raises bare Exception
-            raise UserError(f"the first text leaves no room for the second: {error}; shorten it") from None
+        if finds_spans(self.config):
+            batch = [(self.cut(text[0]), *text[1:]) for text in batch]
+        encodings = self.tokenizer.encode_batch([text[0] if len(text) == 1 else text for text in batch])
         windows = [[one, *one.overflowing] if finds_spans(self.config) else [one] for one in encodings]
         outputs = self.model(model_inputs([window for those in windows for window in those]))
         rows = iter([{name: array[row] for name, array in outputs.items()} for row in range(sum(map(len, windows)))])
         for those in windows:
             yield [(next(rows), window) for window in those]
+
+    def cut(self, question: str) -> str:
+        """A question cut as in training: at most a quarter of a window."""
+        question, rule = question.strip(), cast("dict[str, Any]", self.tokenizer.truncation)
+        self.tokenizer.no_truncation()
+        offsets = self.tokenizer.encode(question, add_special_tokens=False).offsets
+        self.tokenizer.enable_truncation(**rule)
+        tokens = max(1, rule["max_length"] // QUESTION_SHARE)
+        return question if len(offsets) <= tokens else question[: offsets[tokens - 1][1]]
 
 
 def finds_spans(config: Mapping[str, Any]) -> bool:
@@ -104,6 +113,9 @@ def _load_torch(folder: Path, config: dict[str, Any]) -> tuple[Model, Tokenizer]
 
     from pipeline.models import LOAD, load_tokenizer  # noqa: PLC0415
 
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(f"{folder} has no model.safetensors; give the folder of a student")
+    check_weights(folder)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     kind = getattr(transformers, (config.get("architectures") or [""])[0], None)
@@ -126,8 +138,11 @@ def _load_torch(folder: Path, config: dict[str, Any]) -> tuple[Model, Tokenizer]
 def _read_json(path: Path) -> dict[str, Any]:
     """Raises UserError for a folder that holds no saved model."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
     except FileNotFoundError:
         raise UserError(f"{path.parent} has no {path.name}; give the folder of a student") from None
     except ValueError:
         raise UserError(f"{path} is not valid JSON; export the student again") from None
+    raise UserError(f"{path} is not a JSON object; export the student again")

@@ -45,6 +45,7 @@ def main(stage: Stage) -> dict[str, Any]:
     before = splits["dev"]
     load = partial(kind_of(stage.recipe.task).load, label_names=task.label_names, new_head=False, attention="eager")
     student = load(source).eval()
+    student.config.update(kind_of(stage.recipe.task).config(task.splits))
     inputs = list(before.texts.collate(np.array([0])))
     kept = kept_ids(stage) if settings.min_count and stage.is_main else None
     if stage.is_main:

@@ -1,5 +1,6 @@
 """Tags of words and answers in texts, from a model's outputs."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from tokenizers import Tokenizer
 
 from pipeline.answers import answer
 from pipeline.errors import UserError
+from pipeline.examples import Example
+from pipeline.kinds import KINDS
 from pipeline.models import load_tokenizer
 from tests import tiny
 
@@ -53,6 +56,15 @@ def test_an_answer_is_a_span_of_the_context_as_written(
     outputs = {"start_logits": peaks(size, first), "end_logits": peaks(size, last)}
     found = answer([(outputs, encoding)], (QUESTION, CONTEXT), {})
     assert found["answer"] == expected == CONTEXT[found["start"] : found["end"]]
+    always = answer([(outputs, encoding)], (QUESTION, CONTEXT), {"always_answers": True})
+    assert always["answer"] == expected if expected else always["answer"]
+
+
+@pytest.mark.parametrize(("answers", "always"), [([["film"], ["plot"]], True), ([["film"], []], False)])
+def test_a_student_always_answers_where_every_question_has_an_answer(answers: list[list[str]], always: bool) -> None:
+    labels = [{"text": texts, "answer_start": [2] * len(texts)} for texts in answers]
+    examples = [Example((QUESTION, CONTEXT), label, None, Path("train.json"), 1) for label in [*labels, None]]
+    assert KINDS["question_answering"].config({"train": examples}) == {"always_answers": always}
 
 
 def test_the_best_span_of_all_windows_is_the_answer(tokenizer: Tokenizer) -> None:

@@ -2,17 +2,24 @@
 
 import io
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer, pipeline
 
+from pipeline.errors import UserError
 from pipeline.predict import main
 from pipeline.recipes import PROJECT
+from pipeline.serving import load
 from tests import tiny
 
 TEXTS = ["The film is good .", "the plot was dull and boring", "A story with a warm , funny cast ."]
@@ -74,6 +81,59 @@ def test_a_table_is_answered_row_by_row(shipped: Path, tmp_path: Path, capsys: p
     assert len(found) == 7
     assert main([str(shipped), "--onnx", "--input", str(path), "--text", "review"]) == 2
     assert "review" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("model.safetensors", None, "has no model.safetensors; give the folder of a student"),
+        ("model.safetensors", b"\x10\0\0\0\0\0\0\0{}", "model.safetensors is not a whole file of weights"),
+        ("config.json", b"[]", "config.json is not a JSON object; export the student again"),
+    ],
+)
+def test_a_damaged_student_is_one_sentence(
+    shipped: Path, tmp_path: Path, name: str, content: bytes | None, sentence: str
+) -> None:
+    folder = shutil.copytree(shipped, tmp_path / "student")
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=sentence):
+        load(folder, onnx=False)
+
+
+def asked(shipped: Path, *words: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
+    """The command in a language that knows no letter beyond ASCII."""
+    command = [sys.executable, "-m", "pipeline.predict", str(shipped), "--onnx", *words]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    return subprocess.run(command, cwd=PROJECT, input=stdin, capture_output=True, check=False, env=environment)
+
+
+def test_letters_beyond_ascii_are_read_and_written_whatever_the_language(shipped: Path) -> None:
+    done = asked(shipped, "--jsonl", stdin="The café is good .".encode())
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["text"] == "The café is good ."
+
+
+def test_a_line_that_is_not_utf_8_is_named(shipped: Path) -> None:
+    done = asked(shipped, stdin=b"The film is good .\nThe caf\xe9 is good .\n")
+    assert done.returncode == 2
+    assert done.stderr == b"error: standard input:2 is not UTF-8; save the texts as UTF-8\n"
+    assert b"The film is good ." in done.stdout
+
+
+def test_ctrl_c_ends_without_a_traceback(shipped: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.predict", str(shipped), "--onnx"]
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what starts these tests may have it ignored
+    with subprocess.Popen(command, cwd=PROJECT, preexec_fn=heard, **pipes) as process:  # noqa: PLW1509
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write(b"The film is good .\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 75
+        assert process.stderr.read() == b""
 
 
 def test_pairs_come_from_arguments_lines_and_tables(
@@ -145,8 +205,14 @@ def test_a_long_text_is_searched_in_windows(finds_spans: Path, capsys: pytest.Ca
 def test_a_question_without_its_text_is_refused(finds_spans: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(finds_spans), "the plot ?"]) == 2
     assert "give a question and a text as a pair (--pairs)" in capsys.readouterr().err
-    assert main([str(finds_spans), "--pairs", "the plot " * 80, "a film"]) == 2
-    assert "the first text leaves no room for the second" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [8, 18, 25, 40, 200])
+def test_a_question_of_any_length_leaves_room_for_the_text(
+    finds_spans: Path, capsys: pytest.CaptureFixture[str], words: int
+) -> None:
+    (found,) = answers(capsys, finds_spans, "--pairs", "plot " * words, "a film and a score " * 40)
+    assert found["answer"] in "a film and a score " * 40 and found["text"][0] == "plot " * words
 
 
 @pytest.mark.parametrize(
