@@ -14,9 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_augment.samples import Row
+from pipeline.augmented import parts_of
 from pipeline.errors import UserError, status_of
 from pipeline.publishing import publish
 from pipeline.tables import place, read_rows
@@ -113,7 +115,9 @@ class _Rows:
             for column in self.texts:
                 if not isinstance(row.values[column], str) or not row.values[column].strip():
                     raise UserError(f"{place(self.path, row.line)}: column {column!r} has no text; write one")
-            yield {name: value if name in self.texts else str(value) for name, value in row.values.items()}
+            yield {
+                name: value if name in self.texts or value is None else str(value) for name, value in row.values.items()
+            }
 
 
 def _words(path: Path) -> list[str]:
@@ -198,7 +202,10 @@ def _show(given: argparse.Namespace) -> None:
 
 
 def _of_example(path: Path, number: int) -> list[Row]:
-    return pq.read_table(path, filters=[("source_id", "==", number)]).to_pylist()
+    try:
+        return pq.read_table(path, filters=[("source_id", "==", number)]).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}; make it again") from None
 
 
 def _marked(row: Row, original: Row) -> list[str]:
@@ -206,12 +213,12 @@ def _marked(row: Row, original: Row) -> list[str]:
     columns = [name for name, value in row.items() if name not in ("source_id", "variant", "replaced")]
     if row["variant"] == 0:
         return [f"original   {name}: {row[name]}" for name in columns]
-    column, at, parts = row["replaced"][0]["column"], 0, []
-    for replacement in row["replaced"]:
-        parts.append(original[column][at : replacement["start"]])
-        parts.append(f"[{replacement['old']} -> {replacement['new']}]")
-        at = replacement["end"]
-    return [f"variant {row['variant']:<3}{column}: {''.join(parts)}{original[column][at:]}"]
+    number = f"variant {row['variant']:<3}"
+    if not row["replaced"]:  # a text that was rewritten as a whole, in a dataset from elsewhere
+        return [f"{number}{name}: {row[name]}" for name in columns if row[name] != original[name]]
+    column, shown = row["replaced"][0]["column"], {"same": "{}", "old": "[{} -> ", "new": "{}]"}
+    parts = parts_of(original[column], row["replaced"])
+    return [f"{number}{column}: {''.join(shown[what].format(part) for what, part in parts)}"]
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from data_augment.samples import KnownTexts, Row, augment_rows, count_occurrence
 from data_augment.vectors import load_vectors
 from data_augment.words import stop_list
 from pipeline.errors import UserError
+from pipeline.graph import MODEL_FILES
 from pipeline.hardware import resolve_precision
 
 
@@ -79,7 +80,9 @@ def propose(
         "texts": len(different),
         "texts_digest": hashlib.blake2b("\0".join(different).encode("utf-8", "surrogatepass")).hexdigest()[:32],
         "masked_lm": str(masked_lm.resolve()),
-        "masked_lm_sha256": checksums(masked_lm, "*.safetensors"),
+        "masked_lm_sha256": {
+            name: found for pattern in MODEL_FILES for name, found in checksums(masked_lm, pattern).items()
+        },
         "vectors": str(Path(vectors).resolve()) if vectors else None,
         "vectors_sha256": checksums(Path(vectors), "*") if vectors else None,
         "k": k,

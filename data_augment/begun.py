@@ -1,5 +1,6 @@
 """What a folder is made from: noted when it is begun, so that a killed call goes on and another call is told apart."""
 
+import contextlib
 import importlib.metadata
 import json
 import shutil
@@ -17,7 +18,7 @@ def begin(output: Path, settings: dict[str, Any]) -> None:
     """Note what the folder is made from. Raises UserError where it was begun from something else."""
     path = output / SETTINGS
     if path.is_file():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = _noted(path)
         other = [name for name in settings if before.get(name) != settings[name]]
         if other:
             raise UserError(
@@ -32,15 +33,24 @@ def begin(output: Path, settings: dict[str, Any]) -> None:
 def begin_again(building: Path, settings: dict[str, Any]) -> None:
     """Keep what a killed call with the same settings left; remove what any other left."""
     path, text = building / SETTINGS, json.dumps(settings, indent=1)
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    if not path.is_file() or path.read_bytes() != text.encode():
         shutil.rmtree(building, ignore_errors=True)
         write_atomically(path, text)
 
 
 def made_from(candidates: Path) -> Any:
-    """What was noted in a folder of candidates; its name where nothing was."""
+    """What was noted in a folder of candidates; the checksums of its shards where nothing was."""
     path = candidates / SETTINGS
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else candidates.name
+    return _noted(path) if path.is_file() else checksums(candidates / "data", "*")
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    """Raises UserError where the note is damaged."""
+    with contextlib.suppress(ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    raise UserError(f"{path} is damaged, so nobody knows what the candidates are of: propose them again elsewhere")
 
 
 def versions() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from data_augment.diversity import distinct, self_bleu
 from data_augment.samples import Row
+from pipeline.augmented import parts_of
 
 EXAMPLES = 10
 SAMPLE = 50  # texts whose variety is measured, with all of their variants
@@ -120,10 +121,12 @@ class Statistics:
                 words = {column: len(row[column].split()) for column in text_columns}
                 self.originals += 1
             else:
-                column = row["replaced"][0]["column"]
+                varied = [replacement["column"] for replacement in row["replaced"] or ()]
+                varied += [column for column in text_columns if row[column] != original[column]]  # rewritten as a whole
+                column = (*varied, *text_columns)[0]
                 self.variants += 1
                 self.words += words[column]
-                for replacement in row["replaced"]:
+                for replacement in row["replaced"] or ():
                     self.replaced[replacement["source"]] += 1
                 place = (self.originals, column)
                 if place != sampled and len(self.sample) < SAMPLE:
@@ -131,7 +134,7 @@ class Statistics:
                     sampled = place
                 if place == sampled:
                     self.sample[-1].append(row[column])
-                if not shown and len(self.examples) < EXAMPLES:
+                if not shown and row["replaced"] and len(self.examples) < EXAMPLES:
                     self.examples.append(mark_replaced(original[column], row["replaced"]))
                     shown = True
             yield row
@@ -139,12 +142,8 @@ class Statistics:
 
 def mark_replaced(text: str, replaced: Sequence[Row]) -> str:
     """The original text in Markdown, each replaced word struck out and followed by the new one in bold."""
-    parts, at = [], 0
-    for replacement in replaced:
-        parts += [_escape(text[at : replacement["start"]])]
-        parts += [f"~~{_escape(replacement['old'])}~~ **{_escape(replacement['new'])}**"]
-        at = replacement["end"]
-    return "".join(parts) + _escape(text[at:])
+    shown = {"same": "{}", "old": "~~{}~~ ", "new": "**{}**"}
+    return "".join(shown[what].format(_escape(part)) for what, part in parts_of(text, replaced))
 
 
 def dataset_card(

@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts import MANIFEST
+from pipeline.artifacts import MANIFEST, checked
 from pipeline.errors import UserError
 from pipeline.files import checksum
 from pipeline.graph import STAGES
 from pipeline.runs import PREDICTIONS, RECIPE, RESULTS
+
+if TYPE_CHECKING:
+    from pipeline.augmented import Part
 
 ROWS_READ = 10_000  # of the augmented dataset, from its beginning: the report is made in seconds for any size
 
@@ -47,16 +50,21 @@ def read_facts(folder: Path) -> Facts:
             manifest = json.loads((folder / stage / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("upstream"), dict):
+            continue
         if all(up in manifests and _is_linked(folder, up, known) for up, known in manifest["upstream"].items()):
             manifests[stage] = manifest  # else the link is of an earlier run, and this one has not come so far
     if not manifests:
         raise UserError(f"{folder} is not the folder of a run: it links to no finished stage; give runs/NAME")
     recipe = folder / RECIPE
-    results = folder / "evaluate_student" / RESULTS
+    results = None
+    if "evaluate_student" in manifests:
+        with checked(folder / "evaluate_student"):
+            results = json.loads((folder / "evaluate_student" / RESULTS).read_text(encoding="utf-8"))
     return Facts(
         folder=folder,
         stages=manifests,
-        results=json.loads(results.read_text(encoding="utf-8")) if "evaluate_student" in manifests else None,
+        results=results,
         recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
     )
 
@@ -73,7 +81,8 @@ def predictions(facts: Facts) -> list[dict[str, Any]]:
         return []
     import pyarrow.parquet as pq  # noqa: PLC0415 (a finished run reads none)
 
-    rows = pq.read_table(path).to_pylist()
+    with checked(path.parent):
+        rows = pq.read_table(path).to_pylist()
     return rows if rows and isinstance(rows[0].get("label"), str | float) else []
 
 
@@ -113,7 +122,7 @@ def curves(manifest: Mapping[str, Any]) -> dict[str, dict[str, tuple[list[float]
 class Augmentation:
     """The first rows of an augmented dataset, counted."""
 
-    examples: list[list[tuple[str, str]]]
+    examples: "list[list[Part]]"
     """Original texts in parts: ('', kept), ('old', what was there), ('new', what stands there now)."""
     rows: int
     variants: int
@@ -136,7 +145,10 @@ def augmentation(facts: Facts, *, examples: int) -> Augmentation | None:
         return None
     import pyarrow.parquet as pq  # noqa: PLC0415 (a finished run reads none)
 
-    rows = next(pq.ParquetFile(files[0]).iter_batches(ROWS_READ)).to_pylist()
+    from pipeline.augmented import parts_of  # noqa: PLC0415
+
+    with checked(facts.folder / "augment_data"):
+        rows = next(pq.ParquetFile(files[0]).iter_batches(ROWS_READ)).to_pylist()
     varied = list(_with_original(rows))
     if not varied:
         return None
@@ -145,7 +157,7 @@ def augmentation(facts: Facts, *, examples: int) -> Augmentation | None:
     first = {row["source_id"]: (original, row) for original, row in reversed(varied)}
     spread = list(first.values())[:: max(1, len(first) // examples)][:examples]
     return Augmentation(
-        examples=[_parts(original, row["replaced"]) for original, row in spread],
+        examples=[parts_of(original[row["replaced"][0]["column"]], row["replaced"]) for original, row in spread],
         rows=len(rows),
         variants=len(varied),
         words=sum(len(original[row["replaced"][0]["column"]].split()) for original, row in varied if row["replaced"]),
@@ -164,15 +176,6 @@ def _with_original(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, A
             original = row
         elif row["replaced"]:
             yield original, row
-
-
-def _parts(original: Mapping[str, Any], replaced: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    text, at = original[replaced[0]["column"]], 0
-    parts = []
-    for word in replaced:
-        parts += [("", text[at : word["start"]]), ("old", word["old"]), ("new", word["new"])]
-        at = word["end"]
-    return [*parts, ("", text[at:])]
 
 
 def _different(rows: Iterable[Mapping[str, Any]], columns: Iterable[str], length: int) -> int:

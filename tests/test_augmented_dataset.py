@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 
+from data_augment.__main__ import main
 from data_augment.card import Statistics, mark_replaced
-from data_augment.dataset import read_counts, write_card, write_shards
+from data_augment.dataset import augmented_features, read_counts, write_card, write_shards
 from data_augment.diversity import distinct, self_bleu
 from data_augment.samples import augment_rows
 from tests.tiny_samples import PAIRS, PROPOSED, ROWS, TEXT, augment, occurrences_of
@@ -76,6 +79,16 @@ def test_rows_and_counts_are_the_same_in_one_shard_and_in_many(tmp_path: Path):
     assert (tmp_path / "one/README.md").read_bytes() == (tmp_path / "many/README.md").read_bytes()
 
 
+@pytest.mark.parametrize("spoilt", ["data/train-00001-of-00002.parquet", "counts/00001.json"])
+def test_a_shard_that_is_damaged_is_made_again(tmp_path: Path, spoilt: str):
+    one = write(tmp_path / "one")
+    write(tmp_path / "two", only=[1])
+    (tmp_path / "two" / spoilt).write_bytes(b"")
+    assert write(tmp_path / "two") == one
+    for path in (tmp_path / "one/data").iterdir():
+        assert (tmp_path / "two/data" / path.name).read_bytes() == path.read_bytes()
+
+
 def test_after_a_kill_what_is_there_stays_and_the_bytes_are_the_same(tmp_path: Path):
     write(tmp_path / "one")
     write(tmp_path / "two", only=[1])
@@ -110,6 +123,19 @@ def test_the_card_says_what_is_in_the_dataset(tmp_path: Path):
 def test_examples_mark_the_replaced_words_and_escape_the_rest():
     replaced = [{"start": 2, "end": 6, "old": "film", "new": "movie"}]
     assert mark_replaced("a film* <b>", replaced) == r"a ~~film~~ **movie**\* \<b\>"
+
+
+def test_texts_that_were_rewritten_as_a_whole_are_counted_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    original = {"source_id": 7, "text": TEXT, "variant": 0, "replaced": []}
+    rewritten = original | {"text": "something else", "variant": 1}
+    (tmp_path / "data").mkdir()
+    schema = augmented_features(Features({"id": Value("int64"), "text": Value("string")})).arrow_schema
+    rows = list((statistics := Statistics()).count([original, rewritten], ["text"]))
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), tmp_path / "data/train-00000-of-00001.parquet")
+    write_card(tmp_path, statistics, text_columns=["text"], provenance={})
+    assert "| variants | 1 |" in (tmp_path / "README.md").read_text()
+    assert main(["show", str(tmp_path), "--example", "7"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "variant 1  text: something else"
 
 
 def test_a_dataset_of_originals_alone_has_a_card(tmp_path: Path):

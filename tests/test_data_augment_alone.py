@@ -3,27 +3,26 @@
 import csv
 import importlib.metadata
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from datasets import ClassLabel, Features, Value, load_dataset
-from huggingface_hub import DatasetCard
 
 from data_augment import alone
 from data_augment.__main__ import main
 from data_augment.alone import propose, sample
+from data_augment.begun import made_from
 from data_augment.candidates_folder import read_candidates
 from pipeline.errors import UserError
 from pipeline.files import checksum
 from pipeline.recipes import PROJECT
-from tests.fake_hub import TOKEN, serve
 from tests.tiny import write_model, write_rows, write_vectors
 
 ROWS = 40
@@ -58,6 +57,27 @@ def texts_of(world: Path) -> list[str]:
         return [row["text"] for row in csv.DictReader(file)]
 
 
+@pytest.mark.parametrize("name", ["data/*.parquet", "settings.json"])
+@pytest.mark.parametrize("content", [b"", b"[]", b"PAR1\xff\xffPAR1"])
+def test_damaged_candidates_are_one_sentence(
+    world: Path, tmp_path: Path, name: str, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidates = shutil.copytree(world / "candidates", tmp_path / "candidates")
+    damaged = next(candidates.glob(name))
+    damaged.write_bytes(content)
+    assert run(world, "sample", "--candidates", str(candidates), "--output", str(tmp_path / "augmented")) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {damaged} is damaged")
+
+
+def test_a_reader_of_show_may_go(world: Path, tmp_path: Path) -> None:
+    assert run(world, "sample", "--output", str(tmp_path / "augmented")) == 0
+    show = f"{sys.executable} -m data_augment show {tmp_path}/augmented | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", show], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    next((tmp_path / "augmented/data").glob("*")).write_bytes(b"PAR1")
+    assert main(["show", str(tmp_path / "augmented")]) == 2
+
+
 def test_every_text_gets_candidates_of_both_sources(world: Path) -> None:
     found = read_candidates(world / "candidates")
     assert set(found) == set(texts_of(world))
@@ -66,15 +86,18 @@ def test_every_text_gets_candidates_of_both_sources(world: Path) -> None:
     assert all(0 < len(word.candidates) <= 4 for word in words)
 
 
-def test_the_same_call_again_does_nothing_and_a_lost_shard_alone_is_made_again(world: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9])])
+def test_the_same_call_again_does_nothing_and_a_shard_that_is_lost_or_cut_off_alone_is_made_again(
+    world: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
     options: dict[str, Any] = {"masked_lm": world / "model", "vectors": world / "vectors.txt", "k": 2, "shard_texts": 8}
     folder = propose(texts_of(world), tmp_path / "candidates", **options)
-    shards = sorted((folder / "data").iterdir())
+    shards = sorted((folder / "data").glob("*.parquet"))
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in shards}
     assert len(before) > 2
-    shards[1].unlink()
+    damage(shards[1])
     propose(texts_of(world), folder, **options)
-    after = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted((folder / "data").iterdir())}
+    after = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in shards}
     assert {name for name in before if after[name][0] != before[name][0]} == {shards[1].name}
     assert {name: content for name, (_, content) in after.items()} == {n: content for n, (_, content) in before.items()}
 
@@ -96,6 +119,33 @@ def test_the_dataset_is_read_by_datasets_and_pandas(world: Path) -> None:
     assert originals.text.tolist() == texts_of(world)
     assert len(frame) > 2 * ROWS
     assert (frame.groupby("source_id").label.nunique() == 1).all()
+
+
+def test_a_label_that_is_missing_stays_missing(world: Path) -> None:
+    lines = [{"text": text, "label": None if number else "fresh"} for number, text in enumerate(texts_of(world))]
+    (world / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert run(world, "sample", "--input", "some.jsonl", "--output", "missing", "--carry", "label") == 0
+    frame = pd.read_parquet(world / "missing/data")
+    assert set(frame[frame.source_id == 0].label) == {"fresh"}
+    assert frame[frame.source_id > 0].label.isna().all()
+
+
+def test_candidates_of_one_name_are_told_apart_by_what_they_hold(world: Path, tmp_path: Path) -> None:
+    for name in ("one", "other"):  # as the pipeline publishes them: without settings
+        shutil.copytree(world / "candidates/data", tmp_path / name / "propose_candidates/data")
+    one, other = (tmp_path / name / "propose_candidates" for name in ("one", "other"))
+    assert made_from(one) == made_from(other)
+    next((other / "data").glob("*.parquet")).write_bytes(b"others")
+    assert made_from(one) != made_from(other)
+
+
+def test_another_tokenizer_is_another_model(world: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(world / "model", tmp_path / "model")
+    folder = propose(texts_of(world)[:4], tmp_path / "candidates", masked_lm=model, k=2)
+    with (model / "vocab.txt").open("a") as vocabulary:
+        vocabulary.write("another\n")
+    with pytest.raises(UserError, match="holds candidates with masked_lm_sha256"):
+        propose(texts_of(world)[:4], folder, masked_lm=model, k=2)
 
 
 def test_more_variants_begin_with_the_same_ones(world: Path) -> None:
@@ -158,54 +208,6 @@ def test_an_example_that_is_not_there_is_one_sentence(world: Path, capsys: pytes
 def test_no_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no row to augment"):
         sample([], tmp_path / "out", candidates=tmp_path, text_columns=("text",))
-
-
-def publish(
-    folder: Path, name: str, home: Path, *options: str, token: str = TOKEN
-) -> tuple[subprocess.CompletedProcess, Path]:
-    """`push`, in a process of its own since the hub's address is read at import; and what the hub then holds."""
-    hub = home / "hub"
-    with serve({}, uploads=hub) as address:
-        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(home), "HF_TOKEN": token}
-        environment.pop("HF_HUB_OFFLINE", None)
-        command = [sys.executable, "-m", "data_augment", "push", str(folder), name, *options]
-        answer = subprocess.run(
-            command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=120
-        )
-    return answer, hub / name
-
-
-def test_a_dataset_is_published_with_its_card_and_nothing_else(world: Path, tmp_path: Path) -> None:
-    assert run(world, "sample", "--output", "published") == 0
-    (world / "published" / "stage.json").write_text("{}")
-    answer, there = publish(world / "published", "owner/augmented", tmp_path)
-    assert answer.returncode == 0, answer.stderr
-    assert "/datasets/owner/augmented/commit/" in answer.stdout
-    files = {path.relative_to(there).as_posix(): path.read_bytes() for path in there.rglob("*") if path.is_file()}
-    assert sorted(files) == ["README.md", "data/train-00000-of-00001.parquet"]
-    assert all((world / "published" / name).read_bytes() == content for name, content in files.items())
-
-
-def test_a_licence_can_be_said_when_it_is_published(world: Path, tmp_path: Path) -> None:
-    assert run(world, "sample", "--output", "bare") == 0
-    before = (world / "bare" / "README.md").read_text()
-    answer, there = publish(world / "bare", "owner/augmented", tmp_path, "--licence", "cc-by-4.0")
-    assert answer.returncode == 0, answer.stderr
-    published = DatasetCard.load(there / "README.md")
-    assert published.data["license"] == "cc-by-4.0" and "configs" in published.data.to_dict()
-    assert published.text.strip() == DatasetCard(before).text.strip()
-    assert (world / "bare" / "README.md").read_text() == before
-
-
-def test_without_leave_to_write_it_says_so(world: Path, tmp_path: Path) -> None:
-    assert run(world, "sample", "--output", "kept") == 0
-    answer, there = publish(world / "kept", "owner/augmented", tmp_path, token="reader")
-    assert answer.returncode == 2
-    assert answer.stderr.splitlines()[-1] == (
-        "error: hub:owner/augmented cannot be written with your token (401): give one that may write there, by"
-        " `hf auth login`"
-    )
-    assert not there.exists()
 
 
 def test_rows_from_an_iterator_give_the_same_dataset(world: Path, tmp_path: Path) -> None:
@@ -278,7 +280,8 @@ def test_the_card_says_what_the_dataset_is_made_from(world: Path) -> None:
     made = json.loads(card.split("```json")[1].split("```")[0])
     assert made["seed"] == 7 and made["replace"] == 0.4 and made["texts"] == ROWS
     checksums = made["candidates"]["masked_lm_sha256"]
-    assert checksums == {"model.safetensors": checksum(world / "model" / "model.safetensors")}
+    assert checksums.items() >= {("model.safetensors", checksum(world / "model" / "model.safetensors"))}
+    assert {"config.json", "vocab.txt"} <= checksums.keys()
     assert made["candidates"]["vectors_sha256"] == {"vectors.txt": checksum(world / "vectors.txt")}
     assert made["candidates"]["context"] == "single"
     assert made["packages"]["datasets"] == importlib.metadata.version("datasets")
