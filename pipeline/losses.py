@@ -151,8 +151,9 @@ def similarity_loss(student_BD: Tensor, teacher_BE: Tensor, *, examples: int | N
 
     Args: student_BD, teacher_BE: rows of length 1.
     """
-    student_BD, teacher_BE = student_BD.float(), teacher_BE.float()
-    gap_BB = student_BD @ student_BD.T - teacher_BE @ teacher_BE.T
+    with torch.autocast(student_BD.device.type, enabled=False):  # cosines near 1 need more digits than bf16 has
+        student_BD, teacher_BE = student_BD.float(), teacher_BE.float()
+        gap_BB = student_BD @ student_BD.T - teacher_BE @ teacher_BE.T
     return gap_BB.square().mean(dim=1).sum() / (examples or len(gap_BB))
 
 

@@ -170,7 +170,7 @@ def backward(job: Job, stage: Stage, model: nn.Module, step: Step) -> dict[str, 
     values = torch.zeros(1, dtype=torch.float64)
     for place, part in enumerate(step.parts):
         inputs = on_device(part.inputs, accelerator.device)
-        torch.manual_seed(seed_of(stage.recipe.seed, stage.name, step.batch.step, part.number))
+        torch.manual_seed(seed_of(job.batches.seed, stage.name, step.batch.step, part.number))
         last = place == len(step.parts) - 1
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
             with stage.autocast():

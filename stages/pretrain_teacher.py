@@ -75,7 +75,9 @@ def main(stage: Stage) -> dict[str, Any]:
     stage.say(f"masked accuracy on held-out blocks: {before:.1%} before, {after:.1%} after")
     if stage.is_main:
         place = stage.output / PROPOSER if settings.only_proposes else backbone_of(stage.output)
-        save_model(plain, place, tokenizer_of=backbone, extra=pooler_of(backbone, plain))
+        save_model(
+            plain, place, tokenizer_of=backbone, extra={} if settings.from_scratch else pooler_of(backbone, plain)
+        )
     return {"masked_accuracy_before": before, "masked_accuracy_after": after, "curve": progress.curve}
 
 

@@ -78,6 +78,14 @@ def test_dropout_is_another_for_each_micro_batch_and_step(tmp_path: Path) -> Non
     assert len(set(drawn)) == len(drawn) > STEPS
 
 
+def test_one_seed_draws_batches_and_dropout(tmp_path: Path) -> None:
+    plain, other_run, other_seed = job(), job(), job(seed=1)
+    for number, (each, seed) in enumerate([(plain, 0), (other_run, 1), (other_seed, 0)]):
+        train(each, make_stage(tmp_path / str(number), seed=seed))
+    assert same(plain.model, other_run.model)  # pretrain_teacher has a seed of its own, and no other counts
+    assert not same(plain.model, other_seed.model)
+
+
 def test_the_model_is_left_as_it_is_used_without_dropout(tmp_path: Path) -> None:
     ours = job()
     train(ours, make_stage(tmp_path))

@@ -45,13 +45,13 @@ def loss(model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dic
     return {"label": label_loss(logits, inputs["labels"], examples=batch.examples)}
 
 
-def job(*, dropout: float = 0.1, settings: Training = SETTINGS, **changes: Any) -> Job:
+def job(*, dropout: float = 0.1, settings: Training = SETTINGS, seed: int = 0, **changes: Any) -> Job:
     batches = BatchPlan(
         LENGTHS,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         micro_batch_tokens=settings.micro_batch_tokens,
-        seed=0,
+        seed=seed,
     )
     plain = Job(model=classifier(dropout), batches=batches, collate=collate, loss=loss, settings=settings)
     return replace(plain, **changes)
