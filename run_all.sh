@@ -4,4 +4,4 @@
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/pipeline/environment/setup.sh"
 set_up train,export,wikipedia
-exec "$PYTHON" -m pipeline.run "$@"
+exec "$PYTHON" -m pipeline "$@"

@@ -29,6 +29,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.errors import UserError, WorkFailed
 from pipeline.files import checksum, sync, sync_folder, write_atomically
+from pipeline.recipes import PROJECT
 
 MANIFEST = "stage.json"
 OWN_SUM = "sha256_of_the_rest"  # in it: no checksum beside it covers it
@@ -80,9 +81,10 @@ class Artifact:
         try:
             manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
             known = manifest.pop(OWN_SUM, None)
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, TypeError):
             return None
-        return manifest if known in (None, _sum_of(manifest)) else None
+        whole = isinstance(manifest.get("files"), dict) and known in (None, _sum_of(manifest))
+        return manifest if whole else None
 
     def identity(self) -> str:
         """What tells this artifact from another one of the same fingerprint: the checksum of its stage.json."""
@@ -150,6 +152,17 @@ class Artifact:
             lock.release()
 
 
+@contextlib.contextmanager
+def checked(folder: Path) -> Iterator[None]:
+    """Read from a published artifact, or a link to one: a file that cannot be read has it verified, and set aside."""
+    try:
+        yield
+    except (OSError, ValueError):  # of JSON and of Parquet
+        place = folder.resolve()
+        Artifact(place.parent.parent, place.parent.name, place.name).verify()
+        raise
+
+
 def cache_folder(root: Path) -> Path:
     """Where downloads and remembered digests lie."""
     return root / "cache"
@@ -162,6 +175,8 @@ def link(run_folder: Path, artifact: Artifact) -> None:
     place = run_folder / artifact.stage
     if place.is_symlink() and str(place.readlink()) == target:
         return
+    if place.exists() and not place.is_symlink():
+        raise UserError(f"{place} is no link to an artifact, as in a copy that followed the links: remove it")
     temporary = run_folder / f".{artifact.stage}.{secrets.token_hex(4)}"
     temporary.symlink_to(target)
     temporary.replace(place)
@@ -178,25 +193,41 @@ def _folders(root: Path) -> Iterator[tuple[Path, int]]:
         yield folder, sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
 
 
+def _may_go_on(folder: Path) -> bool:
+    """Whether a place holds work in progress: what it is to make is not published, or damaged."""
+    made = Artifact(folder.parent.parent, folder.parent.name, folder.stem)
+    return folder.suffix == ".work" and (made.manifest() is None or made.missing() is not None)
+
+
+def _remove(folder: Path) -> bool:
+    """Remove a place of the store, unless a process works on it."""
+    path = folder.with_name(f"{folder.name.partition('.')[0]}.lock")
+    try:
+        with FileLock(path, timeout=0) if path.exists() else contextlib.nullcontext():
+            shutil.rmtree(folder)
+    except Timeout:
+        return False
+    return True
+
+
 def main(arguments: list[str] | None = None) -> int:
     """`du`: the size of every artifact and who links to it. `gc`: remove those without a link."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.artifacts", description=main.__doc__)
     parser.add_argument("command", choices=["du", "gc"])
-    parser.add_argument("--root", type=Path, default=Path("artifacts"))
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--root", type=Path, default=PROJECT / "artifacts")
+    parser.add_argument("--runs", type=Path, default=PROJECT / "runs")
     given = parser.parse_args(arguments)
+    if given.command == "gc" and not given.runs.is_dir():
+        parser.error(f"--runs: there is no folder {given.runs}, and without the links of runs every artifact would go")
     linked: dict[Path, list[str]] = {}
     for place in given.runs.glob("*/*"):
         if place.is_symlink():
             linked.setdefault(place.resolve(), []).append(place.parent.name)
     for folder, size in _folders(given.root):
         users = linked.get(folder.resolve())
-        published = (folder.with_suffix("") / MANIFEST).exists()
-        keep = users is not None or (folder.suffix == ".work" and not published)  # work in progress can be resumed
         print(f"{size / 1e6:10.1f} MB  {folder}  {', '.join(users) if users else 'no run'}")
-        if given.command == "gc" and not keep:
-            shutil.rmtree(folder)
-            print(f"{'':10}     removed")
+        if given.command == "gc" and not users and not _may_go_on(folder):
+            print(f"{'':10}     {'removed' if _remove(folder) else 'kept: a process works on it'}")
     return 0
 
 

@@ -18,7 +18,11 @@ from pipeline.templates import render
 CARD = "README.md"
 HERE = "PATH/OF/THIS/FOLDER"  # the student's name in the card, until it has one on the hub
 UNKNOWN = "not known: ask before you publish it"
-TAGS = {"token_classification": "token-classification", "question_answering": "question-answering"}
+TAGS = {
+    "token_classification": "token-classification",
+    "question_answering": "question-answering",
+    "embedding": "sentence-similarity",
+}
 SPDX = {"apache 2.0": "apache-2.0", "apache license 2.0": "apache-2.0", "mit license": "mit", "bsd": "bsd-3-clause"}
 
 
@@ -48,13 +52,13 @@ def model_card(recipe: Recipe, inputs: Inputs, *, evaluation: Path, exported: Ma
     metadata = ModelCardData(
         language=recipe.card.language,
         **_licence(licences),
-        library_name="transformers",
+        library_name="sentence-transformers" if recipe.task.kind == "embedding" else "transformers",
         pipeline_tag=tag,
         base_model=next(iter(hub_names([teacher])), None),
         datasets=hub_names(task_data) or None,
         metrics=[results["metric"]],
         tags=["distillation", "tinybert"],
-        model_name=recipe.name,
+        model_name=results["task"],
         eval_results=[score],
     )
     return render(
@@ -91,7 +95,12 @@ def _carried(folder: Path) -> Iterator[str]:
     """The licence in a model's own card, or of the wheel that carries it."""
     yield from _card_licence(folder)
     for parent in folder.parents:
-        for metadata in parent.glob("*.dist-info/METADATA"):
+        within = f"{folder.relative_to(parent).as_posix()}/"
+        for record in parent.glob("*.dist-info/RECORD"):
+            metadata = record.with_name("METADATA")
+            carries = any(line.startswith(within) for line in record.read_text(encoding="utf-8").splitlines())
+            if not carries or not metadata.is_file():
+                continue
             text = metadata.read_text(encoding="utf-8").partition("\n\n")[0]
             if found := re.search(r"^License(?:-Expression)?: (.+)$", text, re.MULTILINE):
                 yield SPDX.get(found[1].lower(), found[1].lower())

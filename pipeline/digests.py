@@ -4,11 +4,14 @@ An entry holds for a file of the same path, size, modification time and inode; a
 """
 
 import contextlib
+import errno
 import json
 from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.files import checksum, write_atomically
+
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class DigestBook:
@@ -46,7 +49,11 @@ class DigestBook:
         return digest
 
     def save(self) -> None:
-        """Writes the book by rename, and only when an entry changed."""
+        """Writes the book by rename, and only when an entry changed; not in a store that may only be read."""
         if self._changed:
-            write_atomically(self._path, json.dumps(self._entries, indent=0, sort_keys=True) + "\n")
+            try:
+                write_atomically(self._path, json.dumps(self._entries, indent=0, sort_keys=True) + "\n")
+            except OSError as error:
+                if error.errno not in READ_ONLY:
+                    raise
             self._changed = False

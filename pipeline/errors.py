@@ -5,6 +5,7 @@ It is raised as `UserError`, printed without a traceback, and ends the command w
 """
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Iterable
 
@@ -33,9 +34,18 @@ def status_of(work: Callable[[], object]) -> int:
     """Do a command's work; its exit status, with the one sentence printed where it ends badly."""
     try:
         work()
+        print(end="", flush=True)  # here, where a reader that is gone is no failure
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except WorkFailed as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     except OSError as error:  # a full disk, a folder that may not be written
         if not error.filename:
             raise

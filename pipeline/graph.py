@@ -20,16 +20,16 @@ from pipeline.objectives import LAYER_OBJECTIVES, MASKED_LM
 # Raise a stage's number when its output changes for the same settings; tests/test_graph.py notices when you forget.
 VERSIONS = {
     "prepare_corpus": 1,
-    "pretrain_teacher": 3,
-    "finetune_teacher": 3,
+    "pretrain_teacher": 4,
+    "finetune_teacher": 4,
     "distill_general": 5,
     "propose_candidates": 2,
     "augment_data": 2,
     "annotate_data": 3,
     "distill_layers": 4,
-    "distill_predictions": 3,
+    "distill_predictions": 4,
     "evaluate_student": 5,
-    "export_student": 2,
+    "export_student": 3,
 }
 STAGES = tuple(VERSIONS)  # in the order they run
 MODEL_FILES = (
@@ -47,17 +47,19 @@ PATHS = {
     "propose_candidates": ("vectors",),
     "augment_data": ("reuse",),
 }
-# Settings that came after artifacts were published: at their default they are no part of a fingerprint, so that those
-# artifacts keep their names.
+# Settings that came after artifacts were published, with what these were made with: at that value they are no part of a
+# fingerprint, so that those artifacts keep their names. It is not to follow a default that changes.
 FIRST_OBJECTIVES = ("embedding", "hidden", "attention")
-_OBJECTIVES = ("layer_map", "relation_heads", *(name for name in LAYER_OBJECTIVES if name not in FIRST_OBJECTIVES))
-LATER = {
-    "task": ("header", "window_overlap"),
-    "augment_data": ("protect_entities",),
-    "student": ("architecture", "copy_layers", "copy_from", "project_embedding"),
-    "distill_general": (*_OBJECTIVES, *MASKED_LM, "temperature"),
+_OBJECTIVES: dict[str, Any] = {"layer_map": "uniform", "relation_heads": 0} | {
+    name: 0.0 for name in LAYER_OBJECTIVES if name not in FIRST_OBJECTIVES
+}
+LATER: dict[str, dict[str, Any]] = {
+    "task": {"header": (), "window_overlap": 128},
+    "augment_data": {"protect_entities": False},
+    "student": {"architecture": "bert", "copy_layers": None, "copy_from": "backbone", "project_embedding": True},
+    "distill_general": _OBJECTIVES | dict.fromkeys(MASKED_LM, 0.0) | {"temperature": 1.0},
     "distill_layers": _OBJECTIVES,
-    "distill_predictions": (*_OBJECTIVES, *FIRST_OBJECTIVES, "prediction", "label"),
+    "distill_predictions": _OBJECTIVES | dict.fromkeys(FIRST_OBJECTIVES, 0.0) | {"prediction": 1.0, "label": 0.0},
 }
 
 
@@ -202,7 +204,7 @@ def _settings(recipe: Recipe, stage: str) -> dict[str, Any]:
 def _section(recipe: Recipe, name: str) -> dict[str, Any]:
     """A section's settings, without those that do not count."""
     section = getattr(recipe, name)
-    later = {field.name: field.default for field in dataclasses.fields(section) if field.name in LATER.get(name, ())}
+    later = LATER.get(name, {})
     return {
         key: value
         for key, value in dataclasses.asdict(section).items()
@@ -224,13 +226,15 @@ def _files(recipe: Recipe, inputs: Inputs, stage: str) -> dict[str, Path]:
     elif stage == "distill_general":
         files = _model_files("student", inputs.student, MODEL_FILES) if inputs.student else {}
     elif stage == "finetune_teacher":
-        files = rows | (_model_files("teacher", inputs.teacher, MODEL_FILES) if inputs.teacher else {})
+        files = rows | (_model_files("teacher", inputs.teacher, (*MODEL_FILES, "2_Dense/*")) if inputs.teacher else {})
     elif stage in ("propose_candidates", "augment_data"):
         files = dict(task)
         if stage == "augment_data":
             files |= {f"augmented/{i}/{path.name}": path for i, path in enumerate(inputs.augmented)}
         if stage == "propose_candidates" and inputs.vectors:
-            files |= {f"vectors/{path.name}": path for path in _each((inputs.vectors,))}
+            base = inputs.vectors if inputs.vectors.is_dir() else inputs.vectors.parent
+            found = _each((inputs.vectors,))
+            files |= {f"vectors/{path.relative_to(base).as_posix()}": path for path in found}
     elif stage in ("distill_predictions", "evaluate_student", "export_student"):
         files = rows
     return files
@@ -251,7 +255,11 @@ def _each(paths: tuple[Path, ...]) -> list[Path]:
 
 
 def _model_files(role: str, folder: Path, patterns: tuple[str, ...]) -> dict[str, Path]:
-    return {f"{role}/{path.name}": path for pattern in patterns for path in sorted(folder.glob(pattern))}
+    return {
+        f"{role}/{path.relative_to(folder).as_posix()}": path
+        for pattern in patterns
+        for path in sorted(folder.glob(pattern))
+    }
 
 
 def _ancestors(table: Mapping[str, Spec], stage: str) -> set[str]:

@@ -1,6 +1,7 @@
 """What this machine multiplies fast, found out without importing torch."""
 
 import functools
+import itertools
 import os
 import shutil
 import subprocess
@@ -23,7 +24,8 @@ def resolve_precision(asked: Literal["auto", "bf16", "fp32"]) -> Precision:
 def gpu_capabilities() -> tuple[float, ...]:
     """Compute capability of each NVIDIA GPU that this process may use."""
     command = shutil.which("nvidia-smi")
-    if command is None or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if command is None or visible == "":
         return ()
     query = [command, "--query-gpu=compute_cap", "--format=csv,noheader"]
     answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
@@ -31,8 +33,12 @@ def gpu_capabilities() -> tuple[float, ...]:
         found = tuple(float(line) for line in answer.stdout.split()) if answer.returncode == 0 else ()
     except ValueError:
         return ()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return found[: len(visible.split(","))] if visible else found
+    if visible is None:
+        return found
+    shown = list(itertools.takewhile(lambda name: name.strip() != "-1", visible.split(",")))  # as CUDA reads it
+    if all(name.strip().isdecimal() for name in shown):
+        return tuple(found[int(name)] for name in shown if int(name) < len(found))
+    return found[: len(shown)]  # by UUID: which one is not known here
 
 
 def gpu_count() -> int:

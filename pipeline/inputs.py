@@ -24,9 +24,11 @@ DATA_FILE = re.compile(r".*\.(csv|tsv|jsonl|parquet|txt|xml(-p\d[^.]*)?)(\.gz|\.
 OTHER_DATA_FILE = re.compile(r".*\.(json|conll\w*|bio|iob2?|bioes)(\.gz|\.bz2|\.xz)?")  # where there is no other
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 WEIGHTS_SHARD = "model-*-of-*.safetensors"
-MODEL_FILES = (
+HUB_MODEL_FILES = (
     *("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model"),
+    *("1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors"),  # of sentence encoders
+    "README.md",  # says the licence
 )
 SPLIT_WORDS = {
     "train": re.compile(r"(?<![a-z])(train|training)(?![a-z])"),
@@ -135,7 +137,7 @@ class Resolver:
         names = hub.listing(name, commit=commit, kind="model")
         if "config.json" not in names:
             raise UserError(f"{spec} is no model for transformers: it has no config.json")
-        wanted = [file for file in names if file in MODEL_FILES]
+        wanted = [file for file in names if file in HUB_MODEL_FILES]
         if weights:
             _check_weights(spec, names)
             wanted += [file for file in names if file in WEIGHTS or fnmatchcase(file, WEIGHTS_SHARD)]

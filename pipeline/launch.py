@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import FAILED, INTERRUPTED, OK
+import yaml
+
+from pipeline.errors import FAILED, INTERRUPTED, OK, UserError
 from pipeline.hardware import gpu_count
 from pipeline.recipes import PROJECT
 
@@ -26,6 +29,7 @@ CPU_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8192",  # shapes vary with the lengths, and each is compiled
 }
+CLUSTER = re.compile("WORLD_SIZE|RANK|LOCAL_RANK|LOCAL_WORLD_SIZE|(OMPI|PMI|MV2)_.*")  # a job's, not the launcher's
 WORDLESS = "it ended without a word: killed, perhaps for want of memory, or its launcher's options are wrong"
 GRACE_SECONDS = 120  # for checkpoints after a signal
 
@@ -37,9 +41,14 @@ def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]
         arguments: of the stage: --recipe R and overrides.
         launcher: of `accelerate launch`, as the user gave them; empty: one process on a CPU, or all GPUs.
 
+    Raises: UserError for an OMP_NUM_THREADS that is no number: the launcher would stumble over it.
+
     A configuration file is always named, else the one in the user's home would be taken. Without a GPU several
     processes need `--multi_gpu` and ACCELERATE_USE_CPU=true: `--cpu --num_processes 2` starts one.
     """
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    if not threads.isdecimal() or int(threads) < 1:
+        raise UserError(f"OMP_NUM_THREADS is {threads!r}: set it to a number of threads, or unset it")
     given = _given(launcher)
     options = list(launcher)
     changes: dict[str, str] = {}
@@ -53,12 +62,16 @@ def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]
             options += ["--main_process_port", "0"]  # a free one: two runs on one machine do not meet
     if not gpus:
         changes["ACCELERATE_USE_CPU"] = "true"
-        processes = int(given["--num_processes"]) if given.get("--num_processes", "").isdigit() else 1
-        if processes > 1 and "--multi_gpu" not in given:
+        counts = _config_of(given) | {name.lstrip("-"): value for name, value in given.items()}
+        processes, machines = (
+            int(text) if (text := str(counts.get(name, 1))).isdigit() else 1
+            for name in ("num_processes", "num_machines")
+        )
+        if processes > 1 and not given.keys() & {"--multi_gpu", "--config_file"}:
             options += ["--multi_gpu"]
         changes |= {name: os.environ.get(name, value) for name, value in CPU_ENVIRONMENT.items()}
         if "OMP_NUM_THREADS" not in os.environ and "--num_cpu_threads_per_process" not in given:
-            options += ["--num_cpu_threads_per_process", str(max(1, (os.cpu_count() or 1) // processes))]
+            options += ["--num_cpu_threads_per_process", str(max(1, (os.cpu_count() or 1) * machines // processes))]
     command = [
         sys.executable,
         "-m",
@@ -70,6 +83,15 @@ def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]
         *arguments,
     ]
     return command, changes
+
+
+def _config_of(given: Mapping[str, str]) -> dict[str, Any]:
+    """What the configuration file of `accelerate launch` says, where one is named."""
+    path = given.get("--config_file")
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {} if path else {}
+    except (OSError, yaml.YAMLError):
+        return {}  # the launcher says so
 
 
 def _given(words: Sequence[str]) -> dict[str, str]:
@@ -95,7 +117,8 @@ def run_launched(command: Sequence[str], changes: Mapping[str, str], *, log: Pat
         said = Path(folder) / "status.json"
         python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         ours = {STATUS_FILE: str(said), LAUNCHED_AT: str(time.time()), "PYTHONPATH": python_path}
-        environment = os.environ | dict(changes) | ours
+        environment = {name: value for name, value in os.environ.items() if not CLUSTER.fullmatch(name)}
+        environment |= dict(changes) | ours
         with (
             subprocess.Popen(
                 list(command),
@@ -147,7 +170,7 @@ def _copy_output(process: subprocess.Popen[bytes], log: Path) -> None:
 
 @contextmanager
 def _signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """SIGINT and SIGTERM are passed on as SIGTERM to the group; after a grace, SIGKILL. Yields the signals so far."""
+    """What asks to stop is passed on as SIGTERM to the group; after a grace, SIGKILL. Yields the signals so far."""
     seen: list[int] = []
     kill = threading.Timer(GRACE_SECONDS, _to_group, (process, signal.SIGKILL))
     kill.daemon = True
@@ -158,13 +181,19 @@ def _signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
         if len(seen) == 1:
             kill.start()
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, pass_on) for number in asking()}
     try:
         yield seen
     finally:
         kill.cancel()  # its number may soon be another group's
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def asking() -> list[int]:
+    """The signals that ask to stop: Ctrl-C, a cluster's preemption, a closed terminal unless `nohup` has it ignored."""
+    closed = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *closed]
 
 
 def _to_group(process: subprocess.Popen[bytes], number: int) -> None:

@@ -3,6 +3,7 @@
 Made before anything is launched, so that bad input costs a second and a finished run costs no launch at all.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -80,7 +81,7 @@ def reasons(plan: Plan) -> dict[str, str]:
             why[stage] = f"reads {rerun}, which runs"
         else:
             for up in spec.reads:
-                if manifest["upstream"][up]["identity"] != plan.stages[up].artifact.identity():
+                if manifest.get("upstream", {}).get(up, {}).get("identity") != plan.stages[up].artifact.identity():
                     why[stage] = f"was built on an older {up}"
                     break
     return why
@@ -92,6 +93,8 @@ def _difference(plan: Plan, spec: Spec) -> str:
     try:
         old = json.loads(last.read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return "not run yet"
+    if not isinstance(old, dict) or not {"version", "settings", "inputs", "upstream"} <= old.keys():
         return "not run yet"
     if old["version"] != spec.version:
         return "the program's stage changed"
@@ -127,7 +130,8 @@ def _with_absolute_folders(recipe: Recipe) -> Recipe:
 def _read_pins(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise UserError(f"{path} is damaged; remove it, and hub names are looked up again") from None
+    with contextlib.suppress(ValueError):
+        pins = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(pins, dict) and all(isinstance(commit, str) for commit in pins.values()):
+            return pins
+    raise UserError(f"{path} is damaged; remove it, and hub names are looked up again")

@@ -13,22 +13,29 @@ import datasets
 import torch
 import transformers
 from accelerate import Accelerator, PartialState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 
 from pipeline.errors import UserError
 from pipeline.watch import FOREVER, Tell, Watch, meeting
 
+OTHER_WAYS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG")  # of sharing a model, as Accelerate names them
 NETWORK_DISK_SECONDS = 20.0  # a client may remember for a while that a file was not there
 
 
 def meet_processes(tell: Tell) -> Watch:
     """Wait for all that the launcher started, here and on other machines; from then on they watch each other.
 
-    Nothing that can go wrong comes before it: a process that ends early would be waited for.
+    Nothing that can go wrong on one of them alone comes before it: a process that ends early would be waited for.
 
     Args: tell: takes the status and the sentence when another process brings this one to its end.
-    Raises: UserError when N processes each think that they are alone.
+    Raises: UserError when N processes each think that they are alone, or are to share a model in another way.
     """
+    for way in OTHER_WAYS:
+        if os.environ.get(f"ACCELERATE_USE_{way}", "").lower() in ("true", "1"):
+            raise UserError(
+                f"the launcher's options or ACCELERATE_USE_{way} ask for {way}, which is not supported here: every"
+                " process holds the whole model, so leave it out"
+            )
     world = int(os.environ.get("WORLD_SIZE", "1"))
     with meeting(world, tell):
         state = PartialState(cpu=not torch.cuda.is_available(), timeout=FOREVER)
@@ -50,6 +57,9 @@ def make_accelerator(*, tracker: str, curves: Path, run: str, stage: str) -> Acc
     """
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
+        mixed_precision="no",  # these three: the recipe decides, not the launcher's configuration or the environment
+        dynamo_backend="no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         log_with=None if tracker == "none" else tracker,
         project_dir=str(curves),
     )

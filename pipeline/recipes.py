@@ -93,8 +93,9 @@ def _read(path: Path, where: Where, seen: tuple[Path, ...]) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8; save the recipe as UTF-8") from None
     except OSError:
-        others = path.parent.glob("*.yaml") if path.parent.is_dir() else ()
-        raise UserError(f"{path}: no such recipe{nearest(path.name, (p.name for p in others))}") from None
+        beside = [other.name for other in path.parent.glob("[!.]*.yaml")]
+        ours = [f"recipes/{other.name}" for other in (PROJECT / "recipes").glob("*.yaml")]
+        raise UserError(f"{path}: no such recipe{nearest(path.name, beside or ours)}") from None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         tree = yaml.safe_load(text)

@@ -77,7 +77,7 @@ def refresh_report(folder: Path) -> Path:
 def _beginning(path: Path) -> str:
     if not path.is_file():
         return ""
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         return file.read(1000)
 
 

@@ -10,18 +10,21 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, OK, UserError, nearest
+from pipeline.checks import check
+from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, OK, UserError, WorkFailed, nearest
 from pipeline.estimate import estimates
 from pipeline.graph import STAGES
-from pipeline.launch import launch_command, run_launched
+from pipeline.launch import asking, launch_command, run_launched
 from pipeline.plan import Plan, make_plan
 from pipeline.publishing import check_push
 from pipeline.push import push
 from pipeline.recipes import PROJECT, fields
 from pipeline.report import refresh_report, table
 from pipeline.runs import RESULTS, publish_run
+from pipeline.streams import outlive_readers
 
 SETTINGS = tuple(dict.fromkeys(name.partition(".")[0] for name, _, _ in fields()))  # and sections
 DEFAULT_RECIPE = PROJECT / "recipes" / "rotten_tomatoes.yaml"
@@ -30,21 +33,32 @@ DEFAULT_RECIPE = PROJECT / "recipes" / "rotten_tomatoes.yaml"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 failed at work, 2 bad input, 75 interrupted (the same command goes on)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a cluster's preemption says Ctrl-C
+    before = {number: signal.signal(number, signal.default_int_handler) for number in asking()}
+    streams = outlive_readers()
+    try:
+        return _status(words)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    finally:
+        sys.stdout, sys.stderr = streams
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _status(words: list[str]) -> int:
     try:
         return _run(words)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except WorkFailed as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return FAILED
     except OSError as error:  # a full disk, a folder that may not be written
         if error.errno is None:
             raise
         print(f"failed: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _run(words: list[str]) -> int:
@@ -56,10 +70,13 @@ def _run(words: list[str]) -> int:
     plan = make_plan(recipe, overrides)
     if given.push:
         check_push(given.push)
+    first, last = given.only or getattr(given, "from"), given.only or given.until
     if given.force:
+        select(forced(plan, given.force), first=first, last=last)  # these two before anything is moved
+        check(plan.recipe, plan.inputs)
         _force(plan, given.force)
         plan = make_plan(recipe, overrides)
-    selected = select(plan, first=given.only or getattr(given, "from"), last=given.only or given.until)
+    selected = select(plan, first=first, last=last)
     if given.list or given.dry_run:
         show(plan, selected, with_estimates=given.dry_run)
         return OK
@@ -93,7 +110,11 @@ def _run(words: list[str]) -> int:
 
 def _again(words: Sequence[str]) -> str:
     """The command that goes on: the same, but what --force set aside is made anew once."""
-    kept = [word for before, word in zip(["", *words], words, strict=False) if "--force" not in (before, word)]
+    kept = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if "--force" not in (before, word) and not word.startswith("--force=")
+    ]
     return shlex.join(["./run_all.sh", *kept])
 
 
@@ -144,6 +165,11 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]]:
         stage = getattr(given, option)
         if stage is not None and stage not in STAGES:
             raise UserError(f"--{option}: no stage {stage!r}{nearest(stage, STAGES)}")
+    start, end = getattr(given, "from"), given.until
+    if given.only and (start or end):
+        raise UserError(f"--only {given.only} runs one stage: leave out {'--from' if start else '--until'}")
+    if start and end and STAGES.index(end) < STAGES.index(start):
+        raise UserError(f"--until {end} comes before --from {start}: give a stage that comes after it")
     return given, Path(recipes[0]) if recipes else DEFAULT_RECIPE, overrides
 
 
@@ -188,9 +214,18 @@ def show(plan: Plan, selected: Sequence[str], *, with_estimates: bool) -> None:
         print(f"in all about {max(1, round(seconds / 60))} min and {size / 1e6:,.0f} MB, of this machine, roughly")
 
 
-def _force(plan: Plan, stage: str) -> None:
+def forced(plan: Plan, stage: str) -> Plan:
+    """The plan as it will be when a stage is set aside."""
     if stage not in plan.stages:
         raise UserError(f"--force: this recipe does not need {stage}; it runs {', '.join(plan.stages)}")
+    why = {**plan.why, stage: "forced"}
+    for name, spec in plan.stages.items():
+        if up := next((up for up in spec.reads if up in why), None):
+            why.setdefault(name, f"reads {up}, which runs")
+    return replace(plan, why=why)
+
+
+def _force(plan: Plan, stage: str) -> None:
     artifact = plan.stages[stage].artifact
     with artifact.lock():
         artifact.set_aside()

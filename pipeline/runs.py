@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.artifacts import link, unlink
+from pipeline.artifacts import checked, link, unlink
 from pipeline.config import Recipe
 from pipeline.files import write_atomically
 from pipeline.graph import STAGES
@@ -39,8 +39,9 @@ def recipe_text(recipe: Recipe) -> str:
 
 def results(plan: Plan) -> dict[str, Any]:
     """What evaluate_student measured, with the seconds that each stage took, and those before it could begin."""
-    path = plan.stages["evaluate_student"].artifact.folder / RESULTS
-    measured = json.loads(path.read_text(encoding="utf-8"))
+    folder = plan.stages["evaluate_student"].artifact.folder
+    with checked(folder):
+        measured = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
     manifests = {stage: _manifest(plan, stage) for stage in plan.stages}
     times = ("seconds", "start_seconds")
     return measured | {name: {stage: round(made[name], 1) for stage, made in manifests.items()} for name in times}

@@ -29,7 +29,7 @@ from accelerate import Accelerator
 
 from pipeline.endings import disk_trouble, is_explained, sentence_of, tell
 from pipeline.errors import OK, UserError, WorkFailed
-from pipeline.launch import LAUNCHED_AT, follow_parent
+from pipeline.launch import LAUNCHED_AT, asking, follow_parent
 from pipeline.plan import Plan, make_plan, reasons
 from pipeline.processes import (
     check_same,
@@ -42,6 +42,7 @@ from pipeline.processes import (
 from pipeline.recipes import PROJECT
 from pipeline.runs import publish_run
 from pipeline.stage import Stage
+from pipeline.streams import outlive_readers
 
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "tokenizers", "nltk", "numpy")
 
@@ -54,6 +55,7 @@ def run_stage(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
     parser.add_argument("--recipe", type=Path, required=True, help="the YAML file of the run")
     given, overrides = parser.parse_known_args()
     follow_parent()
+    outlive_readers()  # until the end: a checkpoint must not fail for want of a reader
     status, watch = OK, None
     try:
         watch = meet_processes(partial(tell, lost=True))
@@ -88,6 +90,9 @@ def _run(name: str, main: Callable[[Stage], dict[str, Any]], recipe: Path, overr
     )
     with spec.artifact.lock() if accelerator.is_main_process else contextlib.nullcontext():
         accelerator.wait_for_everyone()
+        if not from_main(name in reasons(plan)):  # another run published it after this one looked
+            print(f"[{name}] done meanwhile: {spec.artifact.folder}", file=sys.stderr)
+            return
         stage = stage_of(plan, name, accelerator)
         _stop_when_asked(stage)
         try:
@@ -129,9 +134,11 @@ def work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]], *, c
     """Verify what is read, do the work, check that no input changed since the plan, publish."""
     started, clock = time.time(), time.monotonic()
     launched = float(os.environ.get(LAUNCHED_AT, started))
+    read: dict[str, dict[str, str]] = {}
     if stage.is_main:
-        for artifact in plan.upstream(stage.name).values():
+        for up, artifact in plan.upstream(stage.name).items():
             artifact.verify()
+            read[up] = {"fingerprint": artifact.fingerprint, "identity": artifact.identity()}
         shutil.rmtree(stage.output, ignore_errors=True)
         stage.output.mkdir(parents=True)
     stage.accelerator.wait_for_everyone()
@@ -146,7 +153,15 @@ def work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]], *, c
     memory = peak_memory(stage.accelerator)
     if stage.is_main:
         _publish(
-            stage, plan, metrics, launched=launched, started=started, seconds=seconds, memory=memory, command=command
+            stage,
+            plan,
+            metrics,
+            upstream=read,
+            launched=launched,
+            started=started,
+            seconds=seconds,
+            memory=memory,
+            command=command,
         )
     stage.accelerator.wait_for_everyone()  # a machine that goes on to the next stage must find this one
 
@@ -156,6 +171,7 @@ def _publish(
     plan: Plan,
     metrics: dict[str, Any],
     *,
+    upstream: dict[str, dict[str, str]],
     launched: float,
     started: float,
     seconds: float,
@@ -164,6 +180,7 @@ def _publish(
 ) -> None:
     for role, path in stage.spec.files.items():
         if plan.book.file(path, fresh=True) != stage.spec.digests[role]:
+            plan.book.save()  # its size, time and inode may be the same: the next plan must not trust the old digest
             raise UserError(f"{path} ({role}) changed while {stage.name} read it; nothing was published, run again")
     stage.spec.artifact.publish(
         {
@@ -171,10 +188,7 @@ def _publish(
             "version": stage.spec.version,
             "fingerprint": stage.spec.artifact.fingerprint,
             "settings": stage.spec.settings,
-            "upstream": {
-                up: {"fingerprint": artifact.fingerprint, "identity": artifact.identity()}
-                for up, artifact in plan.upstream(stage.name).items()
-            },
+            "upstream": upstream,
             "inputs": stage.spec.digests,
             "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {stage.accelerator.device.type}",
@@ -194,7 +208,7 @@ def _publish(
 
 def _stop_when_asked(stage: Stage) -> None:
     """From now to the end of the process: a second signal, as a group gets it, must not cut the first one's work."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in asking():
         signal.signal(number, lambda *_: stage.ask_to_stop())
 
 
@@ -216,5 +230,8 @@ def _command(recipe: Path, overrides: Sequence[str]) -> str:
 
 def _git_commit() -> str | None:
     command = ["git", "-C", str(PROJECT), "rev-parse", "--verify", "--quiet", "HEAD"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # no git on this machine
+        return None
     return answer.stdout.strip() or None

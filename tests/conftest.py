@@ -3,12 +3,14 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models threads only wait for each other
 
 import pytest
 
+from pipeline import run
 from pipeline.recipes import PROJECT
 from tests import tiny
 from tests.commands import run_all
@@ -61,3 +63,16 @@ def finished(run_world: Path, clone: Path) -> Path:
     done = run_all(run_world / "recipe.yaml", project=clone)
     assert done.returncode == 0, done.stderr[-3000:]
     return run_world / "runs" / "recipe"
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The stages that were launched, in order; each publishes a fake artifact."""
+    stages: list[str] = []
+
+    def command(stage: str, arguments: list[str], launcher: list[str]) -> tuple[list[str], dict[str, str]]:
+        stages.append(" ".join([stage, *launcher]))
+        return [sys.executable, "-m", "tests.published", stage, *arguments], {}
+
+    monkeypatch.setattr(run, "launch_command", command)
+    return stages

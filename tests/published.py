@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pipeline import run
 from pipeline.artifacts import Artifact
 from pipeline.files import checksum
 from pipeline.plan import Plan, make_plan
@@ -54,6 +55,15 @@ EXPORTED = {
     },
     "vocabulary": {"before": 30_522, "after": 1_000, "dev_texts_changed": 0.125},
 }
+
+
+def plan_of(world: Path) -> Plan:
+    return make_plan(world / "recipe.yaml", checked=False)
+
+
+def started(world: Path, *words: str) -> int:
+    """The status of `./run_all.sh` on a world's recipe."""
+    return run.main([str(world / "recipe.yaml"), *words])
 
 
 def publish(plan: Plan, *stages: str) -> None:

@@ -217,6 +217,14 @@ def test_a_right_link_is_left_alone_and_a_wrong_one_replaced(artifact: Artifact,
     assert [path.name for path in place.parent.iterdir()] == ["distill_layers"]
 
 
+def test_a_folder_in_the_place_of_a_link_is_named(artifact: Artifact, tmp_path: Path) -> None:
+    publish(artifact)
+    (tmp_path / "runs/mine/distill_layers").mkdir(parents=True)  # as `cp -rL` leaves it
+    with pytest.raises(UserError, match=r"runs/mine/distill_layers is no link .* remove it"):
+        link(tmp_path / "runs/mine", artifact)
+    assert [path.name for path in (tmp_path / "runs/mine").iterdir()] == ["distill_layers"]
+
+
 def test_links_survive_when_the_project_moves(artifact: Artifact, tmp_path: Path) -> None:
     publish(artifact)
     link(tmp_path / "runs/mine", artifact)
@@ -225,6 +233,46 @@ def test_links_survive_when_the_project_moves(artifact: Artifact, tmp_path: Path
     for name in ("artifacts", "runs"):
         (tmp_path / name).rename(moved / name)
     assert (moved / "runs/mine/distill_layers/weights").is_file()
+
+
+def test_without_runs_nothing_is_removed(artifact: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    publish(artifact)
+    with pytest.raises(SystemExit) as ended:
+        main(["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "nowhere")])
+    assert ended.value.code == 2
+    assert f"there is no folder {tmp_path / 'nowhere'}" in capsys.readouterr().err
+    assert names(artifact) == ["f00d"]
+
+
+def test_gc_keeps_what_a_process_works_on(artifact: Artifact, capsys: pytest.CaptureFixture[str]) -> None:
+    publish(artifact)
+    runs = artifact.root.parent / "runs"
+    link(runs / "mine", artifact)
+    artifact.output.mkdir(parents=True)  # it is made again, as when what it reads is newer
+    with artifact.lock():
+        assert main(["gc", "--root", str(artifact.root), "--runs", str(runs)]) == 0
+    assert artifact.output.is_dir()
+    assert "kept: a process works on it" in capsys.readouterr().out
+    assert main(["gc", "--root", str(artifact.root), "--runs", str(runs)]) == 0
+    assert names(artifact) == ["f00d", "f00d.lock"]
+
+
+def test_gc_keeps_the_work_on_what_is_damaged(artifact: Artifact) -> None:
+    (publish(artifact) / "weights").write_text("one two")
+    runs = artifact.root.parent / "runs"
+    link(runs / "mine", artifact)
+    artifact.output.mkdir(parents=True)
+    main(["gc", "--root", str(artifact.root), "--runs", str(runs)])
+    assert names(artifact) == ["f00d", "f00d.work"]
+
+
+def test_gc_looks_at_the_project_s_store_wherever_it_runs(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(artifact)
+    monkeypatch.chdir(tmp_path)
+    assert main(["du"]) == 0
+    assert str(artifact.root) not in capsys.readouterr().out
 
 
 def test_du_shows_who_links_and_gc_removes_what_no_run_needs(

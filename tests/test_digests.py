@@ -60,6 +60,12 @@ def test_a_book_without_news_is_not_written(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "book"]
 
 
+def test_a_store_that_may_only_be_read_is_used_without_a_book(tmp_path: Path) -> None:
+    book = DigestBook(Path("/sys/book"))  # nobody may write there
+    assert book.file(put(tmp_path / "a", "hello")) == sha256("hello")
+    book.save()
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 3}', "\0"])
 def test_a_corrupt_book_is_an_empty_one(tmp_path: Path, content: str) -> None:
     book = put(tmp_path / "book", content)

@@ -1,82 +1,28 @@
-"""What goes wrong around a real stage, launched as a user launches it: signals, lost processes, a changing input, a
-second run, an odd environment. Each starts from the artifacts of the finished run."""
+"""What goes wrong around a real stage, launched as a user launches it: signals, lost processes, a second
+run, a terminal that closes. Each starts from the artifacts of the finished run."""
 
+import fcntl
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
+import sys
+import termios
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import tiny
-from tests.commands import copy_artifacts, kill_tree, run_all, tree
+from pipeline.recipes import PROJECT
+from tests.commands import copy_artifacts, run_all, tree
 from tests.faults import differing
+from tests.launched import Launched, alive, ranks_below, wait_for
 
 pytestmark = pytest.mark.slow
-YEAR = 365 * 24 * 3600
 LONG = ("--distill_layers.epochs", "400")  # longer than any test waits
-
-
-class Launched:
-    """`./run_all.sh --only STAGE` on a copy of the finished run's artifacts, in the background."""
-
-    def __init__(
-        self,
-        finished: Path,
-        recipe: Path,
-        folder: Path,
-        stage: str,
-        *words: str,
-        environment: dict[str, str] | None = None,
-    ) -> None:
-        self.place = folder / "a" / stage
-        if not (folder / "a").exists():
-            copy_artifacts(finished, folder / "a", until=stage)
-        self.words = [recipe, "--run.artifacts", folder / "a", "--run.runs", folder / "r", "--only", stage]
-        self.errors = folder / f"errors-{time.monotonic_ns()}"
-        with self.errors.open("w") as errors:
-            self.process: subprocess.Popen[bytes] = run_all(
-                *self.words, *words, wait=False, stderr=errors, environment=environment
-            )
-
-    def until(self, pattern: str) -> "Launched":
-        """Wait for a file of the stage's place in the store."""
-        wait_for(lambda: any(self.place.glob(pattern)), self.process)
-        return self
-
-    def said(self) -> str:
-        return self.errors.read_text()
-
-    def published(self) -> Path:
-        (found,) = (path.parent for path in self.place.glob("*/stage.json"))
-        return found
-
-
-def wait_for(happened: Callable[[], Any], process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 120
-    while not happened():
-        assert process.poll() is None, "it ended too early"
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def alive(pids: list[int]) -> list[int]:
-    """Those that still run; one that only waits to be reaped does not."""
-    stats = {pid: Path(f"/proc/{pid}/stat") for pid in pids}
-    return [pid for pid, stat in stats.items() if stat.exists() and stat.read_text().rpartition(") ")[2][0] != "Z"]
-
-
-def ranks_below(pid: int) -> dict[int, int]:
-    """The process of each rank that a command launched."""
-    ranks = {}
-    for each in tree(pid):
-        variables = Path(f"/proc/{each}/environ").read_bytes().split(b"\0")
-        ranks.update({int(v.removeprefix(b"RANK=")): each for v in variables if v.startswith(b"RANK=")})
-    return ranks
 
 
 def curve(artifact: Path) -> list[dict[str, float]]:
@@ -170,56 +116,49 @@ def test_of_two_runs_at_once_the_second_says_who_holds_the_artifact(
     assert first.process.wait(timeout=60) == 75
 
 
-def test_an_input_that_changes_during_a_run_is_found_out(finished: Path, tmp_path: Path) -> None:
-    world = tiny.make(tmp_path / "tiny").parent
-    stage = Launched(finished, world / "recipe.yaml", tmp_path, "finetune_teacher").until("*.work/output")
-    with (world / "rows.csv").open("a", encoding="utf-8") as rows:
-        rows.write("The ending is new .,fresh,film 3\n")
-    assert stage.process.wait(timeout=60) == 2
-    assert (
-        "rows.csv" in stage.said() and "changed while finetune_teacher read it; nothing was published" in stage.said()
-    )
-    assert not list(stage.place.glob("*/stage.json"))
+def closing(stage: str, world: Path, folder: Path, *words: str, close: str = "", **streams: Any) -> Any:
+    """`./run_all.sh --only STAGE` by a shell that ends its line with `close`."""
+    places = ["--run.artifacts", str(folder / "a"), "--run.runs", str(folder / "r")]
+    command = shlex.join([str(PROJECT / "run_all.sh"), str(world / "recipe.yaml"), *places, "--only", stage, *words])
+    environment = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": "", "HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(["bash", "-c", f"{command} {close}"], env=environment, **streams)
 
 
-def test_names_clock_language_and_home_change_nothing(finished: Path, tmp_path: Path) -> None:
-    world = tiny.make(tmp_path / 'it\'s $(touch pwned) ; & "quoted" é' / "tiny").parent
-    for path in world.rglob("*"):
-        os.utime(path, (4e9, 4e9))  # written in the year 2096
-    environment = {"LC_ALL": "C", "TZ": "Pacific/Kiritimati", "HOME": "/proc/nobody", "COLUMNS": "20"}
-    (tmp_path / "elsewhere").mkdir()
-    before = Path.cwd()
-    os.chdir(tmp_path / "elsewhere")
-    try:
-        stage = Launched(finished, world / "recipe.yaml", world / "store", "finetune_teacher", environment=environment)
-        assert stage.process.wait(timeout=120) == 0, stage.said()
-    finally:
-        os.chdir(before)
-    assert list(differing((finished / "finetune_teacher").resolve(), stage.published())) == []
-    assert not list((tmp_path / "elsewhere").iterdir())
+@pytest.mark.parametrize("close", ["2>&1 | head -1; exit ${PIPESTATUS[0]}", "2>&-", ">&- 2>&-"])
+def test_a_run_goes_on_where_nobody_reads(run_world: Path, tmp_path: Path, close: str) -> None:
+    command = closing("prepare_corpus", run_world, tmp_path, close=close)
+    assert command.wait(timeout=120) == 0
+    assert list(tmp_path.glob("a/prepare_corpus/*/stage.json"))
+    assert "published" in (tmp_path / "r/recipe/logs/prepare_corpus.log").read_text()
 
 
-def test_a_clock_that_jumps_between_a_kill_and_the_resume_changes_nothing(
-    finished: Path, run_world: Path, tmp_path: Path
-) -> None:
-    recipe = run_world / "recipe.yaml"
-    ahead, behind = (moved_clock(tmp_path / name, years=years) for name, years in (("ahead", 1), ("behind", -10)))
-    often = ("--run.checkpoint_seconds", "0.001")
-    stage = Launched(finished, recipe, tmp_path, "distill_layers", *often, environment=ahead)
-    kill_tree(stage.until("*.work/checkpoint-*[0-9]").process.pid)
-    again = Launched(finished, recipe, tmp_path, "distill_layers", *often, environment=behind)
-    assert again.process.wait(timeout=120) == 0
-    assert "going on from step" in again.said()
-    assert list(differing((finished / "distill_layers").resolve(), again.published())) == []
-    written = json.loads((again.published() / "stage.json").read_text())
-    assert written["started"] < time.time() - 9 * YEAR
-    assert 0 <= written["start_seconds"] < 120 and 0 < written["seconds"] < 240
+def test_a_terminal_that_closes_asks_to_stop(finished: Path, run_world: Path, tmp_path: Path) -> None:
+    copy_artifacts(finished, tmp_path / "a", until="distill_layers")
+    ours, theirs = os.openpty()
+    command = closing(
+        "distill_layers", run_world, tmp_path, *LONG, stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    wait_for(lambda: list(tmp_path.glob("a/distill_layers/*.work/output")), command)
+    group = tree(command.pid)
+    time.sleep(1)
+    os.close(ours)
+    assert command.wait(timeout=60) == 75
+    assert alive(group) == []
+    assert list(tmp_path.glob("a/distill_layers/*.work/checkpoint-*[0-9]"))
 
 
-def moved_clock(folder: Path, *, years: int) -> dict[str, str]:
-    """An environment in which every Python process reads another year from its clock."""
-    folder.mkdir()
-    lines = ["import time", *(f"time.{name} = lambda now=time.{name}: now() + {years * YEAR * scale}"
-             for name, scale in (("time", 1), ("time_ns", 10**9)))]  # fmt: skip
-    (folder / "sitecustomize.py").write_text("\n".join(lines))
-    return {"PYTHONPATH": str(folder)}
+def listens(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    (caught,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(caught, 16) >> (number - 1) & 1) and b"-m\0pipeline" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_in_the_first_second_is_one_too(world: Path, number: int) -> None:
+    command = run_all(world / "recipe.yaml", "--list", wait=False, stderr=subprocess.PIPE)
+    wait_for(lambda: listens(command.pid, signal.SIGTERM), command)  # from here on modules are imported
+    command.send_signal(number)
+    _, said = command.communicate(timeout=30)
+    assert (command.returncode, said) == (75, b"")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import FAILED, INTERRUPTED, OK
-from pipeline.launch import CPU_ENVIRONMENT, WORDLESS, launch_command, run_launched
+from pipeline.launch import CPU_ENVIRONMENT, WORDLESS, asking, launch_command, run_launched
 from pipeline.recipes import PROJECT
 
 STAGE = ["--recipe", "mine.yaml", "--seed", "1"]
@@ -75,6 +75,19 @@ def test_a_configuration_file_of_the_user_decides(monkeypatch: pytest.MonkeyPatc
     assert options("--config_file", "two.yaml") == (["--quiet", "--config_file", "two.yaml"], {})
 
 
+def test_the_cores_are_shared_by_the_processes_that_a_configuration_file_asks_for(tmp_path: Path) -> None:
+    path = tmp_path / "four.yaml"
+    path.write_text("num_processes: 4\nnum_machines: 2\n")
+    words, _ = options("--config_file", str(path))
+    assert value(words, "--num_cpu_threads_per_process") == "2"  # two of the four run on each machine, on its 4 cores
+    assert "--multi_gpu" not in words
+
+
+def test_each_machine_s_processes_share_its_cores() -> None:
+    words, _ = options("--num_processes", "4", "--num_machines", "4", "--machine_rank", "1")
+    assert value(words, "--num_cpu_threads_per_process") == "4"
+
+
 def test_several_machines_choose_their_own_port() -> None:
     words, _ = options("--machine_rank", "1")
     assert "--main_process_port" not in words
@@ -116,6 +129,17 @@ def test_a_launched_stage_finds_the_project_wherever_it_runs(tmp_path: Path, mon
     assert launched("import pipeline.errors", tmp_path / "log") == (OK, "")
 
 
+def test_which_process_of_a_cluster_s_job_this_is_stays_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "MV2_X"):
+        monkeypatch.setenv(name, "of a job")
+    monkeypatch.setenv("RANKED", "kept")
+    code = "import os; print(*(name for name, value in os.environ.items() if value in ('of a job', 'kept')))"
+    assert launched(code, tmp_path / "log") == (OK, "")
+    assert (tmp_path / "log").read_text().split() == ["RANKED"]
+
+
 @pytest.mark.parametrize("status", [1, 3, 75])
 def test_an_end_without_a_word_is_a_failure(tmp_path: Path, status: int) -> None:
     assert launched(f"raise SystemExit({status})", tmp_path / "log") == (FAILED, WORDLESS)
@@ -134,7 +158,7 @@ def test_the_status_is_what_the_stage_wrote_not_what_the_launcher_made_of_it(tmp
 @pytest.fixture
 def deaf() -> Iterator[None]:
     """This process survives a signal that comes before or after the launch."""
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, lambda *_: None) for number in asking()}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -165,13 +189,23 @@ FAMILY = """
 
 
 @pytest.mark.usefixtures("deaf")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_reaches_the_whole_group_and_the_run_is_interrupted(tmp_path: Path, number: int) -> None:
     handler = signal.getsignal(number)
     status = launched(FAMILY, tmp_path / "log", "launcher", textwrap.dedent(FAMILY), str(int(number)))
     assert status == (INTERRUPTED, "")
     assert set((tmp_path / "log").read_text().splitlines()) == {"ready", "launcher SIGTERM", "stage SIGTERM"}
     assert signal.getsignal(number) is handler
+
+
+def test_a_closed_terminal_is_no_reason_to_stop_under_nohup(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        code = "import os, signal, time; os.kill(os.getppid(), signal.SIGHUP); time.sleep(0.5); print('worked on')"
+        assert launched(code, tmp_path / "log") == (OK, "")
+        assert (tmp_path / "log").read_text() == "worked on\n"
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.usefixtures("deaf")

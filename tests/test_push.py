@@ -91,6 +91,10 @@ def test_licences_are_carried_from_cards_and_wheels(
     (world / "README.md").write_text("---\nlicense: cc0-1.0\n---\n# Rows\n")
     (tmp_path / "wheel/bert-1.dist-info").mkdir(parents=True)
     (tmp_path / "wheel/bert-1.dist-info/METADATA").write_text("Name: bert\nLicense: Apache 2.0\n\nLicense: no\n")
+    (tmp_path / "wheel/bert-1.dist-info/RECORD").write_text("bert/model/config.json,,\n")
+    (tmp_path / "wheel/a_stranger-1.dist-info").mkdir()
+    (tmp_path / "wheel/a_stranger-1.dist-info/METADATA").write_text("Name: a-stranger\nLicense: GPL\n\n")
+    (tmp_path / "wheel/a_stranger-1.dist-info/RECORD").write_text("bert/models.py,,\n")
     model = shutil.copytree(world / "model", tmp_path / "wheel/bert/model")
     found = find_licences(recipe, replace(inputs, backbone=model))
     assert found == {"teacher": "apache-2.0", "data": "cc0-1.0"}

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.artifacts import Artifact, link
 from pipeline.facts import augmentation, confusion, curves, disagreements, predictions, read_facts
+from pipeline.plots import STUDENT, matrix
 from pipeline.report import differences, main, refresh_report
 from tests.published import write_stage
 from tests.reported import CASES, LAYERS, TEACHER, answered, write_run
@@ -48,6 +50,23 @@ def page_of(folder: Path) -> Page:
     return Page(refresh_report(folder).read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("file", ["results.json", "predictions.parquet"])
+def test_damage_is_one_sentence(run: Path, file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluation = run / "evaluate_student"
+    store = Artifact(run / "store", "evaluate_student", "f" * 16)
+    manifest = json.loads((evaluation / "stage.json").read_text())
+    store.output.parent.mkdir(parents=True)
+    (run / "export_student/stage.json").unlink()
+    (evaluation / "stage.json").unlink()
+    evaluation.rename(store.output)
+    store.publish(manifest)
+    link(run, store)
+    damaged = store.folder / file
+    damaged.write_bytes(b"\xff" * damaged.stat().st_size)
+    assert main([str(run)]) == 1
+    assert f"failed: {damaged} is damaged and was set aside; the same command" in capsys.readouterr().err
+
+
 def test_the_report_shows_every_part_of_a_run(run: Path) -> None:
     page = page_of(run)
     assert list(page.sections)[1:] == [
@@ -65,6 +84,11 @@ def test_the_report_shows_every_part_of_a_run(run: Path) -> None:
     assert "dev score after each epoch: 0.8000, 0.9000" in page.sections["Losses"]
     for expected in ("learning_rate", "3e-05", "fine0123456789ab", "ab" * 32, "./run_all.sh recipe.yaml"):
         assert expected in page.sections["Settings and fingerprints"]
+
+
+def test_a_dollar_in_a_label_s_name_is_a_dollar() -> None:
+    picture = matrix([[3, 1], [0, 2]], ["under $5", "$5 and $_more"], colour=STUDENT)
+    assert "under $5<" in picture and "$5 and $_more<" in picture
 
 
 def lines(run: Path) -> dict[str, list[str]]:
@@ -142,7 +166,7 @@ def test_curves_are_split_by_objective_and_layer() -> None:
 def test_the_augmentation_is_shown_and_counted(run: Path) -> None:
     found = augmentation(read_facts(run), examples=3)
     assert found is not None
-    assert found.examples == [[("", "a "), ("old", "dull"), ("new", "warm"), ("", " film")]]
+    assert found.examples == [[("same", "a "), ("old", "dull"), ("new", "warm"), ("same", " film")]]
     assert (found.variants, found.words, found.replaced, found.replacements) == (1, 3, {"masked_lm": 1}, 1)
     assert found.vocabulary == (5, 6)  # a dull film no words; warm
     assert found.pairs == (3, 5)

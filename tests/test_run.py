@@ -1,7 +1,6 @@
 """`run_all.sh` as a user runs it, its stages replaced by ones that publish a fake artifact."""
 
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,35 +8,14 @@ import pytest
 
 from pipeline import run
 from pipeline.graph import STAGES
-from pipeline.plan import Plan, make_plan
-from tests.published import publish
+from pipeline.plan import make_plan
+from tests.published import plan_of, publish, started
 
 Main = Callable[..., int]
 
 
-@pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stages that were launched, in order; each publishes a fake artifact."""
-    stages: list[str] = []
-
-    def command(stage: str, arguments: list[str], launcher: list[str]) -> tuple[list[str], dict[str, str]]:
-        stages.append(" ".join([stage, *launcher]))
-        return [sys.executable, "-m", "tests.published", stage, *arguments], {}
-
-    monkeypatch.setattr(run, "launch_command", command)
-    return stages
-
-
-def plan_of(world: Path) -> Plan:
-    return make_plan(world / "recipe.yaml", checked=False)
-
-
 def publish_until(world: Path, last: str) -> None:
     publish(plan_of(world), *STAGES[: STAGES.index(last) + 1])
-
-
-def started(world: Path, *words: str) -> int:
-    return run.main([str(world / "recipe.yaml"), *words])
 
 
 def written(world: Path) -> dict[str, int]:
@@ -136,6 +114,25 @@ def test_a_part_of_a_run_says_what_is_left(
     assert capsys.readouterr().err.splitlines()[-1] == f"not run yet: {', '.join(left)}"
 
 
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            "--from augment_data --until prepare_corpus",
+            "--until prepare_corpus comes before --from augment_data: give a",
+        ),
+        ("--only augment_data --from augment_data", "--only augment_data runs one stage: leave out --from"),
+        ("--only augment_data --until augment_data", "--only augment_data runs one stage: leave out --until"),
+    ],
+)
+def test_a_part_that_is_none_is_one_sentence(
+    world: Path, launched: list[str], words: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert started(world, *words.split()) == 2
+    assert capsys.readouterr().err.startswith(f"error: {sentence}")
+    assert launched == []
+
+
 def test_from_starts_at_a_stage_whose_upstream_is_done(world: Path, launched: list[str]) -> None:
     publish_until(world, "distill_layers")
     assert started(world, "--from", "distill_predictions") == 0
@@ -153,6 +150,17 @@ def test_force_sets_a_stage_aside_and_runs_what_was_built_on_it(
     assert "== evaluate_student (reads distill_predictions, which runs)" in capsys.readouterr().err
     assert len(list(old.folder.parent.glob("*.aside-*"))) == 1
     assert plan_of(world).why == {}
+
+
+@pytest.mark.parametrize("spoil", ["--only evaluate_student", "--from distill_predictions", "rows.csv"])
+def test_what_cannot_be_run_again_is_not_set_aside(world: Path, spoil: str, launched: list[str]) -> None:
+    if spoil == "rows.csv":
+        (world / "rows.csv").write_text("text,label\n")
+    publish(plan_of(world))
+    before = written(world / "artifacts")
+    assert started(world, "--force", "distill_layers", *(spoil.split() if spoil != "rows.csv" else ())) == 2
+    assert written(world / "artifacts") == before
+    assert launched == []
 
 
 @pytest.mark.parametrize("look", ["--list", "--dry-run"])
@@ -222,16 +230,6 @@ def test_a_stage_that_ends_well_and_publishes_nothing_is_a_failure(
     assert started(world) == 1
     assert "evaluate_student ended but published nothing; see " in capsys.readouterr().err
     assert launched == ["evaluate_student", "export_student"]
-
-
-@pytest.mark.parametrize("folder", ["runs", "artifacts"])
-def test_a_folder_that_cannot_be_written_is_one_sentence(
-    world: Path, folder: str, launched: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    (world / "file").touch()
-    assert started(world, f"--run.{folder}", str(world / "file/folder")) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith(f"failed: {world}/file")
-    assert launched == []
 
 
 def test_help_explains_every_option_and_setting(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ folder=${@: -1}
 case "$name $*" in
   *" venv "*) mkdir -p "$folder/bin" && cp "$STAND_IN" "$folder/bin/python" ;;
   *" install "*) sleep "${SLOW:-0}"; [ -z "${BROKEN:-}" ] || { echo 'ERROR: no such torch'; exit 1; } ;;
-  *"pipeline.run"*) echo "ran in $PWD with $0: ${*:3}"; echo "code: $PYTHONPATH" ;;
+  *"-m pipeline"*) echo "ran in $PWD with $0: ${*:3}"; echo "code: $PYTHONPATH" ;;
   *" ${FAILING:-nothing fails}"*) exit 1 ;;
 esac
 """
@@ -90,7 +90,7 @@ def test_the_first_run_makes_an_environment_and_installs_the_pinned_project(chec
     assert checkout.calls() == [
         f"python3 -m venv {venv}",
         "python -m pip install --no-input -c pipeline/environment/constraints.txt -e .[train,export,wikipedia]",
-        "python -m pipeline.run recipes/a.yaml --seed 3",
+        "python -m pipeline recipes/a.yaml --seed 3",
     ]
     assert (
         done.stdout.splitlines()[0] == f"ran in {checkout.root.parent} with {venv}/bin/python: recipes/a.yaml --seed 3"
@@ -101,7 +101,7 @@ def test_the_second_run_installs_nothing(checkout: Checkout):
     checkout.run("run_all.sh")
     checkout.calls()
     second = checkout.run("run_all.sh")
-    assert checkout.calls() == ["python -m pipeline.run"]
+    assert checkout.calls() == ["python -m pipeline"]
     assert second.stderr == ""
 
 
@@ -110,7 +110,7 @@ def test_what_the_tests_need_is_all_that_a_run_needs(checkout: Checkout):
     checkout.calls()
     checkout.run("run_all.sh")
     checkout.run("run_tests.sh", "-k", "x")
-    assert checkout.calls() == ["python -m pipeline.run", "python -m pytest -k x"]
+    assert checkout.calls() == ["python -m pipeline", "python -m pytest -k x"]
 
 
 def test_another_checkout_with_the_same_pins_runs_its_own_code_in_the_same_environment(checkout: Checkout):
@@ -174,7 +174,7 @@ def test_of_two_set_ups_at_once_one_waits_for_the_other(checkout: Checkout):
     assert [process.communicate(timeout=30) and process.returncode for process in both] == [0, 0]
     calls = checkout.calls()
     assert len(installs(calls)) == 2  # one venv, one pip install
-    assert calls[-2:] == ["python -m pipeline.run"] * 2
+    assert calls[-2:] == ["python -m pipeline"] * 2
 
 
 def test_a_set_up_that_fails_says_why_in_one_sentence_and_is_tried_again(checkout: Checkout):

@@ -1,0 +1,42 @@
+"""What is multiplied fast, and by what: GPUs are asked of nvidia-smi, and seen as CUDA sees them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline import hardware
+
+
+@pytest.fixture
+def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An nvidia-smi that knows a GPU of capability 9.0, and after it one of 7.5."""
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 9.0\necho 7.5\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    hardware.gpu_capabilities.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        (None, (9.0, 7.5)),
+        ("", ()),
+        ("-1", ()),
+        ("0", (9.0,)),
+        ("1", (7.5,)),
+        ("1,0", (7.5, 9.0)),
+        ("0,-1,1", (9.0,)),
+        ("1,7", (7.5,)),
+        ("GPU-5ebe9d", (9.0,)),
+    ],
+)
+def test_gpus_are_those_that_cuda_shows(
+    two_gpus: None, monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: tuple[float, ...]
+) -> None:
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert hardware.gpu_capabilities() == expected
+    hardware.gpu_capabilities.cache_clear()
