@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -95,12 +96,14 @@ def _has_come(event: str, place: Path) -> bool:
     if event == "start":
         return True
     names = place.glob("*.work") if event == "work" else (p for p in place.glob("*.work/**/*") if is_temporary(p))
-    return next(iter(names), None) is not None
+    with suppress(FileNotFoundError):  # the stage published in the meantime
+        return next(iter(names), None) is not None
+    return False
 
 
 def is_temporary(path: Path) -> bool:
     """A name under which something is being written."""
-    return path.suffix in (".tmp", ".part") or path.name.startswith(".")
+    return path.suffix in (".tmp", ".part") or (path.name.startswith(".") and path.suffix != ".sha256")
 
 
 def found(place: Path) -> str:
