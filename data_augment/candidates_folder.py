@@ -1,6 +1,6 @@
 """The folder of candidates: `data/candidates-00000-of-0000N.parquet`, one row a word that may be replaced (see SCHEMA).
 
-A shard appears by rename: what is there is whole. Reading needs no model and no torch.
+A shard is sealed: a checksum beside it says that it is whole. Reading needs no model and no torch.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -13,7 +13,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.arrow_types import is_list, is_text
 from pipeline.errors import UserError, nearest
+from pipeline.kinds import KINDS
 from pipeline.tasks import TaskData
 
 Part = tuple[Literal["same", "old", "new"], str]
@@ -97,14 +99,14 @@ def _check_columns(path: Path, data: TaskData) -> None:
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
     kinds = {"source_id": pa.types.is_integer, "variant": pa.types.is_integer, "replaced": _is_replaced}
-    kinds |= dict.fromkeys(data.text_columns, _is_text)
+    kinds |= dict.fromkeys(data.text_columns, is_text)
     for column in (*kinds, data.label_column):
         if column not in schema.names:
             raise UserError(f"{path}: no column '{column}'{nearest(column, schema.names)}; {MAKE}")
     for column, fits in kinds.items():
         if not fits(schema.field(column).type):
             wanted = {"replaced": f"lists of {', '.join(REPLACED)}"}.get(
-                column, "text" if fits is _is_text else "integers"
+                column, "text" if fits is is_text else "integers"
             )
             raise UserError(
                 f"{path}: column '{column}' holds {schema.field(column).type}, and {wanted} are needed; {MAKE}"
@@ -122,39 +124,34 @@ def _label_names(path: Path, data: TaskData) -> list[str] | None:
     feature = features.get(data.label_column, {})
     names = feature.get("names") or feature.get("feature", {}).get("names")  # of each item, where the label is a list
     where = f"{path}: column '{data.label_column}' holds"
-    if data.kind == "regression" and not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
-        raise UserError(f"{where} {kind}, and the scores of a regression are needed")
-    if data.kind == "question_answering" and not _is_answers(kind):
-        raise UserError(f"{where} {kind}, and answers are needed: a list of 'text' and one of 'answer_start'")
-    if data.kind == "token_classification" and not _is_list(kind):
-        raise UserError(f"{where} {kind}, and a list of tags is needed, one a word")
-    if not data.label_names or _is_text(kind.value_type if _is_list(kind) else kind):
+    if not KINDS[data.kind].column_fits(kind):
+        raise UserError(f"{where} {kind}, and {KINDS[data.kind].column_needs}")
+    if not data.label_names or is_text(kind.value_type if is_list(kind) else kind):
         return None
     if not names:
         raise UserError(f"{where} {kind} without the labels' names; write the names as text")
     for name in names:
         if name not in data.label_names:
             raise UserError(f"{path}: its label '{name}' is none of the task's, {', '.join(data.label_names)}")
-    if data.kind == "classification":
-        return names
-    if tuple(names) != data.label_names:
-        raise UserError(f"{path}: its labels are {', '.join(names)}, and the task's {', '.join(data.label_names)}")
-    return None
+    return names
 
 
 def _label(value: Any, names: list[str] | None, data: TaskData, where: str) -> Any:
     """A row's label, or the tags of its words, as the task numbers them; None where it has none."""
-    if isinstance(value, list):  # numbers of tags are the task's (`_label_names`)
-        return [tag if isinstance(tag, int) else _number(tag, data, where) for tag in value]
-    if value is None or data.kind != "classification":
+    if not data.label_names:
         return value
-    if value == -1:  # as `datasets` writes a label that is not known
+    if value is None or value == -1:  # as `datasets` writes a label that is not known
         return None
-    return _number(names[value] if names else value, data, where)
+    if isinstance(value, list):
+        return [_number(tag, names, data, where) for tag in value]
+    return _number(value, names, data, where)
 
 
-def _number(name: str, data: TaskData, where: str) -> int:
-    """The task's number of a label's name."""
+def _number(label: Any, names: list[str] | None, data: TaskData, where: str) -> int:
+    """The task's number of a label, which is a name, or the number of one of `names`."""
+    if names and not 0 <= label < len(names):
+        raise UserError(f"{where}: its label {label} has no name; the column names {len(names)}, from 0")
+    name = names[label] if names else label
     if name not in data.label_names:
         raise UserError(f"{where}: its label '{name}' is none of the task's, {', '.join(data.label_names)}")
     return data.label_names.index(name)
@@ -170,23 +167,6 @@ def _rows(path: Path, *, columns: Sequence[str]) -> Iterator[tuple[int, dict[str
                 yield number, row
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
-
-
-def _is_answers(kind: pa.DataType) -> bool:
-    """Whether answers are as the hub has them: a struct of a list of texts and a list of starts."""
-    if not pa.types.is_struct(kind) or {field.name for field in kind} != {"text", "answer_start"}:
-        return False
-    texts, starts = kind.field("text").type, kind.field("answer_start").type
-    lists = _is_list(texts) and _is_list(starts)
-    return lists and _is_text(texts.value_type) and pa.types.is_integer(starts.value_type)
-
-
 def _is_replaced(kind: pa.DataType) -> bool:
-    inner = kind.value_type if _is_list(kind) else None
+    inner = kind.value_type if is_list(kind) else None
     return inner is not None and pa.types.is_struct(inner) and {field.name for field in inner} >= set(REPLACED)

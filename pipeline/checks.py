@@ -129,9 +129,9 @@ def check_export(recipe: Recipe, backbone: Path) -> None:
 
 def check_pooling(recipe: Recipe, inputs: Inputs) -> None:
     """Embeddings are means over tokens: a sentence encoder that was trained otherwise would give others, in silence."""
+    if recipe.task.kind != "embedding":
+        return
     for folder in filter(None, (inputs.backbone, inputs.teacher)):
-        if recipe.task.kind != "embedding":
-            continue
         dense = folder / "2_Dense" / "config.json"
         layer = _json_object(dense)
         plain = not layer.get("bias") and str(layer.get("activation_function", "")).endswith("Identity")

@@ -30,10 +30,10 @@ class Interrupted(Exception):
     """A signal asked the stage to stop; its state is saved."""
 
 
-def status_of(work: Callable[[], object]) -> int:
-    """Do a command's work; its exit status, with the one sentence printed where it ends badly."""
+def status_of(work: Callable[[], int | None]) -> int:
+    """Do a command's work; the exit status that it gives, with the one sentence printed where it ends badly."""
     try:
-        work()
+        status = work() or OK
         print(end="", flush=True)  # here, where a reader that is gone is no failure
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -47,11 +47,11 @@ def status_of(work: Callable[[], object]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except OSError as error:  # a full disk, a folder that may not be written
-        if not error.filename:
+        if error.errno is None:
             raise
-        print(f"failed: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"failed: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
         return FAILED
-    return OK
+    return status
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:

@@ -65,13 +65,18 @@ def make_plan(recipe_path: Path, overrides: Sequence[str] = (), *, checked: bool
     return plan
 
 
-def reasons(plan: Plan) -> dict[str, str]:
-    """Why each unfinished stage must run."""
+def reasons(plan: Plan, *, forced: str | None = None) -> dict[str, str]:
+    """Why each unfinished stage must run.
+
+    Args: forced: a stage that runs again though it is done.
+    """
     why: dict[str, str] = {}
     for stage, spec in plan.stages.items():
         rerun = next((up for up in spec.reads if up in why), None)
         manifest = spec.artifact.manifest()
-        if manifest is None and spec.artifact.folder.exists():
+        if stage == forced:
+            why[stage] = "forced"
+        elif manifest is None and spec.artifact.folder.exists():
             why[stage] = f"{spec.artifact.folder / MANIFEST} is missing or damaged"
         elif manifest is None:
             why[stage] = _difference(plan, spec)

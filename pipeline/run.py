@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.checks import check
-from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, OK, UserError, WorkFailed, nearest
+from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, status_of
 from pipeline.estimate import estimates
 from pipeline.graph import STAGES
 from pipeline.launch import asking, launch_command, run_launched
-from pipeline.plan import Plan, make_plan
+from pipeline.plan import Plan, make_plan, reasons
 from pipeline.publishing import check_push
 from pipeline.push import push
 from pipeline.recipes import PROJECT, fields
@@ -36,29 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = {number: signal.signal(number, signal.default_int_handler) for number in asking()}
     streams = outlive_readers()
     try:
-        return _status(words)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        return status_of(lambda: _run(words))
     finally:
         sys.stdout, sys.stderr = streams
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _status(words: list[str]) -> int:
-    try:
-        return _run(words)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except WorkFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return FAILED
-    except OSError as error:  # a full disk, a folder that may not be written
-        if error.errno is None:
-            raise
-        print(f"failed: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
-        return FAILED
 
 
 def _run(words: list[str]) -> int:
@@ -73,9 +55,10 @@ def _run(words: list[str]) -> int:
     first, last = given.only or getattr(given, "from"), given.only or given.until
     if given.force:
         select(forced(plan, given.force), first=first, last=last)  # these two before anything is moved
-        check(plan.recipe, plan.inputs)
+        if not plan.why:  # else it was checked when it was made
+            check(plan.recipe, plan.inputs)
         _force(plan, given.force)
-        plan = make_plan(recipe, overrides)
+        plan = make_plan(recipe, overrides, checked=False)
     selected = select(plan, first=first, last=last)
     if given.list or given.dry_run:
         show(plan, selected, with_estimates=given.dry_run)
@@ -218,11 +201,7 @@ def forced(plan: Plan, stage: str) -> Plan:
     """The plan as it will be when a stage is set aside."""
     if stage not in plan.stages:
         raise UserError(f"--force: this recipe does not need {stage}; it runs {', '.join(plan.stages)}")
-    why = {**plan.why, stage: "forced"}
-    for name, spec in plan.stages.items():
-        if up := next((up for up in spec.reads if up in why), None):
-            why.setdefault(name, f"reads {up}, which runs")
-    return replace(plan, why=why)
+    return replace(plan, why=reasons(plan, forced=stage))
 
 
 def _force(plan: Plan, stage: str) -> None:

@@ -12,7 +12,7 @@ from tokenizers import Encoding, Tokenizer
 
 from pipeline.answers import Outputs, Seen
 from pipeline.errors import UserError
-from pipeline.kinds.question_answering import QUESTION_SHARE
+from pipeline.kinds.question_answering import QUESTION_SHARE, first_tokens
 from pipeline.model_files import check_weights, tokenizer_vocabulary
 
 OVERLAP = 3  # windows of a context share one part of so many
@@ -52,8 +52,7 @@ class Served:
         self.tokenizer.no_truncation()
         offsets = self.tokenizer.encode(question, add_special_tokens=False).offsets
         self.tokenizer.enable_truncation(**rule)
-        tokens = max(1, rule["max_length"] // QUESTION_SHARE)
-        return question if len(offsets) <= tokens else question[: offsets[tokens - 1][1]]
+        return first_tokens(question, offsets, max(1, rule["max_length"] // QUESTION_SHARE))
 
 
 def finds_spans(config: Mapping[str, Any]) -> bool:

@@ -228,7 +228,7 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _is_unicode(value: Any) -> bool:
     """Whether a JSON value, and all that it holds, can be written again."""
     try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True

@@ -1,5 +1,6 @@
 """The labels of an augmented dataset that is reused: tags, answers, and rows that have none."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +60,14 @@ def labels_of(path: Path, data: TaskData) -> list[Any]:
     return [row["label"] for row in augmented_rows([path], data, dropped=Counter())]
 
 
+def name_the_numbers(path: Path, names: tuple[str, ...]) -> None:
+    """Names for the numbers of a file's tags that no `ClassLabel` would have let in."""
+    table = pq.read_table(path)
+    features = json.loads(table.schema.metadata[b"huggingface"])
+    features["info"]["features"]["label"]["feature"] = {"names": list(names), "_type": "ClassLabel"}
+    pq.write_table(table.replace_schema_metadata({b"huggingface": json.dumps(features)}), path)
+
+
 def complaint(path: Path, data: TaskData, **settings: Any) -> str:
     with pytest.raises(UserError) as error:
         check_augmented([path], data, **settings)
@@ -70,6 +79,18 @@ def test_tags_are_read_by_name_and_by_number(tmp_path: Path, feature: Any) -> No
     tags = ["B-PER", "O"] if isinstance(feature.feature, Value) else [1, 0]
     path = write(tmp_path, feature, tags, None, texts={"text": "Peter lies"})
     assert labels_of(path, tags_of(tmp_path)) == [[1, 0], None]
+
+
+def test_tags_in_another_order_get_the_task_s_numbers(tmp_path: Path) -> None:
+    path = write(tmp_path, List(ClassLabel(names=["I-PER", "O", "B-PER"])), [2, 1], texts={"text": "Peter lies"})
+    assert labels_of(path, tags_of(tmp_path)) == [[1, 0]]
+
+
+@pytest.mark.parametrize("tag", [-100, 3])
+def test_a_tag_s_number_without_a_name_is_one_sentence(tmp_path: Path, tag: int) -> None:
+    path = write(tmp_path, List(Value("int64")), [1, tag], texts={"text": "Peter lies"})
+    name_the_numbers(path, TAGS)
+    assert f"row 1: its label {tag} has no name; the column names 3, from 0" in complaint(path, tags_of(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def _conll(path: Path, columns: Columns) -> Iterator[tuple[int, list[str], Any, 
     for line, raw in [*read_lines(path), (0, "")]:
         text = raw.rstrip("\r\n\t ")
         fields = text.split("\t") if "\t" in text else re.split(" +", text.strip(" "))
-        if text and not width and _is_header(fields, columns):
+        if text and not width and not _is_tag(fields[-1]) and _is_header(fields, columns):
             word_column, tag_column = (
                 _named(name, fields, f"{path}:{line}") for name in (columns.texts[0], columns.label)
             )

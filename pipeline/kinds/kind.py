@@ -18,6 +18,7 @@ from pipeline.config.training import DistillPredictions, Student
 from pipeline.examples import Columns, Example, read_table
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
     from torch import Tensor, nn
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -73,6 +74,10 @@ class Kind:
     """The feature of the label's column, from the label names."""
     value: Callable[[Any, Mapping[str, int]], Any] = lambda label, numbers: label
     """An example's label as that column holds it, from the numbers of the label names."""
+    column_fits: "Callable[[pa.DataType], bool]" = lambda column: True
+    """Whether a Parquet column of this type can hold its labels."""
+    column_needs: str = "labels are needed"
+    """The rest of the sentence about one that cannot."""
     corpus_texts: Callable[[Sequence[Example]], Iterable[str]] = lambda examples: (
         text for example in examples for text in example.texts
     )

@@ -18,6 +18,7 @@ from pipeline.kinds import span_scores, squad, texts
 from pipeline.kinds.kind import Asked, Kind, Span, Splits
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from torch import Tensor, nn
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -43,6 +44,18 @@ def feature(label_names: tuple[str, ...]) -> Any:
     from datasets import List, Value  # noqa: PLC0415
 
     return {"text": List(Value("string")), "answer_start": List(Value("int32"))}
+
+
+def column_fits(column: "pa.DataType") -> bool:
+    """Answers as the hub has them do: a struct of a list of texts and a list of starts."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    from pipeline.arrow_types import is_list, is_text  # noqa: PLC0415
+
+    if not pa.types.is_struct(column) or {field.name for field in column} != {"text", "answer_start"}:
+        return False
+    texts, starts = column.field("text").type, column.field("answer_start").type
+    return is_list(texts) and is_text(texts.value_type) and is_list(starts) and pa.types.is_integer(starts.value_type)
 
 
 def corpus_texts(examples: Sequence[Example]) -> Iterable[str]:
@@ -124,6 +137,11 @@ def encode(batch: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", asked: A
 def cut_text(tokenizer: "PreTrainedTokenizerFast", text: str, tokens: int) -> str:
     """The beginning of a text that is so many tokens long."""
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return first_tokens(text, offsets, tokens)
+
+
+def first_tokens(text: str, offsets: Sequence[Span], tokens: int) -> str:
+    """So many tokens of a text, from where its tokens stand."""
     return text if len(offsets) <= tokens else text[: offsets[tokens - 1][1]]
 
 
@@ -231,6 +249,8 @@ KIND = Kind(
     has_label_names=False,
     origin=lambda example: example.texts[1],
     feature=feature,
+    column_fits=column_fits,
+    column_needs="answers are needed: a list of 'text' and one of 'answer_start'",
     corpus_texts=corpus_texts,
     protected=protected,
     realigned=realigned,

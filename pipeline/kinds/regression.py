@@ -12,6 +12,7 @@ from pipeline.kinds.kind import Kind, Splits
 from pipeline.metrics import score
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from torch import Tensor
     from transformers import PreTrainedModel
 
@@ -23,6 +24,13 @@ def feature(label_names: tuple[str, ...]) -> Any:
     from datasets import Value  # noqa: PLC0415
 
     return Value("float32")
+
+
+def column_fits(column: "pa.DataType") -> bool:
+    """Numbers do."""
+    from pipeline.arrow_types import is_number  # noqa: PLC0415
+
+    return is_number(column)
 
 
 def label_names(splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -79,6 +87,8 @@ KIND = Kind(
     label_names=label_names,
     has_label_names=False,
     feature=feature,
+    column_fits=column_fits,
+    column_needs="the scores of a regression are needed",
     encode=texts.encode,
     targets=texts.targets,
     load=load,

@@ -14,6 +14,7 @@ from pipeline.kinds.conll import OUTSIDE, PREFIXED
 from pipeline.kinds.kind import Asked, Kind, Span, Splits
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -46,6 +47,13 @@ def feature(label_names: tuple[str, ...]) -> Any:
     from datasets import ClassLabel, List  # noqa: PLC0415
 
     return List(ClassLabel(names=list(label_names)))
+
+
+def column_fits(column: "pa.DataType") -> bool:
+    """Lists do."""
+    from pipeline.arrow_types import is_list  # noqa: PLC0415
+
+    return is_list(column)
 
 
 def value(label: tuple[str, ...] | None, numbers: Mapping[str, int]) -> list[int] | None:
@@ -206,6 +214,8 @@ KIND = Kind(
     label_names=label_names,
     feature=feature,
     value=value,
+    column_fits=column_fits,
+    column_needs="a list of tags is needed, one a word",
     protected=protected,
     realigned=realigned,
     encode=encode,
