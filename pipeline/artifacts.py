@@ -98,10 +98,12 @@ class Artifact:
                 return name
         return None
 
-    def verify(self) -> None:
-        """Moves the artifact aside and raises WorkFailed when a file differs from its checksum."""
+    def verify(self, only: str | None = None) -> None:
+        """Moves the artifact aside and raises WorkFailed when a file, or this file, differs from its checksum."""
         for name, known in (self.manifest() or {}).get("files", {}).items():
             path = self.folder / name
+            if only not in (None, name):
+                continue
             if not path.is_file() or checksum(path) != known["sha256"]:
                 with self.lock():
                     self.set_aside()
@@ -152,15 +154,11 @@ class Artifact:
             lock.release()
 
 
-@contextlib.contextmanager
-def checked(folder: Path) -> Iterator[None]:
-    """Read from a published artifact, or a link to one: a file that cannot be read has it verified, and set aside."""
-    try:
-        yield
-    except (OSError, ValueError):  # of JSON and of Parquet
-        place = folder.resolve()
-        Artifact(place.parent.parent, place.parent.name, place.name).verify()
-        raise
+def intact(folder: Path, name: str) -> Path:
+    """A file of a published artifact, or of a link to one, verified: a damaged one is not read."""
+    place = folder.resolve()
+    Artifact(place.parent.parent, place.parent.name, place.name).verify(name)
+    return folder / name
 
 
 def cache_folder(root: Path) -> Path:

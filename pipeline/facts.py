@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts import MANIFEST, checked
+from pipeline.artifacts import MANIFEST, intact
 from pipeline.errors import UserError
 from pipeline.files import checksum
 from pipeline.graph import STAGES
@@ -59,8 +59,7 @@ def read_facts(folder: Path) -> Facts:
     recipe = folder / RECIPE
     results = None
     if "evaluate_student" in manifests:
-        with checked(folder / "evaluate_student"):
-            results = json.loads((folder / "evaluate_student" / RESULTS).read_text(encoding="utf-8"))
+        results = json.loads(intact(folder / "evaluate_student", RESULTS).read_text(encoding="utf-8"))
     return Facts(
         folder=folder,
         stages=manifests,
@@ -76,13 +75,12 @@ def _is_linked(folder: Path, stage: str, known: Mapping[str, str]) -> bool:
 
 def predictions(facts: Facts) -> list[dict[str, Any]]:
     """Every test row with both models' answers (`comparison.answer_table`); none where the task has no such answers."""
-    path = facts.folder / "evaluate_student" / PREDICTIONS
-    if "evaluate_student" not in facts.stages or not path.is_file():
+    folder = facts.folder / "evaluate_student"
+    if "evaluate_student" not in facts.stages or not (folder / PREDICTIONS).is_file():
         return []
     import pyarrow.parquet as pq  # noqa: PLC0415 (a finished run reads none)
 
-    with checked(path.parent):
-        rows = pq.read_table(path).to_pylist()
+    rows = pq.read_table(intact(folder, PREDICTIONS)).to_pylist()
     return rows if rows and isinstance(rows[0].get("label"), str | float) else []
 
 
@@ -140,15 +138,15 @@ class Augmentation:
 
 def augmentation(facts: Facts, *, examples: int) -> Augmentation | None:
     """Examples and diversity of the augmented dataset's first rows; None where there are no variants."""
-    files = sorted((facts.folder / "augment_data" / "data").glob("*.parquet"))
+    folder = facts.folder / "augment_data"
+    files = sorted(file.relative_to(folder).as_posix() for file in folder.glob("data/*.parquet"))
     if "augment_data" not in facts.stages or not files:
         return None
     import pyarrow.parquet as pq  # noqa: PLC0415 (a finished run reads none)
 
     from pipeline.augmented import parts_of  # noqa: PLC0415
 
-    with checked(facts.folder / "augment_data"):
-        rows = next(pq.ParquetFile(files[0]).iter_batches(ROWS_READ)).to_pylist()
+    rows = next(pq.ParquetFile(intact(folder, files[0])).iter_batches(ROWS_READ)).to_pylist()
     varied = list(_with_original(rows))
     if not varied:
         return None

@@ -216,26 +216,31 @@ def _files(recipe: Recipe, inputs: Inputs, stage: str) -> dict[str, Path]:
     """The raw inputs a stage reads, by role."""
     task = {f"task.{role}/{i}/{p.name}": p for role, paths in _task_files(recipe, inputs) for i, p in enumerate(paths)}
     rows = {role: path for role, path in task.items() if not role.startswith("task.unlabelled")}
+    taught = {role: path for role, path in rows.items() if not role.startswith("task.test")}  # moves no row of theirs
     files: dict[str, Path] = {}
     if stage == "prepare_corpus":
         files = {f"corpus/{i}/{path.name}": path for i, path in enumerate(inputs.corpus)}
         files |= _model_files("tokenizer", inputs.backbone, TOKENIZER_FILES)
-        files |= rows if recipe.prepare_corpus.task_text else {}
+        files |= taught if recipe.prepare_corpus.task_text else {}
     elif stage == "pretrain_teacher":
         files = _model_files("backbone", inputs.backbone, MODEL_FILES)
     elif stage == "distill_general":
         files = _model_files("student", inputs.student, MODEL_FILES) if inputs.student else {}
     elif stage == "finetune_teacher":
-        files = rows | (_model_files("teacher", inputs.teacher, (*MODEL_FILES, "2_Dense/*")) if inputs.teacher else {})
-    elif stage in ("propose_candidates", "augment_data"):
-        files = dict(task)
-        if stage == "augment_data":
-            files |= {f"augmented/{i}/{path.name}": path for i, path in enumerate(inputs.augmented)}
-        if stage == "propose_candidates" and inputs.vectors:
+        files = taught | (
+            _model_files("teacher", inputs.teacher, (*MODEL_FILES, "2_Dense/*")) if inputs.teacher else {}
+        )
+    elif stage == "propose_candidates":
+        files = task if "unlabelled" in inputs.task else taught  # unlabelled rows that repeat a test row are left out
+        if inputs.vectors:
             base = inputs.vectors if inputs.vectors.is_dir() else inputs.vectors.parent
             found = _each((inputs.vectors,))
             files |= {f"vectors/{path.relative_to(base).as_posix()}": path for path in found}
-    elif stage in ("distill_predictions", "evaluate_student", "export_student"):
+    elif stage == "augment_data":
+        files = task | {f"augmented/{i}/{path.name}": path for i, path in enumerate(inputs.augmented)}
+    elif stage == "distill_predictions":
+        files = taught
+    elif stage in ("evaluate_student", "export_student"):
         files = rows
     return files
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.artifacts import checked, link, unlink
+from pipeline.artifacts import intact, link, unlink
 from pipeline.config import Recipe
 from pipeline.files import write_atomically
 from pipeline.graph import STAGES
@@ -40,8 +40,7 @@ def recipe_text(recipe: Recipe) -> str:
 def results(plan: Plan) -> dict[str, Any]:
     """What evaluate_student measured, with the seconds that each stage took, and those before it could begin."""
     folder = plan.stages["evaluate_student"].artifact.folder
-    with checked(folder):
-        measured = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+    measured = json.loads(intact(folder, RESULTS).read_text(encoding="utf-8"))
     manifests = {stage: _manifest(plan, stage) for stage in plan.stages}
     times = ("seconds", "start_seconds")
     return measured | {name: {stage: round(made[name], 1) for stage, made in manifests.items()} for name in times}

@@ -85,7 +85,7 @@ def main(stage: Stage) -> dict[str, Any]:
     ]
     pq.write_table(pa.concat_tables(tables), stage.output / PREDICTIONS)
     stage.say(f"results\n{table(results)}")
-    return {"kept": results["kept"]}
+    return {"kept": results["kept"], "left_out": dict(task.left_out)}
 
 
 if __name__ == "__main__":

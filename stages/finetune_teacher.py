@@ -50,7 +50,7 @@ def main(stage: Stage) -> dict[str, Any]:
         KINDS[data.kind].save(teacher, stage.output, tokenizer_of=source)
     cut = {f"{name}_texts_cut": split.texts.share_cut() for name, split in splits.items()}
     curve = {"dev_scores": progress.scores, "curve": progress.curve}
-    return {"dev_score": dev_score, "metric": data.metric, "left_out": dict(data.left_out), **cut, **curve}
+    return {"dev_score": dev_score, "metric": data.metric, **cut, **curve}
 
 
 def finetune(stage: Stage, data: TaskData, splits: dict[str, LabelledSplit]) -> tuple[PreTrainedModel, Progress]:

@@ -111,6 +111,20 @@ def test_an_edited_file_runs_its_readers_and_what_is_built_on_them(world: Path, 
     assert changed(before, stages(world, *overrides)) == expected
 
 
+@pytest.mark.parametrize(("unlabelled", "expected"), [(False, AUGMENT), (True, PROPOSE)])
+def test_an_edited_test_row_moves_nothing_that_a_model_learns_but_for_variants_equal_to_it(
+    world: Path, unlabelled: bool, expected: set[str]
+) -> None:
+    overrides = [f"--task.test={world / 'test.csv'}"]
+    (world / "test.csv").write_text("text,label,film\nA fine film .,fresh,film 0\n")
+    if unlabelled:  # its rows that repeat a test row are left out
+        overrides.append(f"--task.unlabelled={world / 'more.csv'}")
+        (world / "more.csv").write_text("text\nThe plot is fine .\n")
+    before = stages(world, *overrides)
+    (world / "test.csv").write_text("text,label,film\nA fine plot .,fresh,film 0\n")
+    assert changed(before, stages(world, *overrides)) == expected
+
+
 def test_the_corpus_reads_the_rows_only_when_it_takes_their_text(world: Path) -> None:
     before = stages(world)
     with (world / "rows.csv").open("a") as file:

@@ -1,5 +1,6 @@
 """`run_all.sh` where something is damaged or cannot be used; its stages are ones that publish a fake artifact."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,20 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def turn_a_digit(path: Path) -> None:
+    """Another last bit of a digit: the file still reads, and says something else."""
+    content = bytearray(path.read_bytes())
+    place = next(place for place in range(len(content) - 1, 0, -1) if content[place : place + 1].isdigit())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [flip, turn_a_digit])
 def test_damaged_results_are_set_aside_with_a_sentence_and_made_again(
-    world: Path, launched: list[str], capsys: pytest.CaptureFixture[str]
+    world: Path, launched: list[str], capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None]
 ) -> None:
     assert started(world) == 0
-    flip(world / "runs/recipe/evaluate_student/results.json")
+    damage(world / "runs/recipe/evaluate_student/results.json")
     assert started(world) == 1
     assert (
         "results.json is damaged and was set aside; the same command makes evaluate_student" in capsys.readouterr().err
