@@ -13,11 +13,12 @@ from pipeline.config import Recipe
 from pipeline.corpus_readers import check_beginning
 from pipeline.errors import UserError
 from pipeline.graph import Inputs
-from pipeline.kinds import kind_of
+from pipeline.kinds import KINDS, kind_of
 from pipeline.model_files import check_tokenizer, check_weights, model_shape, tokenizer_vocabulary
 from pipeline.student_checks import check_lengths, check_start, check_student
 from pipeline.tasks import TaskData, read_task
 
+OTHER_HEADS = ("Model", "ForMaskedLM", "ForPreTraining", *(kind.head for kind in KINDS.values() if kind.head))
 FIRST_WORDS = 100  # of the vectors, read by the plan
 
 
@@ -171,6 +172,13 @@ def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Pa
     if tokenizer_vocabulary(teacher) != tokenizer_vocabulary(backbone):
         raise UserError(
             f"finetune_teacher.model: the tokenizer of {teacher} is not that of {backbone}; they must share one"
+        )
+    head = kind_of(recipe.task).head
+    other = [name for name in shape.classes if name.endswith(OTHER_HEADS) and not name.endswith(head)]
+    if head and other:
+        raise UserError(
+            f"finetune_teacher.model: {teacher} is a {other[0]}, and the task needs one with the head of"
+            f" {head.removeprefix('For')}; give a fine-tuned model, or leave the setting out"
         )
     if data.kind == "regression" and len(shape.labels) != 1:
         raise UserError(f"finetune_teacher.model: {teacher} has {len(shape.labels)} outputs, a regression has one")

@@ -27,6 +27,8 @@ class Shape:
     """Width of the embeddings, which ELECTRA and ALBERT have narrower than the layers."""
     kind: str
     feed_forward: int
+    classes: tuple[str, ...]
+    """Of transformers, such as BertForSequenceClassification; empty where the file does not say."""
 
 
 def model_shape(folder: Path, role: str) -> Shape:
@@ -68,6 +70,7 @@ def model_shape(folder: Path, role: str) -> Shape:
         embedding=config.get("embedding_size", number("hidden_size", "dim")),
         kind=config["model_type"],
         feed_forward=number("intermediate_size", "hidden_dim"),
+        classes=tuple(map(str, config.get("architectures") or ())),
     )
 
 

@@ -69,6 +69,7 @@ KIND = Kind(
     targets=texts.targets,
     load=texts.load,
     save=texts.save,
+    head="ForSequenceClassification",
     supervised=supervised,
     distilled=distilled,
     gold=texts.gold,

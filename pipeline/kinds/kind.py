@@ -102,6 +102,8 @@ class Kind:
     """As `pipeline.models.load_classifier`: (folder, label_names=, new_head=, hidden_dropout=, attention=)."""
     save: "Callable[..., None]"
     """As `pipeline.models.save_model`: (model, folder, tokenizer_of=)."""
+    head: str = ""
+    """How the class of a model with the head of this kind ends; empty: none is needed."""
     per_token: bool = False
     width: "Callable[[PreTrainedModel], int]" = lambda model: model.config.num_labels or 1
     """C."""

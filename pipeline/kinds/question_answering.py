@@ -258,6 +258,7 @@ KIND = Kind(
     targets=targets,
     load=load,
     save=texts.save,
+    head="ForQuestionAnswering",
     per_token=True,
     width=lambda model: 2,
     outputs=outputs,

@@ -93,6 +93,7 @@ KIND = Kind(
     targets=texts.targets,
     load=load,
     save=texts.save,
+    head="ForSequenceClassification",
     supervised=supervised,
     scale=scale,
     distilled=distilled,

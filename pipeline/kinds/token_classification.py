@@ -222,6 +222,7 @@ KIND = Kind(
     targets=targets,
     load=load,
     save=texts.save,
+    head="ForTokenClassification",
     per_token=True,
     supervised=supervised,
     distilled=distilled,
