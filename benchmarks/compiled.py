@@ -62,8 +62,8 @@ def compare(width: int, feed_forward: int, *, device: torch.device, rounds: int)
         intermediate_size=feed_forward,
         num_attention_heads=12,
         attention_probs_dropout_prob=0.0,
-        attn_implementation="sdpa",
     )
+    config._attn_implementation = "sdpa"
     plain, compiled = Layers(config).to(device), Layers(config).to(device)
     compiled.load_state_dict(plain.state_dict())
     compiled.compile(dynamic=True)

@@ -93,7 +93,7 @@ def test_a_teacher_of_16_heads_and_a_student_of_12_pass_the_checks_by_relations(
     recipe = load_recipe(FOLDER / "minilmv2_large_teacher.yaml")
     large = Shape(
         layers=24, width=1024, heads=16, vocabulary=30522, positions=512, labels=(), embedding=1024, kind="bert",
-        feed_forward=4096,
+        feed_forward=4096, classes=(),
     )  # fmt: skip
     assert recipe.student.heads == 12
     assert set(chosen(recipe.distill_layers)) == {"query_relations", "key_relations", "value_relations"}
