@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import BertConfig, BertForMaskedLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from benchmarks import reference
 from benchmarks.agreement import Gap
@@ -19,7 +19,7 @@ from data_augment.pieces import Context, longest_input, proposable, single_piece
 from data_augment.vectors import WordVectors, load_vectors
 from data_augment.words import replaceable_words
 from pipeline.errors import UserError
-from pipeline.models import load_masked_lm, load_tokenizer, proposer_of
+from pipeline.models import load_masked_lm, load_tokenizer, proposer_of, save_model
 from pipeline.pace import Pace, encoder_flops
 from pipeline.plan import Plan
 from pipeline.stage import Stage
@@ -130,15 +130,21 @@ class _Tokens:
     pairs: int
 
 
-def proposals(stage: Stage, plan: Plan, *, examples: int) -> Proposals:
+def proposals(stage: Stage, plan: Plan, *, models: str, examples: int) -> Proposals:
     """The first training texts of the recipe, its masked LM and its vectors.
+
+    Args: models: 'recipe', or 'bert-base', a masked LM of that size with random weights.
 
     Raises: UserError where the masked LM is trained by the recipe and that was not done yet.
     """
     data = read_task(stage.recipe.task, stage.inputs.task)
     texts = list(dict.fromkeys(text for example in data.splits["train"] for text in example.texts))[:examples]
     folder = stage.inputs.backbone
-    if stage.recipe.pretrain_teacher.epochs:
+    if models == "bert-base":
+        folder = stage.work / models
+        random_model = BertForMaskedLM(BertConfig(vocab_size=len(load_tokenizer(stage.inputs.backbone))))
+        save_model(random_model, folder, tokenizer_of=stage.inputs.backbone)
+    elif stage.recipe.pretrain_teacher.epochs:
         artifact = plan.stages["pretrain_teacher"].artifact
         if artifact.manifest() is None:
             raise UserError(

@@ -9,7 +9,8 @@ medians over the rounds. Peak memory is that of a process which runs one of them
 gradients in float32 instead, and ends with status 1 when they differ.
 
 `augment` is no training: words are proposed for texts (benchmarks/proposals.py), and a step is 16 of them. It needs the
-masked LM that the recipe trains (`./run_all.sh --until pretrain_teacher`), and says how far the candidates agree.
+masked LM that the recipe trains (`./run_all.sh --until pretrain_teacher`), and says how far the candidates agree; with
+`--models bert-base` it takes a random one of that size, for its speed alone.
 """
 
 import argparse
@@ -38,7 +39,7 @@ def main() -> int:
     )
     parser.add_argument("what", choices=STEPS)
     parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE, help="whose texts and small models are taken")
-    parser.add_argument("--models", choices=("bert-base", "recipe"), default="bert-base", help="of general")
+    parser.add_argument("--models", choices=("bert-base", "recipe"), help="of general (bert-base) and augment (recipe)")
     parser.add_argument("--length", type=int, default=128, help="tokens a block of general")
     parser.add_argument("--batch-size", type=int, default=16, help="blocks a step of general")
     parser.add_argument("--examples", type=int, default=EXAMPLES, help="texts of layers, predictions and augment")
@@ -51,6 +52,7 @@ def main() -> int:
     given, overrides = parser.parse_known_args()
     _as_a_stage_is_launched()
     given.steps = given.steps or STEPS[given.what]
+    given.models = given.models or ("bert-base" if given.what == "general" else "recipe")
     try:
         return run(given, overrides)
     except UserError as error:
@@ -89,7 +91,8 @@ def make_case(given: argparse.Namespace, overrides: list[str], work: str) -> Any
     if given.what == "augment":
         from benchmarks.proposals import proposals  # noqa: PLC0415
 
-        return proposals(cases.make_stage(plan, "propose_candidates", Path(work)), plan, examples=given.examples)
+        stage = cases.make_stage(plan, "propose_candidates", Path(work))
+        return proposals(stage, plan, models=given.models, examples=given.examples)
     stage = cases.make_stage(plan, f"distill_{given.what}", Path(work))
     if given.what == "general":
         size = {"length": given.length, "batch_size": given.batch_size}

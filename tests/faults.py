@@ -161,12 +161,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="a kill draws one of these")
     given = parser.parse_args(arguments)
     source = random.Random(given.seed)
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name)
         recipe = tiny.make(folder / "tiny")
-        wholes = {n: whole_run(recipe, folder / f"whole-{n}", n) for n in (1, 2)}
+        wholes = {n: whole_run(recipe, folder / f"whole-{n}", n) for n in given.processes}
         seconds = {n: work_seconds(whole) for n, whole in wholes.items()}
         print(f"{'stage':<20} {'processes':<10} {'instant':<34} {'bytes':<8} left behind", flush=True)
         done = wrong = misses = 0

@@ -45,7 +45,7 @@ def test_candidates_are_those_of_the_reference(recipe: Path) -> None:
 
 def test_other_candidates_are_found_to_differ(recipe: Path, tmp_path: Path) -> None:
     plan = make_plan(recipe, AUGMENT[2:], checked=False)
-    case = proposals(make_stage(plan, "propose_candidates", tmp_path), plan, examples=4)
+    case = proposals(make_stage(plan, "propose_candidates", tmp_path), plan, models="recipe", examples=4)
     assert case.gaps(1)[0].value == 0
     case.found["reference"] = {key: found[1:] for key, found in case.found["reference"].items()}
     assert case.gaps(1)[0].value == 1
