@@ -118,6 +118,7 @@ def models(facts: Facts) -> dict[str, Mapping[str, Any]]:
         return {}
     found = {role: facts.results[role] for role in ("teacher", "student")}
     if exported := facts.stages.get("export_student", {}).get("metrics"):
+        found["teacher"] = found["teacher"] | {"dev_score": facts.stages["finetune_teacher"]["metrics"]["dev_score"]}
         found["student"] = found["student"] | {"dev_score": exported["score_before"]}
         for name, form in exported["forms"].items():
             figures = {key: value for key, value in form.items() if key != "score"}

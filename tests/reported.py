@@ -11,7 +11,7 @@ from tests.published import EVALUATION, EXPORTED, write_stage
 
 TEACHER = (
     "finetune_teacher",
-    {"dev_scores": [0.8, 0.9], "curve": [{"step": 2, "loss": 0.7}, {"step": 4, "loss": 0.5}]},
+    {"dev_score": 0.9, "dev_scores": [0.8, 0.9], "curve": [{"step": 2, "loss": 0.7}, {"step": 4, "loss": 0.5}]},
 )
 LAYERS = (
     "distill_layers",
