@@ -149,7 +149,7 @@ def _label(value: Any, names: list[str] | None, data: TaskData, where: str) -> A
 
 def _number(label: Any, names: list[str] | None, data: TaskData, where: str) -> int:
     """The task's number of a label, which is a name, or the number of one of `names`."""
-    if names and not 0 <= label < len(names):
+    if names and (label is None or not 0 <= label < len(names)):
         raise UserError(f"{where}: its label {label} has no name; the column names {len(names)}, from 0")
     name = names[label] if names else label
     if name not in data.label_names:

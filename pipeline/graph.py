@@ -216,7 +216,8 @@ def _files(recipe: Recipe, inputs: Inputs, stage: str) -> dict[str, Path]:
     """The raw inputs a stage reads, by role."""
     task = {f"task.{role}/{i}/{p.name}": p for role, paths in _task_files(recipe, inputs) for i, p in enumerate(paths)}
     rows = {role: path for role, path in task.items() if not role.startswith("task.unlabelled")}
-    taught = {role: path for role, path in rows.items() if not role.startswith("task.test")}  # moves no row of theirs
+    # A test row leaves the others as they are.
+    taught = {role: path for role, path in rows.items() if not role.startswith("task.test")}
     files: dict[str, Path] = {}
     if stage == "prepare_corpus":
         files = {f"corpus/{i}/{path.name}": path for i, path in enumerate(inputs.corpus)}

@@ -70,7 +70,7 @@ def model_shape(folder: Path, role: str) -> Shape:
         embedding=config.get("embedding_size", number("hidden_size", "dim")),
         kind=config["model_type"],
         feed_forward=number("intermediate_size", "hidden_dim"),
-        classes=tuple(map(str, config.get("architectures") or ())),
+        classes=tuple(map(str, classes)) if isinstance(classes := config.get("architectures"), list) else (),
     )
 
 

@@ -86,8 +86,8 @@ def test_tags_in_another_order_get_the_task_s_numbers(tmp_path: Path) -> None:
     assert labels_of(path, tags_of(tmp_path)) == [[1, 0]]
 
 
-@pytest.mark.parametrize("tag", [-100, 3])
-def test_a_tag_s_number_without_a_name_is_one_sentence(tmp_path: Path, tag: int) -> None:
+@pytest.mark.parametrize("tag", [-100, 3, None])
+def test_a_tag_s_number_without_a_name_is_one_sentence(tmp_path: Path, tag: int | None) -> None:
     path = write(tmp_path, List(Value("int64")), [1, tag], texts={"text": "Peter lies"})
     name_the_numbers(path, TAGS)
     assert f"row 1: its label {tag} has no name; the column names 3, from 0" in complaint(path, tags_of(tmp_path))
