@@ -23,7 +23,8 @@ Bucket = tuple[int, int]
 Inputs = dict[str, Any]
 """Tensors by name, and `buckets`."""
 PASSES = 16  # one more pass costs about as much as this part of the budget of tokens
-A_BUCKET = 32  # tokens: what attention to one more bucket costs, whatever is in it
+A_BUCKET = 128  # tokens: what attention to one more bucket costs, whatever is in it
+SEQUENCE_ROUND = ROUND**2  # tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +183,8 @@ def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
 def model_inputs(columns: dict[str, Any], pad_id: int) -> Inputs:
     """Tokenised rows as what a model takes: input_ids, attention_mask and, for pairs, token_type_ids, each (B, T).
 
-    With `buckets` where rows come longest first, as in a micro-batch, and more than one is worth its while.
+    With `buckets` and the `places` of the tokens in them where rows come longest first, as in a micro-batch, and that
+    saves padding.
     """
     lengths = np.array([len(ids) for ids in columns["input_ids"]])
     inputs: Inputs = {"input_ids": pad(columns["input_ids"], pad_id)}
@@ -191,9 +193,21 @@ def model_inputs(columns: dict[str, Any], pad_id: int) -> Inputs:
         inputs["token_type_ids"] = pad(columns["token_type_ids"], 0)
     if (lengths[1:] <= lengths[:-1]).all():
         found = buckets(lengths, inputs["input_ids"].numel())
-        if len(found) > 1:
-            inputs["buckets"] = tuple(found)
+        places = _places(lengths, found)
+        if len(places) < inputs["input_ids"].numel():
+            inputs |= {"buckets": tuple(found), "places": torch.from_numpy(places)}
     return inputs
+
+
+def _places(lengths: np.ndarray, found: Sequence[Bucket]) -> np.ndarray:
+    """Where the tokens of all rows lie when buckets are laid end to end; and as much padding as makes their number one
+    that multiplies fast."""
+    padded_to = np.repeat([tokens for _, tokens in found], [rows for rows, _ in found])
+    begins = np.cumsum(padded_to) - padded_to
+    place = np.arange(padded_to.sum())
+    kept = place - np.repeat(begins, padded_to) < np.repeat(lengths, padded_to)
+    kept[np.flatnonzero(~kept)[: -int(kept.sum()) % SEQUENCE_ROUND]] = True
+    return np.flatnonzero(kept)
 
 
 def on_device(inputs: Inputs, device: torch.device) -> Inputs:

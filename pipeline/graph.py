@@ -20,15 +20,15 @@ from pipeline.objectives import LAYER_OBJECTIVES, MASKED_LM
 # Raise a stage's number when its output changes for the same settings; tests/test_graph.py notices when you forget.
 VERSIONS = {
     "prepare_corpus": 1,
-    "pretrain_teacher": 4,
-    "finetune_teacher": 4,
-    "distill_general": 5,
+    "pretrain_teacher": 5,
+    "finetune_teacher": 5,
+    "distill_general": 6,
     "propose_candidates": 2,
-    "augment_data": 2,
-    "annotate_data": 3,
-    "distill_layers": 4,
-    "distill_predictions": 4,
-    "evaluate_student": 5,
+    "augment_data": 3,
+    "annotate_data": 4,
+    "distill_layers": 5,
+    "distill_predictions": 5,
+    "evaluate_student": 6,
     "export_student": 3,
 }
 STAGES = tuple(VERSIONS)  # in the order they run

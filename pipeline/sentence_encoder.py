@@ -36,9 +36,15 @@ class SentenceEncoder(PreTrainedModel):
         attention_mask: Tensor,
         token_type_ids: Tensor | None = None,
         buckets: tuple[Bucket, ...] | None = None,
+        places: Tensor | None = None,
     ) -> SequenceClassifierOutput:
         """Embeddings (B, E), where a classifier has its logits; of inputs as `packing.run` takes them."""
-        inputs: Inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "buckets": buckets}
+        inputs: Inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "buckets": buckets,
+            "places": places,
+        }
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
         states_BTD = run(self.encoder, inputs).last_hidden_state

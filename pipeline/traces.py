@@ -18,9 +18,10 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from pipeline.batches import Inputs
 from pipeline.losses import QueryKey
-from pipeline.packing import ATTENTION, Packing, join, packed, padded_states
+from pipeline.packing import ATTENTION, Packing, packed, padded_states
 
 SHORT = 128  # tokens up to which writing the map out, in bf16, beats the fused kernel on CPUs (torch 2.13)
+VECTOR = 32  # a bf16 softmax of a multiple of so many needs no copy in float32; what is over makes it slow (torch 2.13)
 
 
 class QueryKeyValue(NamedTuple):
@@ -49,7 +50,7 @@ def _with_query_key(
     seen = [QueryKeyValue(*(part.transpose(1, 2) for part in parts)) for parts in zip(*split, strict=True)]
     masks = [real[:, None, None] for real in packing.real]
     outputs = [_attend(module, *bucket, mask, **kwargs) for bucket, mask in zip(seen, masks, strict=True)]
-    return join(outputs), tuple(seen)
+    return packing.join(outputs), tuple(seen)
 
 
 def _attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any) -> Tensor:
@@ -70,7 +71,7 @@ def _whole(mask: Tensor | None, query: Tensor) -> Tensor | None:
 
 
 class WrittenOutAttention(torch.autograd.Function):
-    """softmax(Q K') V, (B, T, H, D), by products in bf16 and a float32 softmax, which is made twice instead of kept.
+    """softmax(Q K') V, (B, T, H, D), by products in bf16; the map is made twice instead of kept.
 
     query (scaled), key, value: (B, H, T, D). mask: (B, 1, 1 or T, T), True where attention may go.
     """
@@ -89,17 +90,20 @@ class WrittenOutAttention(torch.autograd.Function):
         gradient = gradient.transpose(1, 2).flatten(0, 1)
         map_ = _map(query, key, mask, ctx.shape)
         of_value = torch.bmm(map_.to(value.dtype).mT, gradient)
-        of_map = torch.bmm(gradient, value.mT).float()
-        of_scores = torch.ops.aten._softmax_backward_data(of_map, map_, -1, torch.float32).to(query.dtype)
+        of_map = torch.bmm(gradient, value.mT).to(map_.dtype)
+        of_scores = torch.ops.aten._softmax_backward_data(of_map, map_, -1, map_.dtype).to(query.dtype)
         of_query, of_key = torch.bmm(of_scores, key), torch.bmm(of_scores.mT, query)
         return of_query.view(ctx.shape), of_key.view(ctx.shape), of_value.view(ctx.shape), None
 
 
 def _map(query: Tensor, key: Tensor, mask: Tensor | None, shape: torch.Size) -> Tensor:
-    """The attention map, (B H, T, T), float32, of scaled queries and keys (B H, T, D)."""
-    scores = torch.bmm(query, key.mT).float()
+    """The attention map, (B H, T, T), of scaled queries and keys (B H, T, D); its softmax is summed in float32."""
+    scores = torch.bmm(query, key.mT)
+    if shape[2] % VECTOR:
+        scores = scores.float()
     if mask is not None:
-        scores.view(*shape[:3], -1).masked_fill_(~mask, torch.finfo(torch.float32).min)
+        hidden = torch.finfo(scores.dtype).min
+        scores.view(*shape[:3], -1).add_(torch.where(mask, 0.0, hidden).to(scores.dtype))  # `masked_fill_` is slow
     return scores.softmax(dim=-1)
 
 
@@ -110,10 +114,10 @@ AttentionMaskInterface.register(ATTENTION, sdpa_mask)  # without it padding is a
 class Trace(NamedTuple):
     """What one forward pass left behind; of a packed batch tokens lie in one row, and attention in buckets."""
 
-    hidden_states: dict[int, Tensor]  # by layer, (B, T, D) or (1, P, D); layer 0 is the output of the embeddings
+    hidden_states: dict[int, Tensor]  # by layer, (B, T, D) or (1, N, D); layer 0 is the output of the embeddings
     query_keys: dict[int, tuple[QueryKey, ...]]  # by layer, from 1; one a bucket
     values: dict[int, tuple[Tensor, ...]]  # by layer, from 1; one a bucket, (B, H, T, head width)
-    real: Tensor  # (B, T) or (1, P): True on tokens, False on padding
+    real: Tensor  # (B, T) or (1, N): True on tokens, False on padding
     buckets_real: tuple[Tensor, ...]  # the same of each bucket
     packing: Packing | None
     output: Any = None  # the model's own, padded, where it is asked for

@@ -39,7 +39,8 @@ SIZE: dict[str, Any] = {
     "max_position_embeddings": 80,
     "pad_token_id": 0,
 }
-LENGTHS = (61, 60, 58, 57, 20, 19, 19, 18, 6, 5, 5, 4)
+LENGTHS = (61, 60, 58, 57, 20, 19, 19, 18, 6, 5, 5, 4)  # two buckets
+ONE_BUCKET = (40, 37, 30, 21)
 PACKED = [
     (BertForSequenceClassification, BertConfig),
     (RobertaForTokenClassification, RobertaConfig),
@@ -48,8 +49,8 @@ PACKED = [
 ]
 
 
-def batch() -> Inputs:
-    rows = [np.random.default_rng(length).integers(5, 50, length) for length in LENGTHS]
+def batch(lengths: tuple[int, ...] = LENGTHS) -> Inputs:
+    rows = [np.random.default_rng(length).integers(5, 50, length) for length in lengths]
     return model_inputs({"input_ids": rows, "token_type_ids": [np.arange(len(row)) // 10 % 2 for row in rows]}, 0)
 
 
@@ -65,8 +66,8 @@ def encoder(precision: str) -> PreTrainedModel:
     return freeze(cast(PreTrainedModel, build(*PACKED[0]).base_model), precision=precision)
 
 
-def inputs_of(model: PreTrainedModel, **changes: Any) -> Inputs:
-    inputs = batch() | changes
+def inputs_of(model: PreTrainedModel, lengths: tuple[int, ...] = LENGTHS, **changes: Any) -> Inputs:
+    inputs = batch(lengths) | changes
     if model.config.model_type == "distilbert":
         del inputs["token_type_ids"]
     return inputs
@@ -81,17 +82,19 @@ def model(request: pytest.FixtureRequest) -> PreTrainedModel:
     return build(*request.param)
 
 
-def test_logits_are_those_of_the_padded_batch(model: PreTrainedModel) -> None:
-    inputs = inputs_of(model)
-    assert len(inputs["buckets"]) > 1
+@pytest.mark.parametrize(("lengths", "buckets"), [(LENGTHS, 2), (ONE_BUCKET, 1)])
+def test_logits_are_those_of_the_padded_batch(model: PreTrainedModel, lengths: tuple[int, ...], buckets: int) -> None:
+    inputs = inputs_of(model, lengths)
+    assert len(inputs["buckets"]) == buckets
     found, right = run(model, inputs).logits, model(**padded(inputs)).logits
     if found.ndim == 3:
         found, right = (logits[inputs["attention_mask"].bool()] for logits in (found, right))
     torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-5)
 
 
-def test_gradients_are_those_of_the_padded_batch(model: PreTrainedModel) -> None:
-    inputs = inputs_of(model)
+@pytest.mark.parametrize("lengths", [LENGTHS, ONE_BUCKET])
+def test_gradients_are_those_of_the_padded_batch(model: PreTrainedModel, lengths: tuple[int, ...]) -> None:
+    inputs = inputs_of(model, lengths)
     real = inputs["attention_mask"].bool()
     gradients = []
     for one in (inputs, padded(inputs)):
@@ -103,10 +106,24 @@ def test_gradients_are_those_of_the_padded_batch(model: PreTrainedModel) -> None
         torch.testing.assert_close(gradients[0][name], gradient, rtol=1e-3, atol=1e-5)
 
 
-def test_the_model_itself_sees_one_row_and_no_padding_beyond_the_buckets(model: PreTrainedModel) -> None:
-    plain, packing = packed(model, inputs_of(model))
+@pytest.mark.parametrize("lengths", [LENGTHS, ONE_BUCKET])
+def test_the_model_itself_sees_the_tokens_alone_in_one_row(model: PreTrainedModel, lengths: tuple[int, ...]) -> None:
+    plain, packing = packed(model, inputs_of(model, lengths))
     assert packing is not None and "attention_mask" not in plain
-    assert plain["input_ids"].shape == plain["position_ids"].shape == (1, sum(n * t for n, t in packing.buckets))
+    fast = -(-sum(lengths) // 16) * 16  # a number that multiplies fast
+    assert plain["input_ids"].shape == plain["position_ids"].shape == (1, fast)
+    assert (plain["input_ids"] > 0).sum() == sum(lengths)
+
+
+def test_what_is_cut_into_buckets_is_put_together_again() -> None:
+    packing, real = packed(build(*PACKED[0]), batch())[1], batch()["attention_mask"].bool()
+    assert packing is not None
+    states = torch.randn(1, len(packing.places), 3)
+    buckets = packing.split(states)
+    assert [tuple(part.shape[:2]) for part in buckets] == list(packing.buckets)
+    assert torch.equal(packing.join(buckets), states)
+    assert torch.equal(packing.padded(states)[real], states[packing.packed(real)])
+    assert torch.equal(packing.first(states), packing.padded(states)[:, :1])
 
 
 def test_labels_and_the_like_are_not_given_to_the_model(model: PreTrainedModel) -> None:

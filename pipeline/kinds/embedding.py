@@ -123,7 +123,7 @@ def outputs(model: "nn.Module", inputs: "Inputs") -> "Tensor":
     from pipeline.sentence_encoder import SentenceEncoder  # noqa: PLC0415
 
     packs = isinstance(getattr(model, "module", model), SentenceEncoder)  # an ONNX file does not
-    names = (*MODEL_INPUTS, "buckets") if packs else MODEL_INPUTS
+    names = (*MODEL_INPUTS, "buckets", "places") if packs else MODEL_INPUTS
     return model(**{name: inputs[name] for name in names if name in inputs}).logits
 
 
