@@ -57,8 +57,8 @@ def test_collated_rows_are_padded_to_the_longest_of_them(tokenizer: PreTrainedTo
     inputs = encoded(tokenizer).collate(np.array([3, 1]))
     texts = [TEXTS[3], TEXTS[1]]
     right = tokenizer(texts, padding=True, pad_to_multiple_of=ROUND, return_tensors="pt", return_token_type_ids=False)
-    assert inputs.keys() == right.keys()
-    assert all(torch.equal(inputs[name], right[name]) for name in inputs)
+    assert inputs.keys() - right.keys() == {"buckets", "places"}
+    assert all(torch.equal(inputs[name], tensor) for name, tensor in right.items())
 
 
 def test_a_pair_is_one_row_with_token_types(tokenizer: PreTrainedTokenizerFast) -> None:

