@@ -8,8 +8,8 @@ from torch import Tensor
 
 from benchmarks.cases import MODEL_INPUTS, Case
 from benchmarks.reference import padded
-from pipeline.loading import steps
-from pipeline.training import backward
+from pipeline.training.loop import backward
+from pipeline.training.prefetch import steps
 
 ROUNDING = 1e-6  # of the whole gradient's norm: what is below is 0 in exact arithmetic, as that of a key's bias
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import run
-from pipeline.run import DEFAULT_RECIPE
+from pipeline.launch.cli import DEFAULT_RECIPE
 
 STEPS, EPOCHS = "originals", "augmented"  # what an epoch covers
 

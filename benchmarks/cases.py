@@ -17,24 +17,25 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
 
 from benchmarks import reference
-from pipeline.batches import BatchPlan, GlobalBatch, Inputs, Rows, model_inputs, planned
+from pipeline.config.objectives import layer_map
 from pipeline.config.training import Student, Training
-from pipeline.corpus import blocks_of
-from pipeline.corpus_readers import read_documents
-from pipeline.distillation import Distilled, layer_flops, layer_terms
-from pipeline.encoding import EncodedTexts
-from pipeline.losses import prediction_loss
-from pipeline.models import load_classifier, load_encoder, load_tokenizer, new_student
-from pipeline.objectives import layer_map
-from pipeline.pace import training_flops
-from pipeline.packing import run
-from pipeline.plan import Plan
-from pipeline.prediction import predict
-from pipeline.processes import make_accelerator
-from pipeline.stage import Stage
-from pipeline.tasks import as_datasets, read_task
-from pipeline.traces import ATTENTION, freeze
-from pipeline.training import Job, train
+from pipeline.data.corpus import blocks_of
+from pipeline.data.documents import read_documents
+from pipeline.distill.layers import Distilled, layer_flops, layer_terms
+from pipeline.evaluate.inference import predict
+from pipeline.losses.tinybert import prediction_loss
+from pipeline.models.attention import ATTENTION
+from pipeline.models.collate import Inputs, Rows, model_inputs
+from pipeline.models.loading import freeze, load_classifier, load_encoder, load_tokenizer, new_student
+from pipeline.models.packing import run
+from pipeline.plan.plan import Plan
+from pipeline.runtime.processes import make_accelerator
+from pipeline.runtime.stage import Stage
+from pipeline.tasks.labelled_data import as_datasets, read_task
+from pipeline.tasks.tokenised import EncodedTexts
+from pipeline.training.batches import BatchPlan, GlobalBatch, planned
+from pipeline.training.loop import Job, train
+from pipeline.training.throughput import training_flops
 
 TINYBERT4 = Student(layers=4, width=312, feed_forward=1200, heads=12, hidden_dropout=0)
 LABELS = ("rotten", "fresh")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 os.environ["RAYON_NUM_THREADS"] = "1"  # before tokenizers: a core at a time
 
-from pipeline.corpus import blocks_of, write_shards
-from pipeline.corpus_readers import PART_BYTES, read_documents
-from pipeline.models import load_tokenizer
+from pipeline.data.corpus import blocks_of, write_shards
+from pipeline.data.documents import PART_BYTES, read_documents
+from pipeline.models.loading import load_tokenizer
 
 TEXT_BYTES = 24_000_000  # to measure on
 SCALE = 100e9

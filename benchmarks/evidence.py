@@ -22,13 +22,14 @@ from operator import attrgetter
 from pathlib import Path
 
 from benchmarks.quality import labels_alone, layers_and_labels, run
-from pipeline.artifacts import cache_folder
+from pipeline import PROJECT
+from pipeline.artifacts.atomic import write_atomically
+from pipeline.artifacts.store import cache_folder
 from pipeline.config import Recipe
-from pipeline.files import write_atomically
+from pipeline.config.recipe_file import load_recipe
 from pipeline.hardware import gpu_count
-from pipeline.plan import Plan
-from pipeline.recipes import PROJECT, load_recipe
-from pipeline.runs import RESULTS
+from pipeline.plan.plan import Plan
+from pipeline.plan.run_folder import RESULTS
 
 RECIPES = {
     "snippets": "recipes/rotten_tomatoes.yaml",

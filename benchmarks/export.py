@@ -24,15 +24,15 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from benchmarks.quality import test_score
-from pipeline.comparison import LATENCY_TOKENS
 from pipeline.errors import BAD_INPUT, OK, UserError
-from pipeline.graph import MODEL_FILES
-from pipeline.models import LOAD
-from pipeline.onnx_export import OnnxModel, export_onnx, quantise
-from pipeline.onnx_session import INT8, open_session
-from pipeline.plan import Plan, make_plan
-from pipeline.processes import quiet_libraries
-from pipeline.run import DEFAULT_RECIPE
+from pipeline.evaluate.comparison import LATENCY_TOKENS
+from pipeline.export.onnx import OnnxModel, export_onnx, quantise
+from pipeline.export.onnx_session import INT8, open_session
+from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.models.loading import LOAD
+from pipeline.models.saved_model import MODEL_FILES
+from pipeline.plan.plan import Plan, make_plan
+from pipeline.runtime.processes import quiet_libraries
 
 PASSES = 10  # a turn
 SIDE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")  # what the ONNX file needs beside it

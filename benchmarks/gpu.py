@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipeline.recipes import PROJECT
+from pipeline import PROJECT
 
 TOKENS = 32768  # of the batch at 128, and at 512
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.recipes import PROJECT
+from pipeline import PROJECT
 
 BLOCKS = 16
 

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.plan import make_plan
-from pipeline.recipes import PROJECT
+from pipeline import PROJECT
+from pipeline.plan.plan import make_plan
 
 METHODS = ("tinybert", "hinton", "distilbert", "pkd", "minilm", "minilmv2")
 OF_STUDENT = ("distill_general", "distill_layers", "distill_predictions")
@@ -36,7 +36,7 @@ def measure(method: str, overrides: list[str]) -> dict[str, Any]:
     """Run a method's recipe; its figures on the test rows."""
     recipe = PROJECT / "recipes" / "methods" / f"{method}.yaml"
     arguments = [*overrides, "--name", f"method-{method}"]
-    subprocess.run([sys.executable, "-m", "pipeline.run", str(recipe), *arguments], check=True, cwd=PROJECT)
+    subprocess.run([sys.executable, "-m", "pipeline", str(recipe), *arguments], check=True, cwd=PROJECT)
     plan = make_plan(recipe, arguments, checked=False)
     found = json.loads((plan.run_folder / "results.json").read_text(encoding="utf-8"))
     return {

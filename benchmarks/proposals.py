@@ -14,17 +14,16 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedModel, PreTraine
 
 from benchmarks import reference
 from benchmarks.agreement import Gap
-from data_augment.candidates import propose_shard
 from data_augment.pieces import Context, longest_input, proposable, single_pieces
+from data_augment.propose import propose_shard
 from data_augment.vectors import WordVectors, load_vectors
 from data_augment.words import replaceable_words
 from pipeline.errors import UserError
-from pipeline.models import load_masked_lm, load_tokenizer, proposer_of, save_model
-from pipeline.pace import Pace, encoder_flops
-from pipeline.plan import Plan
-from pipeline.stage import Stage
-from pipeline.tasks import read_task
-from pipeline.traces import freeze
+from pipeline.models.loading import freeze, load_masked_lm, load_tokenizer, proposer_of, save_model
+from pipeline.plan.plan import Plan
+from pipeline.runtime.stage import Stage
+from pipeline.tasks.labelled_data import read_task
+from pipeline.training.throughput import Pace, encoder_flops
 
 STEP = 16  # texts
 TIE = 1e-4  # two log-probabilities nearer than this are equal: batches round differently

@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.batches import pack
-from pipeline.graph import TOKENIZER_FILES
-from pipeline.kinds import KINDS
-from pipeline.labelled import answers, judged, labelled_split, score
-from pipeline.models import backbone_of, copy_model_files, load_encoder, load_tokenizer, new_student
-from pipeline.plan import Plan, make_plan
-from pipeline.recipes import PROJECT
-from pipeline.run import DEFAULT_RECIPE
-from pipeline.tasks import as_datasets, read_task
+from pipeline import PROJECT
+from pipeline.evaluate.scoring import answers, judged, labelled_split, score
+from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.models.loading import backbone_of, copy_model_files, load_encoder, load_tokenizer, new_student
+from pipeline.models.saved_model import TOKENIZER_FILES
+from pipeline.plan.plan import Plan, make_plan
+from pipeline.tasks import KINDS
+from pipeline.tasks.labelled_data import as_datasets, read_task
+from pipeline.training.batches import pack
 
 LABELS_ALONE_RATE = 5e-4  # that of the default recipe's layer stage
 
@@ -73,7 +73,7 @@ def measure(recipe: Path, seed: int, overrides: list[str]) -> dict[str, float]:
 
 def run(recipe: Path, arguments: list[str], *options: str) -> Plan:
     """Run a recipe; returns its plan."""
-    subprocess.run([sys.executable, "-m", "pipeline.run", str(recipe), *options, *arguments], check=True, cwd=PROJECT)
+    subprocess.run([sys.executable, "-m", "pipeline", str(recipe), *options, *arguments], check=True, cwd=PROJECT)
     return make_plan(recipe, arguments, checked=False)
 
 

@@ -19,7 +19,7 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from data_augment.pieces import Vocabulary, proposable
 from data_augment.vectors import WordVectors
 from data_augment.words import Span, replaceable_words
-from pipeline.distillation import Distilled
+from pipeline.distill.layers import Distilled
 
 SCORES = "eager_with_scores"
 Inputs = dict[str, Tensor]

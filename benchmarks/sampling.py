@@ -24,9 +24,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_augment.candidates_folder import read_candidates, shard_path
-from pipeline.plan import make_plan
-from pipeline.recipes import PROJECT
-from pipeline.run import DEFAULT_RECIPE
+from pipeline import PROJECT
+from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.plan.plan import make_plan
 
 
 def main() -> None:

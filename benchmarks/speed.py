@@ -23,11 +23,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pipeline import PROJECT
 from pipeline.errors import BAD_INPUT, UserError
 from pipeline.hardware import gpu_count
-from pipeline.launch import CPU_ENVIRONMENT
-from pipeline.recipes import PROJECT
-from pipeline.run import DEFAULT_RECIPE
+from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.launch.launcher import CPU_ENVIRONMENT
 
 STEPS = {"general": 6, "layers": 48, "predictions": 0, "augment": 8}  # of predictions three epochs are run
 EXAMPLES = 256
@@ -85,7 +85,7 @@ def _as_a_stage_is_launched() -> None:
 def make_case(given: argparse.Namespace, overrides: list[str], work: str) -> Any:
     """The training that the command line names."""
     from benchmarks import cases  # noqa: PLC0415 (torch, after the environment is set)
-    from pipeline.plan import make_plan  # noqa: PLC0415
+    from pipeline.plan.plan import make_plan  # noqa: PLC0415
 
     plan = make_plan(given.recipe, overrides, checked=False)
     if given.what == "augment":
@@ -105,7 +105,7 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
     """Both in turn; the figures, printed and returned."""
     import torch  # noqa: PLC0415
 
-    from pipeline.pace import Pace, matrix_rate  # noqa: PLC0415
+    from pipeline.training.throughput import Pace, matrix_rate  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as work:
         case = make_case(given, overrides, work)

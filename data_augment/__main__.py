@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_augment.samples import Row
-from pipeline.augmented import parts_of
+from pipeline.data.tables import place, read_rows
 from pipeline.errors import UserError, status_of
-from pipeline.publishing import publish
-from pipeline.tables import place, read_rows
+from pipeline.inputs.hub import publish
+from pipeline.tasks.augmented import parts_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -130,7 +130,7 @@ def _words(path: Path) -> list[str]:
 
 
 def _propose(given: argparse.Namespace) -> None:
-    from data_augment.alone import propose  # noqa: PLC0415 (torch, which `show` does without)
+    from data_augment.api import propose  # noqa: PLC0415 (torch, which `show` does without)
 
     columns = _texts(given)
     propose(
@@ -148,7 +148,7 @@ def _propose(given: argparse.Namespace) -> None:
 
 
 def _sample(given: argparse.Namespace) -> None:
-    from data_augment.alone import sample  # noqa: PLC0415
+    from data_augment.api import sample  # noqa: PLC0415
 
     columns = _texts(given)
     found = sample(

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.artifacts.atomic import seal
 from pipeline.errors import UserError
-from pipeline.files import seal
 
 SCHEMA = pa.schema(
     [

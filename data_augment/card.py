@@ -9,7 +9,7 @@ from typing import Any
 
 from data_augment.diversity import distinct, self_bleu
 from data_augment.samples import Row
-from pipeline.augmented import parts_of
+from pipeline.tasks.augmented import parts_of
 
 EXAMPLES = 10
 SAMPLE = 50  # texts whose variety is measured, with all of their variants

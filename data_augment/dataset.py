@@ -24,7 +24,7 @@ from datasets import Features, List, Value
 
 from data_augment.card import Statistics, dataset_card
 from data_augment.samples import Row
-from pipeline.files import is_sealed, seal
+from pipeline.artifacts.atomic import is_sealed, seal
 
 CARD_FILE = "README.md"
 COUNTS = "counts"  # what was counted, shard by shard; gone when the card is there

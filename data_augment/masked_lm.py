@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from data_augment.pieces import Context, Encoded, SinglePiece, longest_input, proposable, single_pieces
 from data_augment.words import Span
-from pipeline.models import separate_head
+from pipeline.models.loading import separate_head
 
 SLACK = 16  # decoded beyond K: the word itself, in several cases, and scores equal to the K-th
 HEAD_POSITIONS = 512  # masked positions that go through the head at once: bounds the (positions, V) logits

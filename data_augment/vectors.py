@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from data_augment.words import is_word
+from pipeline.data.word_vectors import read_vectors
 from pipeline.errors import UserError
-from pipeline.vector_files import read_vectors
 
 BLOCK_CELLS = 1 << 24  # similarities held at once: 64 MB
 

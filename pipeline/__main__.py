@@ -1,4 +1,4 @@
-"""What run_all.sh starts: `pipeline.run`, listening to signals from its first moment."""
+"""What run_all.sh starts: `pipeline.launch.cli`, listening to signals from its first moment."""
 
 import os
 import signal
@@ -9,6 +9,6 @@ from pipeline.errors import INTERRUPTED
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(INTERRUPTED))  # nothing has begun
-    from pipeline.run import main
+    from pipeline.launch.cli import main
 
     sys.exit(main())

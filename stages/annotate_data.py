@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.stage import Stage
-from pipeline.stage_runner import run_stage
-from pipeline.task_distillation import augmented_texts, teacher_logits
+from pipeline.distill.augmented_dataset import augmented_texts, teacher_logits
+from pipeline.launch.stage_runner import run_stage
+from pipeline.runtime.stage import Stage
 
 
 def main(stage: Stage) -> dict[str, Any]:

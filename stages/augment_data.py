@@ -27,14 +27,14 @@ from datasets import DatasetDict, concatenate_datasets
 from data_augment.candidates_folder import read_candidates
 from data_augment.dataset import SHARD_EXAMPLES, Shard, read_counts, shard_paths, write_card, write_shards
 from data_augment.samples import Row, augment_rows, count_occurrences
-from pipeline.artifacts import MANIFEST
-from pipeline.augmented import augmented_rows, check_augmented
-from pipeline.files import checksum
-from pipeline.kinds import KINDS
-from pipeline.stage import Stage
-from pipeline.stage_runner import run_stage
-from pipeline.task_distillation import augmented_texts, teacher_logits
-from pipeline.tasks import TaskData, as_datasets, read_task
+from pipeline.artifacts.atomic import checksum
+from pipeline.artifacts.store import MANIFEST
+from pipeline.distill.augmented_dataset import augmented_texts, teacher_logits
+from pipeline.launch.stage_runner import run_stage
+from pipeline.runtime.stage import Stage
+from pipeline.tasks import KINDS
+from pipeline.tasks.augmented import augmented_rows, check_augmented
+from pipeline.tasks.labelled_data import TaskData, as_datasets, read_task
 
 
 def main(stage: Stage) -> dict[str, Any]:

@@ -14,13 +14,15 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.batches import Inputs, Rows, model_inputs, planned
-from pipeline.corpus import Corpus
-from pipeline.distillation import Distilled, freeze_unreached, layer_flops, layer_terms, mapped_layers
-from pipeline.initial import begin_student, student_config
-from pipeline.masked_lm import MaskedBlocks, masked_terms
-from pipeline.models import (
+from pipeline.config.objectives import MASKED_LM, chosen
+from pipeline.data.corpus import Corpus
+from pipeline.distill.layers import Distilled, freeze_unreached, layer_flops, layer_terms, mapped_layers
+from pipeline.distill.objectives import masked_terms
+from pipeline.launch.stage_runner import run_stage
+from pipeline.models.collate import Inputs, Rows, model_inputs
+from pipeline.models.loading import (
     backbone_of,
+    freeze,
     load_masked_lm,
     load_tokenizer,
     new_student,
@@ -30,11 +32,11 @@ from pipeline.models import (
     separate_head,
     special_id,
 )
-from pipeline.objectives import MASKED_LM, chosen
-from pipeline.stage import Stage
-from pipeline.stage_runner import run_stage
-from pipeline.traces import freeze
-from pipeline.training import Job, train
+from pipeline.models.student_init import begin_student, student_config
+from pipeline.runtime.stage import Stage
+from pipeline.training.batches import planned
+from pipeline.training.loop import Job, train
+from pipeline.training.masked_lm import MaskedBlocks
 
 
 def main(stage: Stage) -> dict[str, Any]:

@@ -14,12 +14,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from pipeline.batches import Inputs, Rows
-from pipeline.distillation import freeze_unreached, layer_flops
-from pipeline.stage import Stage
-from pipeline.stage_runner import run_stage
-from pipeline.task_distillation import augmented_batches, augmented_texts, beside_teacher, copied_student
-from pipeline.training import Job, train
+from pipeline.distill.augmented_dataset import augmented_batches, augmented_texts
+from pipeline.distill.layers import beside_teacher, copied_student, freeze_unreached, layer_flops
+from pipeline.launch.stage_runner import run_stage
+from pipeline.models.collate import Inputs, Rows
+from pipeline.runtime.stage import Stage
+from pipeline.training.loop import Job, train
 
 
 def main(stage: Stage) -> dict[str, Any]:

@@ -15,17 +15,18 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from pipeline.batches import GlobalBatch, Inputs, Rows
-from pipeline.distillation import freeze_unreached
-from pipeline.labelled import dev_scorer, labelled_splits
-from pipeline.objectives import chosen
-from pipeline.pace import training_flops
-from pipeline.prediction import Outputs
-from pipeline.stage import Stage
-from pipeline.stage_runner import run_stage
-from pipeline.task_distillation import augmented_batches, augmented_texts, beside_teacher
-from pipeline.traces import Trace
-from pipeline.training import Job, train
+from pipeline.config.objectives import chosen
+from pipeline.distill.augmented_dataset import augmented_batches, augmented_texts
+from pipeline.distill.layers import beside_teacher, freeze_unreached
+from pipeline.evaluate.inference import Outputs
+from pipeline.evaluate.scoring import dev_scorer, labelled_splits
+from pipeline.launch.stage_runner import run_stage
+from pipeline.models.collate import Inputs, Rows
+from pipeline.models.trace import Trace
+from pipeline.runtime.stage import Stage
+from pipeline.training.batches import GlobalBatch
+from pipeline.training.loop import Job, train
+from pipeline.training.throughput import training_flops
 
 
 def main(stage: Stage) -> dict[str, Any]:

@@ -16,14 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.comparison import answer_table, kept_interval, latencies_ms, size
-from pipeline.kinds import KINDS
-from pipeline.labelled import answers, judged, labelled_splits, score
-from pipeline.prediction import predict_together
-from pipeline.report import table
-from pipeline.runs import PREDICTIONS, RESULTS
-from pipeline.stage import Stage
-from pipeline.stage_runner import run_stage
+from pipeline.evaluate.comparison import answer_table, kept_interval, latencies_ms, size
+from pipeline.evaluate.inference import predict_together
+from pipeline.evaluate.scoring import answers, judged, labelled_splits, score
+from pipeline.launch.stage_runner import run_stage
+from pipeline.plan.run_folder import PREDICTIONS, RESULTS
+from pipeline.report.page import table
+from pipeline.runtime.stage import Stage
+from pipeline.tasks import KINDS
 
 
 def main(stage: Stage) -> dict[str, Any]:

@@ -18,21 +18,21 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
-from pipeline.card import CARD, model_card
-from pipeline.comparison import latencies_ms
+from pipeline.distill.augmented_dataset import augmented_texts
 from pipeline.errors import WorkFailed
-from pipeline.graph import TOKENIZER_FILES
-from pipeline.kinds import kind_of
-from pipeline.labelled import LabelledSplit, answers, judged, labelled_splits, score
-from pipeline.models import load_tokenizer, parameter_count
-from pipeline.onnx_export import OnnxModel, export_onnx, quantise
-from pipeline.onnx_session import FLOAT32, INT8
-from pipeline.prediction import predict_together
-from pipeline.stage import Stage
-from pipeline.stage_runner import run_stage
-from pipeline.task_distillation import augmented_texts
-from pipeline.tasks import TaskData
-from pipeline.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
+from pipeline.evaluate.comparison import latencies_ms
+from pipeline.evaluate.inference import predict_together
+from pipeline.evaluate.scoring import LabelledSplit, answers, judged, labelled_splits, score
+from pipeline.export.onnx import OnnxModel, export_onnx, quantise
+from pipeline.export.onnx_session import FLOAT32, INT8
+from pipeline.export.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
+from pipeline.launch.stage_runner import run_stage
+from pipeline.models.loading import load_tokenizer, parameter_count
+from pipeline.models.saved_model import TOKENIZER_FILES
+from pipeline.report.model_card import CARD, model_card
+from pipeline.runtime.stage import Stage
+from pipeline.tasks import kind_of
+from pipeline.tasks.labelled_data import TaskData
 
 WEIGHTS = "model.safetensors"
 TIMING_ROUNDS = 50

@@ -14,18 +14,27 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.batches import Inputs, Rows, planned
 from pipeline.errors import WorkFailed
-from pipeline.kinds import KINDS
-from pipeline.label_order import own_teacher
-from pipeline.labelled import LabelledSplit, answers, dev_scorer, judged, labelled_splits, score, supervised_loss
-from pipeline.models import backbone_of
-from pipeline.pace import training_flops
-from pipeline.prediction import predict_together
-from pipeline.stage import Stage
-from pipeline.stage_runner import run_stage
-from pipeline.tasks import TaskData
-from pipeline.training import Job, Progress, train
+from pipeline.evaluate.inference import predict_together
+from pipeline.evaluate.label_order import own_teacher
+from pipeline.evaluate.scoring import (
+    LabelledSplit,
+    answers,
+    dev_scorer,
+    judged,
+    labelled_splits,
+    score,
+    supervised_loss,
+)
+from pipeline.launch.stage_runner import run_stage
+from pipeline.models.collate import Inputs, Rows
+from pipeline.models.loading import backbone_of
+from pipeline.runtime.stage import Stage
+from pipeline.tasks import KINDS
+from pipeline.tasks.labelled_data import TaskData
+from pipeline.training.batches import planned
+from pipeline.training.loop import Job, Progress, train
+from pipeline.training.throughput import training_flops
 
 
 def main(stage: Stage) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     accelerate launch -m stages.prepare_corpus --recipe recipes/rotten_tomatoes.yaml
 
 Reads:  the recipe's corpus files, the backbone's tokenizer, and, if asked, the task's training texts.
-Writes: tokens-*.npy and lengths-*.npy, memory-mapped shards of blocks (pipeline/corpus.py).
+Writes: tokens-*.npy and lengths-*.npy, memory-mapped shards of blocks (pipeline/data/corpus.py).
 
 A part of a source is a unit of work: processes take parts by number and wait for nobody, and what is finished is not
 done again after a crash.
@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.corpus import Corpus, blocks_of, write_shards
-from pipeline.corpus_readers import parts_of, read_documents
+from pipeline.artifacts.atomic import is_sealed, seal
+from pipeline.data.corpus import Corpus, blocks_of, write_shards
+from pipeline.data.documents import parts_of, read_documents
 from pipeline.errors import UserError
-from pipeline.files import is_sealed, seal
-from pipeline.kinds import KINDS
-from pipeline.models import load_tokenizer
-from pipeline.stage import Stage
-from pipeline.stage_runner import run_stage
-from pipeline.tasks import read_task
+from pipeline.launch.stage_runner import run_stage
+from pipeline.models.loading import load_tokenizer
+from pipeline.runtime.stage import Stage
+from pipeline.tasks import KINDS
+from pipeline.tasks.labelled_data import read_task
 
 Source = tuple[Path, range] | None  # a part of a file; None: the task's training texts
 

@@ -14,10 +14,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM
 
-from pipeline.batches import planned
-from pipeline.corpus import Corpus
-from pipeline.masked_lm import MaskedBlocks, MaskedLM, masked_accuracy, split_blocks
-from pipeline.models import (
+from pipeline.data.corpus import Corpus
+from pipeline.launch.stage_runner import run_stage
+from pipeline.models.loading import (
     PROPOSER,
     attention_of,
     backbone_of,
@@ -28,9 +27,10 @@ from pipeline.models import (
     pooler_of,
     save_model,
 )
-from pipeline.stage import Stage
-from pipeline.stage_runner import run_stage
-from pipeline.training import Job, train
+from pipeline.runtime.stage import Stage
+from pipeline.training.batches import planned
+from pipeline.training.loop import Job, train
+from pipeline.training.masked_lm import MaskedBlocks, MaskedLM, masked_accuracy, split_blocks
 
 
 def main(stage: Stage) -> dict[str, Any]:

@@ -15,14 +15,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from data_augment.candidates import propose_shards, shards, unique_texts
+from data_augment.propose import propose_shards, shards, unique_texts
 from data_augment.vectors import load_vectors
 from data_augment.words import stop_list
-from pipeline.models import load_masked_lm, load_tokenizer, proposer_of
-from pipeline.stage import Stage
-from pipeline.stage_runner import run_stage
-from pipeline.tasks import read_task
-from pipeline.traces import freeze
+from pipeline.launch.stage_runner import run_stage
+from pipeline.models.loading import freeze, load_masked_lm, load_tokenizer, proposer_of
+from pipeline.runtime.stage import Stage
+from pipeline.tasks.labelled_data import read_task
 
 
 def main(stage: Stage) -> dict[str, Any]:

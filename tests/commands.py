@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.graph import STAGES
-from pipeline.recipes import PROJECT
+from pipeline import PROJECT
+from pipeline.plan.stages import STAGES
 
 
 def run_all(

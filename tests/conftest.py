@@ -10,8 +10,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models th
 
 import pytest
 
-from pipeline import run
-from pipeline.recipes import PROJECT
+from pipeline import PROJECT
+from pipeline.launch import cli
 from tests import tiny
 from tests.commands import run_all
 
@@ -25,8 +25,8 @@ def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def shipped(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a student that is ready to ship (random weights, labels rotten and fresh); for reading."""
-    from pipeline.onnx_export import export_onnx, quantise
-    from pipeline.onnx_session import FLOAT32, INT8
+    from pipeline.export.onnx import export_onnx, quantise
+    from pipeline.export.onnx_session import FLOAT32, INT8
 
     folder = tiny.write_classifier(tmp_path_factory.mktemp("shipped") / "student", tiny_template / "model")
     export_onnx(tiny.load_eager(folder), folder / FLOAT32, inputs=["input_ids", "attention_mask"])
@@ -74,5 +74,5 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         stages.append(" ".join([stage, *launcher]))
         return [sys.executable, "-m", "tests.published", stage, *arguments], {}
 
-    monkeypatch.setattr(run, "launch_command", command)
+    monkeypatch.setattr(cli, "launch_command", command)
     return stages

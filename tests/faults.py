@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.graph import STAGES
+from pipeline.plan.stages import STAGES
 from tests import tiny
 from tests.commands import copy_artifacts, kill_tree, run_all
 

@@ -7,14 +7,15 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from pipeline.artifacts import Artifact
+from pipeline.artifacts.store import Artifact
 from pipeline.config import Recipe, Run
 from pipeline.config.data import Task
-from pipeline.graph import STAGES, Inputs, Spec
 from pipeline.hardware import Precision
-from pipeline.plan import Plan, make_plan, reasons
-from pipeline.stage import Stage
-from pipeline.stage_runner import stage_of, work
+from pipeline.inputs.resolver import Inputs
+from pipeline.launch.stage_runner import stage_of, work
+from pipeline.plan.plan import Plan, make_plan, reasons
+from pipeline.plan.stages import STAGES, Spec
+from pipeline.runtime.stage import Stage
 
 
 def make_stage(folder: Path, *, precision: Precision = "fp32", seed: int = 0, **run: Any) -> Stage:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import yaml
 
-from pipeline.recipes import PROJECT
+from pipeline import PROJECT
 
 
 def run_everything(recipe: Path, *overrides: str) -> Path:
     """Run a recipe to its end; returns the folder of the run."""
-    command = [sys.executable, "-m", "pipeline.run", str(recipe), *overrides]
+    command = [sys.executable, "-m", "pipeline", str(recipe), *overrides]
     done = subprocess.run(
         command, cwd=PROJECT, check=False, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline import run
-from pipeline.artifacts import Artifact
-from pipeline.files import checksum
-from pipeline.plan import Plan, make_plan
-from pipeline.runs import RESULTS
+from pipeline.artifacts.atomic import checksum
+from pipeline.artifacts.store import Artifact
+from pipeline.launch import cli
+from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.run_folder import RESULTS
 
 MEASURED = {
     "score": 0.9,
@@ -63,7 +63,7 @@ def plan_of(world: Path) -> Plan:
 
 def started(world: Path, *words: str) -> int:
     """The status of `./run_all.sh` on a world's recipe."""
-    return run.main([str(world / "recipe.yaml"), *words])
+    return cli.main([str(world / "recipe.yaml"), *words])
 
 
 def publish(plan: Plan, *stages: str) -> None:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from pipeline.answers import answer
+from pipeline.data.examples import Example
 from pipeline.errors import UserError
-from pipeline.examples import Example
-from pipeline.kinds import KINDS
-from pipeline.models import load_tokenizer
+from pipeline.models.loading import load_tokenizer
+from pipeline.predict.answers import answer
+from pipeline.tasks import KINDS
 from tests import tiny
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import artifacts
-from pipeline.artifacts import Artifact, fingerprint, link, main
+from pipeline.artifacts import store
+from pipeline.artifacts.__main__ import main
+from pipeline.artifacts.atomic import write_atomically
+from pipeline.artifacts.store import Artifact, fingerprint, link
 from pipeline.errors import UserError, WorkFailed
-from pipeline.files import write_atomically
 
 MADE_BY: dict[str, Any] = {
     "stage": "distill_layers",
@@ -24,7 +25,7 @@ MADE_BY: dict[str, Any] = {
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.artifacts import Artifact
+from pipeline.artifacts.store import Artifact
 
 with Artifact(Path(sys.argv[1]), "distill_layers", "f00d").lock():
     print("held", flush=True)
@@ -86,7 +87,9 @@ def test_the_manifest_is_written_when_everything_else_is_on_the_disk(
     artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced = []
-    monkeypatch.setattr(artifacts, "sync_folder", lambda folder: synced.extend(p.name for p in folder.iterdir()))
+    monkeypatch.setattr(
+        "pipeline.artifacts.store.sync_folder", lambda folder: synced.extend(p.name for p in folder.iterdir())
+    )
     publish(artifact, weights="one", vocabulary="two")
     assert sorted(synced) == ["vocabulary", "weights"]
     assert (artifact.folder / "stage.json").is_file()
@@ -96,7 +99,7 @@ def test_a_crash_while_publishing_publishes_nothing(artifact: Artifact, monkeypa
     def full(_: Path) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(artifacts, "sync_folder", full)
+    monkeypatch.setattr(store, "sync_folder", full)
     with pytest.raises(OSError, match="disk full"):
         publish(artifact)
     assert artifact.manifest() is None

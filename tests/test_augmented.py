@@ -16,11 +16,11 @@ import pytest
 from datasets import ClassLabel, Features, Value, load_dataset
 
 from data_augment.dataset import augmented_features
-from pipeline.augmented import augmented_rows, check_augmented
-from pipeline.plan import make_plan
-from pipeline.recipes import PROJECT
-from pipeline.run import main
-from pipeline.tasks import read_task
+from pipeline import PROJECT
+from pipeline.launch.cli import main
+from pipeline.plan.plan import make_plan
+from pipeline.tasks.augmented import augmented_rows, check_augmented
+from pipeline.tasks.labelled_data import read_task
 from stages import augment_data
 from tests.fake_hub import serve
 from tests.one_process import make_stage
@@ -146,7 +146,7 @@ def test_a_dataset_of_the_hub_is_taken_by_commit(world: Path, tmp_path: Path) ->
         environment.pop("HF_HUB_OFFLINE", None)
         overrides = ["--augment_data.reuse", "hub:owner/augmented"]
         answer = subprocess.run(
-            [sys.executable, "-m", "pipeline.run", str(world / "recipe.yaml"), "--list", *overrides],
+            [sys.executable, "-m", "pipeline", str(world / "recipe.yaml"), "--list", *overrides],
             cwd=PROJECT,
             env=environment,
             capture_output=True,

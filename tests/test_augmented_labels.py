@@ -12,10 +12,10 @@ import pytest
 from datasets import ClassLabel, Features, List, Value
 
 from data_augment.dataset import augmented_features
-from pipeline.augmented import augmented_rows, check_augmented
 from pipeline.config.data import Task
 from pipeline.errors import UserError
-from pipeline.tasks import TaskData, read_task
+from pipeline.tasks.augmented import augmented_rows, check_augmented
+from pipeline.tasks.labelled_data import TaskData, read_task
 
 TAGS = ("O", "B-PER", "I-PER")
 ANSWERS = {"text": List(Value("string")), "answer_start": List(Value("int32"))}

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline.graph import STAGES
-from pipeline.plan import make_plan
-from pipeline.run import main
+from pipeline.launch.cli import main
+from pipeline.plan.plan import make_plan
+from pipeline.plan.stages import STAGES
 from tests import tiny
 from tests.commands import run_all
 
@@ -111,7 +111,7 @@ def test_a_wheel_of_another_checksum_is_one_sentence(
 def test_a_hub_that_is_not_reached_is_one_sentence(world: Path) -> None:
     words = prepare(world, {"set": {"backbone": "hub:owner/tiny"}})
     environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(world)}  # nobody listens there
-    command = [sys.executable, "-m", "pipeline.run", *words]
+    command = [sys.executable, "-m", "pipeline", *words]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert_one_sentence(world, run.stderr, "hub:owner/tiny is not in the hub's cache, and the hub is not reached")

@@ -6,8 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pipeline.batches import A_BUCKET, BatchPlan, GlobalBatch, Groups, buckets, model_inputs, pack, rounded
 from pipeline.hardware import ROUND
+from pipeline.models.collate import A_BUCKET, buckets, model_inputs, rounded
+from pipeline.training.batches import BatchPlan, GlobalBatch, Groups, pack
 
 LENGTHS = np.random.default_rng(0).integers(3, 30, 53)
 

@@ -28,7 +28,7 @@ from data_augment.pieces import longest_input, proposable
 from data_augment.vectors import WordVectors
 from data_augment.words import find_words, replaceable_words
 from pipeline.errors import UserError
-from pipeline.models import separate_head
+from pipeline.models.loading import separate_head
 from tests.tiny_masked_lm import BERT, SIZE, TEXTS, VOCAB, WORDS, load_model, load_tokenizer, propose, spread
 
 

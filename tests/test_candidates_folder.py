@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import BertForMaskedLM, BertTokenizer
 
-from data_augment.candidates import shards, unique_texts
 from data_augment.candidates_folder import read_candidates, shard_path, write_shard
+from data_augment.propose import shards, unique_texts
 from pipeline.errors import UserError
 from tests.tiny_masked_lm import TEXTS, load_model, load_tokenizer, propose, propose_table
 

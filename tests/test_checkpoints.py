@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.checkpoints import checkpoints, latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
 from pipeline.config.training import Training
-from pipeline.training import make_optimizer
+from pipeline.training.checkpoints import checkpoints, latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
+from pipeline.training.loop import make_optimizer
 
 FILES = ["best.safetensors", "manifest.json", "model.safetensors", "optimizer.safetensors", "state.json"]
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.comparison import answer_table, kept_interval, latencies_ms, size
-from pipeline.examples import Example
-from pipeline.kinds import KINDS, classification, regression
-from pipeline.kinds.texts import statistics
-from pipeline.models import load_classifier, save_model
-from pipeline.report import table
-from pipeline.tasks import TaskData
+from pipeline.data.examples import Example
+from pipeline.evaluate.comparison import answer_table, kept_interval, latencies_ms, size
+from pipeline.models.loading import load_classifier, save_model
+from pipeline.report.page import table
+from pipeline.tasks import KINDS, classification, regression
+from pipeline.tasks.labelled_data import TaskData
+from pipeline.tasks.sequence import statistics
 from tests.tiny import write_model
 
 RANDOM = np.random.default_rng(0)

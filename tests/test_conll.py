@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config.data import Task
 from pipeline.errors import UserError
-from pipeline.tasks import read_task
+from pipeline.tasks.labelled_data import read_task
 
 CONLL = "EU\tB-ORG\nrejects\tO\n\nPeter\tB-PER\nBlackburn\tI-PER\n"
 SENTENCES = [("EU rejects", ("B-ORG", "O")), ("Peter Blackburn", ("B-PER", "I-PER"))]

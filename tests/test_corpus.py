@@ -14,8 +14,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.corpus import Corpus, Counts, blocks_of, write_shards
-from pipeline.corpus_readers import parts_of, read_documents
+from pipeline.data.corpus import Corpus, Counts, blocks_of, write_shards
+from pipeline.data.documents import parts_of, read_documents
 from pipeline.errors import UserError
 
 WIKITEXT = Path(__file__).parents[2] / "shared/data/wikitext-2/valid.txt"
@@ -195,7 +195,7 @@ def test_the_parts_of_a_text_are_the_whole(
     path = tmp_path / "a.txt"
     path.write_bytes("".join(text + WAYS_TO_END[ends](n) for n, text in enumerate(PARAGRAPHS)).encode())
     whole = list(read_documents(path, column="text"))
-    monkeypatch.setattr("pipeline.corpus_readers.PART_BYTES", size)
+    monkeypatch.setattr("pipeline.data.documents.PART_BYTES", size)
     parts = parts_of(path)
     assert len(parts) == max(1, -(-path.stat().st_size // size))
     assert [text for part in parts for text in read_documents(path, column="text", part=part)] == whole
@@ -204,8 +204,8 @@ def test_the_parts_of_a_text_are_the_whole(
 def test_a_text_without_a_blank_line_is_cut_at_line_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
     path.write_text("\n".join(PARAGRAPHS))
-    monkeypatch.setattr("pipeline.corpus_readers.PART_BYTES", 1000)
-    monkeypatch.setattr("pipeline.corpus_readers.LONGEST", 100)
+    monkeypatch.setattr("pipeline.data.documents.PART_BYTES", 1000)
+    monkeypatch.setattr("pipeline.data.documents.LONGEST", 100)
     texts = [text for part in parts_of(path) for text in read_documents(path, column="text", part=part)]
     assert "\n".join(texts) == path.read_text()
     assert len(texts) > len(parts_of(path)) > 5
@@ -218,7 +218,7 @@ def test_the_parts_of_rows_are_the_whole(tmp_path: Path, ending: str, monkeypatc
         path.write_text("\n".join(json.dumps({"text": text}) for text in PARAGRAPHS))
     else:
         pq.write_table(pa.table({"text": PARAGRAPHS}), path, row_group_size=20)
-    monkeypatch.setattr("pipeline.corpus_readers.PART_BYTES", 900)
+    monkeypatch.setattr("pipeline.data.documents.PART_BYTES", 900)
     parts = parts_of(path)
     assert len(parts) > 4
     assert [text for part in parts for text in read_documents(path, column="text", part=part)] == PARAGRAPHS
@@ -227,7 +227,7 @@ def test_the_parts_of_rows_are_the_whole(tmp_path: Path, ending: str, monkeypatc
 def test_an_error_in_a_later_part_names_the_line_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join([json.dumps({"text": text}) for text in PARAGRAPHS[:200]] + ["{"]))
-    monkeypatch.setattr("pipeline.corpus_readers.PART_BYTES", 2000)
+    monkeypatch.setattr("pipeline.data.documents.PART_BYTES", 2000)
     with pytest.raises(UserError, match=r"a\.jsonl:201 is not JSON"):
         list(read_documents(path, column="text", part=parts_of(path)[-1]))
     path = tmp_path / "a.txt"

@@ -15,14 +15,13 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel, Features, Value, load_dataset
 
-from data_augment import alone
 from data_augment.__main__ import main
-from data_augment.alone import propose, sample
-from data_augment.begun import made_from
+from data_augment.api import propose, sample
 from data_augment.candidates_folder import read_candidates
+from data_augment.provenance import made_from
+from pipeline import PROJECT
+from pipeline.artifacts.atomic import checksum
 from pipeline.errors import UserError
-from pipeline.files import checksum
-from pipeline.recipes import PROJECT
 from tests.tiny import write_model, write_rows, write_vectors
 
 ROWS = 40
@@ -221,7 +220,7 @@ def test_rows_from_an_iterator_give_the_same_dataset(world: Path, tmp_path: Path
 
 KILLED = """
 import os, signal, sys
-from data_augment import alone
+from data_augment import api
 
 class Rows(list):
     passes = 0
@@ -232,9 +231,9 @@ class Rows(list):
                 os.kill(os.getpid(), signal.SIGKILL)
             yield row
 
-alone.SHARD_EXAMPLES = 10
+api.SHARD_EXAMPLES = 10
 rows = Rows({"text": text} for text in sys.argv[3:])
-alone.sample(rows, sys.argv[2], candidates=sys.argv[1], text_columns=("text",), variants=3)
+api.sample(rows, sys.argv[2], candidates=sys.argv[1], text_columns=("text",), variants=3)
 """
 
 
@@ -248,7 +247,7 @@ def test_a_killed_sample_goes_on_from_the_last_shard(
     written = {path.name: path.stat().st_mtime_ns for path in begun.glob("*.parquet")}
     assert sorted(written) == ["train-00000-of-00004.parquet", "train-00001-of-00004.parquet"]
 
-    monkeypatch.setattr(alone, "SHARD_EXAMPLES", 10)
+    monkeypatch.setattr("data_augment.api.SHARD_EXAMPLES", 10)
     settings = {"candidates": world / "candidates", "text_columns": ("text",), "variants": 3}
     rows = [{"text": text} for text in texts]
     shutil.copytree(begun.parent, tmp_path / ".another.part")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.digests import DigestBook
+from pipeline.artifacts.digests import DigestBook
 from pipeline.errors import UserError
 
 SOME_TIME = 1_700_000_000_000_000_000

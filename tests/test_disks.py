@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import save_file
 
 from data_augment.candidates_folder import SCHEMA, write_shard
-from pipeline.artifacts import Artifact
-from pipeline.checkpoints import checkpoints, latest_checkpoint
-from pipeline.corpus import write_shards
-from pipeline.endings import disk_trouble
-from pipeline.files import write_atomically
-from pipeline.plan import make_plan
-from pipeline.run import main
-from pipeline.training import train
+from pipeline.artifacts.atomic import write_atomically
+from pipeline.artifacts.store import Artifact
+from pipeline.data.corpus import write_shards
+from pipeline.launch.cli import main
+from pipeline.launch.exit_status import disk_trouble
+from pipeline.plan.plan import make_plan
+from pipeline.training.checkpoints import checkpoints, latest_checkpoint
+from pipeline.training.loop import train
 from tests import tiny
 from tests.commands import copy_artifacts, run_all
 from tests.faults import differing

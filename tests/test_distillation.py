@@ -8,14 +8,16 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.batches import BatchPlan, GlobalBatch, Inputs, model_inputs
 from pipeline.config.training import DistillGeneral, Student
-from pipeline.distillation import OBJECTIVES, Distilled, freeze_unreached, layer_terms
-from pipeline.losses import attention_loss, hidden_loss
-from pipeline.models import load_encoder, new_student
-from pipeline.relatives import relation_loss
-from pipeline.traces import freeze, trace
-from pipeline.training import Job
+from pipeline.distill.layers import Distilled, freeze_unreached, layer_terms
+from pipeline.distill.objectives import OBJECTIVES
+from pipeline.losses.related_methods import relation_loss
+from pipeline.losses.tinybert import attention_loss, hidden_loss
+from pipeline.models.collate import Inputs, model_inputs
+from pipeline.models.loading import freeze, load_encoder, new_student
+from pipeline.models.trace import trace
+from pipeline.training.batches import BatchPlan, GlobalBatch
+from pipeline.training.loop import Job
 from tests.one_process import make_stage
 from tests.tiny import write_model
 

@@ -14,14 +14,14 @@ from transformers import AutoModel
 
 from pipeline.config.data import Task
 from pipeline.config.training import Student
-from pipeline.encoding import EncodedTexts
+from pipeline.data.tables import read_rows
 from pipeline.errors import UserError
-from pipeline.kinds import embedding as kind
-from pipeline.losses import similarity_loss
-from pipeline.models import load_tokenizer
-from pipeline.plan import make_plan
-from pipeline.sentence_encoder import SentenceEncoder
-from pipeline.tables import read_rows
+from pipeline.heads.embedding import SentenceEncoder
+from pipeline.losses.tinybert import similarity_loss
+from pipeline.models.loading import load_tokenizer
+from pipeline.plan.plan import make_plan
+from pipeline.tasks import embedding as kind
+from pipeline.tasks.tokenised import EncodedTexts
 from tests import tiny
 from tests.one_run import run_everything
 

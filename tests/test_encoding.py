@@ -8,11 +8,10 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from pipeline import prediction
-from pipeline.encoding import EncodedTexts
+from pipeline.evaluate.inference import predict, predict_together
 from pipeline.hardware import ROUND
-from pipeline.models import load_classifier, load_tokenizer
-from pipeline.prediction import predict, predict_together
+from pipeline.models.loading import load_classifier, load_tokenizer
+from pipeline.tasks.tokenised import EncodedTexts
 from tests.one_process import make_stage
 from tests.tiny import write_model
 
@@ -96,7 +95,7 @@ def test_logits_of_slices_are_put_together(
     tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts, stage = encoded(tokenizer), make_stage(tmp_path)
-    monkeypatch.setattr(prediction, "SLICE", 3)
+    monkeypatch.setattr("pipeline.evaluate.inference.SLICE", 3)
     logits = predict_together(model, texts, stage)
     np.testing.assert_allclose(logits, predict(model, texts, stage), rtol=1e-4, atol=1e-6)
 

@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks import evidence
 from benchmarks.evidence import ABLATIONS, FULL, LABELS, NO_PREDICTION, TEACHER, main, official_stsb, spread, table
-from pipeline.recipes import PROJECT, load_recipe
-from pipeline.tasks import read_task
+from pipeline import PROJECT
+from pipeline.config.recipe_file import load_recipe
+from pipeline.tasks.labelled_data import read_task
 
 DATA = Path(__file__).parents[2] / "shared/data"
 

@@ -15,13 +15,13 @@ from transformers import (
     PreTrainedModel,
 )
 
-from pipeline.checks import check_export
+from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import UserError, WorkFailed
-from pipeline.models import load_tokenizer
-from pipeline.onnx_export import OnnxModel, export_onnx, quantise
-from pipeline.onnx_session import FLOAT32, INT8
-from pipeline.recipes import load_recipe
-from pipeline.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
+from pipeline.export.onnx import OnnxModel, export_onnx, quantise
+from pipeline.export.onnx_session import FLOAT32, INT8
+from pipeline.export.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
+from pipeline.models.loading import load_tokenizer
+from pipeline.plan.checks import check_export
 from stages.export_student import FLOAT32 as ONNX
 from stages.export_student import WEIGHTS, check
 from tests import tiny

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.files import is_sealed, seal
+from pipeline.artifacts.atomic import is_sealed, seal
 
 
 def write(place: Path, *, folder: bool) -> Path:

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.config.data import Task
-from pipeline.corpus_readers import check_beginning, read_documents
+from pipeline.config.recipe_file import load_recipe, parse_overrides
+from pipeline.data.documents import check_beginning, read_documents
+from pipeline.data.word_vectors import read_vectors
 from pipeline.errors import UserError
-from pipeline.recipes import load_recipe, parse_overrides
-from pipeline.tasks import read_task
-from pipeline.vector_files import read_vectors
+from pipeline.tasks.labelled_data import read_task
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 KINDS = ["classification", "regression"]

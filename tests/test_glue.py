@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config.data import GlueName, Task
+from pipeline.data.glue import GLUE
 from pipeline.errors import UserError
-from pipeline.glue import GLUE
-from pipeline.tasks import TaskData, read_task
+from pipeline.tasks.labelled_data import TaskData, read_task
 
 DATA = Path(__file__).parents[2] / "shared/data"
 with_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts import Artifact
+from pipeline.artifacts.digests import DigestBook
+from pipeline.artifacts.store import Artifact
 from pipeline.config import Recipe
-from pipeline.digests import DigestBook
-from pipeline.graph import LATER, PATHS, STAGES, Spec
-from pipeline.plan import make_plan
-from pipeline.recipes import load_recipe
+from pipeline.config.recipe_file import load_recipe
+from pipeline.plan.plan import make_plan
+from pipeline.plan.stages import LATER, PATHS, STAGES, Spec
 from tests import tiny
 
 STORED = Path(__file__).parent / "stored_fingerprints.json"
 MEND = (
     "the settings, files or upstream of these stages' fingerprints changed. If what they write changed too, raise their"
-    " numbers in VERSIONS (pipeline/graph.py); then store the new fingerprints:\n"
+    " numbers in VERSIONS (pipeline/plan/stages.py); then store the new fingerprints:\n"
     "    STORE_FINGERPRINTS=1 python -m pytest tests/test_graph.py"
 )
 

@@ -15,7 +15,7 @@ LOOK_UP = """
 import json, sys
 from pathlib import Path
 from pipeline.errors import UserError
-from pipeline.inputs import Resolver
+from pipeline.inputs.resolver import Resolver
 
 method, spec, options, pinned = json.loads(sys.argv[1])
 resolver = Resolver(root=Path("."), cache=Path("."), checksums={}, pinned=pinned)

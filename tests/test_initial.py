@@ -21,9 +21,9 @@ from transformers import (
 )
 
 from pipeline.config.training import Student
-from pipeline.distillation import Distilled
-from pipeline.initial import begin_student, copy_embeddings, copy_layers, load_student, student_config
-from pipeline.models import new_student
+from pipeline.distill.layers import Distilled
+from pipeline.models.loading import new_student
+from pipeline.models.student_init import begin_student, copy_embeddings, copy_layers, load_student, student_config
 
 SIZE: dict[str, Any] = {
     "vocab_size": 50,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.inputs import Resolver
+from pipeline.inputs.resolver import Resolver
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def found(resolver: Resolver, spec: str, **options) -> list[str]:
 
 
 def test_the_plan_can_find_inputs_without_torch_transformers_datasets_or_the_hub() -> None:
-    code = "import sys, pipeline.inputs, pipeline.digests; print(*sys.modules)"
+    code = "import sys, pipeline.inputs, pipeline.artifacts.digests; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "transformers", "datasets", "huggingface_hub", "numpy"} & set(loaded)
 

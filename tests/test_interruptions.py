@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.recipes import PROJECT
+from pipeline import PROJECT
 from tests.commands import copy_artifacts, run_all, tree
 from tests.faults import differing
 from tests.launched import Launched, alive, ranks_below, wait_for

@@ -23,16 +23,16 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from pipeline.batches import BatchPlan
 from pipeline.config.training import FinetuneTeacher
-from pipeline.encoding import EncodedTexts
 from pipeline.errors import UserError
-from pipeline.label_order import better_order, own_teacher, reorder_outputs
-from pipeline.labelled import LabelledSplit, answers, supervised_loss
-from pipeline.models import load_classifier, load_tokenizer, save_model
-from pipeline.prediction import predict
-from pipeline.stage import Stage
-from pipeline.tasks import TaskData
+from pipeline.evaluate.inference import predict
+from pipeline.evaluate.label_order import better_order, own_teacher, reorder_outputs
+from pipeline.evaluate.scoring import LabelledSplit, answers, supervised_loss
+from pipeline.models.loading import load_classifier, load_tokenizer, save_model
+from pipeline.runtime.stage import Stage
+from pipeline.tasks.labelled_data import TaskData
+from pipeline.tasks.tokenised import EncodedTexts
+from pipeline.training.batches import BatchPlan
 from tests.one_process import make_stage
 from tests.tiny import write_model, write_text
 

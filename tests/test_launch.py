@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import PROJECT
 from pipeline.errors import FAILED, INTERRUPTED, OK
-from pipeline.launch import CPU_ENVIRONMENT, WORDLESS, asking, launch_command, run_launched
-from pipeline.recipes import PROJECT
+from pipeline.launch.launcher import CPU_ENVIRONMENT, WORDLESS, asking, launch_command, run_launched
 
 STAGE = ["--recipe", "mine.yaml", "--seed", "1"]
 
@@ -27,7 +27,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    monkeypatch.setattr("pipeline.launch.gpu_count", lambda: count)
+    monkeypatch.setattr("pipeline.launch.launcher.gpu_count", lambda: count)
 
 
 def options(*launcher: str) -> tuple[list[str], dict[str, str]]:
@@ -210,7 +210,7 @@ def test_a_closed_terminal_is_no_reason_to_stop_under_nohup(tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("deaf")
 def test_who_does_not_stop_within_the_grace_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.launch.GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("pipeline.launch.launcher.GRACE_SECONDS", 0.1)
     code = """
         import os, signal, time
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import UserError
-from pipeline.losses import (
+from pipeline.losses.tinybert import (
     HeadCountMismatch,
     QueryKey,
     attention_loss,
@@ -97,7 +97,7 @@ def test_the_label_loss_is_the_cross_entropy() -> None:
 
 @pytest.mark.parametrize(("widths", "form"), [(SHORT, "squared_gap_direct"), (LONG, "squared_gap_gram")])
 def test_the_cheaper_form_is_taken(monkeypatch: pytest.MonkeyPatch, widths: tuple[int, int], form: str) -> None:
-    monkeypatch.delattr(f"pipeline.losses.{form}")
+    monkeypatch.delattr(f"pipeline.losses.tinybert.{form}")
     with pytest.raises(NameError, match=form):
         attention_loss(query_key(widths[0], seed=1), query_key(widths[1], seed=2), real_tokens())
 

@@ -21,10 +21,11 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-from pipeline.batches import BatchPlan, GlobalBatch, Rows
-from pipeline.corpus import Corpus, blocks_of, write_shards
-from pipeline.masked_lm import MEASURED, MaskedBlocks, MaskedLM, masked_accuracy, split_blocks
-from pipeline.models import backbone_of, load_masked_lm, load_tokenizer
+from pipeline.data.corpus import Corpus, blocks_of, write_shards
+from pipeline.models.collate import Rows
+from pipeline.models.loading import backbone_of, load_masked_lm, load_tokenizer
+from pipeline.training.batches import BatchPlan, GlobalBatch
+from pipeline.training.masked_lm import MEASURED, MaskedBlocks, MaskedLM, masked_accuracy, split_blocks
 from tests.one_process import make_stage, run_recipe
 from tests.tiny import write_model, write_text
 

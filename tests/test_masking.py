@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.masking import mask_tokens
+from pipeline.data.masking import mask_tokens
 
 MASK, VOCAB = 103, 30_000
 SPECIAL = {0, 101, 102}

@@ -8,12 +8,13 @@ import pytest
 import yaml
 
 from benchmarks.methods import METHODS, measure, table
-from pipeline.model_files import Shape
-from pipeline.objectives import LAYER_OBJECTIVES, MASKED_LM, chosen
-from pipeline.plan import make_plan
-from pipeline.recipes import PROJECT, load_recipe
-from pipeline.runs import publish_run
-from pipeline.student_checks import check_student
+from pipeline import PROJECT
+from pipeline.config.objectives import LAYER_OBJECTIVES, MASKED_LM, chosen
+from pipeline.config.recipe_file import load_recipe
+from pipeline.models.saved_model import Shape
+from pipeline.plan.plan import make_plan
+from pipeline.plan.run_folder import publish_run
+from pipeline.plan.student_checks import check_student
 from tests import tiny
 from tests.one_process import metrics, run_recipe
 from tests.published import EVALUATION, publish
@@ -66,7 +67,7 @@ def tiny_recipe(world: Path, method: str) -> Path:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_runs_with_its_own_objectives(world: Path, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.training.matrix_rate", lambda *_: 1e9)
+    monkeypatch.setattr("pipeline.training.loop.matrix_rate", lambda *_: 1e9)
     tiny.write_rows(world / "rows.csv", rows=80)
     plan = run_recipe(tiny_recipe(world, method), last="distill_predictions")
     for stage in ("distill_general", "distill_layers", "distill_predictions"):

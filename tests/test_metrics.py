@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from pipeline.errors import UserError, WorkFailed
-from pipeline.kinds import check_metric, default_metric, regression
-from pipeline.metrics import beats_majority, details, score
+from pipeline.tasks import check_metric, default_metric, regression
+from pipeline.tasks.metrics import beats_majority, details, score
 
 LABELS = np.array([0, 0, 1, 1, 1, 0, 1, 0])
 PREDICTED = np.array([0, 1, 1, 1, 0, 0, 1, 0])

@@ -20,10 +20,9 @@ from transformers import (
 )
 
 from pipeline.config.training import Student
-from pipeline.distillation import Distilled
+from pipeline.distill.layers import Distilled
 from pipeline.errors import UserError
-from pipeline.initial import copy_embeddings
-from pipeline.models import (
+from pipeline.models.loading import (
     copy_model_files,
     encoder_parameter_count,
     load_classifier,
@@ -37,6 +36,7 @@ from pipeline.models import (
     save_model,
     special_id,
 )
+from pipeline.models.student_init import copy_embeddings
 from tests.tiny import write_model
 
 WIDTH = 24  # of the tiny teacher

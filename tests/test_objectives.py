@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.config.objectives import LAYER_OBJECTIVES, chosen, layer_map
 from pipeline.config.training import DistillGeneral, DistillLayers
-from pipeline.distillation import OBJECTIVES
-from pipeline.objectives import LAYER_OBJECTIVES, chosen, layer_map
+from pipeline.distill.objectives import OBJECTIVES
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
-from pipeline.batches import GlobalBatch, Rows
-from pipeline.distillation import Distilled, layer_flops
-from pipeline.loading import Inputs, steps
-from pipeline.pace import Pace, encoder_flops, line, matrix_rate, training_flops
-from pipeline.training import train
+from pipeline.distill.layers import Distilled, layer_flops
+from pipeline.models.collate import Rows
+from pipeline.training.batches import GlobalBatch
+from pipeline.training.loop import train
+from pipeline.training.prefetch import Inputs, steps
+from pipeline.training.throughput import Pace, encoder_flops, line, matrix_rate, training_flops
 from tests.one_process import make_stage
 from tests.tiny_job import STEPS, collate, job
 

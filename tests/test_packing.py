@@ -22,12 +22,14 @@ from transformers import (
     RobertaForTokenClassification,
 )
 
-from pipeline.batches import Inputs, model_inputs
-from pipeline.distillation import Asked, look
-from pipeline.losses import attention_loss
-from pipeline.models import load_classifier, separate_head
-from pipeline.packing import packed, run
-from pipeline.traces import ATTENTION, freeze, trace
+from pipeline.distill.layers import look
+from pipeline.distill.objectives import Asked
+from pipeline.losses.tinybert import attention_loss
+from pipeline.models.attention import ATTENTION
+from pipeline.models.collate import Inputs, model_inputs
+from pipeline.models.loading import freeze, load_classifier, separate_head
+from pipeline.models.packing import packed, run
+from pipeline.models.trace import trace
 from tests.tiny import write_model
 
 SIZE: dict[str, Any] = {

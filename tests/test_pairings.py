@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from pipeline.errors import UserError
-from pipeline.plan import make_plan
+from pipeline.plan.plan import make_plan
 from tests import tiny
 from tests.one_process import metrics, run_recipe
 
@@ -85,7 +85,7 @@ def write_recipe(world: Path, teacher: Path, **sections: dict[str, Any]) -> Path
 @pytest.fixture(autouse=True)
 def no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the machine multiplies takes longer to measure than all else here."""
-    monkeypatch.setattr("pipeline.training.matrix_rate", lambda *_: 1e9)
+    monkeypatch.setattr("pipeline.training.loop.matrix_rate", lambda *_: 1e9)
 
 
 @pytest.mark.parametrize("teacher", TEACHERS)

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from pipeline.graph import STAGES
+from pipeline.plan.stages import STAGES
 from tests import tiny
 from tests.commands import copy_artifacts, run_all
 from tests.faults import differing, draw, kill_and_resume, work_seconds
@@ -70,7 +70,7 @@ def test_the_student_loads_with_nothing_of_ours_installed(finished: Path, tmp_pa
         "import sys; from transformers import AutoModelForSequenceClassification, pipeline\n"
         "AutoModelForSequenceClassification.from_pretrained(sys.argv[1])\n"
         "print(pipeline('text-classification', model=sys.argv[1])('The film is great .')[0]['label'])\n"
-        "print('pipeline.stage' in sys.modules)"
+        "print('pipeline.runtime.stage' in sys.modules)"
     )
     answer = subprocess.run(
         [sys.executable, "-I", "-c", program, str(finished / "distill_predictions")],
@@ -84,7 +84,7 @@ def test_the_student_loads_with_nothing_of_ours_installed(finished: Path, tmp_pa
 def test_every_form_of_the_exported_student_gives_the_same_label(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipeline.predict import main
+    from pipeline.predict.__main__ import main
 
     folder = finished / "export_student"
     for words in ([], ["--onnx"]):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.graph import STAGES, VERSIONS
-from pipeline.plan import Plan, make_plan
-from pipeline.runs import publish_run
+from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.run_folder import publish_run
+from pipeline.plan.stages import STAGES, VERSIONS
 from tests.published import publish
 
 HEAVY = {"torch", "transformers", "datasets", "accelerate", "scipy", "sklearn", "pyarrow", "huggingface_hub"}
@@ -33,7 +33,7 @@ def done(world: Path) -> Path:
 def test_the_plan_imports_nothing_heavy(world: Path, finished: bool) -> None:
     if finished:
         publish(plan_of(world))
-    code = "import sys; from pipeline.run import main; main(sys.argv[1:]); print(*sys.modules)"
+    code = "import sys; from pipeline.launch.cli import main; main(sys.argv[1:]); print(*sys.modules)"
     command = [sys.executable, "-c", code, str(world / "recipe.yaml"), "--list"]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1].split()
     assert HEAVY & set(loaded) == set()
@@ -120,7 +120,7 @@ def test_a_finished_run_is_planned_without_reading_its_inputs(done: Path, monkey
     plan_of(done).book.save()
     digest, read = hashlib.file_digest, set()
     monkeypatch.setattr(hashlib, "file_digest", lambda file, name: read.add(Path(file.name).name) or digest(file, name))
-    monkeypatch.setattr("pipeline.plan.check", lambda *_: read.add("every input"))
+    monkeypatch.setattr("pipeline.plan.plan.check", lambda *_: read.add("every input"))
     assert make_plan(done / "recipe.yaml").why == {}
     assert read == {"stage.json"}
 

@@ -16,10 +16,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer, pipeline
 
+from pipeline import PROJECT
 from pipeline.errors import UserError
-from pipeline.predict import main
-from pipeline.recipes import PROJECT
-from pipeline.serving import load
+from pipeline.predict.__main__ import main
+from pipeline.predict.backends import load
 from tests import tiny
 
 TEXTS = ["The film is good .", "the plot was dull and boring", "A story with a warm , funny cast ."]
@@ -52,7 +52,7 @@ def test_the_int8_file_answers_nearly_the_same(shipped: Path, capsys: pytest.Cap
 
 def test_onnx_needs_neither_torch_nor_transformers(shipped: Path) -> None:
     program = (
-        "import sys; from pipeline.predict import main; status = main(sys.argv[1:])\n"
+        "import sys; from pipeline.predict.__main__ import main; status = main(sys.argv[1:])\n"
         "print(status, *sorted({'torch', 'transformers', 'datasets', 'pandas'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", program, str(shipped), "--onnx", "a good film"]

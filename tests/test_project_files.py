@@ -42,10 +42,10 @@ def test_the_constraints_leave_the_build_of_torch_to_the_machine():
     assert not re.search(r"^(nvidia|cuda|triton)", CONSTRAINTS, re.MULTILINE)
 
 
-def test_the_readme_names_every_module_of_the_pipeline():
+def test_the_readme_names_every_package_of_the_pipeline():
     tree = (ROOT / "README.md").read_text().partition("## The files")[2]
-    modules = {path.name for path in (ROOT / "pipeline").glob("*.py")} - {"__init__.py"}
-    assert modules == set(re.findall(r"\w+\.py\b", tree)) - {"reference.py"}
+    packages = {path.parent.name for path in (ROOT / "pipeline").glob("*/__init__.py")} | {"environment"}
+    assert packages == set(re.findall(r"^      (\w+)/", tree, re.MULTILINE))
 
 
 def test_every_package_that_the_code_imports_is_a_dependency():

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.card import UNKNOWN, find_licences, model_card
+from pipeline import PROJECT
 from pipeline.config import Recipe
-from pipeline.graph import Inputs
-from pipeline.plan import make_plan
-from pipeline.recipes import PROJECT
-from pipeline.runs import publish_run
+from pipeline.inputs.resolver import Inputs
+from pipeline.plan.plan import make_plan
+from pipeline.plan.run_folder import publish_run
+from pipeline.report.model_card import UNKNOWN, find_licences, model_card
 from tests.commands import run_all
 from tests.fake_hub import TOKEN, serve
 from tests.published import EVALUATION, EXPORTED, write_stage
@@ -121,7 +121,7 @@ def push(run: Path, name: str, *, address: str, token: str = TOKEN) -> subproces
     known = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(run.parent / "home"), "HF_TOKEN": token}
     known |= {"PYTHONPATH": str(PROJECT), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     known.pop("HF_HUB_OFFLINE", None)
-    command = [sys.executable, "-m", "pipeline.push", str(run), name]
+    command = [sys.executable, "-m", "pipeline.report.push", str(run), name]
     return subprocess.run(command, env=known, capture_output=True, text=True, check=False, timeout=120)
 
 

@@ -10,7 +10,7 @@ from datasets import Features, Value
 from huggingface_hub import DatasetCard
 
 from data_augment.dataset import read_counts, write_card, write_shards
-from pipeline.recipes import PROJECT
+from pipeline import PROJECT
 from tests.fake_hub import TOKEN, serve
 
 

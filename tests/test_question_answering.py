@@ -14,12 +14,12 @@ from data_augment.candidates_folder import WordCandidates
 from data_augment.samples import augment_rows
 from pipeline.config.data import AugmentData, Task
 from pipeline.config.training import DistillPredictions
-from pipeline.encoding import EncodedTexts
 from pipeline.errors import UserError
-from pipeline.kinds import question_answering as kind
-from pipeline.kinds import span_scores
-from pipeline.models import load_tokenizer
-from pipeline.tasks import TaskData, as_datasets, read_task
+from pipeline.models.loading import load_tokenizer
+from pipeline.tasks import answer_spans
+from pipeline.tasks import question_answering as kind
+from pipeline.tasks.labelled_data import TaskData, as_datasets, read_task
+from pipeline.tasks.tokenised import EncodedTexts
 from tests import tiny
 from tests.one_run import run_everything
 
@@ -146,9 +146,9 @@ def test_the_labels_of_windows_give_the_answers_back(tmp_path: Path, max_length:
     texts = encoded_of(rows, tokenizer, max_length=max_length)
     assert (len(texts) > len(rows)) == (max_length == 20)
     assert max(texts.lengths) <= max_length
-    found = span_scores.answers(right_outputs(texts), texts, rows)
-    gold = span_scores.gold(rows, "answers")
-    assert span_scores.statistics(found, gold)[:, 0].mean() == 1
+    found = answer_spans.answers(right_outputs(texts), texts, rows)
+    gold = answer_spans.gold(rows, "answers")
+    assert answer_spans.statistics(found, gold)[:, 0].mean() == 1
     assert ("" in found) == impossible
 
 
@@ -190,8 +190,8 @@ def test_a_long_question_leaves_room_for_the_context(tmp_path: Path) -> None:
     rows = rows.map(lambda row: {**row, "question": " ".join([row["question"]] * 20)}, load_from_cache_file=False)
     texts = encoded_of(rows, tokenizer, max_length=24)
     assert texts.share_cut() == 1
-    found = span_scores.answers(right_outputs(texts), texts, rows)
-    assert span_scores.statistics(found, span_scores.gold(rows, "answers"))[:, 0].mean() == 1
+    found = answer_spans.answers(right_outputs(texts), texts, rows)
+    assert answer_spans.statistics(found, answer_spans.gold(rows, "answers"))[:, 0].mean() == 1
 
 
 def test_the_losses_are_means_over_windows_of_start_and_end(tmp_path: Path) -> None:

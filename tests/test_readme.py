@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import run
-from pipeline.graph import STAGES
-from pipeline.plan import make_plan
-from pipeline.recipes import PROJECT, fields, load_recipe
+from pipeline import PROJECT
+from pipeline.config.recipe_file import fields, load_recipe
+from pipeline.launch import cli
+from pipeline.plan.plan import make_plan
+from pipeline.plan.stages import STAGES
 from tests import tiny
 from tests.fake_hub import TOKEN, serve
 from tests.published import publish
@@ -61,7 +62,7 @@ def is_parsed(command: str) -> None:
 
 def is_planned(command: str) -> None:
     """Hours of work on data from the network: the recipe is one."""
-    _, recipe, overrides = run.parse(command.split()[1:])
+    _, recipe, overrides = cli.parse(command.split()[1:])
     load_recipe(PROJECT / recipe, overrides)
 
 
@@ -123,8 +124,8 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         publish(make_plan(Path(recipe), overrides, checked=False), stage)
         return 0, ""
 
-    monkeypatch.setattr(run, "launch_command", command)
-    monkeypatch.setattr(run, "run_launched", publish_it)
+    monkeypatch.setattr(cli, "launch_command", command)
+    monkeypatch.setattr(cli, "run_launched", publish_it)
     return stages
 
 
@@ -135,7 +136,7 @@ def test_a_command_launches_what_stands_beside_it(command: str, world: Path, lau
     if done is not None:
         publish(plan, *STAGES[: STAGES.index(done) + 1])
     words = re.sub(r" (RECIPE|R|/tmp/tiny/recipe.yaml)\b", f" {world}/recipe.yaml", command)
-    assert run.main(shlex.split(words)[1:]) == 0
+    assert cli.main(shlex.split(words)[1:]) == 0
     assert launched == expected
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline import PROJECT
 from pipeline.config import Recipe
+from pipeline.config.recipe_file import fields, load_recipe
 from pipeline.errors import UserError
-from pipeline.plan import make_plan
-from pipeline.recipes import PROJECT, fields, load_recipe
+from pipeline.plan.plan import make_plan
 from tests import tiny
 
 SMALLEST = "backbone: bert\ntask: {train: rows.csv}\n"
@@ -148,7 +149,7 @@ def test_what_every_recipe_must_give_is_named(tmp_path: Path) -> None:
 def test_relative_paths_start_at_the_project_wherever_the_command_runs(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.plan.PROJECT", world)
+    monkeypatch.setattr("pipeline.plan.plan.PROJECT", world)
     monkeypatch.chdir(tmp_path)
     relative = tiny.recipe(Path())
     plan = make_plan(tiny.write_recipe(tmp_path / "mine.yaml", relative), ["--task.dev", "[rows.csv]"], checked=False)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import UserError
-from pipeline.losses import HeadCountMismatch, QueryKey
-from pipeline.relatives import attention_map_loss, cosine_loss, normalised_hidden_loss, relation_loss
+from pipeline.losses.related_methods import attention_map_loss, cosine_loss, normalised_hidden_loss, relation_loss
+from pipeline.losses.tinybert import HeadCountMismatch, QueryKey
 
 LENGTHS = (7, 3, 5)
 TOKENS = sum(LENGTHS)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts import Artifact, link
-from pipeline.facts import augmentation, confusion, curves, disagreements, predictions, read_facts
-from pipeline.plots import STUDENT, matrix
-from pipeline.report import differences, main, refresh_report
+from pipeline.artifacts.store import Artifact, link
+from pipeline.report.__main__ import main
+from pipeline.report.page import differences, refresh_report
+from pipeline.report.plots import STUDENT, matrix
+from pipeline.report.run_summary import augmentation, confusion, curves, disagreements, predictions, read_facts
 from tests.published import write_stage
 from tests.reported import CASES, LAYERS, TEACHER, answered, write_run
 
@@ -195,7 +196,7 @@ def test_a_report_that_shows_what_the_run_holds_is_left_alone(run: Path) -> None
 
 def test_the_command_makes_the_report_without_torch(run: Path) -> None:
     code = (
-        "import sys; from pipeline.report import main; main(sys.argv[1:]);"
+        "import sys; from pipeline.report.__main__ import main; main(sys.argv[1:]);"
         "print(*sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=True)

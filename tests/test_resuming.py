@@ -12,11 +12,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from pipeline.batches import Rows
-from pipeline.checkpoints import checkpoints
 from pipeline.errors import Interrupted, UserError
-from pipeline.loading import steps
-from pipeline.training import train
+from pipeline.models.collate import Rows
+from pipeline.training.checkpoints import checkpoints
+from pipeline.training.loop import train
+from pipeline.training.prefetch import steps
 from tests.one_process import make_stage
 from tests.tiny_job import MICRO_BATCHES, STEPS, collate, job, loss, same
 

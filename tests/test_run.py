@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import run
-from pipeline.graph import STAGES
-from pipeline.plan import make_plan
+from pipeline.launch import cli
+from pipeline.plan.plan import make_plan
+from pipeline.plan.stages import STAGES
 from tests.published import plan_of, publish, started
 
 Main = Callable[..., int]
@@ -85,7 +85,7 @@ def test_list_shows_what_is_done_and_what_will_run(
 def test_a_dry_run_adds_an_estimate(
     world: Path, launched: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.estimate.multiplication_rate", lambda _: 1e9)
+    monkeypatch.setattr("pipeline.plan.estimate.multiplication_rate", lambda _: 1e9)
     publish_until(world, "distill_general")
     assert started(world, "--dry-run") == 0
     lines = capsys.readouterr().out.splitlines()
@@ -199,7 +199,7 @@ def test_a_stage_that_fails_names_itself_its_log_and_the_command_that_resumes(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(run, "run_launched", lambda *_, **__: end)
+    monkeypatch.setattr(cli, "run_launched", lambda *_, **__: end)
     words = ["--name", "mine", "--", "--num_processes", "2"]
     assert started(world, *words) == end[0]
     log = world / "runs/mine/logs/prepare_corpus.log"
@@ -216,7 +216,7 @@ def test_a_failed_run_goes_on_where_it_stopped(
 ) -> None:
     publish_until(world, "annotate_data")
     with monkeypatch.context() as broken:
-        broken.setattr(run, "run_launched", lambda *_, **__: (1, ""))
+        broken.setattr(cli, "run_launched", lambda *_, **__: (1, ""))
         assert started(world, "--until", "distill_layers") == 1
     assert started(world, "--until", "distill_layers") == 0
     assert launched == ["distill_layers", "distill_layers"]
@@ -226,7 +226,7 @@ def test_a_stage_that_ends_well_and_publishes_nothing_is_a_failure(
     world: Path, launched: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish_until(world, "distill_predictions")
-    monkeypatch.setattr(run, "run_launched", lambda *_, **__: (0, ""))
+    monkeypatch.setattr(cli, "run_launched", lambda *_, **__: (0, ""))
     assert started(world) == 1
     assert "evaluate_student ended but published nothing; see " in capsys.readouterr().err
     assert launched == ["evaluate_student", "export_student"]
@@ -234,7 +234,7 @@ def test_a_stage_that_ends_well_and_publishes_nothing_is_a_failure(
 
 def test_help_explains_every_option_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match=r"^0$"):
-        run.main(["--help"])
+        cli.main(["--help"])
     text = capsys.readouterr().out
     for word in ("--list", "--dry-run", "--from S", "--until S", "--only S", "--force S", "distill_layers.batch_size"):
         assert word in text
@@ -242,5 +242,5 @@ def test_help_explains_every_option_and_setting(capsys: pytest.CaptureFixture[st
 
 
 def test_without_a_recipe_the_default_one_runs() -> None:
-    assert run.DEFAULT_RECIPE.is_file()
-    assert run.parse(["--list"])[1] == run.DEFAULT_RECIPE
+    assert cli.DEFAULT_RECIPE.is_file()
+    assert cli.parse(["--list"])[1] == cli.DEFAULT_RECIPE

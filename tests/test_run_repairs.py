@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.graph import STAGES
+from pipeline.plan.stages import STAGES
 from tests.published import plan_of, started
 
 

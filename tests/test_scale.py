@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.kinds.regression import load, scale
-from pipeline.scale import ExactLinear, Scale, output_layer
-from pipeline.traces import freeze
+from pipeline.heads.regression import ExactLinear, Scale, output_layer
+from pipeline.models.loading import freeze
+from pipeline.tasks.regression import load, scale
 from tests import tiny
 from tests.one_run import run_everything
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.kinds.span_scores import beats_no_answer, details, exact_match, statistics, token_f1
+from pipeline.tasks.answer_spans import beats_no_answer, details, exact_match, statistics, token_f1
 
 
 # Cases that the metrics' pages on the hub (squad, squad_v2) show with their scores.

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.cases import make_stage
 from benchmarks.proposals import proposals
-from pipeline.plan import make_plan
-from pipeline.recipes import PROJECT
+from pipeline import PROJECT
+from pipeline.plan.plan import make_plan
 from tests.tiny import make
 
 KEYS = {"reference", "ours", "ratio", "unit", "memory_ratio", "share_of_peak", "data_wait_share"}

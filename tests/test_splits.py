@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.splits import split_by_group, split_by_label
+from pipeline.data.splits import split_by_group, split_by_label
 
 
 def test_splits_do_not_depend_on_the_process():
     code = (
-        "from pipeline.splits import split_by_label as s; print(s(['a', 'b', 'a'] * 20, shares={'test': .1}, seed=3))"
+        "from pipeline.data.splits import split_by_label as s;"
+        " print(s(['a', 'b', 'a'] * 20, shares={'test': .1}, seed=3))"
     )
     outputs = {
         subprocess.run(

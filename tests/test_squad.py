@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from pipeline.config.data import Task
+from pipeline.data.squad import answers_of
 from pipeline.errors import UserError
-from pipeline.kinds.squad import answers_of
-from pipeline.tasks import read_task
+from pipeline.tasks.labelled_data import read_task
 
 CONTEXT = "The film , the best film of all , is long ."
 FILM = {"text": ["film"], "answer_start": [20]}

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from accelerate import Accelerator
 
-from pipeline import stage_runner
-from pipeline.artifacts import MANIFEST, Artifact
+from pipeline.artifacts.store import MANIFEST, Artifact
 from pipeline.errors import UserError
-from pipeline.plan import Plan, make_plan, reasons
-from pipeline.stage import Stage
-from pipeline.stage_runner import stage_of, work
+from pipeline.launch import stage_runner
+from pipeline.launch.stage_runner import stage_of, work
+from pipeline.plan.plan import Plan, make_plan, reasons
+from pipeline.runtime.stage import Stage
 from stages import prepare_corpus
 from tests.one_process import run_recipe
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.data.tables import read_rows, read_tsv
 from pipeline.errors import UserError
-from pipeline.tables import read_rows, read_tsv
 
 
 def rows(path: Path, content: bytes, *columns: str) -> list[tuple[int, list]]:

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.config.data import Task
 from pipeline.errors import UserError
-from pipeline.tasks import TaskData, as_datasets, read_task
+from pipeline.tasks.labelled_data import TaskData, as_datasets, read_task
 
 MANY = "text,label\n" + "".join(f"text {row},{'ab'[row % 2]}\n" for row in range(40))
 

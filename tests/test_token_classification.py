@@ -14,15 +14,15 @@ from datasets import ClassLabel, Dataset, Features, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.batches import BatchPlan
 from pipeline.config.data import AugmentData, Task
 from pipeline.config.training import DistillPredictions
-from pipeline.encoding import EncodedTexts
+from pipeline.data.conll import iob2
 from pipeline.errors import UserError
-from pipeline.kinds import token_classification as kind
-from pipeline.kinds.conll import iob2
-from pipeline.models import load_tokenizer
-from pipeline.tasks import TaskData, as_datasets, read_task
+from pipeline.models.loading import load_tokenizer
+from pipeline.tasks import token_classification as kind
+from pipeline.tasks.labelled_data import TaskData, as_datasets, read_task
+from pipeline.tasks.tokenised import EncodedTexts
+from pipeline.training.batches import BatchPlan
 from tests import tiny
 from tests.one_run import run_everything
 

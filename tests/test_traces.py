@@ -25,9 +25,10 @@ from transformers import (
     RobertaModel,
 )
 
-from pipeline.losses import QueryKey
-from pipeline.models import load_encoder
-from pipeline.traces import ATTENTION, SHORT, freeze, trace
+from pipeline.losses.tinybert import QueryKey
+from pipeline.models.attention import ATTENTION, SHORT
+from pipeline.models.loading import freeze, load_encoder
+from pipeline.models.trace import trace
 from tests.tiny import write_model
 
 LAYERS, HEADS = 3, 2

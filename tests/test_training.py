@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pipeline.batches import GlobalBatch
-from pipeline.checkpoints import latest_checkpoint, own_tensors
 from pipeline.config.training import Training
 from pipeline.errors import WorkFailed
-from pipeline.loading import steps
-from pipeline.training import Progress, backward, learning_rate, make_optimizer, train
+from pipeline.training.batches import GlobalBatch
+from pipeline.training.checkpoints import latest_checkpoint, own_tensors
+from pipeline.training.loop import Progress, backward, learning_rate, make_optimizer, train
+from pipeline.training.prefetch import steps
 from tests.one_process import make_stage
 from tests.tiny_job import SETTINGS, STEPS, classifier, collate, job, loss, same
 

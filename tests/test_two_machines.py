@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.graph import STAGES
-from pipeline.recipes import PROJECT
+from pipeline import PROJECT
+from pipeline.plan.stages import STAGES
 from tests.commands import run_all
 from tests.faults import differing
 

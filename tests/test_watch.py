@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from pipeline import PROJECT
 from pipeline.errors import FAILED
-from pipeline.recipes import PROJECT
 
 PROCESS = """
 import time
 import torch.distributed as dist
-from pipeline import watch
+from pipeline.runtime import heartbeat as watch
 watch.ALIVE_SECONDS, watch.SILENT_SECONDS = 0.2, 2.0
 dist.init_process_group("gloo")
 watched = watch.Watch(lambda status, sentence: print(sentence, flush=True))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import wheels
 from pipeline.errors import UserError
-from pipeline.inputs import Resolver
-from pipeline.wheels import LOCK, unpacked_wheel
+from pipeline.inputs import wheels
+from pipeline.inputs.resolver import Resolver
+from pipeline.inputs.wheels import LOCK, unpacked_wheel
 
 INFO = "toy_words-1.0.dist-info"
 METADATA = {

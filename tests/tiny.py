@@ -62,8 +62,8 @@ def write_classifier(folder: Path, source: Path, *, labels: Sequence[str] = ("ro
 
     Args: labels: none makes a regressor.
     """
-    from pipeline.models import load_classifier, load_tokenizer
-    from pipeline.vocabulary import save_tokenizer
+    from pipeline.export.vocabulary import save_tokenizer
+    from pipeline.models.loading import load_classifier, load_tokenizer
 
     torch.manual_seed(3)
     model = load_classifier(source, label_names=labels, new_head=True)

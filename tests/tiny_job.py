@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification
 
-from pipeline.batches import BatchPlan, GlobalBatch, Rows, model_inputs
 from pipeline.config.training import Training
-from pipeline.losses import label_loss
-from pipeline.training import Job
+from pipeline.losses.tinybert import label_loss
+from pipeline.models.collate import Rows, model_inputs
+from pipeline.training.batches import BatchPlan, GlobalBatch
+from pipeline.training.loop import Job
 
 ROWS = 21
 LENGTHS = np.random.default_rng(0).integers(3, 12, ROWS)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer, PreTrainedModel
 
-from data_augment.candidates import propose_shard
+from data_augment.propose import propose_shard
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 WORDS = "film movie drama story plot actor grand slow funny sad warm cold sharp dull charming clever"

@@ -1,6 +1,6 @@
 """Every knob of the pipeline: one tree of frozen dataclasses, with `Recipe` at its root.
 
-A recipe is a YAML file of this tree (`pipeline.recipes` loads it). The text under a field is its help, and what
+A recipe is a YAML file of this tree (`recipe_file` loads it). The text under a field is its help, which
 `./run_all.sh --help` prints. What can change what a stage writes is part of its fingerprint; of paths and names, the
 content that they lead to.
 """

@@ -1,0 +1,237 @@
+"""Word replacement without the pipeline: candidates for any texts, variants of any rows, as two functions.
+
+    propose(texts, "candidates", masked_lm="path/of/a/bert", vectors="glove.6B.50d.txt")
+    sample(rows, "augmented", candidates="candidates", text_columns=("text",))
+
+`python -m data_augment` is the same from a command line.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from datasets import Features, Value
+from tqdm import tqdm
+
+from data_augment.candidates_folder import read_candidates
+from data_augment.card import Statistics
+from data_augment.dataset import SHARD_EXAMPLES, read_counts, write_card, write_shards
+from data_augment.provenance import SETTINGS, begin, begin_again, checksums, made_from, versions
+from data_augment.samples import KnownTexts, Row, augment_rows, count_occurrences, digest
+from data_augment.vectors import load_vectors
+from data_augment.words import stop_list
+from pipeline.errors import UserError
+from pipeline.hardware import resolve_precision
+from pipeline.models.saved_model import MODEL_FILES
+
+
+def propose(
+    texts: Iterable[str],
+    output: str | Path,
+    *,
+    masked_lm: str | Path,
+    vectors: str | Path | None = None,
+    k: int = 15,
+    vector_words: int = 100_000,
+    context: Literal["single", "pair"] = "single",
+    protect: str | None = None,
+    stop_words: Collection[str] | None = None,
+    shard_texts: int = 512,
+    decode_tokens: int = 2048,
+    precision: Literal["auto", "bf16", "fp32"] = "auto",
+) -> Path:
+    """Write what could stand at each word of the texts; killed and called again it goes on from the last shard.
+
+    Args:
+        texts: each different one is done once.
+        output: the folder of candidates; new, or begun by the same call.
+        masked_lm: folder of a masked LM with its tokenizer (safetensors).
+        vectors: word vectors for words of several pieces (`load_vectors`); None: these stay as they are.
+        k: candidates a word.
+        vector_words: how many of the most frequent words with vectors are searched.
+        context: what the masked LM sees (`masked_lm_candidates`): the masked text alone, or the unmasked one behind it.
+        protect: what this regular expression finds in a text is never replaced.
+        stop_words: words that are never replaced; None: our list of English function words.
+        shard_texts: texts a shard.
+        decode_tokens: padded tokens that go through the masked LM at once.
+
+    Returns: the folder.
+    Raises: UserError where an input cannot be used, or the folder holds candidates of other texts or settings.
+    """
+    import torch  # noqa: PLC0415 (all of these: `sample` does without torch and transformers)
+
+    from data_augment.propose import propose_shards, shards, unique_texts  # noqa: PLC0415
+    from pipeline.models.loading import (  # noqa: PLC0415
+        freeze,
+        load_masked_lm,
+        load_tokenizer,
+    )
+
+    output, masked_lm = Path(output), _model_folder(Path(masked_lm))
+    if k < 1:
+        raise UserError(f"k is {k}; a word needs at least one candidate")
+    protected = _pattern(protect)
+    different = unique_texts(texts)
+    resolved = resolve_precision(precision)
+    table = load_vectors(vectors, vector_words=vector_words) if vectors else None
+    begun = {
+        "texts": len(different),
+        "texts_digest": hashlib.blake2b("\0".join(different).encode("utf-8", "surrogatepass")).hexdigest()[:32],
+        "masked_lm": str(masked_lm.resolve()),
+        "masked_lm_sha256": {
+            name: found for pattern in MODEL_FILES for name, found in checksums(masked_lm, pattern).items()
+        },
+        "vectors": str(Path(vectors).resolve()) if vectors else None,
+        "vectors_sha256": checksums(Path(vectors), "*") if vectors else None,
+        "k": k,
+        "vector_words": vector_words,
+        "context": context,
+        "protect": protect,
+        "stop_words": None if stop_words is None else sorted(stop_words),
+        "shard_texts": shard_texts,
+        "decode_tokens": decode_tokens,
+        "precision": resolved,
+        "packages": versions(),
+    }
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(masked_lm)
+    model = freeze(load_masked_lm(masked_lm), precision=resolved)
+    torch.nn.Module.to(model, device)
+    begin(output, begun)
+    parts = shards(different, shard_texts=shard_texts)
+    with tqdm(total=len(different), unit="text", desc="propose") as bar:
+        for number in propose_shards(
+            parts,
+            output,
+            range(len(parts)),
+            tokenizer=tokenizer,
+            model=model,
+            vectors=table,
+            k=k,
+            decode_tokens=decode_tokens,
+            precision=resolved,
+            context=context,
+            protect=protected,
+            stop_words=stop_list(stop_words),
+        ):
+            bar.update(len(parts[number]))
+    return output
+
+
+def sample(
+    rows: Iterable[Row],
+    output: str | Path,
+    *,
+    candidates: str | Path,
+    text_columns: Sequence[str],
+    variants: int = 20,
+    p: float = 0.4,
+    seed: int = 0,
+    features: Features | None = None,
+    licence: str = "unknown",
+) -> Statistics:
+    """Write the augmented dataset: each row and its variants (`augment_rows`), with a card.
+
+    Killed and called again it goes on from the last shard.
+
+    Args:
+        rows: examples with their texts and whatever else shall stand beside the variants. They are read twice, and held
+            in memory only where they come from an iterator.
+        output: a new folder; it appears when it is whole.
+        candidates: the folder that `propose` wrote.
+        text_columns: the text, or the pair of texts.
+        variants: of each text; of a pair, of each side.
+        p: probability that a word is replaced.
+        features: of the columns, by name; None: every column is text.
+
+    Returns: what was counted.
+    Raises: UserError where the output exists, there is no row, or the candidates cannot be read.
+    """
+    output, rows = Path(output), list(rows) if isinstance(rows, Iterator) else rows
+    if not 0 <= p <= 1:
+        raise UserError(f"p is {p}; a probability lies between 0 and 1")
+    if variants < 0:
+        raise UserError(f"{variants} variants; give 0 or more")
+    if output.exists():
+        raise UserError(f"{output} exists; give a new folder")
+    if (first := next(iter(rows), None)) is None:
+        raise UserError("there is no row to augment")
+    columns, proposed = tuple(text_columns), read_candidates(candidates)
+    features = features or Features(dict.fromkeys(first, Value("string")))
+    originals, digests = KnownTexts(), (hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16))
+
+    def texts() -> Iterator[tuple[str, ...]]:
+        for row in rows:
+            found = tuple(row[column] for column in columns)
+            originals.add(found)
+            digests[0].update(digest(*found))
+            digests[1].update(repr(row).encode("utf-8", "surrogatepass"))
+            yield found
+
+    occurrences = count_occurrences(texts(), columns=len(columns))
+    provenance = {
+        "candidates": made_from(Path(candidates)),
+        "texts": len(occurrences),
+        "texts_digest": digests[0].hexdigest(),
+        "variants": variants,
+        "replace": p,
+        "seed": seed,
+        "packages": versions(),
+    }
+    building = output.with_name(f".{output.name}.part")
+    begin_again(building, {**provenance, "rows": digests[1].hexdigest(), "features": repr(features)})
+
+    def augmented(part: Sequence[Row], first: int, dropped: Counter[str]) -> Iterable[Row]:
+        return augment_rows(
+            part,
+            occurrences[first : first + len(part)].tolist(),
+            text_columns=columns,
+            candidates=proposed,
+            variants=variants,
+            p=p,
+            seed=seed,
+            originals=originals,
+            dropped=dropped,
+        )
+
+    starts = range(0, len(occurrences), SHARD_EXAMPLES)
+    numbered = _numbered(rows, len(occurrences))
+    shards = ((first, list(islice(numbered, SHARD_EXAMPLES))) for first in starts)
+    for _ in write_shards(
+        ((number, partial(augmented, part, first)) for number, (first, part) in enumerate(shards)),
+        building,
+        count=len(starts),
+        features=Features({"id": Value("int64"), **features}),
+        text_columns=columns,
+    ):
+        pass
+    statistics = read_counts(building)
+    write_card(building, statistics, text_columns=columns, provenance=provenance, licence=licence)
+    (building / SETTINGS).unlink()
+    building.rename(output)
+    return statistics
+
+
+def _numbered(rows: Iterable[Row], count: int) -> Iterator[Row]:
+    with tqdm(total=count, unit="row", desc="sample", mininterval=1.0) as bar:
+        for number, row in enumerate(rows):
+            yield {"id": number, **row}
+            bar.update()
+
+
+def _pattern(protect: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(protect) if protect else None
+    except re.error as error:
+        raise UserError(f"protect: {protect!r} is no regular expression: {error}") from None
+
+
+def _model_folder(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} is no model: it is not a folder with a config.json")
+    return folder

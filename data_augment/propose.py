@@ -1,0 +1,103 @@
+"""What could stand at each word of a text, proposed one shard at a time.
+
+Shards are fixed slices of the different texts, and batches are formed inside a shard, so that the candidates do not
+depend on the number of processes.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence, Set
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from data_augment.candidates_folder import SCHEMA, shard_path, write_shard
+from data_augment.masked_lm import masked_lm_candidates
+from data_augment.pieces import Context
+from data_augment.vectors import WordVectors
+from data_augment.words import STOP_WORDS, replaceable_words
+from pipeline.artifacts.atomic import is_sealed
+
+
+def unique_texts(texts: Iterable[str]) -> list[str]:
+    """The different texts, in the order in which each first occurs."""
+    return list(dict.fromkeys(texts))
+
+
+def shards(texts: Sequence[str], *, shard_texts: int) -> list[Sequence[str]]:
+    """Fixed slices of the different texts; without any text one empty shard."""
+    return [texts[first : first + shard_texts] for first in range(0, max(1, len(texts)), shard_texts)]
+
+
+def propose_shards(
+    parts: Sequence[Sequence[str]], folder: Path, numbers: Iterable[int], **settings: Any
+) -> Iterator[int]:
+    """Write the shards of these numbers that are not in the folder yet; yields each number when its shard is there.
+
+    Args: settings: of `propose_shard`.
+    """
+    for number in numbers:
+        path = shard_path(folder, index=number, count=len(parts))
+        if not is_sealed(path):
+            write_shard(propose_shard(parts[number], **settings), path)
+        yield number
+
+
+def propose_shard(
+    texts: Sequence[str],
+    *,
+    tokenizer: PreTrainedTokenizerFast,
+    model: PreTrainedModel,
+    vectors: WordVectors | None,
+    k: int,
+    decode_tokens: int,
+    precision: Literal["bf16", "fp32"],
+    context: Context = "single",
+    protect: re.Pattern[str] | None = None,
+    stop_words: Set[str] = STOP_WORDS,
+    max_length: int | None = None,
+) -> pa.Table:
+    """The candidates of one shard, as a table of SCHEMA, by text and then by span.
+
+    The masked LM proposes for words of one piece; the vectors for all others, words beyond `max_length` tokens among
+    them. A word for which nothing is proposed has no row.
+
+    Args:
+        texts: different texts.
+        context: what the masked LM sees (`masked_lm_candidates`).
+        protect, stop_words: what is never replaced (`replaceable_words`).
+    """
+    spans = [replaceable_words(text, stop_words=stop_words, protect=protect) for text in texts]
+    proposed = masked_lm_candidates(
+        texts,
+        spans,
+        model=model,
+        tokenizer=tokenizer,
+        k=k,
+        decode_tokens=decode_tokens,
+        precision=precision,
+        context=context,
+        max_length=max_length,
+    )
+    places = [(index, span) for index, words in enumerate(spans) for span in words]
+    others = [texts[index][slice(*span)] for index, span in places if (index, span) not in proposed]
+    near = dict(zip(others, vectors.neighbours(others, k), strict=True)) if vectors else {}
+    rows = []
+    for index, span in places:
+        word = texts[index][slice(*span)]
+        by_model = proposed.get((index, span))
+        ranked = near.get(word, []) if by_model is None else by_model
+        if ranked:
+            rows.append(
+                {
+                    "text": texts[index],
+                    "start": span[0],
+                    "end": span[1],
+                    "word": word,
+                    "source": "vectors" if by_model is None else "masked_lm",
+                    "candidates": [candidate for candidate, _ in ranked],
+                    "scores": [score for _, score in ranked],
+                }
+            )
+    return pa.Table.from_pylist(rows, schema=SCHEMA)

@@ -1,0 +1,184 @@
+"""The artifact store: where everything that a stage publishes lies. Nothing else knows this layout.
+
+artifacts/STAGE/FINGERPRINT/             one published artifact; its stage.json was written last
+artifacts/STAGE/FINGERPRINT.work/        work in progress: checkpoints, finished shards, the output being built
+artifacts/STAGE/FINGERPRINT.lock         held while a process works on it
+artifacts/STAGE/FINGERPRINT.aside-N/     replaced by --force, or damaged; `gc` removes it
+artifacts/cache/                         downloads and remembered digests
+runs/NAME/STAGE -> the artifact          links of one run, its logs and results
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pipeline.errors import UserError, WorkFailed
+from pipeline.artifacts.atomic import checksum, sync, sync_folder, write_atomically
+from pipeline import PROJECT
+
+MANIFEST = "stage.json"
+OWN_SUM = "sha256_of_the_rest"  # in it: no checksum beside it covers it
+
+
+def fingerprint(
+    *, stage: str, version: int, settings: Mapping[str, Any], upstream: Mapping[str, str], files: Mapping[str, str]
+) -> str:
+    """The name of an artifact: 16 hex digits of SHA-256 over all that can change it.
+
+    Args:
+        settings: the part of the recipe that can change the output, resolved precision included.
+        upstream: the fingerprints of the artifacts it reads, by stage.
+        files: content digests of the files it reads, by 'role/relative name'.
+    """
+    made_by = {"stage": stage, "version": version, "settings": settings, "upstream": upstream, "files": files}
+    text = json.dumps(made_by, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _sum_of(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One place in the store; it may not be published yet."""
+
+    root: Path
+    stage: str
+    fingerprint: str
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.stage / self.fingerprint
+
+    @property
+    def work(self) -> Path:
+        """Where the stage keeps what it needs to go on after a crash."""
+        return self.folder.with_name(f"{self.fingerprint}.work")
+
+    @property
+    def output(self) -> Path:
+        """Where the stage builds what it will publish."""
+        return self.work / "output"
+
+    def manifest(self) -> dict[str, Any] | None:
+        """stage.json of a published artifact; None where there is none, or where it is damaged."""
+        try:
+            manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
+            known = manifest.pop(OWN_SUM, None)
+        except (OSError, ValueError, AttributeError, TypeError):
+            return None
+        whole = isinstance(manifest.get("files"), dict) and known in (None, _sum_of(manifest))
+        return manifest if whole else None
+
+    def identity(self) -> str:
+        """What tells this artifact from another one of the same fingerprint: the checksum of its stage.json."""
+        return checksum(self.folder / MANIFEST)
+
+    def missing(self) -> str | None:
+        """The first file that is gone or has another size; a cheap check that reads no content."""
+        for name, known in (self.manifest() or {}).get("files", {}).items():
+            path = self.folder / name
+            if not path.is_file() or path.stat().st_size != known["bytes"]:
+                return name
+        return None
+
+    def verify(self, only: str | None = None) -> None:
+        """Moves the artifact aside and raises WorkFailed when a file, or this file, differs from its checksum."""
+        for name, known in (self.manifest() or {}).get("files", {}).items():
+            path = self.folder / name
+            if only not in (None, name):
+                continue
+            if not path.is_file() or checksum(path) != known["sha256"]:
+                with self.lock():
+                    self.set_aside()
+                raise WorkFailed(f"{path} is damaged and was set aside; the same command makes {self.stage} again")
+
+    def publish(self, manifest: Mapping[str, Any]) -> None:
+        """Turn `output` into the artifact: checksums, stage.json, fsync, one rename; then the work folder goes."""
+        paths = sorted(p for p in self.output.rglob("*") if p.is_file())
+        files = {
+            p.relative_to(self.output).as_posix(): {"sha256": checksum(p), "bytes": p.stat().st_size}
+            for p in paths
+            if p.name != MANIFEST or p.parent != self.output
+        }
+        sync_folder(self.output)
+        whole = json.loads(json.dumps({**manifest, "files": files}))
+        text = json.dumps({**whole, OWN_SUM: _sum_of(whole)}, indent=1, sort_keys=True)
+        write_atomically(self.output / MANIFEST, text)
+        self.set_aside()
+        self.output.rename(self.folder)
+        sync(self.folder.parent)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def set_aside(self) -> None:
+        """Move what is published out of the way, for `gc` to remove."""
+        if self.folder.exists():
+            self.folder.rename(self.folder.with_name(f"{self.fingerprint}.aside-{time.time_ns()}"))
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the artifact while working on it. Raises UserError that says who else does."""
+        path = self.folder.with_name(f"{self.fingerprint}.lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = path.with_suffix(".holder")
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = "another process"
+            with contextlib.suppress(OSError):  # it may have ended this moment
+                who = holder.read_text(encoding="utf-8")
+            raise UserError(f"{self.folder} is being made by {who}; wait for it, or stop it") from None
+        try:
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            write_atomically(holder, f"process {os.getpid()} on {socket.gethostname()} since {since}")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def intact(folder: Path, name: str) -> Path:
+    """A file of a published artifact, or of a link to one, verified: a damaged one is not read."""
+    place = folder.resolve()
+    Artifact(place.parent.parent, place.parent.name, place.name).verify(name)
+    return folder / name
+
+
+def cache_folder(root: Path) -> Path:
+    """Where downloads and remembered digests lie."""
+    return root / "cache"
+
+
+def link(run_folder: Path, artifact: Artifact) -> None:
+    """runs/NAME/STAGE -> the artifact; a link that is right is left alone."""
+    run_folder.mkdir(parents=True, exist_ok=True)
+    target = os.path.relpath(artifact.folder.resolve(), run_folder.resolve())
+    place = run_folder / artifact.stage
+    if place.is_symlink() and str(place.readlink()) == target:
+        return
+    if place.exists() and not place.is_symlink():
+        raise UserError(f"{place} is no link to an artifact, as in a copy that followed the links: remove it")
+    temporary = run_folder / f".{artifact.stage}.{secrets.token_hex(4)}"
+    temporary.symlink_to(target)
+    temporary.replace(place)
+
+
+def unlink(run_folder: Path, stage: str) -> None:
+    """No runs/NAME/STAGE any more; the artifact stays."""
+    if (run_folder / stage).is_symlink():
+        (run_folder / stage).unlink(missing_ok=True)

@@ -1,0 +1,193 @@
+"""Read words with their tags: CoNLL files, or tables with a list of words and a list of tags a row.
+
+CoNLL: a word and its tag a line, the first and the last column unless the recipe gives numbers, or names of a header
+line; a blank line between sentences. In a table a list may be written as text, as pandas writes it to CSV. Tags in
+IOB1, IOB2, BIOES, BILOU or without prefixes become IOB2. A text is its words with single spaces between them, so words
+are what `split(" ")` gives.
+"""
+
+import ast
+import contextlib
+import json
+import re
+from collections.abc import Iterator, MutableMapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.data.examples import Columns, Example, group_of, shown
+from pipeline.data.tables import place, read_lines, read_rows
+from pipeline.errors import UserError, nearest
+
+OUTSIDE = "O"
+UNNAMED = "ENTITY"  # the type of entities whose tags name none
+BARE = {"", OUTSIDE, *"BIES"}  # tags that are only a prefix
+PREFIXED = re.compile(r"([BIESLUM])[-_](.+)")
+TABLE = re.compile(r".*\.((jsonl|json|csv)(\.gz|\.bz2|\.xz)?|parquet)", re.IGNORECASE | re.DOTALL)
+ITEM = r"""('([^'\\]|\\.)*'|"([^"\\]|\\.)*"|-?\d+)"""
+NUMPY_LIST = re.compile(rf"\[\s*{ITEM}(\s+({ITEM}|\.\.\.))+\s*\]", re.DOTALL)  # without commas
+DEFAULTS = ("text", "label")  # names that nobody gave: they stand for the first and the last column of a CoNLL file
+FEW_ROWS = 20  # of which each may be one word by chance
+
+
+def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
+    """A file's sentences; those without a visible character are left out and counted as 'empty'."""
+    if len(columns.texts) > 1:
+        raise UserError("task.text_pair: words with tags have no second text; leave it out")
+    if columns.drop_labels:
+        raise UserError("task.drop_labels: a sentence has a tag for each word, not a label; leave it out")
+    for line, words, label, group in (_table if TABLE.fullmatch(path.name) else _conll)(path, columns):
+        if not "".join(words).strip():
+            left_out["empty"] += 1
+            continue
+        yield Example((" ".join(re.sub(r"\s", "\u00a0", word) for word in words),), label, group, path, line)
+
+
+def _conll(path: Path, columns: Columns) -> Iterator[tuple[int, list[str], Any, str | None]]:
+    if columns.header:
+        raise UserError(
+            f"task.header: {path} is read as CoNLL, whose columns are given by number in task.text and label"
+        )
+    word_column = int(columns.texts[0]) if columns.texts[0].isdecimal() else 0
+    tag_column = int(columns.label) if columns.label.isdecimal() else -1
+    words, tags, begin, width = [], [], 0, 0
+    for line, raw in [*read_lines(path), (0, "")]:
+        text = raw.rstrip("\r\n\t ")
+        fields = text.split("\t") if "\t" in text else re.split(" +", text.strip(" "))
+        if text and not width and not _is_tag(fields[-1]) and _is_header(fields, columns):
+            word_column, tag_column = (
+                _named(name, fields, f"{path}:{line}") for name in (columns.texts[0], columns.label)
+            )
+            width = len(fields)
+            continue
+        ends = not text or fields[0] == "-DOCSTART-"
+        if ends or (text.startswith("# ") and not words and not _is_tag(fields[-1])):  # such as '# id = 7'
+            if words:
+                yield begin, words, iob2(tags) if columns.label else None, None
+            words, tags = [], []
+            continue
+        width = width or len(fields)
+        needed = max(word_column, tag_column, 1 if columns.label else 0) + 1
+        if len(fields) < needed or (columns.label and tag_column < 0 and len(fields) != width):
+            raise UserError(
+                f"{path}:{line}: {len(fields)} columns where {max(needed, width)} are needed; a line is a word, a"
+                " tab or a space, and its tag, and a blank line ends a sentence"
+            )
+        begin = begin if words else line
+        words.append(fields[word_column])
+        tags.append(fields[tag_column].strip())
+
+
+def _is_header(fields: Sequence[str], columns: Columns) -> bool:
+    """Whether the first line of a CoNLL file names its columns: one that the recipe names, or both of the defaults."""
+    names = {name for name in (columns.texts[0], columns.label) if name and not name.isdecimal()}
+    return bool((names - set(DEFAULTS)) & set(fields)) or (len(names) == len(DEFAULTS) and names <= set(fields))
+
+
+def _named(name: str, header: Sequence[str], where: str) -> int:
+    """The number of a column of a CoNLL file with a header line."""
+    if name in header:
+        return header.index(name)
+    if name and not name.isdecimal() and name not in DEFAULTS:
+        raise UserError(f"{where}: no column '{name}'{nearest(name, header)}")
+    return int(name) if name.isdecimal() else 0 if name == DEFAULTS[0] else -1
+
+
+def _is_tag(text: str) -> bool:
+    return text == OUTSIDE or PREFIXED.fullmatch(text) is not None
+
+
+def _table(path: Path, columns: Columns) -> Iterator[tuple[int, list[str], Any, str | None]]:
+    if columns.label and not columns.known_labels and path.suffix.lower() == ".parquet":
+        columns = replace(columns, known_labels=_names_in_parquet(path, columns.label))
+    rows, longest = 0, 0
+    for line, values in read_rows(path, columns=columns.names(), header=columns.header):
+        try:
+            words = _list(values[columns.texts[0]], columns.texts[0], "words")
+            label = None
+            if columns.label:
+                label = columns.answer(values[columns.label], columns)
+                if len(label) != len(words):
+                    raise ValueError(f"{len(words)} words, but {len(label)} tags in '{columns.label}'")
+            group = group_of(values[columns.group], columns.group) if columns.group else None
+        except ValueError as error:
+            raise UserError(f"{place(path, line)}: {error}") from None
+        rows, longest = rows + 1, max(longest, len(words))
+        yield line, [str(word) for word in words], label, group
+    if columns.label and rows > FEW_ROWS and longest == 1:
+        raise UserError(
+            f"{path}: each of the {rows} rows is one word, and a row is a sentence; write its words, and its tags, as a"
+            " list or with blanks between them, or give a CoNLL file"
+        )
+
+
+def _list(value: Any, column: str, what: str) -> list[Any]:
+    """A list, one that is written as text, or what the blanks of a string part."""
+    if isinstance(value, str):
+        if NUMPY_LIST.fullmatch(value.strip()):
+            raise ValueError(
+                f"column '{column}' holds {shown(value)}, {what} as numpy prints them; write lists with commas, as JSON"
+                " has them"
+            )
+        return _list_as_text(value.strip()) or value.split()
+    if not isinstance(value, list):
+        raise ValueError(f"column '{column}' holds {shown(value)}, not a list of {what}")
+    return value
+
+
+def _list_as_text(text: str) -> list[Any]:
+    """The list that a text is in JSON or Python; empty where it is none."""
+    for parse in (json.loads, ast.literal_eval) if text.startswith("[") else ():
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError):
+            if isinstance(found := parse(text), list):
+                return found
+    return []
+
+
+def tags_of(value: Any, columns: Columns) -> tuple[str, ...]:
+    """Tags by name in IOB2, from names, or from numbers of the names that the recipe (or a Parquet file) gives."""
+    names = []
+    for tag in _list(value, columns.label, "tags"):
+        if not isinstance(tag, str | int) or isinstance(tag, bool):
+            raise ValueError(f"column '{columns.label}' holds the tag {shown(tag)}, not a name or a number")
+        number = int(tag) if isinstance(tag, int) or tag.lstrip("-").isdecimal() else None
+        if number is not None and not 0 <= number < len(columns.known_labels):
+            raise ValueError(
+                f"column '{columns.label}' holds the tag number {number}; name the tags, from 0 on, in task.labels"
+            )
+        names.append(str(tag) if number is None else columns.known_labels[number])
+    return iob2(names)
+
+
+def iob2(tags: Sequence[str]) -> tuple[str, ...]:
+    """Tags of a sentence in IOB2: B- on the first word of an entity, I- on its others.
+
+    IOB1's B- stands only between two entities of one type; S-, U- and E-, L-, M- are those of BIOES and BILOU; a tag
+    without prefix goes on while it is the same. In a sentence whose tags are all bare prefixes (B, I, O) every entity
+    is of one type, ENTITY.
+    """
+    found: list[str] = []
+    inside = None  # the type that may go on
+    if set(tags) <= BARE:
+        tags = [tag if tag in ("", OUTSIDE) else f"{tag}-{UNNAMED}" for tag in tags]
+    for tag in tags:
+        prefixed = PREFIXED.fullmatch(tag)
+        prefix, name = prefixed.groups() if prefixed else ("I", tag)
+        if tag == OUTSIDE or not tag:
+            found.append(OUTSIDE)
+            inside = None
+            continue
+        begins = prefix in "BSU" or name != inside
+        found.append(f"{'B' if begins else 'I'}-{name}")
+        inside = None if prefix in "SUEL" and prefixed else name
+    return tuple(found)
+
+
+def _names_in_parquet(path: Path, column: str) -> tuple[str, ...]:
+    """The names of a column of ClassLabels, which `datasets` notes in the file; empty where it noted none."""
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    noted = (pq.read_schema(path).metadata or {}).get(b"huggingface", b"{}")
+    feature = json.loads(noted).get("info", {}).get("features", {}).get(column, {})
+    inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
+    return tuple(inner.get("names", ())) if isinstance(inner, dict) else ()

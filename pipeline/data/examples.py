@@ -1,0 +1,160 @@
+"""From a row of a table to an example of the task, every value checked.
+
+Errors name the file and the line; nothing is passed on that a later stage would choke on.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.data.tables import Row, place, read_rows
+from pipeline.errors import UserError
+
+LARGEST_SCORE = 3.4028235e38  # what float32, in which scores are kept, can hold
+SHOWN = 40  # characters of a wrong value that an error repeats
+
+
+class Example(NamedTuple):
+    """One text or pair, and where it was read."""
+
+    texts: tuple[str, ...]
+    label: Any
+    """As the kind of task has it (a name, a score), or None for an unlabelled row."""
+    group: str | None
+    path: Path
+    line: int
+
+    @property
+    def place(self) -> str:
+        """The file and line, as errors name them."""
+        return place(self.path, self.line)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What is read from every row, and which rows are left out."""
+
+    texts: tuple[str, ...]
+    label: str
+    """Empty for unlabelled rows."""
+    group: str | None
+    answer: "Callable[[Any, Columns], Any]"
+    """The kind of task's: a raw value of the label's column as a label."""
+    known_labels: tuple[str, ...] = ()
+    """The labels that the recipe names, in order."""
+    header: tuple[str, ...] = ()
+    """Names of the columns of files without a header line."""
+    drop_labels: frozenset[str]
+    """Rows with these labels are left out before anything else in them is looked at."""
+    skip_empty: bool
+    """Rows without text are left out, else they are errors."""
+
+    def names(self) -> list[str]:
+        """The columns to ask a reader for."""
+        return [*self.texts, *([self.label] if self.label else []), *([self.group] if self.group else [])]
+
+
+def read_table(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
+    """The examples of a table of the user's, checked (`read_examples`)."""
+    rows = read_rows(path, columns=columns.names(), header=columns.header)
+    return read_examples(rows, path=path, columns=columns, left_out=left_out)
+
+
+def read_examples(
+    rows: Iterable[Row], *, path: Path, columns: Columns, left_out: MutableMapping[str, int]
+) -> Iterator[Example]:
+    """Check and convert the rows of a file.
+
+    Args:
+        left_out: counts the rows left out, under 'dropped' and 'empty'.
+
+    Raises: UserError, with file and line, for a value that is not what its column must hold.
+    """
+    for line, values in rows:
+        if columns.drop_labels and columns.label and _name(values[columns.label]) in columns.drop_labels:
+            left_out["dropped"] += 1
+            continue
+        try:
+            texts = texts_of([values[column] for column in columns.texts], columns)
+            if texts is None:
+                left_out["empty"] += 1
+                continue
+            label = columns.answer(values[columns.label], columns) if columns.label else None
+            group = group_of(values[columns.group], columns.group) if columns.group else None
+        except ValueError as error:
+            raise UserError(f"{place(path, line)}: {error}") from None
+        yield Example(texts, label, group, path, line)
+
+
+def texts_of(values: Sequence[Any], columns: Columns) -> tuple[str, ...] | None:
+    """A row's texts; None where one is empty and such rows are skipped."""
+    texts = tuple(map(_text_of, values, columns.texts))
+    if "" not in texts:
+        return texts
+    if columns.skip_empty:
+        return None
+    column = columns.texts[texts.index("")]
+    raise ValueError(f"column '{column}' has no text; write one, or set task.skip_empty: true")
+
+
+def _text_of(value: Any, column: str) -> str:
+    """The text; empty where there is none but blanks. NaN, which pandas writes for a gap, is none."""
+    if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
+        return ""
+    if not isinstance(value, str):
+        raise ValueError(f"column '{column}' holds {shown(value)}, not text")
+    return value if value.strip() else ""
+
+
+def label_of(value: Any, columns: Columns) -> str:
+    """The name of a label."""
+    name = _name(value)
+    if not name:
+        raise ValueError(
+            f"column '{columns.label}' has no label; write one, or move the row to a file of task.unlabelled"
+        )
+    if not isinstance(value, str | int) and not name.lstrip("-").isdecimal():
+        raise ValueError(
+            f"column '{columns.label}' holds {shown(value)}, not a label; for numbers set task.kind: regression"
+        )
+    return name
+
+
+def score_of(value: Any, columns: Columns) -> float:
+    """A finite number."""
+    column = columns.label
+    try:
+        score = math.nan if isinstance(value, bool) or "_" in str(value) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        score = math.nan
+    if not math.isfinite(score):
+        raise ValueError(f"column '{column}' holds {shown(value)}, not a finite number")
+    if abs(score) > LARGEST_SCORE:
+        raise ValueError(f"column '{column}' holds {shown(value)}, and float32 ends at 3.4e38; divide the scores")
+    return score
+
+
+def group_of(value: Any, column: str) -> str:
+    """The group that a row belongs to."""
+    name = _name(value)
+    if not name or isinstance(value, list | dict):
+        raise ValueError(f"column '{column}' holds {shown(value)}, and with task.group every row belongs to a group")
+    return name
+
+
+def _name(value: Any) -> str:
+    """A label or group as text: 1 for 1.0 too (whole numbers with gaps, as pandas writes them), empty for nothing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return sys.intern(str(value).strip())
+
+
+def shown(value: Any) -> str:
+    """A wrong value as an error repeats it."""
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -1,0 +1,121 @@
+"""The nine GLUE tasks, from their official folders or from the Parquet files of hub:nyu-mll/glue.
+
+Both layouts give the same rows under the hub's names of columns and labels, in the hub's order of labels.
+
+GLUE keeps the labels of its test files to itself, so they are not read. The official dev set measures and chooses
+nothing: it is our `test` (MNLI's matched set; the mismatched one is `test_mismatched`), and the `dev` that chooses
+checkpoints is held out of the training rows, which published dev scores are not: those chose on the rows they report.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.data import GlueName
+from pipeline.data import tables
+from pipeline.data.tables import Row
+from pipeline.errors import UserError
+
+LABEL = "label"
+
+
+@dataclass(frozen=True)
+class GlueTask:
+    """One task: how its official files and the hub's call the same things."""
+
+    folder: str
+    """Name of the official folder."""
+    texts: Mapping[str, str]
+    """Column of a text on the hub to its column in the official files, in order."""
+    label: str = "label"
+    """Column of the label in the official files; on the hub it is always `label`."""
+    label_names: tuple[str, ...] = ()
+    """In the hub's order, which is what 0 and 1 mean in official files; empty for regression."""
+    header: tuple[str, ...] = ()
+    """Columns of official files without a header line."""
+
+
+ENTAILED = ("entailment", "not_entailment")
+PAIR = {"sentence1": "sentence1", "sentence2": "sentence2"}
+GLUE: dict[GlueName, GlueTask] = {
+    "cola": GlueTask(
+        "CoLA",
+        {"sentence": "sentence"},
+        label_names=("unacceptable", "acceptable"),
+        header=("source", "label", "star", "sentence"),
+    ),
+    "sst2": GlueTask("SST-2", {"sentence": "sentence"}, label_names=("negative", "positive")),
+    "mrpc": GlueTask(
+        "MRPC",
+        {"sentence1": "#1 String", "sentence2": "#2 String"},
+        label="Quality",
+        label_names=("not_equivalent", "equivalent"),
+    ),
+    "stsb": GlueTask("STS-B", PAIR, label="score"),
+    "qqp": GlueTask(
+        "QQP",
+        {"question1": "question1", "question2": "question2"},
+        label="is_duplicate",
+        label_names=("not_duplicate", "duplicate"),
+    ),
+    "mnli": GlueTask(
+        "MNLI",
+        {"premise": "sentence1", "hypothesis": "sentence2"},
+        label="gold_label",
+        label_names=("entailment", "neutral", "contradiction"),
+    ),
+    "qnli": GlueTask("QNLI", {"question": "question", "sentence": "sentence"}, label_names=ENTAILED),
+    "rte": GlueTask("RTE", PAIR, label_names=ENTAILED),
+    "wnli": GlueTask("WNLI", PAIR, label_names=("not_entailment", "entailment")),
+}
+
+
+def find_files(name: GlueName, folder: Path) -> Mapping[str, Sequence[Path]]:
+    """The files of train, test and, for MNLI, test_mismatched.
+
+    Args:
+        folder: the task's own folder, or the one that holds the folders of all tasks.
+
+    Raises: UserError when neither layout is there.
+    """
+    layouts = _layouts(name)
+    for base in (folder / GLUE[name].folder, folder / name, folder):
+        for layout in layouts:
+            files = {split: sorted(base.glob(pattern)) for split, pattern in layout.items()}
+            if all(files.values()):
+                return files
+    wanted = "; or ".join(" and ".join(layout.values()) for layout in layouts)
+    raise UserError(f"task.data: {folder} does not hold GLUE's {GLUE[name].folder}: give the folder with {wanted}")
+
+
+def read_rows(name: GlueName, path: Path, *, malformed: list[int]) -> Iterator[Row]:
+    """Rows with the hub's columns; labels by name, scores as the file has them.
+
+    Args:
+        malformed: takes the lines of QQP's broken rows (some questions hold a line end), which every reader leaves out.
+
+    Raises: UserError as `pipeline.data.tables.read_rows` does.
+    """
+    task = GLUE[name]
+    if path.suffix == ".parquet":
+        columns = {column: column for column in (*task.texts, LABEL)}
+        rows = tables.read_rows(path, columns=list(columns))
+    else:
+        columns = {**task.texts, LABEL: task.label}
+        tolerated = malformed if name == "qqp" else None
+        rows = tables.read_tsv(path, columns=list(columns.values()), header=task.header, malformed=tolerated)
+    numbered = {str(number): label for number, label in enumerate(task.label_names)}
+    for row in rows:
+        values: dict[str, Any] = {column: row.values[source] for column, source in columns.items()}
+        values[LABEL] = numbered.get(str(values[LABEL]), values[LABEL])
+        yield Row(row.line, values)
+
+
+def _layouts(name: GlueName) -> list[dict[str, str]]:
+    """Split to file pattern, the official layout first. MRPC's authors publish other files than GLUE's script makes."""
+    splits = {"test": "_matched", "test_mismatched": "_mismatched"} if name == "mnli" else {"test": ""}
+    official = {"train": "train.tsv"} | {split: f"dev{kind}.tsv" for split, kind in splits.items()}
+    hub = {"train": "train-*.parquet"} | {split: f"validation{kind}-*.parquet" for split, kind in splits.items()}
+    authors = {"train": "msr_paraphrase_train.txt", "test": "msr_paraphrase_test.txt"}
+    return [official, *([authors] if name == "mrpc" else []), hub]

@@ -1,0 +1,163 @@
+"""Which of the training rows are held out as dev and test; and what must hold between the rows of all splits.
+
+Pure functions of the number and order of the rows, their labels or groups, and a seed: never of the text, the process,
+or PYTHONHASHSEED. The splits are drawn in the order of `shares`: name test first, and dev's share does not move it.
+"""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Hashable, Mapping, MutableMapping, Sequence
+
+from pipeline.data.examples import Example
+from pipeline.errors import UserError, nearest
+
+Splits = Mapping[str, Sequence[Example]]
+
+
+def without_repeats(splits: Splits, left_out: MutableMapping[str, int]) -> dict[str, list[Example]]:
+    """The first row of each text or pair, over all splits in their order; the others are counted as 'repeated'."""
+    seen: set[tuple[str, ...]] = set()
+    kept: dict[str, list[Example]] = {}
+    for split, examples in splits.items():
+        kept[split] = []
+        for example in examples:
+            if example.texts in seen:
+                left_out["repeated"] += 1
+            else:
+                seen.add(example.texts)
+                kept[split].append(example)
+    return kept
+
+
+def find_label_names(train: Sequence[Example], known: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels of the training rows, sorted (numbers by size, before words), unless their names are known.
+
+    Raises: UserError where all rows have one label, or one score.
+    """
+    found = {example.label for example in train}
+    if len(found) == 1:
+        raise UserError(
+            f"{train[0].place}: all training rows have the label '{train[0].label}'; a task needs at least two"
+        )
+    return known or tuple(sorted((str(label) for label in found), key=_numbers_first))
+
+
+def check_labels(splits: Splits, label_names: tuple[str, ...]) -> None:
+    """Raises: UserError for a label that is unknown, or that occurs in dev or test and not in the training rows."""
+    trained = {example.label for example in splits["train"]}
+    for examples in splits.values():
+        for example in examples:
+            if example.label is None:
+                continue
+            if example.label not in label_names:
+                raise UserError(
+                    f"{example.place}: unknown label '{example.label}'{nearest(str(example.label), label_names)}"
+                )
+            if example.label not in trained:
+                raise UserError(
+                    f"{example.place}: no training row has the label '{example.label}'; add some, or list it in"
+                    " task.drop_labels"
+                )
+
+
+def check_groups(splits: Splits, column: str) -> None:
+    """Raises: UserError for a group that has rows in two splits: files that the user split must keep to it too."""
+    home: dict[str, str] = {}
+    for split, examples in splits.items():
+        for example in examples:
+            if example.group is not None and home.setdefault(example.group, split) != split:
+                raise UserError(
+                    f"{example.place}: {column} '{example.group}' is in {split} and in {home[example.group]}, and"
+                    " task.group keeps each value in one split; move its rows, or leave task.group out"
+                )
+
+
+def _numbers_first(label: str) -> tuple[bool, float, str]:
+    number = re.fullmatch(r"[+-]?\d+(\.\d+)?", label, re.ASCII)
+    return (number is None, float(label) if number else 0.0, label)
+
+
+DRAWS = 20  # shuffles of the groups that are tried
+
+
+def split_by_label(labels: Sequence[Hashable], *, shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:
+    """Held-out splits with the mixture of labels of the whole (give one label to all rows for a plain draw).
+
+    Args:
+        labels: one a row.
+        shares: name of the split to its share of all rows.
+
+    Returns: name to row numbers, ascending. Each holds round(share * rows) rows, fewer only where that would leave a
+        label without a row that is not held out.
+    """
+    by_label: dict[Hashable, list[int]] = {}
+    for row in _shuffled(len(labels), seed):
+        by_label.setdefault(labels[row], []).append(row)
+    free = [row for rows in by_label.values() for row in rows[1:]]  # the first row of each label is never held out
+    held_out = {}
+    for name, share in shares.items():
+        wanted = min(round(share * len(labels)), len(free))
+        # Evenly spaced over rows that lie label by label: each label gives its share, give or take one row.
+        taken = {free[(2 * i + 1) * len(free) // (2 * wanted)] for i in range(wanted)}
+        held_out[name] = sorted(taken)
+        free = [row for row in free if row not in taken]
+    return held_out
+
+
+def split_by_group(
+    groups: Sequence[Hashable], labels: Sequence[Hashable], *, shares: Mapping[str, float], seed: int
+) -> dict[str, list[int]]:
+    """Held-out splits of whole groups: no group has rows in two splits.
+
+    Args:
+        groups: one a row, such as the film of a review.
+        labels: one a row (the same for all rows: no mixture to keep).
+        shares: name of the split to its share of all rows.
+
+    Returns: name to row numbers, ascending; as near to the asked sizes as a greedy fill over shuffled groups comes, and
+        at least one group each while there are groups. Of a few shuffles the one whose mixture of labels is nearest to
+        that of the whole is taken.
+    """
+    by_group: dict[Hashable, list[int]] = {}
+    for row, group in enumerate(groups):
+        by_group.setdefault(group, []).append(row)
+    free = list(by_group.values())
+    held_out = {}
+    for name, share in shares.items():
+        wanted = round(share * len(groups))
+        draws = [[free[i] for i in _shuffled(len(free), seed + (draw << 32))] for draw in range(DRAWS)]
+        fills = [_fill(draw, wanted) for draw in draws]
+        taken, free = min(fills, key=lambda fill: _imbalance(fill[0], labels))
+        held_out[name] = sorted(taken)
+    return held_out
+
+
+def _fill(groups: Sequence[list[int]], wanted: int) -> tuple[list[int], list[list[int]]]:
+    """Rows of whole groups, about as many as wanted, and the groups that are left."""
+    taken: list[int] = []
+    left: list[list[int]] = []
+    for rows in groups:
+        if len(taken) + len(rows) <= wanted:
+            taken += rows
+        else:
+            left.append(rows)
+    smallest = min(left, key=len, default=[])
+    overshoot = len(taken) + len(smallest) - wanted
+    if smallest and wanted and (not taken or overshoot < wanted - len(taken)):
+        taken += smallest
+        left.remove(smallest)
+    return taken, left
+
+
+def _imbalance(rows: Sequence[int], labels: Sequence[Hashable]) -> float:
+    """How far the mixture of labels of some rows is from that of all: the sum of the gaps of their shares."""
+    whole, part = Counter(labels), Counter(labels[row] for row in rows)
+    return sum(abs(whole[label] / len(labels) - part[label] / max(len(rows), 1)) for label in whole)
+
+
+def _shuffled(count: int, seed: int) -> list[int]:
+    """The numbers below `count` in an order that every Python gives: it promises `random()` to stay, not `shuffle`."""
+    generator = random.Random(seed)
+    keys = [generator.random() for _ in range(count)]
+    return sorted(range(count), key=keys.__getitem__)

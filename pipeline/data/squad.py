@@ -1,0 +1,129 @@
+"""Read questions about texts: SQuAD's nested .json, or tables with a question, a context and its answers a row."""
+
+import re
+from collections.abc import Iterator, MutableMapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.data.examples import Columns, Example, group_of, shown, texts_of
+from pipeline.data.tables import place, read_json, read_rows
+from pipeline.errors import UserError
+
+Answers = dict[str, list[Any]]  # 'text' and 'answer_start', as on the hub; both empty: there is no answer
+
+
+class Asking(NamedTuple):
+    """A question as the files have it."""
+
+    where: str
+    line: int
+    question: Any
+    context: Any
+    answers: Any
+    group: str | None
+
+
+def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
+    """A file's questions, each with its context and where its answers begin."""
+    if len(columns.texts) < 2:
+        raise UserError("task.text_pair: name the column of the context, and in task.text that of the question")
+    for asking in _nested(path, columns) or _flat(path, columns):
+        try:
+            texts = texts_of([asking.question, asking.context], columns)
+            if texts is None:
+                left_out["empty"] += 1
+                continue
+            label = answers_of(asking.answers, texts[1]) if columns.label else None
+        except ValueError as error:
+            raise UserError(f"{asking.where}: {error}") from None
+        yield Example(texts, label, asking.group, path, asking.line)
+
+
+def _flat(path: Path, columns: Columns) -> Iterator[Asking]:
+    for line, values in read_rows(path, columns=columns.names()):
+        question, context = (values[column] for column in columns.texts)
+        group = group_of(values[columns.group], columns.group) if columns.group else None
+        yield Asking(place(path, line), line, question, context, values.get(columns.label), group)
+
+
+def _nested(path: Path, columns: Columns) -> Iterator[Asking] | None:
+    """The questions of SQuAD's own layout, or None where the file has another."""
+    if not re.search(r"\.json(\.gz|\.bz2|\.xz)?$", path.name, re.IGNORECASE):
+        return None
+    articles = read_json(path)
+    articles = articles.get("data", articles) if isinstance(articles, dict) else articles
+    articles = [articles] if isinstance(articles, dict) else articles
+    if not (isinstance(articles, list) and articles and isinstance(articles[0], dict) and "paragraphs" in articles[0]):
+        return None
+    return _questions(path, articles)
+
+
+def _questions(path: Path, articles: Sequence[Any]) -> Iterator[Asking]:
+    number = 0
+    for article in _objects(articles, path, "articles"):
+        for paragraph in _objects(article.get("paragraphs"), path, "paragraphs"):
+            for asked in _objects(paragraph.get("qas"), path, "qas"):
+                number += 1
+                where = f"{path}, question {asked.get('id', number)}"
+                if "question" not in asked or "context" not in paragraph:
+                    raise UserError(f"{where}: needs a 'question', and its paragraph a 'context'")
+                answers = [] if asked.get("is_impossible") else asked.get("answers", [])  # not plausible_answers
+                yield Asking(where, number, asked["question"], paragraph["context"], answers, article.get("title"))
+
+
+def _objects(value: Any, path: Path, name: str) -> Sequence[dict[str, Any]]:
+    """A list of objects; empty where there is none."""
+    found = [] if value is None else value
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise UserError(f"{path}: its {name} are {shown(value)}, and a list of objects is needed, as in SQuAD")
+    return found
+
+
+def answers_of(value: Any, context: str) -> Answers:
+    """Texts and starts, from SQuAD's list of answers or the hub's lists of texts and of starts.
+
+    Blanks around a text are no part of it. A text that does not stand at its start is looked for nearest to it.
+    """
+    found: Answers = {"text": [], "answer_start": []}
+    for answer in _single_answers(value):
+        if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
+            raise ValueError(f"an answer is {shown(answer)}, not a text and its answer_start")
+        text, start = answer["text"].strip(), _whole(answer.get("answer_start"))
+        if not text:
+            continue
+        if start is not None:
+            start += len(answer["text"]) - len(answer["text"].lstrip())
+        if start is None or start < 0 or context[start : start + len(text)] != text:
+            starts = [match.start() for match in re.finditer(re.escape(text), context)]
+            if not starts:
+                raise ValueError(f"the context does not hold the answer {shown(text)}")
+            start = min(starts, key=lambda other: abs(other - (start or 0)))
+        found["text"].append(text)
+        found["answer_start"].append(start)
+    return found
+
+
+def _single_answers(value: Any) -> list[Any]:
+    """The answers of a question one by one, each with its own start."""
+    if value is None:
+        return []
+    if not isinstance(value, dict):
+        return value if isinstance(value, list) else [value]
+    texts, starts = value.get("text"), value.get("answer_start")
+    if isinstance(texts, str):
+        return [value]
+    texts = [] if texts is None else texts
+    starts = [None] * len(texts) if starts is None and isinstance(texts, list) else starts
+    if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+        raise ValueError(f"its answers are {shown(value)}, and a list of texts with as many starts is needed")
+    return [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
+
+
+def _whole(start: Any) -> int | None:
+    """A start as a number, however it is written: pandas makes 12.0 of 12 in a column with gaps, CSV "12"."""
+    start = start[0] if isinstance(start, list) and len(start) == 1 else start
+    try:
+        number = float(start)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return int(number) if number.is_integer() else None

@@ -1,0 +1,7 @@
+"""What a model answers, and how good that is.
+
+inference     a model over many texts, batched by length
+scoring       the labelled splits, and the task's metric on them
+comparison    teacher against student: score, size, speed, intervals
+label_order   the user's own teacher, its outputs in the task's order
+"""

@@ -1,0 +1,6 @@
+"""Where inputs come from: paths, hub:NAME and wheel:NAME become files on this machine.
+
+resolver   from the recipe's text to files
+hub        the Hugging Face hub: fetch and publish
+wheels     wheels of the package index as data files
+"""

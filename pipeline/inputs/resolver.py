@@ -1,0 +1,260 @@
+"""Where inputs come from: a recipe's text for an input (a 'spec') becomes files on this machine.
+
+data/reviews.csv, data/*.csv, ~/bert        a path, relative to the folder of the recipe's root
+wheel:NAME==VERSION#PATH/IN/WHEEL           a file or folder in a wheel of the package index
+hub:OWNER/NAME[@REVISION][#GLOB]            a model, or files of a dataset, of the Hugging Face hub
+"""
+
+import difflib
+import glob
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+from pipeline.config import Recipe
+from pipeline.errors import UserError, nearest
+from pipeline.inputs import hub
+from pipeline.inputs.wheels import unpacked_wheel
+
+Split = Literal["train", "dev", "test", "unlabelled"]
+
+DATA_FILE = re.compile(r".*\.(csv|tsv|jsonl|parquet|txt|xml(-p\d[^.]*)?)(\.gz|\.bz2|\.xz)?")
+OTHER_DATA_FILE = re.compile(r".*\.(json|conll\w*|bio|iob2?|bioes)(\.gz|\.bz2|\.xz)?")  # where there is no other
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+WEIGHTS_SHARD = "model-*-of-*.safetensors"
+HUB_MODEL_FILES = (
+    *("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model"),
+    *("1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors"),  # of sentence encoders
+    "README.md",  # says the licence
+)
+SPLIT_WORDS = {
+    "train": re.compile(r"(?<![a-z])(train|training)(?![a-z])"),
+    "dev": re.compile(r"(?<![a-z])(dev|val|valid|validation)(?![a-z])"),
+    "test": re.compile(r"(?<![a-z])(test|testing)(?![a-z])"),
+    "unlabelled": re.compile(r"(?<![a-z])(unlabell?ed|unsupervised)(?![a-z])"),
+}
+FEW = 20  # names that an error may list
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """Finds inputs. Each method takes a spec and raises UserError for one that names nothing usable."""
+
+    root: Path
+    """Folder that relative paths start at."""
+    cache: Path
+    """Folder of unpacked wheels."""
+    checksums: Mapping[str, str]
+    """SHA-256 of wheels, by NAME==VERSION."""
+    pinned: dict[str, str]
+    """Commits of hub repositories by hub:NAME@REVISION (hub:datasets/NAME@REVISION); new ones are added, the caller
+    keeps them."""
+
+    def model(self, spec: str, *, weights: bool = True) -> Path:
+        """The folder of a model in safetensors; without `weights` its architecture and tokenizer are enough."""
+        if spec.startswith("hub:"):
+            return self._hub_model(spec, weights=weights)
+        folder = self._path(spec)
+        if not (folder / "config.json").is_file():
+            raise UserError(f"{spec} is no model: {folder} is not a folder with a config.json")
+        if weights:
+            _check_weights(spec, [path.name for path in folder.iterdir()])
+        return folder
+
+    def files(self, spec: str, *, split: Split | None = None) -> tuple[Path, ...]:
+        """The data files that a spec names: one, those of a folder, or those that match a glob; sorted.
+
+        `split` chooses by name among the files of a folder or of a whole hub dataset ('train-00000-of-00002.parquet').
+        """
+        if spec.startswith("hub:"):
+            return self._hub_files(spec, split=split)
+        path, found = self._matches(spec)
+        if found:
+            return found
+        if path.is_file():
+            return (path,)
+        names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+        return tuple(path / name for name in _data_files(spec, names, split=split, may_name_no_split=True))
+
+    def folder(self, spec: str, *, pattern: str = "*") -> Path:
+        """A folder or single file as it is; of a hub dataset the folder of those files that match `pattern`."""
+        if not spec.startswith("hub:"):
+            return self._path(spec)
+        name, revision, glob_part = _hub_parts(spec)
+        commit = self._commit(name, revision, "dataset")
+        names = hub.listing(name, commit=commit, kind="dataset")
+        wanted = _data_files(spec, _matching(spec, names, glob_part or pattern))
+        return hub.download(name, commit=commit, kind="dataset", files=wanted)
+
+    def _path(self, spec: str) -> Path:
+        """The file or folder that a local path or a wheel: spec names."""
+        if spec.startswith("wheel:"):
+            requirement, separator, inner = spec.removeprefix("wheel:").partition("#")
+            if not separator or not inner or Path(inner).is_absolute() or ".." in Path(inner).parts:
+                raise UserError(f"{spec} names no file in the wheel: write wheel:NAME==VERSION#PATH/IN/WHEEL")
+            wheel = unpacked_wheel(requirement, cache=self.cache, checksums=self.checksums)
+            return _existing(spec, wheel / inner)
+        path = self._local(spec)
+        kind = re.match(r"([a-z][a-z0-9]+):", spec)
+        if kind and not path.exists():
+            hint = nearest(kind[1], ("hub", "wheel"))
+            raise UserError(
+                f"{spec} is no path, hub:NAME or wheel:NAME==VERSION#PATH, and '{kind[1]}:' is unknown{hint}"
+            )
+        return _existing(spec, path)
+
+    def _local(self, spec: str) -> Path:
+        try:
+            return self.root / Path(spec).expanduser()
+        except RuntimeError:
+            raise UserError(f"{spec} begins with the home folder of an unknown user: write the whole path") from None
+
+    def _matches(self, spec: str) -> tuple[Path, tuple[Path, ...]]:
+        """The path a spec names, and the files that match it where it is a glob (and no file's very name)."""
+        if spec.startswith("wheel:") or not glob.has_magic(spec) or self._local(spec).exists():
+            return self._path(spec), ()
+        path = self._local(spec)
+        found = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 - it may be absolute
+        files = tuple(match for match in found if match.is_file())
+        if not files:
+            raise UserError(f"{spec} matches no file under {self.root}")
+        return path, files
+
+    def _commit(self, name: str, revision: str, kind: hub.Kind) -> str:
+        key = f"hub:{'datasets/' if kind == 'dataset' else ''}{name}@{revision}"
+        if key not in self.pinned:
+            self.pinned[key] = hub.commit_of(name, revision=revision, kind=kind)
+        return self.pinned[key]
+
+    def _hub_model(self, spec: str, *, weights: bool) -> Path:
+        name, revision, glob_part = _hub_parts(spec)
+        if glob_part:
+            raise UserError(f"{spec} is read as a model and takes no '#{glob_part}': write hub:{name}@{revision}")
+        commit = self._commit(name, revision, "model")
+        names = hub.listing(name, commit=commit, kind="model")
+        if "config.json" not in names:
+            raise UserError(f"{spec} is no model for transformers: it has no config.json")
+        wanted = [file for file in names if file in HUB_MODEL_FILES]
+        if weights:
+            _check_weights(spec, names)
+            wanted += [file for file in names if file in WEIGHTS or fnmatchcase(file, WEIGHTS_SHARD)]
+        return hub.download(name, commit=commit, kind="model", files=wanted)
+
+    def _hub_files(self, spec: str, *, split: Split | None) -> tuple[Path, ...]:
+        name, revision, glob_part = _hub_parts(spec)
+        commit = self._commit(name, revision, "dataset")
+        names = hub.listing(name, commit=commit, kind="dataset")
+        if glob_part:
+            wanted = _data_files(spec, _matching(spec, names, glob_part))
+        else:
+            wanted = _data_files(spec, names, split=split)
+        folder = hub.download(name, commit=commit, kind="dataset", files=wanted)
+        return tuple(folder / file for file in wanted)
+
+
+def _hub_parts(spec: str) -> tuple[str, str, str]:
+    """Name, revision and glob of hub:NAME[@REVISION][#GLOB]."""
+    repository, _, glob_part = spec.removeprefix("hub:").partition("#")
+    name, _, revision = repository.partition("@")
+    if not name:
+        raise UserError(f"{spec} names no repository: write hub:OWNER/NAME or hub:OWNER/NAME@REVISION")
+    return name, revision or "main", glob_part
+
+
+def _matching(spec: str, names: Sequence[str], pattern: str) -> list[str]:
+    found = [name for name in names if fnmatchcase(name, pattern)]
+    if not found:
+        raise UserError(f"{spec}: no file of the repository matches '{pattern}'{_hint(pattern, names)}")
+    return found
+
+
+def _data_files(
+    spec: str, names: Sequence[str], *, split: Split | None = None, may_name_no_split: bool = False
+) -> list[str]:
+    """Those of a folder's files that hold data and, where a split is asked for and names tell, belong to it."""
+    seen = sorted(name for name in names if "/." not in f"/{name}")
+    data = [name for name in seen if DATA_FILE.fullmatch(name)]
+    data = data or [name for name in seen if OTHER_DATA_FILE.fullmatch(name)]
+    if not data:
+        raise UserError(f"{spec} has no data file (.csv, .tsv, .jsonl, .json, .parquet, .conll, .txt, .xml)")
+    if split is None:
+        return data
+    of_split = {key: [name for name in data if word.search(name.lower())] for key, word in SPLIT_WORDS.items()}
+    if not any(of_split.values()) and (may_name_no_split or split == "train"):
+        return data
+    if not of_split[split]:
+        raise UserError(f"{spec} has no file whose name says '{split}': name the files themselves{_hint(split, data)}")
+    return of_split[split]
+
+
+def _check_weights(spec: str, names: Sequence[str]) -> None:
+    if any(name in WEIGHTS for name in names):
+        return
+    pickles = [name for name in names if name.endswith((".bin", ".pt", ".ckpt", ".pth"))]
+    only = f", only {pickles[0]}, a pickle, which is never loaded" if pickles else ""
+    raise UserError(
+        f"{spec} has no model.safetensors{only}: save it with `save_pretrained`, or take a revision with one"
+    )
+
+
+def _existing(spec: str, path: Path) -> Path:
+    """The path, or an error that names its first missing part and the nearest name beside it."""
+    if path.exists():
+        return path
+    missing = next(part for part in [*reversed(path.parents), path] if not part.exists())
+    if missing.is_symlink():
+        raise UserError(f"{spec}: {missing} is a broken link to {missing.readlink()}")
+    if not missing.parent.is_dir():
+        raise UserError(f"{spec}: {missing.parent} is a file, not a folder")
+    beside = [entry.name for entry in missing.parent.iterdir() if not entry.name.startswith(".")]
+    raise UserError(f"{spec}: there is no '{missing.name}' in {missing.parent}{_hint(missing.name, beside)}")
+
+
+def _hint(wrong: str, known: Sequence[str]) -> str:
+    """`nearest`, silent where nothing is near and a list of all would be long."""
+    return nearest(wrong, known if len(known) <= FEW else difflib.get_close_matches(wrong, known))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Everything a recipe names, as local paths."""
+
+    backbone: Path
+    teacher: Path | None
+    task: Mapping[str, tuple[Path, ...]]
+    corpus: tuple[Path, ...]
+    vectors: Path | None
+    augmented: tuple[Path, ...]
+    """The files of an augmented dataset that is reused."""
+    student: Path | None = None
+
+
+def find_inputs(recipe: Recipe, resolver: Resolver) -> Inputs:
+    """Resolve what the recipe names: downloads wheels and hub repositories that are not here yet.
+
+    Raises: UserError for whatever cannot be found.
+    """
+    task = recipe.task
+    splits: tuple[Split, ...] = ("unlabelled",) if task.glue else ("train", "dev", "test", "unlabelled")
+    files = {
+        split: tuple(path for spec in getattr(task, split) for path in resolver.files(spec, split=split))
+        for split in splits
+        if getattr(task, split)
+    }
+    if task.glue and task.data:
+        files["glue"] = (resolver.folder(task.data, pattern=f"{task.glue}/*"),)
+    teacher, vectors = recipe.finetune_teacher.model, recipe.propose_candidates.vectors
+    reuse = recipe.augment_data.reuse
+    return Inputs(
+        backbone=resolver.model(recipe.backbone, weights=not recipe.pretrain_teacher.from_scratch),
+        teacher=resolver.model(teacher) if teacher else None,
+        task=files,
+        corpus=tuple(path for spec in recipe.prepare_corpus.sources for path in resolver.files(spec)),
+        student=resolver.model(recipe.student.model) if recipe.student.model else None,
+        vectors=resolver.folder(vectors) if vectors and recipe.augment_data.variants and not reuse else None,
+        augmented=resolver.files(reuse, split="train") if reuse else (),
+    )

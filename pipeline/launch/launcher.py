@@ -1,0 +1,208 @@
+"""How a stage is launched: the `accelerate launch` command line, its processes, their output and their end."""
+
+import ctypes
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline import PROJECT
+from pipeline.errors import FAILED, INTERRUPTED, OK, UserError
+from pipeline.hardware import gpu_count
+from pipeline.launch.exit_status import STATUS_FILE
+
+LAUNCHED_AT = "DISTILL_LAUNCHED_AT"  # seconds since the epoch, so that a stage knows what its start cost
+CPU_ENVIRONMENT = {
+    "GOMP_SPINCOUNT": "2000",  # threads wait for the next operation for microseconds: more starves a busy machine
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",  # glibc keeps large blocks; asking the system anew costs every page a fault
+    "MALLOC_TRIM_THRESHOLD_": "4294967296",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8192",  # shapes vary with the lengths, and each is compiled
+}
+CLUSTER = re.compile("WORLD_SIZE|RANK|LOCAL_RANK|LOCAL_WORLD_SIZE|(OMPI|PMI|MV2)_.*")  # a job's, not the launcher's
+WORDLESS = "it ended without a word: killed, perhaps for want of memory, or its launcher's options are wrong"
+GRACE_SECONDS = 120  # for checkpoints after a signal
+
+
+def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The command and what it changes in the environment.
+
+    Args:
+        arguments: of the stage: --recipe R and overrides.
+        launcher: of `accelerate launch`, as the user gave them; empty: one process on a CPU, or all GPUs.
+
+    Raises: UserError for an OMP_NUM_THREADS that is no number: the launcher would stumble over it.
+
+    A configuration file is always named, else the one in the user's home would be taken. Without a GPU several
+    processes need `--multi_gpu` and ACCELERATE_USE_CPU=true: `--cpu --num_processes 2` starts one.
+    """
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    if not threads.isdecimal() or int(threads) < 1:
+        raise UserError(f"OMP_NUM_THREADS is {threads!r}: set it to a number of threads, or unset it")
+    given = _given(launcher)
+    options = list(launcher)
+    changes: dict[str, str] = {}
+    gpus = gpu_count()
+    if "--config_file" not in given:
+        kind = "cpu" if not gpus else "one_gpu" if gpus == 1 else "multi_gpu"
+        options = ["--config_file", str(PROJECT / "accelerate_configs" / f"{kind}.yaml"), *options]
+        if gpus > 1 and "--num_processes" not in given:
+            options += ["--num_processes", str(gpus)]
+        if not given.keys() & {"--main_process_port", "--machine_rank", "--num_machines"}:
+            options += ["--main_process_port", "0"]  # a free one: two runs on one machine do not meet
+    if not gpus:
+        changes["ACCELERATE_USE_CPU"] = "true"
+        counts = _config_of(given) | {name.lstrip("-"): value for name, value in given.items()}
+        processes, machines = (
+            int(text) if (text := str(counts.get(name, 1))).isdigit() else 1
+            for name in ("num_processes", "num_machines")
+        )
+        if processes > 1 and not given.keys() & {"--multi_gpu", "--config_file"}:
+            options += ["--multi_gpu"]
+        changes |= {name: os.environ.get(name, value) for name, value in CPU_ENVIRONMENT.items()}
+        if "OMP_NUM_THREADS" not in os.environ and "--num_cpu_threads_per_process" not in given:
+            options += ["--num_cpu_threads_per_process", str(max(1, (os.cpu_count() or 1) * machines // processes))]
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--quiet",
+        *options,
+        "-m",
+        f"stages.{stage}",
+        *arguments,
+    ]
+    return command, changes
+
+
+def _config_of(given: Mapping[str, str]) -> dict[str, Any]:
+    """What the configuration file of `accelerate launch` says, where one is named."""
+    path = given.get("--config_file")
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {} if path else {}
+    except (OSError, yaml.YAMLError):
+        return {}  # the launcher says so
+
+
+def _given(words: Sequence[str]) -> dict[str, str]:
+    """Options by name, with their value or ''."""
+    found: dict[str, str] = {}
+    name = ""
+    for word in words:
+        if word.startswith("--"):
+            name, _, value = word.partition("=")
+            found[name] = value
+        elif name:
+            found[name] = word
+    return found
+
+
+def run_launched(command: Sequence[str], changes: Mapping[str, str], *, log: Path) -> tuple[int, str]:
+    """Run a launcher to its end, its output shown and logged, signals passed on to its whole process group.
+
+    Returns: the stage's true exit status, and its one sentence if it said one.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="distill-") as folder:
+        said = Path(folder) / "status.json"
+        python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+        ours = {STATUS_FILE: str(said), LAUNCHED_AT: str(time.time()), "PYTHONPATH": python_path}
+        environment = {name: value for name, value in os.environ.items() if not CLUSTER.fullmatch(name)}
+        environment |= dict(changes) | ours
+        with (
+            subprocess.Popen(
+                list(command),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=follow_parent,  # noqa: PLW1509 (no other thread runs yet)
+            ) as process,
+            _signals_go_to(process) as signalled,
+        ):
+            _copy_output(process, log)
+            status = process.wait()
+        told = _told(Path(folder), signalled=bool(signalled))
+    if told:
+        return told
+    if signalled:
+        return INTERRUPTED, ""
+    return (OK, "") if status == 0 else (FAILED, WORDLESS)
+
+
+def _told(folder: Path, *, signalled: bool) -> tuple[int, str] | None:
+    """What the processes said last: of several, the one that explains the others."""
+    said = [told for path in sorted(folder.iterdir()) if (told := _read(path))]
+    lost = [told for told in said if told.get("lost") and told["status"] != INTERRUPTED]
+    stopped = [told for told in said if told["status"] == INTERRUPTED]
+    own = [told for told in said if told not in lost and told not in stopped]
+    ordered = [*own, *stopped, *lost] if signalled else [*own, *lost, *stopped]
+    return (ordered[0]["status"], ordered[0]["message"]) if ordered else None
+
+
+def follow_parent() -> None:
+    """Ask Linux for SIGTERM when the process that started this one is gone, however it went."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def _copy_output(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the last process of the group has closed its end; a full disk or a closed terminal stops nothing."""
+    assert process.stdout is not None
+    with log.open("ab", buffering=0) as file:
+        while chunk := os.read(process.stdout.fileno(), 65536):
+            with suppress(OSError):
+                file.write(chunk)
+            with suppress(OSError):
+                sys.stderr.buffer.write(chunk)
+                sys.stderr.buffer.flush()
+
+
+@contextmanager
+def _signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """What asks to stop is passed on as SIGTERM to the group; after a grace, SIGKILL. Yields the signals so far."""
+    seen: list[int] = []
+    kill = threading.Timer(GRACE_SECONDS, _to_group, (process, signal.SIGKILL))
+    kill.daemon = True
+
+    def pass_on(number: int, _: Any) -> None:
+        seen.append(number)
+        _to_group(process, signal.SIGTERM)
+        if len(seen) == 1:
+            kill.start()
+
+    before = {number: signal.signal(number, pass_on) for number in asking()}
+    try:
+        yield seen
+    finally:
+        kill.cancel()  # its number may soon be another group's
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def asking() -> list[int]:
+    """The signals that ask to stop: Ctrl-C, a cluster's preemption, a closed terminal unless `nohup` has it ignored."""
+    closed = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *closed]
+
+
+def _to_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

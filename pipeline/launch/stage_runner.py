@@ -1,0 +1,236 @@
+"""How a stage script runs: find the stage's place in the plan, do its work, publish its artifact, end with its status.
+
+    if __name__ == "__main__":
+        run_stage("distill_layers", main)      # main(stage) fills stage.output and returns metrics
+
+Launched by `accelerate launch -m stages.NAME --recipe R [--section.field value ...]`, on one process or many.
+"""
+
+import argparse
+import contextlib
+import importlib.metadata
+import os
+import platform
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from pipeline import PROJECT
+from pipeline.errors import OK, UserError, WorkFailed
+from pipeline.launch.exit_status import disk_trouble, is_explained, outlive_readers, sentence_of, tell
+from pipeline.launch.launcher import LAUNCHED_AT, asking, follow_parent
+from pipeline.plan.plan import Plan, make_plan, reasons
+from pipeline.plan.run_folder import publish_run
+from pipeline.runtime.processes import (
+    check_same,
+    check_shared,
+    from_main,
+    make_accelerator,
+    meet_processes,
+    peak_memory,
+)
+from pipeline.runtime.stage import Stage
+
+PACKAGES = ("torch", "transformers", "datasets", "accelerate", "tokenizers", "nltk", "numpy")
+
+
+def run_stage(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
+    """Run a stage script and end the process with its status."""
+    parser = argparse.ArgumentParser(
+        prog=f"accelerate launch -m stages.{name}", description=sys.modules["__main__"].__doc__
+    )
+    parser.add_argument("--recipe", type=Path, required=True, help="the YAML file of the run")
+    given, overrides = parser.parse_known_args()
+    follow_parent()
+    outlive_readers()  # until the end: a checkpoint must not fail for want of a reader
+    status, watch = OK, None
+    try:
+        watch = meet_processes(partial(tell, lost=True))
+        _run(name, main, given.recipe, overrides)
+    except Exception as error:
+        news = watch.news() if watch and isinstance(error, RuntimeError) else None  # a collective lost its other side
+        if news is None and not is_explained(error):
+            traceback.print_exc()
+        status, message = news or sentence_of(error)
+        tell(status, message, lost=news is not None)
+    if watch:
+        watch.leave(status)
+    sys.stdout.flush()
+    os._exit(status)  # a process group that lost a member would wait for it in its destructor
+
+
+def _run(name: str, main: Callable[[Stage], dict[str, Any]], recipe: Path, overrides: list[str]) -> None:
+    plan = make_plan(recipe, overrides, checked=False)
+    check_shared(Path(plan.recipe.run.artifacts))
+    spec = plan.stages.get(name)
+    check_same(f"{spec.artifact.fingerprint} of {name}" if spec else f"no {name}")
+    to_do = _has_to_run(plan, name)
+    if spec is None or not to_do:
+        return
+    if unfinished := [up for up in spec.reads if up in plan.why]:
+        raise UserError(
+            f"{name} reads {unfinished[0]}, which is not done ({plan.why[unfinished[0]]});"
+            f" run ./run_all.sh {recipe} --until {unfinished[-1]} first"
+        )
+    accelerator = make_accelerator(
+        tracker=plan.recipe.run.tracker, curves=plan.run_folder / "curves", run=plan.recipe.name, stage=name
+    )
+    with spec.artifact.lock() if accelerator.is_main_process else contextlib.nullcontext():
+        accelerator.wait_for_everyone()
+        if not from_main(name in reasons(plan)):  # another run published it after this one looked
+            print(f"[{name}] done meanwhile: {spec.artifact.folder}", file=sys.stderr)
+            return
+        stage = stage_of(plan, name, accelerator)
+        _stop_when_asked(stage)
+        try:
+            work(stage, plan, main, command=_command(recipe, overrides))
+        except Exception as error:
+            if trouble := disk_trouble(error):
+                where = getattr(error, "filename", None) or stage.work
+                raise WorkFailed(f"{where}: {trouble}; mend that, and the same command goes on") from error
+            raise
+    for tracker in accelerator.trackers:  # not end_training(), which ends the process group too
+        tracker.finish()
+
+
+def _has_to_run(plan: Plan, name: str) -> bool:
+    """As the main process sees it, for another run may publish the stage while the processes look."""
+    to_do = from_main(name in plan.why)
+    if name not in plan.stages:
+        print(f"[{name}] this recipe does not need the stage", file=sys.stderr)
+    elif not to_do:
+        print(f"[{name}] done already: {plan.stages[name].artifact.folder}", file=sys.stderr)
+    return to_do
+
+
+def stage_of(plan: Plan, name: str, accelerator: Accelerator) -> Stage:
+    """A stage of a plan, ready to work."""
+    spec = plan.stages[name]
+    return Stage(
+        recipe=plan.recipe,
+        spec=spec,
+        inputs=plan.inputs,
+        upstream={up: artifact.folder for up, artifact in plan.upstream(name).items()},
+        accelerator=accelerator,
+        work=spec.artifact.work,
+        output=spec.artifact.output,
+    )
+
+
+def work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]], *, command: str) -> None:
+    """Verify what is read, do the work, check that no input changed since the plan, publish."""
+    started, clock = time.time(), time.monotonic()
+    launched = float(os.environ.get(LAUNCHED_AT, started))
+    read: dict[str, dict[str, str]] = {}
+    if stage.is_main:
+        for up, artifact in plan.upstream(stage.name).items():
+            artifact.verify()
+            read[up] = {"fingerprint": artifact.fingerprint, "identity": artifact.identity()}
+        shutil.rmtree(stage.output, ignore_errors=True)
+        stage.output.mkdir(parents=True)
+    stage.accelerator.wait_for_everyone()
+    earlier = _seconds_before(stage.work)
+    try:
+        metrics = main(stage)
+    finally:
+        seconds = earlier + time.monotonic() - clock
+        if stage.is_main:
+            with contextlib.suppress(OSError):  # it must not hide what went wrong
+                (stage.work / "seconds").write_text(str(seconds), encoding="utf-8")
+    memory = peak_memory(stage.accelerator)
+    if stage.is_main:
+        _publish(
+            stage,
+            plan,
+            metrics,
+            upstream=read,
+            launched=launched,
+            started=started,
+            seconds=seconds,
+            memory=memory,
+            command=command,
+        )
+    stage.accelerator.wait_for_everyone()  # a machine that goes on to the next stage must find this one
+
+
+def _publish(
+    stage: Stage,
+    plan: Plan,
+    metrics: dict[str, Any],
+    *,
+    upstream: dict[str, dict[str, str]],
+    launched: float,
+    started: float,
+    seconds: float,
+    memory: dict[str, int],
+    command: str,
+) -> None:
+    for role, path in stage.spec.files.items():
+        if plan.book.file(path, fresh=True) != stage.spec.digests[role]:
+            plan.book.save()  # its size, time and inode may be the same: the next plan must not trust the old digest
+            raise UserError(f"{path} ({role}) changed while {stage.name} read it; nothing was published, run again")
+    stage.spec.artifact.publish(
+        {
+            "stage": stage.name,
+            "version": stage.spec.version,
+            "fingerprint": stage.spec.artifact.fingerprint,
+            "settings": stage.spec.settings,
+            "upstream": upstream,
+            "inputs": stage.spec.digests,
+            "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {stage.accelerator.device.type}",
+            "processes": stage.accelerator.num_processes,
+            "peak_memory_bytes": memory,
+            "command": command,
+            "git_commit": _git_commit(),
+            "started": started,
+            "start_seconds": max(0.0, started - launched),  # the clock may have been set back
+            "seconds": seconds,
+            "metrics": metrics,
+        }
+    )
+    publish_run(replace(plan, why=reasons(plan)))
+    stage.say(f"published {stage.spec.artifact.folder} after {seconds:.0f} s, and {started - launched:.1f} s to start")
+
+
+def _stop_when_asked(stage: Stage) -> None:
+    """From now to the end of the process: a second signal, as a group gets it, must not cut the first one's work."""
+    for number in asking():
+        signal.signal(number, lambda *_: stage.ask_to_stop())
+
+
+def _seconds_before(work: Path) -> float:
+    """Seconds that interrupted attempts already took."""
+    try:
+        return float((work / "seconds").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _command(recipe: Path, overrides: Sequence[str]) -> str:
+    """What a user types, in the project's folder, to get this run."""
+    place = recipe.resolve()
+    return shlex.join(
+        ["./run_all.sh", str(place.relative_to(PROJECT) if PROJECT in place.parents else place), *overrides]
+    )
+
+
+def _git_commit() -> str | None:
+    command = ["git", "-C", str(PROJECT), "rev-parse", "--verify", "--quiet", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # no git on this machine
+        return None
+    return answer.stdout.strip() or None

@@ -1,0 +1,100 @@
+"""The losses of TinyBERT's relatives, one function an equation: DistilBERT, PKD, MiniLM and MiniLMv2.
+
+Legend and means as in `pipeline.losses`: B batch, T tokens, D hidden width, H heads; a mean over real tokens (or
+examples) of the whole global batch, in float32. The maps of `divergence` are made again in the backward pass.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, normalize
+from torch.utils.checkpoint import checkpoint
+
+from pipeline.errors import UserError
+from pipeline.losses.tinybert import QueryKey, same_heads
+
+
+def cosine_loss(student_BTD: Tensor, teacher_BTD: Tensor, real_BT: Tensor, *, tokens: int | None = None) -> Tensor:
+    """One minus the cosine of hidden states: DistilBERT (Sanh et al., arXiv:1910.01108, section 3, L_cos).
+
+        L = 1 - cos(h^S W_h, h^T), a mean over real tokens
+
+    Args: tokens: real tokens of the whole global batch; None: of this batch.
+    """
+    tokens = int(real_BT.sum()) if tokens is None else tokens
+    cosine_BT = cosine_similarity(student_BTD.float(), teacher_BTD.float(), dim=-1)
+    return ((1 - cosine_BT) * real_BT).sum() / tokens
+
+
+def normalised_hidden_loss(student_BTD: Tensor, teacher_BTD: Tensor, *, examples: int | None = None) -> Tensor:
+    """Squared distance of the first token's normalised hidden states: PKD (Sun et al., arXiv:1908.09355, section 3.2).
+
+        L = || h^S W_h / ||h^S W_h|| - h^T / ||h^T|| ||^2, a mean over examples
+
+    Args: examples: of the whole global batch; None: of this batch.
+    """
+    gap_BD = normalize(student_BTD[:, 0].float(), dim=-1) - normalize(teacher_BTD[:, 0].float(), dim=-1)
+    return gap_BD.square().sum() / (examples or len(gap_BD))
+
+
+def attention_map_loss(student: QueryKey, teacher: QueryKey, real_BT: Tensor, *, tokens: int | None = None) -> Tensor:
+    """Divergence of the attention distributions: MiniLM (Wang et al., arXiv:2002.10957, section 3.1).
+
+        L = 1 / (H * tokens) * sum over heads and real tokens of KL(A^T || A^S),   A = softmax(Q K' / sqrt(head width))
+
+    Raises: HeadCountMismatch when the numbers of heads differ.
+    """
+    same_heads(student, teacher)
+    return divergence(*student, *teacher, real_BT, tokens=tokens)
+
+
+def relation_loss(
+    student_BHTD: Tensor, teacher_BHTD: Tensor, real_BT: Tensor, *, heads: int, tokens: int | None = None
+) -> Tensor:
+    """Divergence of the relations between queries, keys or values: MiniLMv2 (arXiv:2012.15828, section 3.1).
+
+        L = 1 / (heads * tokens) * sum over heads and real tokens of KL(R^T || R^S),   R = softmax(X X' / sqrt(width))
+
+    X is what all heads hold of a token, cut anew into `heads` relation heads: so both models may have heads and widths
+    of their own. With the teacher's heads and X the values it is MiniLM's (arXiv:2002.10957, section 3.2).
+
+    Raises: UserError when a model's width is no multiple of `heads`.
+    """
+    ours, theirs = (_cut(tensor, heads) for tensor in (student_BHTD, teacher_BHTD))
+    return divergence(ours, ours, theirs, theirs, real_BT, tokens=tokens)
+
+
+def divergence(
+    query: Tensor, key: Tensor, their_query: Tensor, their_key: Tensor, real_BT: Tensor, *, tokens: int | None = None
+) -> Tensor:
+    """Mean KL of the teacher's map to the student's, each softmax(Q K' / sqrt(D)) over the real tokens.
+
+    Args: each (B, H, T, D); D may differ between student and teacher.
+    """
+    tokens = int(real_BT.sum()) if tokens is None else tokens
+    with torch.autocast(query.device.type, enabled=False):
+        arguments = (query, key, their_query, their_key, real_BT)
+        total: Tensor = checkpoint(_divergence, *arguments, use_reentrant=False, preserve_rng_state=False)
+    return total / (query.shape[1] * tokens)
+
+
+def _divergence(query: Tensor, key: Tensor, their_query: Tensor, their_key: Tensor, real_BT: Tensor) -> Tensor:
+    """The sum over heads and real tokens."""
+    ours_BHTT, theirs_BHTT = _log_map(query, key, real_BT), _log_map(their_query, their_key, real_BT)
+    per_query_BHT = (theirs_BHTT.exp() * (theirs_BHTT - ours_BHTT)).sum(dim=-1)
+    return (per_query_BHT * real_BT[:, None]).sum()
+
+
+def _log_map(query: Tensor, key: Tensor, real_BT: Tensor) -> Tensor:
+    scores_BHTT = (query.float() * query.shape[-1] ** -0.5) @ key.float().transpose(-1, -2)
+    nowhere = torch.finfo(torch.float32).min
+    return scores_BHTT.masked_fill(~real_BT[:, None, None], nowhere).log_softmax(dim=-1)
+
+
+def _cut(tensor_BHTD: Tensor, heads: int) -> Tensor:
+    """The same numbers of a token in another number of heads."""
+    B, H, T, D = tensor_BHTD.shape
+    if heads == H:
+        return tensor_BHTD
+    if H * D % heads:
+        raise UserError(f"relation_heads: {heads} heads do not divide a width of {H * D}")
+    return tensor_BHTD.transpose(1, 2).reshape(B, T, heads, -1).transpose(1, 2)

@@ -1,0 +1,108 @@
+"""The attention function of every model here: fused where that pays, bucket by bucket where a batch is packed.
+
+It is registered with transformers' attention interface, and hands back, where maps would stand, the queries, keys and
+values that distillation compares. No (T, T) map is kept: the fused kernel writes none out, and where short texts are
+faster without it (bf16 on CPUs) the map is made again in the backward pass.
+"""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+if TYPE_CHECKING:
+    from pipeline.models.packing import Packing
+
+ATTENTION = "sdpa_with_query_key"
+SHORT = 128  # tokens up to which writing the map out, in bf16, beats the fused kernel on CPUs (torch 2.13)
+VECTOR = 32  # a bf16 softmax of a multiple of so many needs no copy in float32; what is over makes it slow (torch 2.13)
+
+
+class QueryKeyValue(NamedTuple):
+    """Queries, keys and values of one layer (or of one bucket of it), each (B, H, T, head width)."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+
+
+def _with_query_key(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    packing: "Packing | None" = None,
+    **kwargs: Any,
+) -> tuple[Tensor, tuple[QueryKeyValue, ...]]:
+    """Attention that hands back, where maps would stand, the queries, keys and values of each bucket."""
+    kwargs.pop("output_attentions", None)
+    if packing is None:
+        return _attend(module, query, key, value, attention_mask, **kwargs), (QueryKeyValue(query, key, value),)
+    split = [packing.split(states.transpose(1, 2)) for states in (query, key, value)]
+    seen = [QueryKeyValue(*(part.transpose(1, 2) for part in parts)) for parts in zip(*split, strict=True)]
+    masks = [real[:, None, None] for real in packing.real]
+    outputs = [_attend(module, *bucket, mask, **kwargs) for bucket, mask in zip(seen, masks, strict=True)]
+    return packing.join(outputs), tuple(seen)
+
+
+def _attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any) -> Tensor:
+    """Attention, (B, T, H, D), by what is fastest."""
+    if query.device.type != "cpu":
+        return sdpa_attention_forward(module, query, key, value, _whole(mask, query), **kwargs)[0]
+    if query.dtype == torch.bfloat16 and query.shape[-2] <= SHORT and not kwargs.get("dropout"):
+        scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
+        return WrittenOutAttention.apply(query * scaling, key, value, mask)
+    with torch.autocast("cpu", enabled=False):  # the fused kernel's backward pass is slow in bf16 on CPUs (torch 2.13)
+        exact = (query.float(), key.float(), value.float())
+        return sdpa_attention_forward(module, *exact, _whole(mask, query), **kwargs)[0].to(query.dtype)
+
+
+def _whole(mask: Tensor | None, query: Tensor) -> Tensor | None:
+    """(B, 1, T, T): what the fused kernels take."""
+    return None if mask is None else mask.expand(-1, -1, query.shape[-2], -1)
+
+
+class WrittenOutAttention(torch.autograd.Function):
+    """softmax(Q K') V, (B, T, H, D), by products in bf16; the map is made twice instead of kept.
+
+    query (scaled), key, value: (B, H, T, D). mask: (B, 1, 1 or T, T), True where attention may go.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        ctx.shape = query.shape
+        query, key, value = (states.flatten(0, 1) for states in (query, key, value))
+        ctx.save_for_backward(query, key, value, mask)
+        output = torch.bmm(_map(query, key, mask, ctx.shape).to(value.dtype), value)
+        return output.view(ctx.shape).transpose(1, 2).contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        query, key, value, mask = ctx.saved_tensors
+        gradient = gradient.transpose(1, 2).flatten(0, 1)
+        map_ = _map(query, key, mask, ctx.shape)
+        of_value = torch.bmm(map_.to(value.dtype).mT, gradient)
+        of_map = torch.bmm(gradient, value.mT).to(map_.dtype)
+        of_scores = torch.ops.aten._softmax_backward_data(of_map, map_, -1, map_.dtype).to(query.dtype)
+        of_query, of_key = torch.bmm(of_scores, key), torch.bmm(of_scores.mT, query)
+        return of_query.view(ctx.shape), of_key.view(ctx.shape), of_value.view(ctx.shape), None
+
+
+def _map(query: Tensor, key: Tensor, mask: Tensor | None, shape: torch.Size) -> Tensor:
+    """The attention map, (B H, T, T), of scaled queries and keys (B H, T, D); its softmax is summed in float32."""
+    scores = torch.bmm(query, key.mT)
+    if shape[2] % VECTOR:
+        scores = scores.float()
+    if mask is not None:
+        hidden = torch.finfo(scores.dtype).min
+        scores.view(*shape[:3], -1).add_(torch.where(mask, 0.0, hidden).to(scores.dtype))  # `masked_fill_` is slow
+    return scores.softmax(dim=-1)
+
+
+AttentionInterface.register(ATTENTION, _with_query_key)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)  # without it padding is attended to, in silence

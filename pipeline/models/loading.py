@@ -1,0 +1,255 @@
+"""Load, build and save models: backbone, teacher, student. Weights are safetensors, remote code stays off."""
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    MobileBertConfig,
+    MobileBertForMaskedLM,
+    MobileBertModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from pipeline.config.training import Student
+from pipeline.errors import UserError
+from pipeline.models.architectures import MOBILEBERT_BOTTLENECK, WITHOUT_QUERIES, encoder_layers, rows_before_text
+from pipeline.models.attention import ATTENTION
+from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES
+
+ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {  # of students: the encoder, and with a masked-LM head
+    "bert": (BertModel, BertForMaskedLM),
+    "mobilebert": (MobileBertModel, MobileBertForMaskedLM),
+}
+PROPOSER = "masked_lm"  # the folder of a masked LM that is not the backbone
+LOAD = {"trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32, "local_files_only": True}
+
+
+def backbone_of(pretrained: Path) -> Path:
+    """What teacher and student begin with, in the artifact of pretrain_teacher."""
+    return pretrained / "backbone"
+
+
+def proposer_of(pretrained: Path) -> Path:
+    """The masked LM that proposes words, in the artifact of pretrain_teacher."""
+    apart = pretrained / PROPOSER
+    return apart if apart.exists() else backbone_of(pretrained)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer saved beside a model."""
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
+
+
+def special_id(tokenizer: PreTrainedTokenizerFast, name: str) -> int:
+    """The id of a special token, such as `pad_token_id`. Raises UserError when the tokenizer has none."""
+    number = getattr(tokenizer, name)
+    if not isinstance(number, int):
+        raise UserError(f"{tokenizer.name_or_path}: the tokenizer has no {name}; take one of a BERT-like encoder")
+    return number
+
+
+def copy_model_files(source: Path, target: Path, patterns: Sequence[str] = MODEL_FILES) -> None:
+    """Copy a model, or with TOKENIZER_FILES its tokenizer, as it is."""
+    target.mkdir(exist_ok=True)
+    for path in sorted({path for pattern in patterns for path in source.glob(pattern)}):
+        shutil.copyfile(path, target / path.name)
+
+
+def save_model(
+    model: PreTrainedModel, folder: Path, *, tokenizer_of: Path, extra: dict[str, Tensor] | None = None
+) -> None:
+    """Save weights (safetensors), config and tokenizer so that a bare transformers loads the folder.
+
+    Args: extra: tensors to put beside the model's own, such as a pooler that this head does not use.
+    """
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict={**state, **(extra or {})})
+    copy_model_files(tokenizer_of, folder, TOKENIZER_FILES)
+
+
+def load_config(folder: Path, *, hidden_dropout: float) -> PreTrainedConfig:
+    """A model's config; attention dropout is off, because with it the fused kernel writes out every map on CPUs."""
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    for name in ("hidden_dropout_prob", "dropout", "attention_probs_dropout_prob", "attention_dropout"):
+        if hasattr(config, name):
+            setattr(config, name, 0.0 if name.startswith("attention") else hidden_dropout)
+    return config
+
+
+def attention_of(config: PreTrainedConfig, wanted: str = ATTENTION) -> str:
+    """How a model attends: as wanted, where its architecture can."""
+    return "eager" if config.model_type in WITHOUT_QUERIES else wanted
+
+
+def load_masked_lm(
+    folder: Path, *, new_head: bool = False, hidden_dropout: float = 0.0, attention: str = ATTENTION
+) -> PreTrainedModel:
+    """A backbone with its masked-LM head.
+
+    Args: new_head: begin with a random head where the checkpoint has none.
+    Raises: UserError when weights are missing from the checkpoint.
+    """
+    config = load_config(folder, hidden_dropout=hidden_dropout)
+    model, info = AutoModelForMaskedLM.from_pretrained(
+        folder, config=config, attn_implementation=attention_of(config, attention), output_loading_info=True, **LOAD
+    )
+    prefix = f"{model.base_model_prefix}."
+    missing = {name for name in info["missing_keys"] if not new_head or name.startswith(prefix)}
+    refuse_missing(folder, missing)
+    return model
+
+
+def load_encoder(folder: Path) -> PreTrainedModel:
+    """A backbone without any head or pooler. Layers come out one by one through `pipeline.models.trace`."""
+    return cast(PreTrainedModel, load_masked_lm(folder, new_head=True).base_model)
+
+
+def load_classifier(
+    folder: Path,
+    *,
+    label_names: Sequence[str],
+    new_head: bool,
+    hidden_dropout: float = 0.0,
+    attention: str = ATTENTION,
+    head: Any = AutoModelForSequenceClassification,
+) -> PreTrainedModel:
+    """A sequence classifier (or, without label names, a regressor with one output), or a model with another head.
+
+    Args:
+        new_head: allow a pooler and head that the checkpoint lacks; they begin at random.
+        head: the class of transformers.
+
+    Raises: UserError when other weights are missing.
+    """
+    config = load_config(folder, hidden_dropout=hidden_dropout)
+    set_labels(config, label_names)
+    model, info = head.from_pretrained(
+        folder,
+        config=config,
+        attn_implementation=attention_of(config, attention),
+        output_loading_info=True,
+        ignore_mismatched_sizes=new_head,  # a head of another number of labels begins anew
+        **LOAD,
+    )
+    prefix = f"{model.base_model_prefix}."
+    missing = set(info["missing_keys"])
+    if new_head:
+        missing = {name for name in missing if name.startswith(prefix) and ".pooler." not in name}
+    refuse_missing(folder, missing)
+    return model
+
+
+def set_labels(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
+    """Write the label names, or that there is one score, into a model's config."""
+    names = list(label_names) or ["score"]
+    config.num_labels = len(names)
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: number for number, name in enumerate(names)}
+    config.problem_type = "single_label_classification" if label_names else "regression"
+
+
+def new_student(
+    student: Student, teacher: PreTrainedModel, *, masked_lm: bool = False, config: PreTrainedConfig | None = None
+) -> PreTrainedModel:
+    """An encoder of the student's size and architecture, with the teacher's vocabulary and positions.
+
+    Args:
+        masked_lm: with a masked-LM head on it.
+        config: of an existing student, to be taken as it is.
+    """
+    config = config or _student_config(student, teacher.config.to_dict())
+    config._attn_implementation = ATTENTION
+    encoder, with_head = ARCHITECTURES[config.model_type]
+    return with_head(config) if masked_lm else encoder(config, add_pooling_layer=False)
+
+
+def _student_config(student: Student, theirs: Mapping[str, Any]) -> PreTrainedConfig:
+    size: dict[str, Any] = {
+        "vocab_size": theirs["vocab_size"],
+        "hidden_size": student.width,
+        "num_hidden_layers": student.layers,
+        "num_attention_heads": student.heads,
+        "intermediate_size": student.feed_forward,
+        "hidden_dropout_prob": student.hidden_dropout,
+        "attention_probs_dropout_prob": 0.0,
+        "max_position_embeddings": theirs["max_position_embeddings"] - rows_before_text(theirs),
+        "type_vocab_size": max(1, theirs.get("type_vocab_size", 2)),
+        "pad_token_id": theirs["pad_token_id"],
+    }
+    if student.architecture == "mobilebert":
+        narrow = student.width // MOBILEBERT_BOTTLENECK
+        return MobileBertConfig(**size, embedding_size=narrow, intra_bottleneck_size=narrow)
+    return BertConfig(**size)
+
+
+def parameter_count(parameters: Iterable[nn.Parameter]) -> int:
+    """Numbers in all; a tensor that is used twice counts once."""
+    return sum(p.numel() for p in {id(p): p for p in parameters}.values())
+
+
+def encoder_parameter_count(model: PreTrainedModel) -> int:
+    """Parameters of the transformer layers."""
+    return parameter_count(encoder_layers(model).parameters())
+
+
+def separate_head(model: PreTrainedModel) -> nn.Module | None:
+    """The masked-LM head, where it is the one module beside the encoder (BERT, RoBERTa, ALBERT); else None.
+
+    Some models do more to the logits in `forward`, so one input shows whether the head alone gives the same.
+    """
+    heads = [module for module in model.children() if module is not model.base_model]
+    if len(heads) != 1:
+        return None
+    trial = torch.zeros((1, 8), dtype=torch.long, device=model.device)
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            logits = heads[0](model.base_model(trial).last_hidden_state)
+            whole = model(trial).logits
+    except TypeError:  # it wants more than the hidden states
+        return None
+    finally:
+        model.train(training)
+    same = isinstance(logits, Tensor) and logits.shape == whole.shape
+    return heads[0] if same and torch.allclose(logits, whole, rtol=1e-2, atol=1e-2) else None
+
+
+def refuse_missing(folder: Path, names: set[str]) -> None:
+    """Raises: UserError when there are any."""
+    if names:
+        some = ", ".join(sorted(names)[:3])
+        raise UserError(f"{folder} lacks {len(names)} of the model's weights ({some}); is it the right checkpoint?")
+
+
+def pooler_of(checkpoint: Path, model: PreTrainedModel) -> dict[str, Tensor]:
+    """The checkpoint's pooler, which a masked-LM model has no place for and fine-tuning begins with."""
+    prefix = f"{model.base_model_prefix}."
+    found = {}
+    for path in sorted(checkpoint.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (not a dict)
+                if "pooler." in name:
+                    found[prefix + name.removeprefix(prefix)] = file.get_tensor(name).float()
+    return found
+
+
+def freeze(model: PreTrainedModel, *, precision: str) -> PreTrainedModel:
+    """A teacher: in eval mode (no dropout in its targets), without gradients, its weights cast once."""
+    model.requires_grad_(False).eval()
+    nn.Module.to(model, torch.bfloat16 if precision == "bf16" else torch.float32)
+    return model

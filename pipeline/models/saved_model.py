@@ -1,0 +1,133 @@
+"""What the files of a saved model say without loading it: its sizes, its pieces, and whether its weights are whole.
+
+No torch: the plan reads them. Every problem is a `UserError`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.models.architectures import rows_before_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a model's config.json says about its size."""
+
+    layers: int
+    width: int
+    heads: int
+    vocabulary: int
+    positions: int
+    labels: tuple[str, ...]
+    embedding: int
+    """Width of the embeddings, which ELECTRA and ALBERT have narrower than the layers."""
+    kind: str
+    feed_forward: int
+    classes: tuple[str, ...]
+    """Of transformers, such as BertForSequenceClassification; empty where the file does not say."""
+
+
+def model_shape(folder: Path, role: str) -> Shape:
+    """Layers, heads, pieces and positions of a saved model, under the names that its architecture uses."""
+    path = folder / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} ({role}) has no config.json; give the folder of a saved transformers model"
+        ) from None
+    except ValueError:
+        raise UserError(f"{path} ({role}) is not valid JSON; save the model again") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path} ({role}) is not a JSON object; save the model again")
+    if "auto_map" in config:
+        raise UserError(
+            f"{path} ({role}) wants code of its own (auto_map), which is never run; take a model of transformers' own"
+        )
+    if "model_type" not in config and role == "student.model":
+        config["model_type"] = "bert"  # TinyBERT is published without it
+    if "model_type" not in config:
+        raise UserError(f'{path} ({role}) lacks \'model_type\'; add it, such as "model_type": "bert"')
+
+    def number(*names: str) -> int:
+        for name in names:
+            if isinstance(config.get(name), int):
+                return config[name]
+        raise UserError(f"{path} ({role}) lacks {names[0]!r}; is it an encoder such as BERT?")
+
+    names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # left out of the file when it is just this
+    return Shape(
+        layers=number("num_hidden_layers", "n_layers"),
+        width=number("hidden_size", "dim"),
+        heads=number("num_attention_heads", "n_heads"),
+        vocabulary=number("vocab_size"),
+        positions=number("max_position_embeddings") - rows_before_text(config),
+        labels=tuple(str(names[key]) for key in sorted(names, key=int)),
+        embedding=config.get("embedding_size", number("hidden_size", "dim")),
+        kind=config["model_type"],
+        feed_forward=number("intermediate_size", "hidden_dim"),
+        classes=tuple(map(str, classes)) if isinstance(classes := config.get("architectures"), list) else (),
+    )
+
+
+def check_weights(folder: Path) -> None:
+    """Files of weights are whole: what their header promises is there. A download that broke off is found here."""
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            beginning = file.read(8)
+            if beginning == b"version ":
+                raise UserError(f"{path} is a pointer of Git LFS, not the weights; run git lfs pull")
+            size, length = path.stat().st_size, int.from_bytes(beginning, "little")
+            try:
+                header = json.loads(file.read(length)) if 0 < length < size else {}
+                promised = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+            except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+                promised = -1
+        if size != 8 + length + promised:
+            raise UserError(f"{path} is not a whole file of weights ({size} bytes); fetch or save the model again")
+
+
+def check_tokenizer(folder: Path, shape: Shape) -> None:
+    """A tokenizer that is missing loads as one of five pieces without an error, so look for it here."""
+    vocabulary = tokenizer_vocabulary(folder)
+    largest = max(vocabulary.values(), default=-1)
+    if largest >= shape.vocabulary:
+        raise UserError(
+            f"{folder}: the tokenizer has a piece number {largest}, the model only {shape.vocabulary} pieces;"
+            " take the tokenizer that the model was trained with"
+        )
+
+
+def tokenizer_vocabulary(folder: Path) -> Mapping[str, int]:
+    """Pieces and their numbers. Raises UserError when there is no tokenizer."""
+    whole, pieces = folder / "tokenizer.json", folder / "vocab.txt"
+    if whole.is_file():
+        from tokenizers import Tokenizer  # noqa: PLC0415 (a finished run needs none)
+
+        try:
+            return Tokenizer.from_file(str(whole)).get_vocab(with_added_tokens=True)
+        except Exception as error:  # tokenizers raises bare Exception
+            raise UserError(f"{whole} cannot be read as a tokenizer: {error}") from None
+    if pieces.is_file():
+        try:
+            lines = pieces.read_text(encoding="utf-8").split("\n")
+        except UnicodeDecodeError:
+            raise UserError(f"{pieces} is not UTF-8; take the tokenizer from where the model came from") from None
+        return {piece: number for number, piece in enumerate(lines) if piece}
+    if any((folder / name).is_file() for name in ("vocab.json", "spiece.model", "sentencepiece.bpe.model")):
+        return {}
+    raise UserError(f"{folder} has no tokenizer (tokenizer.json or vocab.txt); save the tokenizer beside the model")
+
+
+MODEL_FILES = (
+    "config.json", "*.safetensors", "model.safetensors.index.json",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.txt", "vocab.json", "merges.txt", "*.model",
+)  # fmt: skip
+
+
+TOKENIZER_FILES = MODEL_FILES[3:]

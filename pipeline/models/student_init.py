@@ -1,0 +1,151 @@
+"""How a student begins: its embeddings a low-rank copy of the teacher's, its layers some of the teacher's, or another
+student's weights."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, BertConfig, PreTrainedConfig, PreTrainedModel
+
+from pipeline.config.fields import LayerMap
+from pipeline.config.objectives import layer_map
+from pipeline.models.architectures import LIKE_BERT, rows_before_text
+from pipeline.models.loading import ARCHITECTURES, LOAD, refuse_missing
+from pipeline.runtime.stage import Stage
+
+BY_HEAD = ("attention.self.query", "attention.self.key", "attention.self.value")
+TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
+
+
+def begin_student(stage: Stage, encoder: PreTrainedModel, teacher: PreTrainedModel) -> dict[int, Tensor]:
+    """Begin the student's encoder: with an existing one, the teacher's layers, its embeddings, or at random.
+
+    Returns: the projections that fit it, (teacher width, student width), by layer, 0 being the embeddings; those that
+        are not known are left out.
+    """
+    student = stage.recipe.student
+    if stage.inputs.student:
+        encoder.load_state_dict(load_student(stage.inputs.student, encoder.config).state_dict())
+    elif student.copy_layers is not None:
+        return begin_with_layers(encoder, teacher, student.copy_layers)
+    elif student.embeddings == "teacher":
+        return {0: copy_embeddings(encoder, teacher)}
+    return {}
+
+
+def begin_with_layers(student: PreTrainedModel, teacher: PreTrainedModel, wanted: LayerMap) -> dict[int, Tensor]:
+    """Begin with some of the teacher's layers; returns the projections that fit them, by layer."""
+    layers = layer_map(
+        wanted,
+        teacher_layers=teacher.config.num_hidden_layers,
+        student_layers=student.config.num_hidden_layers,
+    )
+    copy_layers(student, teacher, layers)
+    return {layer: torch.eye(teacher.config.hidden_size, student.config.hidden_size) for layer in layers}
+
+
+def copy_embeddings(student: PreTrainedModel, teacher: PreTrainedModel) -> Tensor:
+    """Begin the student's embeddings as the best low-rank copy of the teacher's (truncated SVD, Eckart-Young).
+
+    Returns: V (teacher width, student width) with orthonormal columns; E^S = E^T V, and V takes E^S back to E^T.
+    """
+    theirs = embedding_tables(teacher)
+    words = theirs["word_embeddings"].double()
+    _, vectors = torch.linalg.eigh(words.T @ words)  # ascending eigenvalues
+    basis = vectors[:, -student.config.hidden_size :].flip(-1)
+    for name, own in embedding_tables(student).items():
+        if name in theirs:
+            rows = min(len(own), len(theirs[name]))
+            own[:rows] = (theirs[name].double() @ basis)[:rows]
+    return basis.float()
+
+
+def embedding_tables(model: PreTrainedModel) -> dict[str, Tensor]:
+    """The tables of words, positions and token types that a model has, without rows that no text reads."""
+    named = dict(model.named_parameters())
+    tables = {name: named[key].detach() for name in TABLES if (key := f"embeddings.{name}.weight") in named}
+    tables["word_embeddings"] = cast(nn.Embedding, model.get_input_embeddings()).weight.detach()
+    if "position_embeddings" in tables:
+        tables["position_embeddings"] = tables["position_embeddings"][rows_before_text(model.config.to_dict()) :]
+    return tables
+
+
+def copy_layers(student: PreTrainedModel, teacher: PreTrainedModel, layers: Mapping[int, int]) -> None:
+    """Begin with the teacher's embeddings and some of its layers, cut to the student's sizes.
+
+    Of each head, layer and table the first numbers are taken; heads stay heads.
+
+    Args: layers: student layer -> teacher layer; the others stay as they are.
+    """
+    theirs, names = dict(teacher.named_parameters()), LIKE_BERT[teacher.config.model_type]
+    own_tables, their_tables = embedding_tables(student), embedding_tables(teacher)
+    for name, own in own_tables.items():
+        if name in their_tables:
+            _cut_into(own, their_tables[name])
+        else:
+            own.zero_()  # a DistilBERT adds nothing for token types
+    for name, own in student.named_parameters():
+        source = _source(name, layers, names)
+        if source in theirs:
+            heads = student.config.num_attention_heads, teacher.config.num_attention_heads
+            if any(part in name for part in BY_HEAD):
+                _cut_into(_by_head(own.detach(), heads[0], 0), _by_head(theirs[source].detach(), heads[1], 0))
+            elif name.endswith("attention.output.dense.weight"):
+                _cut_into(_by_head(own.detach(), heads[0], 1), _by_head(theirs[source].detach(), heads[1], 1))
+            else:
+                _cut_into(own.detach(), theirs[source].detach())
+
+
+def copy_head(student: PreTrainedModel, teacher: PreTrainedModel) -> None:
+    """Begin with the teacher's pooler and head, cut to the student's width, where both name and shape them alike."""
+    theirs = dict(teacher.named_parameters())
+    for name, own in student.named_parameters():
+        of_head = ".encoder.layer." not in name and ".embeddings." not in name
+        if of_head and name in theirs and own.ndim == theirs[name].ndim:
+            _cut_into(own.detach(), theirs[name].detach())
+
+
+def _source(name: str, layers: Mapping[int, int], names: Mapping[str, str]) -> str | None:
+    """What a student's weight is called in the teacher; None: it has none."""
+    if not name.startswith("encoder.layer."):
+        return names.get(name, name) if name.startswith("embeddings.LayerNorm") else None
+    number, rest = name.removeprefix("encoder.layer.").split(".", 1)
+    if int(number) + 1 not in layers:
+        return None
+    part, kind = rest.rsplit(".", 1)
+    start = names.get("encoder.layer.", "encoder.layer.")
+    return f"{start}{layers[int(number) + 1] - 1}.{names.get(part, part)}.{kind}"
+
+
+def _by_head(weight: Tensor, heads: int, dim: int) -> Tensor:
+    return weight.unflatten(dim, (heads, -1))
+
+
+def _cut_into(own: Tensor, theirs: Tensor) -> None:
+    """Write the first numbers of each dimension."""
+    part = tuple(slice(min(sizes)) for sizes in zip(own.shape, theirs.shape, strict=True))
+    own[part] = theirs[part]
+
+
+def student_config(folder: Path, *, hidden_dropout: float) -> PreTrainedConfig:
+    """The config of a saved student; one without `model_type` (as TinyBERT is published) is a BERT's."""
+    plain = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if "model_type" in plain:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    else:
+        config = BertConfig.from_dict(plain)
+    config.hidden_dropout_prob, config.attention_probs_dropout_prob = hidden_dropout, 0.0
+    return config
+
+
+def load_student(folder: Path, config: PreTrainedConfig) -> PreTrainedModel:
+    """The encoder of a saved student. Raises: UserError when weights are missing."""
+    architecture: Any = ARCHITECTURES[config.model_type][0]
+    model, info = architecture.from_pretrained(
+        folder, config=config, add_pooling_layer=False, output_loading_info=True, **LOAD
+    )
+    refuse_missing(folder, set(info["missing_keys"]))
+    return model

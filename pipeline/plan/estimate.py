@@ -1,0 +1,90 @@
+"""What a run will cost, roughly: arithmetic over the rate at which this machine multiplies.
+
+Of a training step the multiplications count: two operations a parameter and token forward, four more backward.
+"""
+
+import time
+
+from pipeline.config import Recipe
+from pipeline.hardware import gpu_count, resolve_precision
+from pipeline.inputs.resolver import Inputs
+from pipeline.models.saved_model import model_shape
+from pipeline.plan.plan import Plan
+from pipeline.tasks.labelled_data import read_task
+
+LAUNCH_SECONDS = 8.0  # importing torch, twice, and reading the data
+CHARACTERS_A_TOKEN = 4.2
+COMPRESSED = {".bz2": 4.0, ".gz": 3.0, ".xz": 4.5, ".parquet": 2.0}
+SHARE_OF_PEAK = 0.5
+GPU_RATE = 1e14  # operations a second of a GPU with bf16, before the share
+BF16_TIMES_FP32 = 4.0
+
+
+def estimates(plan: Plan) -> dict[str, tuple[float, float]]:
+    """Seconds and bytes of every unfinished stage."""
+    recipe, rate = plan.recipe, multiplication_rate(plan.recipe)
+    teacher, student = _encoder_size(plan.inputs), _student_size(recipe)
+    corpus = _corpus_tokens(plan.inputs)
+    rows, tokens = _task_size(plan)
+    variants = 1 + recipe.augment_data.variants
+    words = 0.6 * tokens  # that are replaceable, of one piece
+    passes = variants if recipe.distill_layers.epoch_covers == "originals" else 1
+    drawn = tokens * variants / passes
+    both = 2 * teacher + 6 * student
+    work = {
+        "pretrain_teacher": 6 * teacher * corpus * recipe.pretrain_teacher.epochs,
+        "finetune_teacher": 6 * teacher * tokens * recipe.finetune_teacher.epochs,
+        "distill_general": both * corpus * recipe.distill_general.epochs,
+        "propose_candidates": 2 * teacher * words * tokens / max(rows, 1),
+        "annotate_data": 2 * teacher * tokens * variants,
+        "distill_layers": both * drawn * recipe.distill_layers.epochs,
+        "distill_predictions": 6 * student * drawn * recipe.distill_predictions.epochs,
+    }
+    model_bytes = {"pretrain_teacher": 4.0 * teacher, "finetune_teacher": 4.0 * teacher}
+    other_bytes = {
+        "prepare_corpus": 2 * corpus,
+        "augment_data": 60 * rows * variants,
+        "propose_candidates": 250 * words,
+    }
+    found = {}
+    for stage in plan.why:
+        size = model_bytes.get(stage, other_bytes.get(stage, 4.0 * student if stage.startswith("distill") else 1e4))
+        found[stage] = (LAUNCH_SECONDS + work.get(stage, 0.0) / rate, size)
+    return found
+
+
+def multiplication_rate(recipe: Recipe) -> float:
+    """Operations a second that this machine is likely to reach in training."""
+    if gpu_count():
+        return GPU_RATE * SHARE_OF_PEAK
+    import numpy as np  # noqa: PLC0415 (of no use to a finished run)
+
+    matrix = np.ones((1024, 1024), dtype=np.float32)
+    np.dot(matrix, matrix)
+    begin = time.perf_counter()
+    for _ in range(5):
+        np.dot(matrix, matrix)
+    fp32 = 5 * 2 * 1024**3 / (time.perf_counter() - begin)
+    return fp32 * SHARE_OF_PEAK * (BF16_TIMES_FP32 if resolve_precision(recipe.precision) == "bf16" else 1.0)
+
+
+def _encoder_size(inputs: Inputs) -> float:
+    shape = model_shape(inputs.backbone, "backbone")
+    return 12.0 * shape.layers * shape.width**2
+
+
+def _student_size(recipe: Recipe) -> float:
+    student = recipe.student
+    return float(student.layers * (4 * student.width**2 + 2 * student.width * student.feed_forward))
+
+
+def _corpus_tokens(inputs: Inputs) -> float:
+    return sum(p.stat().st_size * COMPRESSED.get(p.suffix, 1.0) for p in inputs.corpus) / CHARACTERS_A_TOKEN
+
+
+def _task_size(plan: Plan) -> tuple[int, float]:
+    """Original rows that are distilled on, and their tokens."""
+    splits = read_task(plan.recipe.task, plan.inputs.task).splits
+    rows = [example for split in ("train", "unlabelled") for example in splits.get(split, ())]
+    longest = plan.recipe.task.max_length
+    return len(rows), sum(min(longest, 2 + sum(map(len, row.texts)) / CHARACTERS_A_TOKEN) for row in rows)

@@ -1,0 +1,143 @@
+"""The plan: which stages of a recipe are done, which will run, and why. It never imports torch.
+
+Made before anything is launched, so that bad input costs a second and a finished run costs no launch at all.
+"""
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline import PROJECT
+from pipeline.artifacts.atomic import write_atomically
+from pipeline.artifacts.digests import DigestBook
+from pipeline.artifacts.store import MANIFEST, Artifact, cache_folder
+from pipeline.config import Recipe
+from pipeline.config.recipe_file import load_recipe
+from pipeline.errors import UserError
+from pipeline.inputs.resolver import Inputs, Resolver, find_inputs
+from pipeline.plan.checks import check
+from pipeline.plan.stages import Spec, specs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A recipe, its stages in order, and for each unfinished one the reason why it must run."""
+
+    recipe: Recipe
+    inputs: Inputs
+    stages: Mapping[str, Spec]
+    why: Mapping[str, str]
+    book: DigestBook
+
+    @property
+    def run_folder(self) -> Path:
+        return Path(self.recipe.run.runs) / self.recipe.name
+
+    def upstream(self, stage: str) -> dict[str, Artifact]:
+        """The artifacts a stage reads."""
+        return {up: self.stages[up].artifact for up in self.stages[stage].reads}
+
+
+def make_plan(recipe_path: Path, overrides: Sequence[str] = (), *, checked: bool = True) -> Plan:
+    """Read a recipe, find its inputs, and compare its stages with what is published.
+
+    Args:
+        checked: read and check data and models when something has to run.
+
+    Raises: UserError for anything the user has to mend.
+    """
+    recipe = _with_absolute_folders(load_recipe(recipe_path, overrides))
+    cache = cache_folder(Path(recipe.run.artifacts))
+    pins = Path(recipe.run.runs) / recipe.name / "resolved.json"
+    pinned = _read_pins(pins)
+    known = dict(pinned)
+    inputs = find_inputs(recipe, Resolver(PROJECT, cache, recipe.checksums, pinned))
+    book = DigestBook(cache / "digests.json")
+    stages = specs(recipe, inputs, book)
+    plan = Plan(recipe=recipe, inputs=inputs, stages=stages, why={}, book=book)
+    plan = replace(plan, why=reasons(plan))
+    if plan.why and checked:
+        check(recipe, inputs)
+    if pinned != known:
+        write_atomically(pins, json.dumps(pinned, indent=1, sort_keys=True))
+    return plan
+
+
+def reasons(plan: Plan, *, forced: str | None = None) -> dict[str, str]:
+    """Why each unfinished stage must run.
+
+    Args: forced: a stage that runs again though it is done.
+    """
+    why: dict[str, str] = {}
+    for stage, spec in plan.stages.items():
+        rerun = next((up for up in spec.reads if up in why), None)
+        manifest = spec.artifact.manifest()
+        if stage == forced:
+            why[stage] = "forced"
+        elif manifest is None and spec.artifact.folder.exists():
+            why[stage] = f"{spec.artifact.folder / MANIFEST} is missing or damaged"
+        elif manifest is None:
+            why[stage] = _difference(plan, spec)
+        elif lost := spec.artifact.missing():
+            why[stage] = f"{lost} is missing or cut off in {spec.artifact.folder}"
+        elif rerun:
+            why[stage] = f"reads {rerun}, which runs"
+        else:
+            for up in spec.reads:
+                if manifest.get("upstream", {}).get(up, {}).get("identity") != plan.stages[up].artifact.identity():
+                    why[stage] = f"was built on an older {up}"
+                    break
+    return why
+
+
+def _difference(plan: Plan, spec: Spec) -> str:
+    """What changed since this run last published the stage."""
+    last = plan.run_folder / spec.stage / MANIFEST
+    try:
+        old = json.loads(last.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "not run yet"
+    if not isinstance(old, dict) or not {"version", "settings", "inputs", "upstream"} <= old.keys():
+        return "not run yet"
+    if old["version"] != spec.version:
+        return "the program's stage changed"
+    new_settings = json.loads(json.dumps(spec.settings))
+    changes = _changed("", old["settings"], new_settings)
+    changes += [
+        f"file {role} changed"
+        for role in sorted({*spec.digests, *old["inputs"]})
+        if spec.digests.get(role) != old["inputs"].get(role)
+    ]
+    changes += [
+        f"reads {up}, which changed"
+        for up in spec.reads
+        if plan.stages[up].artifact.fingerprint != old["upstream"].get(up, {}).get("fingerprint")
+    ]
+    return "; ".join(changes[:3]) or "not run yet"
+
+
+def _changed(prefix: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted({*old, *new})
+        return [
+            line for key in keys for line in _changed(f"{prefix}.{key}" if prefix else key, old.get(key), new.get(key))
+        ]
+    return [] if old == new else [f"{prefix}: {old} -> {new}"]
+
+
+def _with_absolute_folders(recipe: Recipe) -> Recipe:
+    folders = {name: str(PROJECT / Path(getattr(recipe.run, name)).expanduser()) for name in ("artifacts", "runs")}
+    return replace(recipe, run=replace(recipe.run, **folders))
+
+
+def _read_pins(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    with contextlib.suppress(ValueError):
+        pins = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(pins, dict) and all(isinstance(commit, str) for commit in pins.values()):
+            return pins
+    raise UserError(f"{path} is damaged; remove it, and hub names are looked up again")

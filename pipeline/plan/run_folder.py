@@ -1,0 +1,52 @@
+"""The folder of one run: links to its artifacts, its whole recipe, results.json."""
+
+import dataclasses
+import json
+from typing import Any
+
+import yaml
+
+from pipeline.artifacts.atomic import write_atomically
+from pipeline.artifacts.store import intact, link, unlink
+from pipeline.config import Recipe
+from pipeline.plan.plan import Plan
+from pipeline.plan.stages import STAGES
+
+RESULTS = "results.json"
+PREDICTIONS = "predictions.parquet"
+RECIPE = "recipe.yaml"
+
+
+def publish_run(plan: Plan) -> None:
+    """Bring runs/NAME/ up to date with what is published; what is right already is not touched."""
+    for stage, spec in plan.stages.items():
+        if stage not in plan.why:
+            link(plan.run_folder, spec.artifact)
+    for stage in STAGES:
+        if stage not in plan.stages:  # the recipe had it before
+            unlink(plan.run_folder, stage)
+    write_atomically(plan.run_folder / RECIPE, recipe_text(plan.recipe))
+    if not plan.why:
+        text = json.dumps(results(plan), indent=1)
+        write_atomically(plan.run_folder / RESULTS, text)
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Every setting, as a recipe that gives the same run."""
+    plain = json.loads(json.dumps(dataclasses.asdict(recipe)))  # tuples become lists
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)
+
+
+def results(plan: Plan) -> dict[str, Any]:
+    """What evaluate_student measured, with the seconds that each stage took, and those before it could begin."""
+    folder = plan.stages["evaluate_student"].artifact.folder
+    measured = json.loads(intact(folder, RESULTS).read_text(encoding="utf-8"))
+    manifests = {stage: _manifest(plan, stage) for stage in plan.stages}
+    times = ("seconds", "start_seconds")
+    return measured | {name: {stage: round(made[name], 1) for stage, made in manifests.items()} for name in times}
+
+
+def _manifest(plan: Plan, stage: str) -> dict[str, Any]:
+    manifest = plan.stages[stage].artifact.manifest()
+    assert manifest is not None, f"{stage} is done, so it has a manifest"
+    return manifest

@@ -1,0 +1,41 @@
+"""The report of a run as one HTML file, without network.
+
+python -m pipeline.report runs/NAME                      # runs/NAME/report.html, also of a run that is not finished
+python -m pipeline.report --compare runs/A runs/B ...    # several runs side by side: runs/comparison.html
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.artifacts.atomic import write_atomically
+from pipeline.errors import UserError, status_of
+from pipeline.report.page import COMPARISON, REPORT, comparison_page, page
+from pipeline.report.run_summary import read_facts
+
+
+def write_pages(folders: Sequence[Path], *, compare: bool, output: Path | None) -> None:
+    """The report of one run, or the comparison of several; prints where it lies."""
+    if len(folders) > 1 and not compare:
+        raise UserError("one run at a time, or several with --compare")
+    runs = [read_facts(folder) for folder in folders]
+    path = output or (folders[0].parent / COMPARISON if compare else folders[0] / REPORT)
+    write_atomically(path, comparison_page(runs) if compare else page(runs[0]))
+    print(path)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0 done, 2 bad input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="runs/NAME")
+    parser.add_argument("--compare", action="store_true", help="several runs side by side, in one page")
+    parser.add_argument("--output", type=Path, help="write the page to this file")
+    given = parser.parse_args(arguments)
+    return status_of(lambda: write_pages(given.runs, compare=given.compare, output=given.output))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

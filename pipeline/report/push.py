@@ -1,0 +1,61 @@
+"""Publish a run's student on the Hugging Face hub, its model card with it.
+
+    ./run_all.sh RECIPE --push OWNER/NAME
+    python -m pipeline.report.push runs/NAME OWNER/NAME      # the same, of a run that is finished
+
+Whoever publishes is whom `hf auth login` or HF_TOKEN says. A repository that is there gets one more commit.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.artifacts.store import MANIFEST
+from pipeline.errors import UserError, status_of
+from pipeline.inputs.hub import publish
+from pipeline.plan.plan import make_plan
+from pipeline.plan.run_folder import RECIPE
+from pipeline.report.model_card import CARD, HERE, UNKNOWN, model_card
+from pipeline.report.run_summary import read_facts
+
+STUDENTS = ("export_student", "distill_predictions")  # the first that a run has
+
+
+def push(run_folder: Path, name: str) -> str:
+    """Publish; returns the commit's address.
+
+    Raises: UserError where the run is not finished, a licence is not known, or the hub refuses.
+    """
+    facts = read_facts(run_folder)
+    student = next((stage for stage in STUDENTS if stage in facts.stages), None)
+    if student is None or "evaluate_student" not in facts.stages:
+        raise UserError(f"{run_folder} has no student that is measured: finish the run, then publish it")
+    plan = make_plan(run_folder / RECIPE, checked=False)
+    exported = facts.stages.get("export_student", {}).get("metrics")
+    card = model_card(plan.recipe, plan.inputs, evaluation=run_folder / "evaluate_student", exported=exported)
+    if UNKNOWN in card:
+        raise UserError(
+            f"{run_folder}: the licence of the teacher or of the data is not known; give card.teacher_licence and"
+            " card.data_licence in the recipe (or --card.data_licence cc-by-4.0), and run it again"
+        )
+    folder = (run_folder / student).resolve()
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST, CARD))
+    files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in paths}
+    files[CARD] = card.replace(HERE, name).encode()
+    return publish(name, files, kind="model", message=f"Student of the run {facts.name}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0 done, 1 failed at work, 2 bad input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.report.push", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, metavar="runs/NAME")
+    parser.add_argument("name", metavar="OWNER/NAME")
+    given = parser.parse_args(arguments)
+    return status_of(lambda: print(push(given.run, given.name)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

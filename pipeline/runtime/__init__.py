@@ -1,0 +1,6 @@
+"""One stage at work.
+
+stage       its place in the plan, its folders, its processes
+processes   what the launcher started, as Accelerate sees it
+heartbeat   processes that watch each other
+"""

@@ -1,0 +1,126 @@
+"""The processes of one stage: what the launcher started, as Accelerate sees it."""
+
+import os
+import resource
+import secrets
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+import transformers
+from accelerate import Accelerator, PartialState
+from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
+
+from pipeline.errors import UserError
+from pipeline.runtime.heartbeat import FOREVER, Tell, Watch, meeting
+
+OTHER_WAYS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG")  # of sharing a model, as Accelerate names them
+NETWORK_DISK_SECONDS = 20.0  # a client may remember for a while that a file was not there
+
+
+def meet_processes(tell: Tell) -> Watch:
+    """Wait for all that the launcher started, here and on other machines; from then on they watch each other.
+
+    Nothing that can go wrong on one of them alone comes before it: a process that ends early would be waited for.
+
+    Args: tell: takes the status and the sentence when another process brings this one to its end.
+    Raises: UserError when N processes each think that they are alone, or are to share a model in another way.
+    """
+    for way in OTHER_WAYS:
+        if os.environ.get(f"ACCELERATE_USE_{way}", "").lower() in ("true", "1"):
+            raise UserError(
+                f"the launcher's options or ACCELERATE_USE_{way} ask for {way}, which is not supported here: every"
+                " process holds the whole model, so leave it out"
+            )
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    with meeting(world, tell):
+        state = PartialState(cpu=not torch.cuda.is_available(), timeout=FOREVER)
+    if world != state.num_processes:
+        raise UserError(
+            f"the launcher started {world} processes, but each thinks it is one of {state.num_processes};"
+            " on CPUs launch with ACCELERATE_USE_CPU=true and --multi_gpu"
+        )
+    return Watch(tell)
+
+
+def make_accelerator(*, tracker: str, curves: Path, run: str, stage: str) -> Accelerator:
+    """The accelerator of the processes that met.
+
+    Args:
+        tracker: where curves go, or 'none'.
+        curves: folder of trackers that write files.
+        run, stage: names. TensorBoard's files of a stage get a folder; elsewhere all stages of a run are one project.
+    """
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no",  # these three: the recipe decides, not the launcher's configuration or the environment
+        dynamo_backend="no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        log_with=None if tracker == "none" else tracker,
+        project_dir=str(curves),
+    )
+    if tracker != "none" and accelerator.is_main_process:
+        accelerator.init_trackers(stage if tracker == "tensorboard" else run)
+    elif tracker != "none":
+        accelerator.log_with = []
+    quiet_libraries()
+    return accelerator
+
+
+def from_main(value: Any) -> Any:
+    """The main process's value, on every process."""
+    return broadcast_object_list([value])[0]
+
+
+def check_same(value: str) -> None:
+    """Raises UserError where this process plans something else than the main one, and their work would not fit."""
+    main = from_main(value)
+    if value != main:
+        raise UserError(
+            f"process {PartialState().process_index} on {socket.gethostname()} plans {value}, the main process {main}:"
+            " give every machine the same command, inputs, packages and hardware (or set precision: fp32)"
+        )
+
+
+def check_shared(folder: Path) -> None:
+    """Raises UserError where a process does not see the files of the main one: what one publishes, all must read."""
+    state = PartialState()
+    if state.num_processes == 1:
+        return
+    token, host = from_main((secrets.token_hex(8), socket.gethostname()))
+    mark = folder / f".seen-by-all-{token}"
+    if state.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    state.wait_for_everyone()
+    end = time.monotonic() + NETWORK_DISK_SECONDS
+    while not mark.exists():
+        if time.monotonic() > end:
+            raise UserError(
+                f"{folder} of process {state.process_index} on {socket.gethostname()} is another one than that of the"
+                f" main process on {host}: put run.artifacts and run.runs on storage that all machines share"
+            )
+        time.sleep(0.1)
+    state.wait_for_everyone()
+    if state.is_main_process:
+        mark.unlink()
+
+
+def peak_memory(accelerator: Accelerator) -> dict[str, int]:
+    """The most bytes that the processes held so far, summed over them: of the host, and of GPUs as torch allocates."""
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    on_gpu = accelerator.device.type == "cuda"
+    most = [host, torch.cuda.max_memory_allocated(accelerator.device) if on_gpu else 0]
+    total = accelerator.reduce(torch.tensor(most, dtype=torch.int64, device=accelerator.device), reduction="sum")
+    return dict(zip(("host", "gpu"), torch.as_tensor(total).tolist(), strict=True))
+
+
+def quiet_libraries() -> None:
+    """No progress bars and warnings of theirs between ours."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()

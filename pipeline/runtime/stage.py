@@ -1,0 +1,92 @@
+"""One stage at work, as its script and the library see it: its place in the plan, its folders, its processes."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm import tqdm
+
+from pipeline.config import Recipe
+from pipeline.errors import Interrupted
+from pipeline.hardware import Precision
+from pipeline.inputs.resolver import Inputs
+from pipeline.plan.stages import Spec
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """One stage at work, as its script sees it."""
+
+    recipe: Recipe
+    spec: Spec
+    inputs: Inputs
+    upstream: Mapping[str, Path]
+    """Folders of the artifacts that this stage reads."""
+    accelerator: Accelerator
+    work: Path
+    """Kept after a crash: checkpoints and finished shards."""
+    output: Path
+    """Becomes the artifact."""
+    _stop: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.spec.stage
+
+    @property
+    def precision(self) -> Precision:
+        return self.spec.settings["precision"]
+
+    @property
+    def is_main(self) -> bool:
+        return self.accelerator.is_main_process
+
+    def autocast(self) -> torch.autocast:
+        """bf16 autocast, or nothing, as the plan resolved the precision."""
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def say(self, text: str) -> None:
+        """A line for the user, from the main process."""
+        if self.is_main:
+            print(f"[{self.name}] {text}", file=sys.stderr, flush=True)
+
+    def bar(self, *, total: int, done: int = 0, unit: str) -> tqdm:
+        """A progress bar of the main process, with rate and time left; a line a second, since a log keeps them too."""
+        return tqdm(
+            total=total, initial=done, unit=unit, desc=self.name, mininterval=1.0, disable=not self.is_main, leave=True
+        )
+
+    def track(self, values: Mapping[str, float], step: int) -> None:
+        """A point of the curves, for the tracker the recipe names."""
+        if self.accelerator.trackers:
+            self.accelerator.log({f"{self.name}/{name}": value for name, value in values.items()}, step=step)
+
+    def sum_over_processes(self, tensor: Tensor) -> Tensor:
+        """The sum of every process's tensor, on the CPU."""
+        return torch.as_tensor(self.accelerator.reduce(tensor.to(self.accelerator.device), reduction="sum")).cpu()
+
+    def ask_to_stop(self) -> None:
+        """A signal came: the work ends at its next safe point."""
+        self._stop = True
+
+    def stop_if_asked_here(self, after: str) -> None:
+        """For work that no other process waits for: raises Interrupted where a signal reached this process.
+
+        Args: after: what is finished and kept.
+        """
+        if self._stop:
+            raise Interrupted(f"{self.name} stopped after {after}; the same command goes on")
+
+    def stop_asked(self) -> bool:
+        """Whether a signal reached any process. All processes get the same answer, so all stop at the same step."""
+        if self.accelerator.num_processes == 1:
+            return self._stop
+        return bool(self.sum_over_processes(torch.tensor([float(self._stop)])).item())
+
+    def shares(self, count: int) -> range:
+        """The numbers below `count` that are this process's share."""
+        return range(self.accelerator.process_index, count, self.accelerator.num_processes)

@@ -1,0 +1,116 @@
+"""From start and end logits to answers, and how right these are: exact match and F1, as SQuAD's scripts have them.
+
+Legend: T tokens of a window, R rows of a split.
+"""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.config.data import MetricName
+from pipeline.tasks.base import Span
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from pipeline.tasks.tokenised import EncodedTexts
+
+BEST = 20  # starts and ends of a window that are paired
+LONGEST_ANSWER = 30  # tokens
+
+
+def answers(outputs: np.ndarray, encoded: "EncodedTexts", dataset: "Dataset") -> list[str]:
+    """The best span of all windows of each row; empty where none is better than no answer and that may be said."""
+    context_column, label_column = _columns(dataset)
+    rows = encoded.rows
+    none_may_be = any(not answers["text"] for answers in dataset[label_column] if answers is not None)
+    bounds = encoded.bounds(np.arange(len(encoded)))
+    best: list[tuple[float, Span]] = [(-np.inf, (0, 0))] * len(dataset)
+    no_answer = np.full(len(dataset), np.inf)
+    for number, (begins, ends) in enumerate(zip(rows["begin"], rows["end"], strict=True)):
+        logits, row = outputs[bounds[number] : bounds[number + 1]], encoded.row[number]
+        no_answer[row] = min(no_answer[row], logits[0].sum())
+        best[row] = max(best[row], best_span(logits, np.asarray(begins), np.asarray(ends)))
+    contexts = dataset[context_column]
+    return [
+        "" if none_may_be and no_answer[row] > score else contexts[row][slice(*span)]
+        for row, (score, span) in enumerate(best)
+    ]
+
+
+def best_span(logits_T2: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> tuple[float, Span]:
+    """The largest sum of a start and an end logit of a window, and the characters that it takes from the context."""
+    context = np.flatnonzero(begins >= 0)
+    if not len(context):
+        return -np.inf, (0, 0)
+    first, last = (context[np.argsort(-logits_T2[context, side], kind="stable")[:BEST]] for side in (0, 1))
+    possible = (first[:, None] <= last) & (last - first[:, None] < LONGEST_ANSWER)
+    sums = np.where(possible, logits_T2[first, 0][:, None] + logits_T2[last, 1], -np.inf)
+    start, end = np.unravel_index(sums.argmax(), sums.shape)
+    return float(sums[start, end]), (int(begins[first[start]]), int(ends[last[end]]))
+
+
+def _columns(dataset: "Dataset") -> tuple[str, str]:
+    """The column of the context, the second of text, and that of the answers."""
+    is_text = {name: getattr(feature, "dtype", None) == "string" for name, feature in dataset.features.items()}
+    label = next(name for name, feature in dataset.features.items() if isinstance(feature, dict))
+    return [name for name in is_text if is_text[name]][1], label
+
+
+def normalized(text: str) -> str:
+    """Lower case, without punctuation, articles and spaces too many, as SQuAD's script compares answers."""
+    text = "".join(character for character in text.lower() if character not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+def exact_match(answer: str, right: str) -> float:
+    """1 where both are the same but for what `normalized` takes away."""
+    return float(normalized(answer) == normalized(right))
+
+
+def token_f1(answer: str, right: str) -> float:
+    """F1 of the words of both; where one of them is empty, whether both are."""
+    ours, theirs = normalized(answer).split(), normalized(right).split()
+    if not ours or not theirs:
+        return float(ours == theirs)
+    same = sum((Counter(ours) & Counter(theirs)).values())
+    return 2 * same / (len(ours) + len(theirs))
+
+
+def gold(dataset: "Dataset", label_column: str) -> list[list[str]]:
+    """The right answers of each row; one that is empty where there is none (or none but articles)."""
+    found = dataset[label_column]
+    return [[text for text in answers["text"] if normalized(text)] or [""] for answers in found]
+
+
+def statistics(answers: Sequence[str], gold: Sequence[Sequence[str]]) -> np.ndarray:
+    """(R, 3): exact match and F1, each with the best of the right answers, and whether no answer is right."""
+    figures = [
+        (
+            max(exact_match(answer, right) for right in rights),
+            max(token_f1(answer, right) for right in rights),
+            float(rights == [""]),
+        )
+        for answer, rights in zip(answers, gold, strict=True)
+    ]
+    return np.array(figures, dtype=np.float64).reshape(-1, 3)
+
+
+def details(metric: MetricName, statistics: np.ndarray) -> dict[str, float]:
+    """Means over rows, as SQuAD's scripts compute them (there times 100)."""
+    parts = {"exact_match": float(statistics[:, 0].mean()), "answer_f1": float(statistics[:, 1].mean())}
+    return parts if metric == "exact_match_and_f1" else {metric: parts[metric]}
+
+
+def beats_no_answer(statistics: np.ndarray) -> bool:
+    """Whether F1 is larger than that of never answering."""
+    return statistics[:, 1].mean() > statistics[:, 2].mean()
+
+
+def agreement(theirs: Sequence[str], ours: Sequence[str]) -> float:
+    """Share of the rows with the same answer."""
+    return float(np.mean([exact_match(a, b) for a, b in zip(theirs, ours, strict=True)]))

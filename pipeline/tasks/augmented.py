@@ -1,0 +1,172 @@
+"""An augmented dataset that exists already, from this project or another: whether it fits a task, and its rows.
+
+Its files have the columns that README.md of such a dataset describes: source_id, the task's texts and label, variant,
+replaced. Needs neither torch nor datasets.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.data.tables import is_list, is_text
+from pipeline.errors import UserError, nearest
+from pipeline.tasks import KINDS
+from pipeline.tasks.labelled_data import TaskData
+
+Part = tuple[Literal["same", "old", "new"], str]
+REPLACED = ("column", "start", "end", "old", "new", "source")
+MAKE = "`python -m data_augment sample`, or the stage augment_data, makes such files"
+BATCH_ROWS = 10_000
+
+
+def parts_of(original: str, replaced: Sequence[Mapping[str, Any]]) -> list[Part]:
+    """A variant beside its original: what stays, and each word that went, followed by the one that came."""
+    parts: list[Part] = []
+    at = 0
+    for word in replaced:
+        parts += [("same", original[at : word["start"]]), ("old", word["old"]), ("new", word["new"])]
+        at = word["end"]
+    return [*parts, ("same", original[at:])]
+
+
+def check_augmented(paths: Sequence[Path], data: TaskData, *, needs_labels: bool = False) -> None:
+    """Raises UserError for the first thing in which the dataset does not fit the task.
+
+    Its columns and labels must be the task's, the rows of an example stand together, the original first, and no
+    original is a dev or test row: a dataset made from other splits would leak. Where labels are learnt each row has
+    one.
+    """
+    held_out, done, last = held_out_texts(data), set(), None
+    for path in paths:
+        _check_columns(path, data)
+        names = _label_names(path, data)
+        for number, row in _rows(path, columns=("source_id", "variant", *data.text_columns, data.label_column)):
+            where, source = f"{path}, row {number}", row["source_id"]
+            if source != last and (source in done or row["variant"] != 0):
+                raise UserError(
+                    f"{where}: the rows of source_id {source} do not stand together with the original, variant 0,"
+                    " first; sort them by source_id and variant"
+                )
+            done.add(source)
+            last = source
+            texts = tuple(row[column] for column in data.text_columns)
+            if None in texts:
+                raise UserError(f"{where}: a text is missing")
+            if row["variant"] == 0 and texts in held_out:
+                raise UserError(
+                    f"{where}: this original is a dev or test row of the task; the dataset was made from other splits:"
+                    " make it from the training rows alone, or take the splits of its recipe"
+                )
+            if _label(row[data.label_column], names, data, where) is None and needs_labels:
+                raise UserError(f"{where}: has no label, and distill_predictions.label learns it; set that to 0")
+    if not done:
+        raise UserError(f"augment_data.reuse: {paths[0].parent} holds no row; {MAKE}")
+
+
+def augmented_rows(paths: Sequence[Path], data: TaskData, *, dropped: Counter[str]) -> Iterator[dict[str, Any]]:
+    """The rows of a dataset that fits, labels in the task's numbers; other columns are left out.
+
+    Args: dropped: counts, as "equal_to_original", the variants left out because they equal a dev or test text.
+    """
+    held_out = held_out_texts(data)
+    columns = ("source_id", *data.text_columns, data.label_column, "variant", "replaced")
+    for path in paths:
+        names = _label_names(path, data)
+        for number, row in _rows(path, columns=columns):
+            if tuple(row[column] for column in data.text_columns) in held_out:
+                dropped["equal_to_original"] += 1
+                continue
+            yield {**row, data.label_column: _label(row[data.label_column], names, data, f"{path}, row {number}")}
+
+
+def held_out_texts(data: TaskData) -> set[tuple[str, ...]]:
+    """Texts of dev and test rows that are no texts of rows to train on."""
+    texts = {split: {example.texts for example in examples} for split, examples in data.splits.items()}
+    train = texts["train"] | texts.get("unlabelled", set())
+    return set().union(*(found for split, found in texts.items() if split not in ("train", "unlabelled"))) - train
+
+
+def _check_columns(path: Path, data: TaskData) -> None:
+    if path.suffix != ".parquet":
+        raise UserError(f"{path}: an augmented dataset is Parquet; {MAKE}")
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
+    kinds = {"source_id": pa.types.is_integer, "variant": pa.types.is_integer, "replaced": _is_replaced}
+    kinds |= dict.fromkeys(data.text_columns, is_text)
+    for column in (*kinds, data.label_column):
+        if column not in schema.names:
+            raise UserError(f"{path}: no column '{column}'{nearest(column, schema.names)}; {MAKE}")
+    for column, fits in kinds.items():
+        if not fits(schema.field(column).type):
+            wanted = {"replaced": f"lists of {', '.join(REPLACED)}"}.get(
+                column, "text" if fits is is_text else "integers"
+            )
+            raise UserError(
+                f"{path}: column '{column}' holds {schema.field(column).type}, and {wanted} are needed; {MAKE}"
+            )
+
+
+def _label_names(path: Path, data: TaskData) -> list[str] | None:
+    """The names of label numbers, which a file of `datasets` holds; None where labels need no translation.
+
+    Raises: UserError for numbers without names, names that are not the task's, or what is no score in a regression.
+    """
+    schema = pq.read_schema(path)
+    kind = schema.field(data.label_column).type
+    features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    feature = features.get(data.label_column, {})
+    names = feature.get("names") or feature.get("feature", {}).get("names")  # of each item, where the label is a list
+    where = f"{path}: column '{data.label_column}' holds"
+    if not KINDS[data.kind].column_fits(kind):
+        raise UserError(f"{where} {kind}, and {KINDS[data.kind].column_needs}")
+    if not data.label_names or is_text(kind.value_type if is_list(kind) else kind):
+        return None
+    if not names:
+        raise UserError(f"{where} {kind} without the labels' names; write the names as text")
+    for name in names:
+        if name not in data.label_names:
+            raise UserError(f"{path}: its label '{name}' is none of the task's, {', '.join(data.label_names)}")
+    return names
+
+
+def _label(value: Any, names: list[str] | None, data: TaskData, where: str) -> Any:
+    """A row's label, or the tags of its words, as the task numbers them; None where it has none."""
+    if not data.label_names:
+        return value
+    if value is None or value == -1:  # as `datasets` writes a label that is not known
+        return None
+    if isinstance(value, list):
+        return [_number(tag, names, data, where) for tag in value]
+    return _number(value, names, data, where)
+
+
+def _number(label: Any, names: list[str] | None, data: TaskData, where: str) -> int:
+    """The task's number of a label, which is a name, or the number of one of `names`."""
+    if names and (label is None or not 0 <= label < len(names)):
+        raise UserError(f"{where}: its label {label} has no name; the column names {len(names)}, from 0")
+    name = names[label] if names else label
+    if name not in data.label_names:
+        raise UserError(f"{where}: its label '{name}' is none of the task's, {', '.join(data.label_names)}")
+    return data.label_names.index(name)
+
+
+def _rows(path: Path, *, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of a file with their numbers, from 1."""
+    number = 0
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
+            for row in batch.select(list(columns)).to_pylist():
+                number += 1
+                yield number, row
+
+
+def _is_replaced(kind: pa.DataType) -> bool:
+    inner = kind.value_type if is_list(kind) else None
+    return inner is not None and pa.types.is_struct(inner) and {field.name for field in inner} >= set(REPLACED)

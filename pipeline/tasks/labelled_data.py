@@ -1,0 +1,217 @@
+"""The labelled data of a task: read, checked, split. Needs neither torch nor datasets until `as_datasets`.
+
+Splits: `train`; `dev`, which chooses checkpoints; `test`, which only measures, and for MNLI `test_mismatched`; and
+`unlabelled`, more text to distil on. Whoever needs rows asks `read_task`, and gets the same rows in the same order.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.config.data import KindName, MetricName, Task
+from pipeline.data import glue
+from pipeline.data.examples import Columns, Example, read_examples
+from pipeline.data.splits import check_groups, split_by_group, split_by_label, without_repeats
+from pipeline.errors import UserError
+from pipeline.tasks import KINDS, check_metric, default_metric, kind_name, kind_of
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+ID = "id"
+RESERVED = ("source_id", "variant", "replaced", "length", "row", "cut")  # the last three: of the tokens (encoding.py)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskData:
+    """A task's rows and what they mean."""
+
+    name: str
+    """GLUE's name, or that of the first training file."""
+    kind: KindName
+    text_columns: tuple[str, ...]
+    """One column, or two for a pair, under the task's own names."""
+    label_column: str
+    label_names: tuple[str, ...]
+    """In the order of the model's outputs; empty for a regression."""
+    metric: MetricName
+    splits: Mapping[str, Sequence[Example]]
+    left_out: Mapping[str, int]
+    """Rows left out: 'dropped' for their label, 'empty', 'repeated', 'malformed' (QQP has some)."""
+
+
+def read_task(task: Task, files: Mapping[str, Sequence[Path]]) -> TaskData:
+    """Read, check and split.
+
+    Args:
+        task: the recipe's section.
+        files: local paths under 'train', 'dev', 'test' and 'unlabelled'; or under 'glue' one folder.
+
+    Raises: UserError, with file and line or key, for the first thing that is wrong.
+    """
+    columns = _columns(task)
+    left_out: Counter[str] = Counter(dropped=0, empty=0, repeated=0, malformed=0)
+    splits = _read_splits(task, files, columns, left_out)
+    if task.drop_repeats:
+        splits = without_repeats(splits, left_out)  # train wins over dev, dev over test, test over unlabelled
+    if columns.group:
+        check_groups(splits, columns.group)
+    kind = kind_of(task)
+    label_names = kind.label_names(splits, columns.known_labels)
+    splits = _hold_out(task, splits, columns)
+    kind.check(splits, label_names)
+    metric = task.metric or default_metric(kind_name(task), task.glue)
+    check_metric(metric, kind=kind_name(task), label_count=len(label_names))
+    return TaskData(
+        name=task.glue or files["train"][0].name.split(".")[0],
+        kind=kind_name(task),
+        text_columns=kind.text_columns(columns),
+        label_column=columns.label,
+        label_names=label_names,
+        metric=metric,
+        splits=splits,
+        left_out=dict(left_out),
+    )
+
+
+def as_datasets(data: TaskData) -> "DatasetDict":
+    """Every split as a Dataset with the task's own columns.
+
+    Features: each text column string; the label column as the kind of task has it (ClassLabel, float32, ...), None in
+    unlabelled rows; `id` int64, the row's position in its split.
+    """
+    from datasets import Dataset, DatasetDict, Features, Value  # noqa: PLC0415
+
+    kind, numbers = KINDS[data.kind], {name: number for number, name in enumerate(data.label_names)}
+    texts = {column: Value("string") for column in data.text_columns}
+    features = Features({**texts, data.label_column: kind.feature(data.label_names), ID: Value("int64")})
+    datasets = DatasetDict()
+    for split, examples in data.splits.items():
+        columns: dict[str, Sequence[object]] = {
+            column: [example.texts[side] for example in examples] for side, column in enumerate(data.text_columns)
+        }
+        columns[data.label_column] = [kind.value(example.label, numbers) for example in examples]
+        columns[ID] = range(len(examples))
+        datasets[split] = Dataset.from_dict(columns, features=features)
+    return datasets
+
+
+def _columns(task: Task) -> Columns:
+    """Raises: UserError for settings that contradict each other."""
+    kind = kind_of(task)
+    if task.glue:
+        known = glue.GLUE[task.glue]
+        for key in ("train", "dev", "test", "text_pair", "labels", "group"):
+            if getattr(task, key):
+                raise UserError(f"task.{key}: GLUE's {task.glue} has its own; leave it out, or leave task.glue out")
+        return Columns(
+            texts=tuple(known.texts),
+            label=glue.LABEL,
+            group=None,
+            answer=kind.answer,
+            known_labels=known.label_names,
+            drop_labels=frozenset(task.drop_labels),
+            skip_empty=True,  # QQP has empty questions, and nobody can be asked to mend GLUE
+        )
+    if task.data:
+        raise UserError(
+            "task.data: names the folder of a GLUE task; set task.glue too, or give your files in task.train"
+        )
+    texts = (task.text, task.text_pair) if task.text_pair else (task.text,)
+    names = [*texts, task.label, ID]
+    if taken := [name for name in (*texts, task.label) if name in RESERVED]:
+        raise UserError(
+            f"task: the augmented dataset has a column '{taken[0]}' of its own; rename yours, such as '{taken[0]}_'"
+        )
+    if task.kind == "embedding" and not task.text_pair:
+        raise UserError("task.text_pair: name the column of the second text; pairs measure how well texts are embedded")
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise UserError(f"task: '{repeated[0]}' cannot be two of text, text_pair, label and the row's own '{ID}'")
+    if task.labels and not kind.has_label_names:
+        raise UserError(f"task.labels: a {task.kind} has none; leave it out, or set task.kind: classification")
+    if len(set(task.labels)) < len(task.labels):
+        raise UserError(f"task.labels: name each label once, not {', '.join(task.labels)}")
+    return Columns(
+        texts=texts,
+        label=task.label,
+        group=task.group,
+        answer=kind.answer,
+        known_labels=task.labels,
+        header=task.header,
+        drop_labels=frozenset(task.drop_labels),
+        skip_empty=task.skip_empty,
+    )
+
+
+def _read_splits(
+    task: Task, files: Mapping[str, Sequence[Path]], columns: Columns, left_out: Counter[str]
+) -> dict[str, list[Example]]:
+    """The examples of every split that has files of its own."""
+    splits: dict[str, list[Example]] = {}
+    malformed: list[int] = []
+    for split, paths in _labelled_files(task, files).items():
+        splits[split] = []
+        for path in paths:
+            if task.glue:
+                rows = glue.read_rows(task.glue, path, malformed=malformed)
+                splits[split] += read_examples(rows, path=path, columns=columns, left_out=left_out)
+            else:
+                splits[split] += kind_of(task).read(path, columns, left_out)
+    if files.get("unlabelled"):
+        texts = replace(columns, label="", group=None)
+        splits["unlabelled"] = []
+        for path in files["unlabelled"]:
+            splits["unlabelled"] += kind_of(task).read(path, texts, left_out)
+    left_out["malformed"] = len(malformed)
+    return splits
+
+
+def _labelled_files(task: Task, files: Mapping[str, Sequence[Path]]) -> Mapping[str, Sequence[Path]]:
+    if task.glue:
+        if not files.get("glue"):
+            raise UserError(f"task.data: empty; give the folder of GLUE's {task.glue}, or hub:nyu-mll/glue")
+        return glue.find_files(task.glue, files["glue"][0])
+    if not files.get("train"):
+        raise UserError("task.train: empty; name your training files, or set task.glue")
+    return {split: files[split] for split in ("train", "dev", "test") if files.get(split)}
+
+
+def _hold_out(task: Task, splits: Mapping[str, list[Example]], columns: Columns) -> dict[str, list[Example]]:
+    """Cut dev and test out of train where they have no files of their own, and put the splits in order.
+
+    Raises: UserError for a split without a row.
+    """
+    train = splits["train"]
+    asked = {"test": task.test_share, "dev": task.dev_share}  # test first: dev's share does not move it
+    shares = {split: share for split, share in asked.items() if split not in splits}
+    if sum(shares.values()) >= 1:
+        raise UserError(
+            f"task.dev_share, task.test_share: together {sum(shares.values()):g}, which leaves no training row"
+        )
+    kind = kind_of(task)
+    strata = [kind.stratum(example) for example in train]
+    origin = (lambda example: example.group) if columns.group else kind.origin
+    if origin:
+        groups = [origin(example) for example in train]
+        held_out = split_by_group(groups, strata, shares=shares, seed=task.split_seed)
+    else:
+        held_out = split_by_label(strata, shares=shares, seed=task.split_seed)
+    taken = {row for rows in held_out.values() for row in rows}
+    cut = dict(splits) | {split: [train[row] for row in rows] for split, rows in held_out.items()}
+    cut["train"] = [example for row, example in enumerate(train) if row not in taken]
+    for split, examples in cut.items():
+        if not examples and train and split in ("train", *shares):
+            raise UserError(
+                f"task.{split if split in shares else 'dev'}_share: the {len(train)} rows"
+                f"{' and their groups' if origin else ''} are too few for a row in {split}; change the share, or"
+                " give files in task.dev and task.test"
+            )
+        if not examples:
+            raise UserError(
+                f"task.{'data' if task.glue else split}: the files have no {split} row that is not left out"
+            )
+    order = ("train", "dev", "test", "test_mismatched", "unlabelled")
+    return {split: cut[split] for split in order if split in cut}

@@ -1,0 +1,9 @@
+"""The training loop and what feeds it.
+
+loop          accumulate, clip, schedule, log, evaluate, checkpoint, resume
+batches       which rows go through the model when
+prefetch      a process's share of every step, collated ahead
+checkpoints   written whole or not at all
+throughput    tokens a second, and the share of the device's peak
+masked_lm     masked-LM training of a backbone
+"""

@@ -1,0 +1,129 @@
+"""Which rows go through the model when: a pure function of (seed, epoch, step), whatever the number of processes.
+
+A global batch is the rows of one optimiser step. It is cut into micro-batches of fixed membership: rows of similar
+lengths, at most so many padded tokens at once. Processes take micro-batches by number. In a pass a micro-batch lies in
+buckets of rows of nearly equal lengths, each with its own padding (`pipeline.models.packing`).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.config.training import Training
+from pipeline.models.collate import A_BUCKET, Rows, buckets
+
+PASSES = 16  # one more pass costs about as much as this part of the budget of tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlobalBatch:
+    """The rows of one optimiser step and the counts that its losses are averaged over."""
+
+    step: int
+    epoch: int
+    micro_batches: tuple[Rows, ...]
+    examples: int
+    tokens: int  # real ones
+    pairs: int  # real ones: the sum of squared lengths
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """Which rows are one original example and its variants."""
+
+    order: np.ndarray  # the rows, group by group
+    first: np.ndarray  # where in `order` each group begins
+    count: np.ndarray  # rows of each group, the original included
+
+    @classmethod
+    def of(cls, source_id: np.ndarray, place: np.ndarray | None = None) -> "Groups":
+        """Groups of equal neighbours, parted by their place where an example is several rows (windows)."""
+        place = np.zeros_like(source_id) if place is None else place
+        example = np.cumsum(np.r_[True, source_id[1:] != source_id[:-1]])
+        order = np.lexsort((place, example))  # stable
+        key = np.stack([example[order], place[order]])
+        first = np.flatnonzero(np.r_[True, (key[:, 1:] != key[:, :-1]).any(axis=0)])
+        return cls(order=order, first=first, count=np.diff(np.r_[first, len(order)]))
+
+
+class BatchPlan:
+    """The global batches of a training.
+
+    Args:
+        lengths: tokens of every row.
+        groups: an epoch shows one row of each group, the next one in the next epoch; None: every row.
+    """
+
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        *,
+        batch_size: int,
+        epochs: float,
+        micro_batch_tokens: int,
+        seed: int,
+        groups: Groups | None = None,
+    ) -> None:
+        self.lengths = np.asarray(lengths, dtype=np.int64)
+        self.groups = groups
+        self.batch_size = batch_size
+        self.micro_batch_tokens = micro_batch_tokens
+        self.seed = seed
+        self.rows_per_epoch = len(groups.first) if groups else len(self.lengths)
+        self.steps_per_epoch = math.ceil(self.rows_per_epoch / batch_size)
+        self.steps = math.ceil(epochs * self.steps_per_epoch)
+        self._epoch: tuple[int, Rows] = (-1, np.empty(0, dtype=np.int64))
+
+    def at(self, step: int) -> GlobalBatch:
+        """The global batch of a step, counted from 0."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        rows = self._rows(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+        lengths = self.lengths[rows]
+        return GlobalBatch(
+            step=step,
+            epoch=epoch,
+            micro_batches=tuple(pack(rows, lengths, self.micro_batch_tokens)),
+            examples=len(rows),
+            tokens=int(lengths.sum()),
+            pairs=int((lengths**2).sum()),
+        )
+
+    def _rows(self, epoch: int) -> Rows:
+        if self._epoch[0] != epoch:
+            order = np.random.default_rng([self.seed, epoch, 1]).permutation(self.rows_per_epoch)
+            if self.groups is not None:
+                begin = np.random.default_rng([self.seed, 2]).integers(0, 2**31, self.rows_per_epoch)
+                order = self.groups.order[self.groups.first + (begin + epoch) % self.groups.count][order]
+            self._epoch = (epoch, order)
+        return self._epoch[1]
+
+
+def planned(lengths: np.ndarray, settings: Training, *, seed: int, groups: Groups | None = None) -> BatchPlan:
+    """The global batches that a stage's settings ask for."""
+    return BatchPlan(
+        lengths,
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+        micro_batch_tokens=settings.micro_batch_tokens,
+        seed=seed,
+        groups=groups,
+    )
+
+
+def pack(rows: Rows, lengths: np.ndarray, tokens: int, *, packed: bool = True) -> list[Rows]:
+    """Cut rows into micro-batches, longest first, each as many buckets as fit into `tokens` with their padding.
+
+    Args: packed: else a bucket is a micro-batch, for models that see a batch padded to its longest row.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    parts: list[Rows] = []
+    start, filled = 0, tokens
+    for count, longest in buckets(lengths[order], tokens, cost=A_BUCKET if packed else tokens // PASSES):
+        more = rows[order[start : start + count]]
+        if packed and filled + count * longest <= tokens:
+            parts[-1], filled = np.r_[parts[-1], more], filled + count * longest
+        else:
+            parts, filled = [*parts, more], count * longest
+        start += count
+    return parts

@@ -1,0 +1,220 @@
+"""The only training loop: accumulate, clip, schedule, log, evaluate, checkpoint, resume.
+
+A stage hands it a model, a batch plan, a way to collate rows, and a loss. Killed at any instant and started again with
+the same number of processes it ends with the same bytes: batches are a pure function of the step, and the generators
+are seeded before every micro-batch from (seed, step, its number), so dropout does not depend on the processes.
+"""
+
+import contextlib
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from pipeline.config.training import Training
+from pipeline.errors import Interrupted, UserError, WorkFailed
+from pipeline.models.collate import Inputs, on_device
+from pipeline.runtime.processes import check_same
+from pipeline.runtime.stage import Stage
+from pipeline.training.batches import BatchPlan, GlobalBatch
+from pipeline.training.checkpoints import latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
+from pipeline.training.prefetch import Collate, Step, steps
+from pipeline.training.throughput import Flops, Pace, line, matrix_rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a stage trains, on what, towards what."""
+
+    model: nn.Module
+    batches: BatchPlan
+    collate: Collate
+    loss: Callable[[nn.Module, Inputs, GlobalBatch], dict[str, Tensor]]
+    """Named, weighted terms, each averaged over the whole global batch."""
+    settings: Training
+    score: Callable[[Any], float] | None = None
+    """A dev score, larger is better: the best epoch's weights are the result. None: the last step's are."""
+    flops: Flops = field(default=lambda batch: 0.0)
+    """Model FLOPs of a global batch, forward and backward."""
+    pace: Pace = field(default_factory=Pace)
+    """Filled in by `train`."""
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Where a training stands; all that a checkpoint needs beside the tensors."""
+
+    step: int = 0
+    best_score: float | None = None
+    best_step: int = 0
+    scores: list[float] = field(default_factory=list)
+    curve: list[dict[str, float]] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)
+    """Each loss term, summed over the steps since the last point of the curve."""
+
+
+def train(job: Job, stage: Stage) -> Progress:
+    """Train to the end, from the last good checkpoint if there is one; the model is left with the resulting weights.
+
+    Raises: Interrupted after a signal (a checkpoint is written first); WorkFailed when the loss is not finite.
+    """
+    accelerator, total = stage.accelerator, job.batches.steps
+    plain_optimizer = make_optimizer(job.model.to(accelerator.device), job.settings)
+    progress, best = _resume(job, stage, plain_optimizer)
+    model, optimizer = accelerator.prepare(job.model, plain_optimizer)
+    if total and len(job.batches.at(0).micro_batches) < accelerator.num_processes:
+        stage.say(
+            "a batch has fewer micro-batches than there are processes: raise batch_size or lower micro_batch_tokens"
+        )
+    saved_at = time.monotonic()
+
+    def checkpoint() -> None:
+        if stage.is_main:
+            state = {**vars(progress), "precision": stage.precision}
+            save_checkpoint(stage.work, model=job.model, optimizer=plain_optimizer, best=best, state=state)
+
+    with stage.bar(total=total, done=progress.step, unit="step") as bar:
+        for step in steps(job.batches, job.collate, accelerator, first=progress.step):
+            began = time.perf_counter()
+            model.train()
+            terms = backward(job, stage, model, step)
+            norm = accelerator.clip_grad_norm_(model.parameters(), job.settings.clip)
+            _check_finite(stage, step.batch, terms, norm)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(job.settings, progress.step, total)
+            optimizer.step()
+            optimizer.zero_grad()
+            progress.step += 1
+            seconds = time.perf_counter() - began + step.waited
+            job.pace.add(step.batch, seconds=seconds, waited=step.waited, flops=job.flops(step.batch))
+            bar.update()
+            progress.sums = {name: progress.sums.get(name, 0.0) + value for name, value in terms.items()}
+            if progress.step % stage.recipe.run.log_every == 0 or progress.step == total:
+                _log(stage, progress, bar)
+            epoch_ends = progress.step % job.batches.steps_per_epoch == 0 or progress.step == total
+            if epoch_ends and job.score is not None and _is_best(job, stage, progress):
+                best = own_tensors(job.model)
+            if stage.stop_asked():
+                checkpoint()
+                accelerator.wait_for_everyone()  # a process that ends takes the others with it
+                raise Interrupted(f"{stage.name} stopped at step {progress.step} of {total}; the same command goes on")
+            if time.monotonic() - saved_at > stage.recipe.run.checkpoint_seconds and progress.step < total:
+                checkpoint()
+                saved_at = time.monotonic()
+    if best is not None:
+        job.model.load_state_dict(best, strict=False)  # tied tensors are stored once
+    job.model.eval()
+    if job.pace.flops:
+        stage.say(line(pace_of(job, stage)))
+    return progress
+
+
+def pace_of(job: Job, stage: Stage) -> dict[str, float]:
+    """How fast the last training went, beside what its devices multiply."""
+    dtype = torch.bfloat16 if stage.precision == "bf16" else torch.float32
+    return job.pace.summary(stage.accelerator.num_processes * matrix_rate(stage.accelerator.device, dtype))
+
+
+def _resume(job: Job, stage: Stage, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Tensor] | None]:
+    """Weights, optimiser and progress of the last good checkpoint; a new start where there is none."""
+    folder, complaints = latest_checkpoint(stage.work)
+    for complaint in complaints:
+        stage.say(complaint)
+    check_same(f"to go on from {folder.name if folder else 'the beginning'}")
+    if folder is None:
+        return Progress(), None
+    state, best = load_checkpoint(folder, model=job.model, optimizer=optimizer)
+    if (precision := state.pop("precision")) != stage.precision:
+        raise UserError(
+            f"{folder} was trained in {precision}, and this run is in {stage.precision}: set precision: {precision}, or"
+            " remove the checkpoint"
+        )
+    stage.say(f"going on from step {state['step']} of {job.batches.steps}")
+    return Progress(**state), best
+
+
+def _check_finite(stage: Stage, batch: GlobalBatch, terms: dict[str, float], norm: Tensor | float | None) -> None:
+    """Raises WorkFailed when the loss or the norm of its gradient is not finite; before the weights are touched."""
+    if math.isfinite(sum(terms.values()) + float(norm or 0.0)):
+        return
+    rows = [row for rows in batch.micro_batches for row in rows.tolist()]
+    raise WorkFailed(
+        f"{stage.name}: the loss or its gradient is not finite at step {batch.step} (rows {rows}); last good"
+        f" checkpoint: {latest_checkpoint(stage.work)[0] or 'none'}; try a smaller learning rate, or precision: fp32"
+    )
+
+
+def _is_best(job: Job, stage: Stage, progress: Progress) -> bool:
+    """Score an epoch on dev; whether no epoch before was as good."""
+    assert job.score is not None
+    job.model.eval()
+    with torch.inference_mode():
+        score = job.score(job.model)
+    progress.scores.append(score)
+    stage.say(f"epoch {len(progress.scores)}: dev score {score:.4f}")
+    if progress.best_score is not None and score <= progress.best_score:
+        return False
+    progress.best_score, progress.best_step = score, progress.step
+    return True
+
+
+def backward(job: Job, stage: Stage, model: nn.Module, step: Step) -> dict[str, float]:
+    """Accumulate the gradients of one global batch; returns its loss terms, over all processes."""
+    accelerator = stage.accelerator
+    names: list[str] = []
+    values = torch.zeros(1, dtype=torch.float64)
+    for place, part in enumerate(step.parts):
+        inputs = on_device(part.inputs, accelerator.device)
+        torch.manual_seed(seed_of(job.batches.seed, stage.name, step.batch.step, part.number))
+        last = place == len(step.parts) - 1
+        with contextlib.nullcontext() if last else accelerator.no_sync(model):
+            with stage.autocast():
+                terms = job.loss(model, inputs, step.batch)
+            losses = torch.stack(list(terms.values()))
+            weight = part.weight * accelerator.num_processes  # DDP takes the mean over processes, we want the sum
+            accelerator.backward(losses.sum() * weight)
+        names = list(terms)
+        values = values.to(losses.device) + losses.detach().double() * part.weight
+    return dict(zip(names, stage.sum_over_processes(values).tolist(), strict=True))
+
+
+def make_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    """AdamW, without weight decay on biases and layer norms, over the parameters that are trained."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.learning_rate, fused=True)
+
+
+def learning_rate(settings: Training, step: int, total: int) -> float:
+    """The rate of a step (from 0): a linear rise over the warm-up, then linearly to zero, or constant."""
+    rise = math.ceil(settings.warmup * total)
+    if step < rise:
+        return settings.learning_rate * (step + 1) / rise
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    return settings.learning_rate * (total - step) / max(1, total - rise)
+
+
+def seed_of(*parts: Any) -> int:
+    """A 63-bit seed from anything that prints the same everywhere."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+def _log(stage: Stage, progress: Progress, bar: tqdm) -> None:
+    """One point of the curve: each term's mean over the steps since the last point."""
+    steps = progress.step - (int(progress.curve[-1]["step"]) if progress.curve else 0)
+    point = {name: value / steps for name, value in progress.sums.items()}
+    progress.sums = {}
+    progress.curve.append({"step": progress.step, **point})
+    bar.set_postfix_str(" ".join(f"{name} {value:.3f}" for name, value in point.items()), refresh=False)
+    stage.track(point, progress.step)

@@ -1,0 +1,119 @@
+"""Masked-LM training and measuring of a backbone (BERT, arXiv:1810.04805, section 3.1).
+
+Only the masked positions go through the head: its product with the vocabulary would cost more than a small encoder.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from pipeline.data.corpus import Corpus
+from pipeline.data.masking import mask_tokens
+from pipeline.losses.tinybert import label_loss
+from pipeline.models.collate import Inputs, Rows, model_inputs, on_device
+from pipeline.models.loading import separate_head, special_id
+from pipeline.models.packing import run
+from pipeline.runtime.stage import Stage
+from pipeline.training.batches import GlobalBatch, pack
+from pipeline.training.throughput import training_flops
+
+MEASURED = 2**31 - 1  # the 'epoch' whose masks measure: the same before and after, and never trained on
+
+
+class MaskedLM(nn.Module):
+    """A backbone with its head, as logits of the masked positions alone."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+        self.head = separate_head(model)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """(masked positions, vocabulary). `inputs` are the model's, and `masked`, (B, T) bool."""
+        masked_BT = inputs["masked"]
+        if self.head is None:
+            return run(self.model, inputs).logits[masked_BT]
+        return self.head(run(self.model.base_model, inputs).last_hidden_state[masked_BT])
+
+    def flops(self, batch: GlobalBatch, masked: int) -> float:
+        """FLOPs of a forward and a backward pass, the head on the masked positions alone."""
+        head = sum(p.numel() for p in self.head.parameters() if p.ndim == 2) if self.head else 0
+        return training_flops(self.model)(batch) + 6.0 * head * masked
+
+
+class MaskedBlocks:
+    """Blocks of a corpus with some tokens masked, anew in every epoch.
+
+    Args: rows: the blocks it draws from.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        rows: Rows,
+        tokenizer: PreTrainedTokenizerFast,
+        *,
+        vocab_size: int,
+        seed: int,
+        share: float = 0.15,
+    ) -> None:
+        self.corpus, self.rows, self.seed, self.share = corpus, rows, seed, share
+        self.pad_id = special_id(tokenizer, "pad_token_id")
+        self.mask_id = special_id(tokenizer, "mask_token_id")
+        # The first and the last token of a block. [UNK] is a word like others: `masked_count` counts on it.
+        self.special = frozenset({special_id(tokenizer, "cls_token_id"), special_id(tokenizer, "sep_token_id")})
+        self.vocab_size = vocab_size
+        self.lengths = corpus.lengths[rows]
+
+    def masked(self, row: int, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The block with its masks, the chosen positions, and what stood there."""
+        block = self.corpus[int(self.rows[row])]
+        ids, positions = mask_tokens(
+            block,
+            key=(self.seed, int(self.rows[row]), epoch),
+            mask_id=self.mask_id,
+            vocab_size=self.vocab_size,
+            special=self.special,
+            share=self.share,
+        )
+        return ids, positions, block[positions]
+
+    def collate(self, rows: Rows, epoch: int) -> Inputs:
+        """The model's inputs, `masked` (B, T) bool, and `label`, the ids to find, in the order of `masked`."""
+        found = [self.masked(int(row), epoch) for row in rows]
+        inputs = model_inputs({"input_ids": [ids for ids, _, _ in found]}, self.pad_id)
+        masked_BT = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
+        for row, (_, positions, _) in enumerate(found):
+            masked_BT[row, torch.from_numpy(positions)] = True
+        return inputs | {"masked": masked_BT, "label": torch.from_numpy(np.concatenate([label for *_, label in found]))}
+
+    def loss(self, model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
+        """Cross-entropy of the masked tokens, a mean over those of the whole global batch."""
+        return {"masked_lm": label_loss(model(inputs), inputs["label"], examples=self.masked_count(batch))}
+
+    def masked_count(self, batch: GlobalBatch) -> int:
+        """Masked tokens of a global batch. They follow from the lengths (mask_tokens): no process asks the others."""
+        lengths = self.lengths[np.concatenate(batch.micro_batches)]
+        return int(np.maximum(1, np.round(self.share * (lengths - 2))).sum())
+
+
+def masked_accuracy(model: MaskedLM, blocks: MaskedBlocks, stage: Stage, *, tokens: int) -> float:
+    """Share of the masked tokens that the model finds, over all blocks, each process taking its share."""
+    model.eval()
+    right_and_all = torch.zeros(2, dtype=torch.float64)
+    batches = list(pack(np.arange(len(blocks.rows)), blocks.lengths, tokens))
+    with torch.inference_mode(), stage.autocast():
+        for number in stage.shares(len(batches)):
+            inputs = on_device(blocks.collate(batches[number], MEASURED), stage.accelerator.device)
+            right = (model(inputs).argmax(dim=-1) == inputs["label"]).sum().item()
+            right_and_all += torch.tensor([right, len(inputs["label"])])
+    right, count = stage.sum_over_processes(right_and_all).tolist()
+    return right / max(count, 1)
+
+
+def split_blocks(count: int, *, held_out: float, seed: int) -> tuple[Rows, Rows]:
+    """Blocks to train on and blocks that only measure (at least one where any are asked for)."""
+    order = np.random.default_rng([seed, 3]).permutation(count)
+    measured = min(count - 1, max(1, round(count * held_out))) if held_out else 0
+    return np.sort(order[measured:]), np.sort(order[:measured])

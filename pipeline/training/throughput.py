@@ -1,0 +1,82 @@
+"""How fast a training goes, and how much of what the device can multiply its models need.
+
+Model FLOPs: two a weight of the transformer layers and token, four a width and pair of tokens for attention; twice that
+again for a backward pass. Real tokens alone count: padding is no work done.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from pipeline.models.architectures import encoder_layers
+from pipeline.training.batches import GlobalBatch
+
+Flops = Callable[[GlobalBatch], float]
+
+
+@dataclass(kw_only=True)
+class Pace:
+    """Sums over the steps of this launch; validation and checkpoints are not in them."""
+
+    tokens: int = 0  # real ones, of all processes
+    examples: int = 0
+    flops: float = 0.0
+    seconds: float = 0.0
+    waited: float = 0.0  # for data
+
+    def add(self, batch: GlobalBatch, *, seconds: float, waited: float, flops: float) -> None:
+        self.tokens += batch.tokens
+        self.examples += batch.examples
+        self.seconds += seconds
+        self.waited += waited
+        self.flops += flops
+
+    def summary(self, rate: float) -> dict[str, float]:
+        """Figures a second, and shares. Args: rate: FLOP/s of all devices together."""
+        return {
+            "tokens_per_s": self.tokens / self.seconds,
+            "examples_per_s": self.examples / self.seconds,
+            "data_wait_share": self.waited / self.seconds,
+            "flops_per_s": self.flops / self.seconds,
+            "share_of_peak": self.flops / self.seconds / rate,
+        }
+
+
+def line(summary: dict[str, float]) -> str:
+    """A pace as a user reads it."""
+    return (
+        f"{summary['tokens_per_s']:,.0f} tokens/s, {summary['data_wait_share']:.1%} of the time waiting for data,"
+        f" {summary['flops_per_s'] / 1e9:,.0f} GFLOP/s ({summary['share_of_peak']:.0%} of what this machine multiplies)"
+    )
+
+
+def encoder_flops(model: PreTrainedModel) -> Flops:
+    """FLOPs of a forward pass through the transformer layers."""
+    config: Any = model.config
+    weights = sum(p.numel() for p in encoder_layers(model).parameters() if p.ndim == 2)
+    attention = config.num_hidden_layers * config.hidden_size
+    return lambda batch: 2.0 * weights * batch.tokens + 4.0 * attention * batch.pairs
+
+
+def training_flops(model: PreTrainedModel) -> Flops:
+    """FLOPs of a forward and a backward pass through the transformer layers."""
+    forward = encoder_flops(model)
+    return lambda batch: 3.0 * forward(batch)
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of the device's matrix product: the best of several square ones."""
+    size = 8192 if device.type == "cuda" else 2048
+    matrix = torch.ones((size, size), device=device, dtype=dtype)
+    best = float("inf")
+    for _ in range(6):
+        begin = time.perf_counter()
+        torch.matmul(matrix, matrix)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - begin)
+    return 2.0 * size**3 / best
