@@ -8,8 +8,8 @@ import errno
 import json
 from pathlib import Path
 
-from pipeline.errors import UserError
 from pipeline.artifacts.atomic import checksum, write_atomically
+from pipeline.errors import UserError
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 

@@ -8,7 +8,6 @@ artifacts/cache/                         downloads and remembered digests
 runs/NAME/STAGE -> the artifact          links of one run, its logs and results
 """
 
-import argparse
 import contextlib
 import hashlib
 import json
@@ -16,7 +15,6 @@ import os
 import secrets
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,9 +23,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.errors import UserError, WorkFailed
 from pipeline.artifacts.atomic import checksum, sync, sync_folder, write_atomically
-from pipeline import PROJECT
+from pipeline.errors import UserError, WorkFailed
 
 MANIFEST = "stage.json"
 OWN_SUM = "sha256_of_the_rest"  # in it: no checksum beside it covers it

@@ -1,0 +1,7 @@
+"""How results are kept.
+
+atomic       files that are whole or not there: write, fsync, checksum, seal
+store        one folder a fingerprint, published by one rename
+digests      content digests of input files, remembered
+__main__     `python -m pipeline.artifacts du | gc`
+"""
