@@ -13,7 +13,7 @@ import pytest
 from pipeline import PROJECT
 from pipeline.launch import cli
 from tests import tiny
-from tests.commands import run_all
+from tests.helpers.commands import run_all
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +72,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def command(stage: str, arguments: list[str], launcher: list[str]) -> tuple[list[str], dict[str, str]]:
         stages.append(" ".join([stage, *launcher]))
-        return [sys.executable, "-m", "tests.published", stage, *arguments], {}
+        return [sys.executable, "-m", "tests.helpers.published", stage, *arguments], {}
 
     monkeypatch.setattr(cli, "launch_command", command)
     return stages

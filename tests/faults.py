@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from pipeline.plan.stages import STAGES
 from tests import tiny
-from tests.commands import copy_artifacts, kill_tree, run_all
+from tests.helpers.commands import copy_artifacts, kill_tree, run_all
 
 LAUNCH_SECONDS = 6.0  # until a launched stage has its work folder: imports
 MEASURED = ("seconds", "latency_ms", "examples_per_s", "times_faster")  # in results.json: another time, other figures

@@ -18,7 +18,8 @@ from pipeline.hardware import resolve_precision
 from pipeline.inputs.resolver import Inputs
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES
 
-# Raise a stage's number when its output changes for the same settings; tests/test_graph.py notices when you forget.
+# Raise a stage's number when its output changes for the same settings:
+# tests/unit/plan/test_stages.py notices when you forget.
 VERSIONS = {
     "prepare_corpus": 1,
     "pretrain_teacher": 5,

@@ -1,0 +1,248 @@
+"""The whole pipeline on a tiny model, through the commands a user types."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from pipeline.plan.stages import STAGES
+from tests import tiny
+from tests.faults import differing, draw, kill_and_resume, work_seconds
+from tests.helpers.commands import copy_artifacts, run_all
+
+pytestmark = pytest.mark.slow
+
+
+def changed(recipe: dict[str, Any], section: str, **fields: Any) -> dict[str, Any]:
+    return {**recipe, section: {**recipe.get(section, {}), **fields}}
+
+
+def files_of(folder: Path) -> dict[str, tuple[int, int]]:
+    """Every file below a folder with its size and time of change."""
+    return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def weights(run: Path, stage: str) -> dict[str, np.ndarray]:
+    found = [path for path in (run / stage).rglob("*.safetensors") if "projections" not in path.name]
+    assert len(found) == 1
+    return load_file(found[0])
+
+
+@pytest.fixture
+def world(run_world: Path) -> Path:
+    """The one that all of these share."""
+    return run_world
+
+
+def test_a_clean_clone_runs_end_to_end(finished: Path):
+    results = json.loads((finished / "results.json").read_text())
+    keys = {"task", "metric", "split", "teacher", "student", "kept", "kept_interval", "agreement", "times_smaller",
+            "encoder_times_smaller", "times_faster", "seed", "seconds"}  # fmt: skip
+    side = {"score", "parameters", "encoder_parameters", "disk_bytes", "latency_ms", "examples_per_s"}
+    assert keys <= results.keys()
+    assert side <= results["teacher"].keys()
+    assert side <= results["student"].keys()
+    assert results["split"] == "test"
+    assert list(results["seconds"]) == list(STAGES)
+    assert all(0 < seconds < 600 for seconds in results["start_seconds"].values())  # since the launcher began
+    assert results["kept"] == pytest.approx(results["student"]["score"] / results["teacher"]["score"])
+
+
+def test_a_second_run_launches_nothing_and_changes_no_file(finished: Path, world: Path):
+    before = files_of(world)
+    again = run_all(world / "recipe.yaml")
+    assert again.returncode == 0
+    assert "nothing was launched" in again.stderr
+    assert files_of(world) == before
+
+
+def test_the_student_loads_with_nothing_of_ours_installed(finished: Path, tmp_path: Path):
+    program = (
+        "import sys; from transformers import AutoModelForSequenceClassification, pipeline\n"
+        "AutoModelForSequenceClassification.from_pretrained(sys.argv[1])\n"
+        "print(pipeline('text-classification', model=sys.argv[1])('The film is great .')[0]['label'])\n"
+        "print('pipeline.runtime.stage' in sys.modules)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-I", "-c", program, str(finished / "distill_predictions")],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    label, ours = answer.stdout.split()
+    assert label in ("fresh", "rotten")
+    assert ours == "False"
+
+
+def test_every_form_of_the_exported_student_gives_the_same_label(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline.predict.__main__ import main
+
+    folder = finished / "export_student"
+    for words in ([], ["--onnx"]):
+        assert main([str(folder), "The film is great and the cast was very warm .", *words]) == 0
+    one, other = capsys.readouterr().out.splitlines()
+    assert one.split()[0] == other.split()[0]
+    forms = json.loads((folder / "stage.json").read_text())["metrics"]["forms"]
+    assert {name: (folder / name).stat().st_size for name in forms} == {
+        name: form["bytes"] for name, form in forms.items()
+    }
+    assert all(form["latency_ms"] > 0 and form["examples_per_s"] > 0 for form in forms.values())
+
+
+def test_the_augmented_dataset_is_read_by_datasets_and_pandas(finished: Path, tmp_path: Path):
+    from datasets import load_dataset
+
+    folder = finished / "augment_data"
+    rows = load_dataset(str(folder), cache_dir=str(tmp_path))["train"]
+    assert rows.features["label"].names == ["fresh", "rotten"]
+    frame = pd.read_parquet(folder / "data")
+    assert len(frame) == len(rows)
+    assert set(frame["variant"]) == {0, 1, 2}
+
+
+TRAINED = ("pretrain_teacher", "finetune_teacher", "distill_general", "distill_layers", "distill_predictions")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_two_processes_do_what_one_does(finished: Path, world: Path, tmp_path: Path, stage: str) -> None:
+    copy_artifacts(finished, tmp_path / "a", until=stage, copy=os.link)
+    two = run_all(world / "recipe.yaml", "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r",
+                  "--only", stage, "--", "--num_processes", "2")  # fmt: skip
+    assert two.returncode == 0, two.stderr[-3000:]
+    one, other = ((run / stage).resolve() for run in (finished, tmp_path / "r" / "recipe"))
+    manifests = [json.loads((folder / "stage.json").read_text()) for folder in (one, other)]
+    assert [manifest["processes"] for manifest in manifests] == [1, 2]
+    if stage not in TRAINED:
+        assert list(differing(one, other)) == []
+        return
+    losses, same = (manifest["metrics"]["curve"] for manifest in manifests)
+    assert [point["step"] for point in same] == list(range(1, len(losses) + 1))
+    for point, again in zip(losses, same, strict=True):
+        assert again == pytest.approx(point, rel=1e-5)
+    ours, theirs = weights(finished, stage), weights(tmp_path / "r" / "recipe", stage)
+    for name in ours:
+        np.testing.assert_allclose(theirs[name], ours[name], rtol=0, atol=1e-4, err_msg=name)
+
+
+def test_variants_that_the_teacher_answers_otherwise_are_left_out(finished: Path, world: Path, tmp_path: Path):
+    copy_artifacts(finished, tmp_path / "a", until="augment_data")
+    done = run_all(world / "recipe.yaml", "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r",
+                   "--augment_data.same_answer", "true", "--until", "annotate_data")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    kept, everything = answers_of(tmp_path / "r" / "recipe"), answers_of(finished)
+    original = {source: answer for source, variant, answer in everything if variant == 0}
+    assert kept == [row for row in everything if row[2] == original[row[0]]]
+    metrics = json.loads((tmp_path / "r" / "recipe" / "augment_data" / "stage.json").read_text())["metrics"]
+    share = (len(kept) - len(original)) / (len(everything) - len(original))
+    assert metrics["same_answer_share"] == pytest.approx(share)
+    assert share < 1
+
+
+def answers_of(run: Path) -> list[tuple[int, int, int]]:
+    """source_id, variant and the teacher's answer of each augmented row of a run."""
+    frame = pd.read_parquet(run / "augment_data" / "data")
+    answers = np.load(run / "annotate_data" / "logits.npy").argmax(axis=1)
+    return list(zip(frame["source_id"].tolist(), frame["variant"].tolist(), answers.tolist(), strict=True))
+
+
+def test_another_run_trains_on_an_augmented_dataset_that_exists(finished: Path, world: Path, tmp_path: Path):
+    copy_artifacts(finished, tmp_path / "a", until="propose_candidates")
+    done = run_all(world / "recipe.yaml", "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r",
+                   "--augment_data.reuse", finished / "augment_data", "--until", "annotate_data")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not (tmp_path / "a" / "propose_candidates").exists()
+    logits = "annotate_data/logits.npy"
+    assert (tmp_path / "r" / "recipe" / logits).read_bytes() == (finished / logits).read_bytes()
+
+
+KILLS = 6
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_a_run_killed_at_a_random_instant_ends_with_the_same_bytes(
+    finished: Path, world: Path, tmp_path: Path, number: int
+):
+    source = random.Random(number)
+    while True:  # an instant after the stage's end is drawn again
+        kill = draw(source, {1: work_seconds(finished)})
+        folder = tmp_path / str(kill)
+        left, differ = kill_and_resume(kill, recipe=world / "recipe.yaml", whole=finished, folder=folder)
+        assert differ == [], (kill, left)
+        if left[0] != "ended before":
+            return
+
+
+VARIATIONS = {
+    "a regression on pairs, its teacher's score learnt": {
+        "task": {"text_pair": "other", "kind": "regression"},
+        "finetune_teacher": {"epochs": 3},
+    },
+    "no augmentation, no corpus, no vectors": {
+        "pretrain_teacher": {"epochs": 0},
+        "distill_general": {"epochs": 0},
+        "propose_candidates": {"vectors": None},
+        "augment_data": {"variants": 0},
+    },
+}
+
+
+@pytest.mark.parametrize("name", VARIATIONS)
+def test_the_pipeline_runs_with(world: Path, tmp_path: Path, name: str):
+    recipe = tiny.recipe(world)
+    pair = "text_pair" in VARIATIONS[name].get("task", {})
+    rows = tiny.write_rows(tmp_path / "rows.csv", pair=pair, regression=pair)
+    for section, fields in VARIATIONS[name].items():
+        recipe = changed(recipe, section, **fields)
+    recipe = changed(recipe, "task", train=[str(rows)])
+    recipe = changed(recipe, "run", artifacts=str(tmp_path / "a"), runs=str(tmp_path / "r"))
+    done = run_all(tiny.write_recipe(tmp_path / "other.yaml", recipe))
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads((tmp_path / "r" / "other" / "results.json").read_text())
+    assert results["metric"] == ("pearson_and_spearman" if pair else "accuracy")
+
+
+def test_your_own_teacher_is_put_in_the_tasks_order(finished: Path, world: Path, tmp_path: Path):
+    teacher = shutil.copytree((finished / "finetune_teacher").resolve(), tmp_path / "teacher")
+    swap_labels(teacher)
+    done = run_all(world / "recipe.yaml", "--finetune_teacher.model", teacher, "--only", "finetune_teacher",
+                   "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r")  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "in the order rotten, fresh" in done.stderr
+    ours, theirs = weights(tmp_path / "r" / "recipe", "finetune_teacher"), weights(finished, "finetune_teacher")
+    assert np.array_equal(ours["classifier.weight"], theirs["classifier.weight"])
+    assert run_all("--help").returncode == 0
+
+
+def swap_labels(folder: Path) -> None:
+    """The same classifier with its two outputs, and their names, in the other order."""
+    from safetensors.numpy import save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    for name in ("classifier.weight", "classifier.bias"):
+        tensors[name] = tensors[name][::-1].copy()
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {"0": "rotten", "1": "fresh"}
+    config["label2id"] = {"rotten": 0, "fresh": 1}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_a_teacher_that_learns_nothing_ends_the_run(world: Path, tmp_path: Path):
+    words = ["--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r", "--until", "finetune_teacher",
+             "--pretrain_teacher.epochs", "0", "--finetune_teacher.learning_rate", "1e-9"]  # fmt: skip
+    stopped = run_all(world / "recipe.yaml", *words)
+    assert stopped.returncode == 1
+    assert "no better on dev than the most frequent label" in stopped.stderr
+    assert "finetune_teacher.log" in stopped.stderr
+    assert "resume: ./run_all.sh" in stopped.stderr
+    allowed = run_all(world / "recipe.yaml", *words, "--finetune_teacher.allow_majority", "true")
+    assert allowed.returncode == 0

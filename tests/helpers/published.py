@@ -1,0 +1,111 @@
+"""Fake artifacts: what a stage publishes, without its work. As a command it stands in for a launched stage.
+
+python -m tests.helpers.published STAGE --recipe R [--section.field value ...]
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts.atomic import checksum
+from pipeline.artifacts.store import Artifact
+from pipeline.launch import cli
+from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.run_folder import RESULTS
+
+MEASURED = {
+    "score": 0.9,
+    "scores": {"test": 0.9},
+    "parts": {"accuracy": 0.9},
+    "parameters": 1000,
+    "encoder_parameters": 500,
+    "disk_bytes": 4000,
+    "latency_ms": 1.5,
+    "examples_per_s": 700.0,
+}
+EVALUATION = {
+    "task": "rows",
+    "metric": "accuracy",
+    "split": "test",
+    "teacher": MEASURED,
+    "student": MEASURED,
+    "kept": 1.0,
+    "kept_interval": [0.95, 1.05],
+    "agreement": 0.98,
+    "times_smaller": 1.0,
+    "encoder_times_smaller": 1.0,
+    "times_faster": 1.0,
+    "seed": 0,
+}
+
+EXPORTED = {
+    "metric": "accuracy",
+    "score_before": 0.88,
+    "forms": {
+        "onnx/model_int8.onnx": {
+            "score": 0.875,
+            "bytes": 2_000_000,
+            "largest_difference": 0.02,
+            "parameters": 800,
+            "latency_ms": 0.25,
+            "examples_per_s": 3_000.0,
+        }
+    },
+    "vocabulary": {"before": 30_522, "after": 1_000, "dev_texts_changed": 0.125},
+}
+
+
+def plan_of(world: Path) -> Plan:
+    return make_plan(world / "recipe.yaml", checked=False)
+
+
+def started(world: Path, *words: str) -> int:
+    """The status of `./run_all.sh` on a world's recipe."""
+    return cli.main([str(world / "recipe.yaml"), *words])
+
+
+def publish(plan: Plan, *stages: str) -> None:
+    """Publish a fake artifact of some stages (all of the plan's unless named), whose upstream is published."""
+    for stage in stages or plan.stages:
+        spec = plan.stages[stage]
+        spec.artifact.output.mkdir(parents=True)
+        (spec.artifact.output / "weights").write_text(f"what {stage} learnt", encoding="utf-8")
+        if stage == "evaluate_student":
+            (spec.artifact.output / RESULTS).write_text(json.dumps(EVALUATION), encoding="utf-8")
+        spec.artifact.publish(
+            {
+                "stage": stage,
+                "version": spec.version,
+                "fingerprint": spec.artifact.fingerprint,
+                "settings": spec.settings,
+                "upstream": {up: _reference(artifact) for up, artifact in plan.upstream(stage).items()},
+                "inputs": spec.digests,
+                "started": time.time_ns(),  # no two have one identity
+                "seconds": 1.5,
+                "start_seconds": 0.5,
+            }
+        )
+
+
+def write_stage(run: Path, name: str, metrics: dict[str, Any], *, reads: str | None = None, **settings: Any) -> Path:
+    """One finished stage of a run's folder, as its link shows it, for those who read no further."""
+    folder = run / name
+    folder.mkdir(parents=True)
+    upstream = {reads: {"fingerprint": "f" * 16, "identity": checksum(run / reads / "stage.json")}} if reads else {}
+    manifest = {"stage": name, "version": 1, "fingerprint": f"{name[:4]}0123456789ab", "settings": settings}
+    manifest |= {"upstream": upstream, "inputs": {"task.train/rows.csv": "ab" * 32}, "seconds": 2.5, "metrics": metrics}
+    manifest |= {"peak_memory_bytes": {"host": 2_500_000_000, "gpu": 0}, "command": "./run_all.sh recipe.yaml"}
+    (folder / "stage.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+def _reference(artifact: Artifact) -> dict[str, Any]:
+    return {"fingerprint": artifact.fingerprint, "identity": artifact.identity()}
+
+
+if __name__ == "__main__":
+    name, _, recipe, *overrides = sys.argv[1:]
+    print(f"working on {name}")
+    publish(make_plan(Path(recipe), overrides, checked=False), name)

@@ -1,0 +1,89 @@
+"""The folder of candidates: shards of the different texts, written, read back, and refused where they are not whole."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from transformers import BertForMaskedLM, BertTokenizer
+
+from data_augment.candidates_folder import read_candidates, shard_path, write_shard
+from data_augment.propose import shards, unique_texts
+from pipeline.errors import UserError
+from tests.helpers.tiny_masked_lm import TEXTS, load_model, load_tokenizer, propose, propose_table
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path) -> BertTokenizer:
+    return load_tokenizer(tmp_path)
+
+
+@pytest.fixture
+def model() -> BertForMaskedLM:
+    return load_model()
+
+
+def test_each_different_text_stands_once_in_the_order_of_its_first_occurrence():
+    assert unique_texts(["b", "a", "b", "c", "a"]) == ["b", "a", "c"]
+
+
+def test_shards_are_fixed_slices():
+    assert shards(["a", "b", "c"], shard_texts=2) == [["a", "b"], ["c"]]
+    assert shards([], shard_texts=2) == [[]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tokenizer, model) -> Path:
+    parts = shards(TEXTS, shard_texts=3)
+    for index, texts in enumerate(parts):
+        write_shard(
+            propose_table(texts, tokenizer, model), shard_path(tmp_path / "candidates", index=index, count=len(parts))
+        )
+    return tmp_path / "candidates"
+
+
+def test_a_folder_gives_back_what_was_proposed(folder, tokenizer, model):
+    found = read_candidates(folder)
+    rows = propose(TEXTS, tokenizer, model)
+    assert list(found) == TEXTS
+    for text in TEXTS:
+        expected = [
+            (row["start"], row["end"], tuple(row["candidates"]), row["source"]) for row in rows if row["text"] == text
+        ]
+        assert found[text] == expected
+
+
+def test_a_text_without_candidates_is_not_in_the_folder(folder):
+    found = read_candidates(folder)
+    assert "unknown" not in found
+    assert found.get("unknown", ()) == ()
+
+
+def test_a_shard_has_the_documented_name_and_leaves_no_temporary_file(folder):
+    assert sorted(path.name for path in (folder / "data").glob("[!.]*")) == [
+        "candidates-00000-of-00002.parquet",
+        "candidates-00001-of-00002.parquet",
+    ]
+
+
+def test_the_same_texts_give_the_same_bytes(tmp_path, tokenizer, model):
+    for name in ("one", "two"):
+        write_shard(propose_table(TEXTS, tokenizer, model), tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_a_shard_without_rows_can_be_read(tmp_path, tokenizer, model):
+    write_shard(propose_table(["..."], tokenizer, model), shard_path(tmp_path, index=0, count=1))
+    assert len(read_candidates(tmp_path)) == 0
+
+
+def test_a_folder_that_lacks_a_shard_is_an_error(folder):
+    (folder / "data/candidates-00001-of-00002.parquet").unlink()
+    with pytest.raises(UserError, match="not a whole candidates folder"):
+        read_candidates(folder)
+
+
+def test_a_folder_of_something_else_is_an_error(folder):
+    path = folder / "data/candidates-00001-of-00002.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["scores"]), path)
+    with pytest.raises(UserError, match="'scores'"):
+        read_candidates(folder)

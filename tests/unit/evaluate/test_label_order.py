@@ -1,0 +1,181 @@
+"""A teacher's labels are put in the task's order, and a teacher whose names are wrong is found out."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+    ElectraConfig,
+    ElectraForSequenceClassification,
+    PreTrainedModel,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
+
+from pipeline.config.training import FinetuneTeacher
+from pipeline.errors import UserError
+from pipeline.evaluate.inference import predict
+from pipeline.evaluate.label_order import better_order, own_teacher, reorder_outputs
+from pipeline.evaluate.scoring import LabelledSplit, answers, supervised_loss
+from pipeline.models.loading import load_classifier, load_tokenizer, save_model
+from pipeline.runtime.stage import Stage
+from pipeline.tasks.labelled_data import TaskData
+from pipeline.tasks.tokenised import EncodedTexts
+from pipeline.training.batches import BatchPlan
+from tests.helpers.one_process import make_stage
+from tests.tiny import write_model, write_text
+
+NAMES = ("bad", "fair", "good")
+SIZE: dict[str, Any] = {
+    "vocab_size": 50,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "num_labels": 3,
+}
+BUILD: list[Callable[[], PreTrainedModel]] = [
+    lambda: BertForSequenceClassification(BertConfig(**SIZE)),
+    lambda: RobertaForSequenceClassification(RobertaConfig(**SIZE)),
+    lambda: ElectraForSequenceClassification(ElectraConfig(**SIZE)),
+    lambda: DistilBertForSequenceClassification(DistilBertConfig(**SIZE)),
+]
+
+
+@pytest.mark.parametrize("build", BUILD)
+@torch.no_grad()
+def test_reordered_outputs_are_permuted_logits(build: Callable[[], PreTrainedModel]) -> None:
+    torch.manual_seed(0)
+    model, ids = build().eval(), torch.randint(5, 50, (4, 7))
+    before = model(input_ids=ids).logits
+    reorder_outputs(model, [2, 0, 1])
+    torch.testing.assert_close(model(input_ids=ids).logits, before[:, [2, 0, 1]])
+
+
+def test_outputs_that_no_last_layer_gives_cannot_be_reordered() -> None:
+    with pytest.raises(UserError, match="ends in no layer of 2 labels"):
+        reorder_outputs(BUILD[0](), [1, 0])
+
+
+def logits_for(found: list[int], classes: int) -> np.ndarray:
+    return np.eye(classes)[found]
+
+
+def test_an_order_that_is_right_more_often_than_chance_stands() -> None:
+    assert better_order(logits_for([0, 1, 2, 0], 3), np.array([0, 1, 1, 2])) is None
+
+
+def test_below_chance_the_order_that_fits_best_is_found() -> None:
+    found = [0, 1, 2, 0, 1, 2] * 4
+    labels = np.array([1, 2, 0, 1, 2, 2] * 4)
+    assert better_order(logits_for(found, 3), labels) == [1, 2, 0]
+
+
+def test_a_teacher_that_only_guesses_has_no_better_order() -> None:
+    generator = np.random.default_rng(0)
+    guesses = [generator.integers(0, 3, (2, 200)) for _ in range(100)]
+    assert sum(better_order(logits_for(found, 3), labels) is not None for found, labels in guesses) <= 4
+
+
+def test_the_orders_of_many_labels_are_not_tried() -> None:
+    assert better_order(logits_for([0, 1], 7), np.array([1, 0])) is None
+
+
+def task(label_names: tuple[str, ...] = NAMES) -> TaskData:
+    return TaskData(
+        name="tiny",
+        kind="classification" if label_names else "regression",
+        text_columns=("text",),
+        label_column="label",
+        label_names=label_names,
+        metric="accuracy",
+        splits={},
+        left_out={},
+    )
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EncodedTexts, np.ndarray]:
+    """A classifier that names its outputs fair, good, bad; some texts, and its logits."""
+    source, folder = (tmp_path_factory.mktemp(name) for name in ("source", "teacher"))
+    write_model(source)
+    text = write_text(source / "text.txt", lines=30).read_text(encoding="utf-8")
+    dataset = Dataset.from_dict({"text": text.split("\n\n")})
+    texts = EncodedTexts(dataset, load_tokenizer(source), text_columns=["text"], max_length=32)
+    torch.manual_seed(0)
+    model = load_classifier(source, label_names=("fair", "good", "bad"), new_head=True).eval()
+    with torch.no_grad():  # each class is the clear answer of some texts
+        for parameter in model.parameters():
+            parameter.mul_(8 if parameter.ndim == 2 else 1)
+        logits = predict(model, texts, make_stage(folder))
+        model.get_parameter("classifier.bias").sub_(torch.from_numpy(logits.mean(axis=0)))
+    save_model(model, folder, tokenizer_of=source)
+    return folder, texts, logits - logits.mean(axis=0)
+
+
+def stage_with(folder: Path, labels: tuple[str, ...] = ()) -> Stage:
+    stage = make_stage(folder)
+    return replace(stage, recipe=replace(stage.recipe, finetune_teacher=FinetuneTeacher(labels=labels)))
+
+
+def dev_of(texts: EncodedTexts, logits: np.ndarray, names: tuple[str, ...]) -> LabelledSplit:
+    """Rows that a teacher with these names of its outputs is right on."""
+    return LabelledSplit(
+        dataset=texts.rows, texts=texts, labels=np.array([NAMES.index(names[n]) for n in logits.argmax(axis=1)])
+    )
+
+
+def test_a_teacher_with_its_own_order_answers_in_the_task_s(
+    teacher: tuple[Path, EncodedTexts, np.ndarray], tmp_path: Path
+) -> None:
+    folder, texts, logits = teacher
+    stage = stage_with(tmp_path)
+    model = own_teacher(stage, task(), folder, dev_of(texts, logits, ("fair", "good", "bad")))
+    np.testing.assert_allclose(predict(model, texts, stage), logits[:, [2, 0, 1]], rtol=1e-4, atol=1e-5)
+    assert model.config.id2label == dict(enumerate(NAMES))
+
+
+def test_wrong_names_are_found_out_and_the_labels_proposed_are_right(
+    teacher: tuple[Path, EncodedTexts, np.ndarray], tmp_path: Path
+) -> None:
+    folder, texts, logits = teacher
+    truth = ("good", "bad", "fair")
+    dev = dev_of(texts, logits, truth)
+    with pytest.raises(UserError, match="fit the labels in another order") as caught:
+        own_teacher(stage_with(tmp_path), task(), folder, dev)
+    proposed = re.search(r"set finetune_teacher.labels: \[(.*)\]", str(caught.value))
+    assert proposed is not None and tuple(proposed[1].split(", ")) == truth
+    stage = stage_with(tmp_path, truth)
+    model = own_teacher(stage, task(), folder, dev)
+    assert (predict(model, texts, stage).argmax(axis=1) == dev.labels).all()
+
+
+def test_answers_are_label_numbers_or_scores() -> None:
+    logits = np.array([[0.1, 0.9], [0.8, 0.2]], dtype=np.float32)
+    split: Any = SimpleNamespace(texts=None, dataset=None)
+    assert answers(task(), logits, split).tolist() == [1, 0]
+    np.testing.assert_allclose(answers(task(()), logits[:, :1], split), [0.1, 0.8], rtol=1e-6)
+
+
+def test_the_supervised_loss_is_a_mean_over_the_global_batch(tmp_path: Path) -> None:
+    dataset = Dataset.from_dict({"text": ["good film"] * 8})
+    texts = EncodedTexts(dataset, load_tokenizer(write_model(tmp_path)), text_columns=["text"], max_length=8)
+    batch = BatchPlan(np.full(8, 6), batch_size=8, epochs=1, micro_batch_tokens=24, seed=0).at(0)
+    model, ids, labels = BUILD[0]().eval(), torch.randint(5, 50, (8, 6)), torch.arange(8) % 3
+    parts = [
+        supervised_loss(texts)(model, {"input_ids": ids[rows], "labels": labels[rows]}, batch)["label"]
+        for rows in (slice(0, 4), slice(4, 8))
+    ]
+    right = torch.nn.functional.cross_entropy(model(input_ids=ids).logits, labels)
+    torch.testing.assert_close(sum(parts), right)

@@ -1,0 +1,141 @@
+"""Hub inputs, against a small hub on 127.0.0.1; each look-up is a process, since the address is read at import."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.fake_hub import commit_of, serve
+
+NOBODY = "http://127.0.0.1:9"  # no hub answers there
+LOOK_UP = """
+import json, sys
+from pathlib import Path
+from pipeline.errors import UserError
+from pipeline.inputs.resolver import Resolver
+
+method, spec, options, pinned = json.loads(sys.argv[1])
+resolver = Resolver(root=Path("."), cache=Path("."), checksums={}, pinned=pinned)
+try:
+    result = getattr(resolver, method)(spec, **options)
+    result = [str(path) for path in result] if isinstance(result, tuple) else str(result)
+    print(json.dumps([result, pinned]))
+except UserError as error:
+    print(json.dumps(["error: " + str(error), pinned]))
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return fill(tmp_path / "model", "config.json", "vocab.txt", "model.safetensors", "pytorch_model.bin", "code.py")
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    return fill(
+        tmp_path / "rows", "README.md", "sst2/train-0.parquet", "sst2/validation-0.parquet", "rte/train-0.parquet"
+    )
+
+
+def fill(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"content of {name}")
+    return folder
+
+
+def look_up(method: str, spec: str, *, address: str, home: Path, pinned: dict | None = None, **options):
+    """What a Resolver's method says, and the commits it pinned."""
+    request = json.dumps([method, spec, options, pinned or {}])
+    environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    environment.pop("HF_HUB_CACHE", None)
+    environment.pop("HF_HUB_OFFLINE", None)
+    process = subprocess.run(
+        [sys.executable, "-c", LOOK_UP, request], env=environment, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+def files_in(folder: str) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_a_model_comes_by_commit_without_pickles_and_code(model: Path, tmp_path: Path) -> None:
+    with serve({"owner/tiny": model}) as address:
+        folder, pinned = look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home")
+    assert pinned == {"hub:owner/tiny@main": commit_of(model)}
+    assert Path(folder).name == commit_of(model)
+    assert files_in(folder) == ["config.json", "model.safetensors", "vocab.txt"]
+
+
+def test_a_pinned_model_in_the_cache_needs_no_network(model: Path, tmp_path: Path) -> None:
+    with serve({"owner/tiny": model}) as address:
+        online = look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home")
+    offline = look_up("model", "hub:owner/tiny", address=NOBODY, home=tmp_path / "home", pinned=online[1])
+    assert offline == online
+
+
+def test_a_pin_outlives_the_branch_it_was_made_from(model: Path, tmp_path: Path) -> None:
+    with serve({"owner/tiny": model}) as address:
+        online = look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home")
+        (model / "vocab.txt").write_text("another vocabulary")
+        later = look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home", pinned=online[1])
+    assert later == online
+
+
+def test_what_an_interrupted_download_left_out_is_fetched(model: Path, tmp_path: Path) -> None:
+    with serve({"owner/tiny": model}) as address:
+        folder, pinned = look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home")
+        (Path(folder) / "model.safetensors").unlink()
+        look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home", pinned=pinned)
+    assert (Path(folder) / "model.safetensors").read_text() == "content of model.safetensors"
+
+
+def test_a_split_of_a_dataset_is_chosen_by_name(rows: Path, tmp_path: Path) -> None:
+    with serve({}, {"owner/rows": rows}) as address:
+        train, pinned = look_up("files", "hub:owner/rows#sst2/*train*", address=address, home=tmp_path / "home")
+        dev, _ = look_up("files", "hub:owner/rows", address=address, home=tmp_path / "home", split="dev")
+    assert pinned == {"hub:datasets/owner/rows@main": commit_of(rows)}
+    assert [Path(path).read_text() for path in train] == ["content of sst2/train-0.parquet"]
+    assert [Path(path).read_text() for path in dev] == ["content of sst2/validation-0.parquet"]
+
+
+def test_a_folder_holds_the_files_of_its_pattern_alone(rows: Path, tmp_path: Path) -> None:
+    with serve({}, {"owner/rows": rows}) as address:
+        folder, _ = look_up("folder", "hub:owner/rows", address=address, home=tmp_path / "home", pattern="rte/*")
+    assert files_in(folder) == ["rte/train-0.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("hub:owner/tinny", "is not a model on the hub that you may read: check the name"),
+        ("hub:owner/tiny@v9", "has no revision 'v9'"),
+        ("hub:owner//tiny", "is no name of a hub repository"),
+        ("hub:owner/pickled", "has no model.safetensors, only pytorch_model.bin, a pickle"),
+    ],
+)
+def test_a_wrong_model_is_one_sentence(model: Path, tmp_path: Path, spec: str, message: str) -> None:
+    pickled = fill(tmp_path / "pickled", "config.json", "pytorch_model.bin")
+    with serve({"owner/tiny": model, "owner/pickled": pickled}) as address:
+        result, _ = look_up("model", spec, address=address, home=tmp_path / "home")
+    assert result.startswith("error: ")
+    assert message in result
+    assert "\n" not in result
+
+
+def test_a_pattern_that_matches_nothing_is_named(rows: Path, tmp_path: Path) -> None:
+    with serve({}, {"owner/rows": rows}) as address:
+        result, _ = look_up("folder", "hub:owner/rows", address=address, home=tmp_path / "home", pattern="qqp/*")
+    assert result.startswith("error: hub:owner/rows: no file of the repository matches 'qqp/*'; known are: README.md, ")
+
+
+def test_no_network_is_one_sentence(tmp_path: Path) -> None:
+    result, _ = look_up("model", "hub:owner/tiny", address=NOBODY, home=tmp_path / "home")
+    assert result == (
+        "error: hub:owner/tiny is not in the hub's cache, and the hub is not reached: check the network or HF_ENDPOINT"
+    )

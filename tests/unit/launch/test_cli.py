@@ -1,0 +1,246 @@
+"""`run_all.sh` as a user runs it, its stages replaced by ones that publish a fake artifact."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.launch import cli
+from pipeline.plan.plan import make_plan
+from pipeline.plan.stages import STAGES
+from tests.helpers.published import plan_of, publish, started
+
+Main = Callable[..., int]
+
+
+def publish_until(world: Path, last: str) -> None:
+    publish(plan_of(world), *STAGES[: STAGES.index(last) + 1])
+
+
+def written(world: Path) -> dict[str, int]:
+    """When each file, folder and link below was last written."""
+    return {str(path): path.lstat().st_mtime_ns for path in [world, *world.rglob("*")]}
+
+
+def test_a_run_goes_from_nothing_to_a_table_and_a_second_one_launches_nothing(
+    world: Path, launched: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert started(world) == 0
+    assert launched == list(STAGES)
+    first = capsys.readouterr()
+    assert first.err.splitlines()[:2] == ["== prepare_corpus (not run yet)", "working on prepare_corpus"]
+    assert "rows, test" in first.out
+    assert f"student: {world}/runs/recipe/export_student" in first.out
+    assert f"report:  {world}/runs/recipe/report.html" in first.out
+
+    before = written(world)
+    assert started(world) == 0
+    second = capsys.readouterr()
+    assert launched == list(STAGES)
+    assert second.err == "all 11 stages are done: nothing was launched\n"
+    assert second.out == first.out
+    assert written(world) == before
+
+
+def test_a_finished_run_of_another_name_only_makes_links(world: Path, launched: list[str]) -> None:
+    publish(plan_of(world))
+    plan_of(world).book.save()
+    before = written(world / "artifacts")
+    assert started(world, "--name", "another") == 0
+    assert launched == []
+    made = {"results.json", "recipe.yaml", "report.html"}
+    assert {path.name for path in (world / "runs/another").iterdir()} == {*STAGES, *made}
+    assert written(world / "artifacts") == before
+
+
+def test_the_recipe_of_a_run_gives_the_same_run(world: Path, launched: list[str]) -> None:
+    assert started(world, "--augment_data.variants", "3", "--task.labels", "[rotten, fresh]") == 0
+    again = make_plan(world / "runs/recipe/recipe.yaml")
+    assert again.why == {}
+    assert again.recipe.augment_data.variants == 3
+
+
+def test_only_what_a_change_touches_is_launched(world: Path, launched: list[str]) -> None:
+    publish(plan_of(world))
+    assert started(world, "--evaluate_student.bootstrap", "200", "--", "--num_processes", "2") == 0
+    assert launched == ["evaluate_student --num_processes 2", "export_student --num_processes 2"]
+
+
+def test_list_shows_what_is_done_and_what_will_run(
+    world: Path, launched: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_until(world, "distill_layers")
+    before = written(world)
+    assert started(world, "--list", "--until", "distill_predictions") == 0
+    lines = {line.split()[0]: line.split(maxsplit=1)[1] for line in capsys.readouterr().out.splitlines()}
+    assert list(lines) == list(STAGES)
+    assert lines["annotate_data"].startswith("done             2 s   ")
+    assert lines["distill_predictions"] == "will run   not run yet"
+    assert lines["evaluate_student"] == "not now   not run yet"
+    assert launched == []
+    assert written(world) == before
+
+
+def test_a_dry_run_adds_an_estimate(
+    world: Path, launched: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.plan.estimate.multiplication_rate", lambda _: 1e9)
+    publish_until(world, "distill_general")
+    assert started(world, "--dry-run") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line.endswith("MB)")] == list(STAGES[4:])
+    assert lines[-1].startswith("in all about 1 min and ")
+    assert launched == []
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--only", "propose_candidates"], ["propose_candidates"]),
+        (["--until", "augment_data"], ["propose_candidates", "augment_data"]),
+        (["--from", "propose_candidates", "--until", "propose_candidates"], ["propose_candidates"]),
+        (["--until", "finetune_teacher"], []),
+    ],
+    ids=" ".join,
+)
+def test_a_part_of_a_run_says_what_is_left(
+    world: Path, launched: list[str], words: list[str], expected: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_until(world, "distill_general")
+    assert started(world, *words) == 0
+    assert launched == expected
+    left = [stage for stage in STAGES[4:] if stage not in expected]
+    assert capsys.readouterr().err.splitlines()[-1] == f"not run yet: {', '.join(left)}"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            "--from augment_data --until prepare_corpus",
+            "--until prepare_corpus comes before --from augment_data: give a",
+        ),
+        ("--only augment_data --from augment_data", "--only augment_data runs one stage: leave out --from"),
+        ("--only augment_data --until augment_data", "--only augment_data runs one stage: leave out --until"),
+    ],
+)
+def test_a_part_that_is_none_is_one_sentence(
+    world: Path, launched: list[str], words: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert started(world, *words.split()) == 2
+    assert capsys.readouterr().err.startswith(f"error: {sentence}")
+    assert launched == []
+
+
+def test_from_starts_at_a_stage_whose_upstream_is_done(world: Path, launched: list[str]) -> None:
+    publish_until(world, "distill_layers")
+    assert started(world, "--from", "distill_predictions") == 0
+    assert launched == ["distill_predictions", "evaluate_student", "export_student"]
+
+
+def test_force_sets_a_stage_aside_and_runs_what_was_built_on_it(
+    world: Path, launched: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(plan_of(world))
+    assert started(world) == 0
+    old = plan_of(world).stages["distill_predictions"].artifact
+    assert started(world, "--force", "distill_predictions") == 0
+    assert launched == ["distill_predictions", "evaluate_student", "export_student"]
+    assert "== evaluate_student (reads distill_predictions, which runs)" in capsys.readouterr().err
+    assert len(list(old.folder.parent.glob("*.aside-*"))) == 1
+    assert plan_of(world).why == {}
+
+
+@pytest.mark.parametrize("spoil", ["--only evaluate_student", "--from distill_predictions", "rows.csv"])
+def test_what_cannot_be_run_again_is_not_set_aside(world: Path, spoil: str, launched: list[str]) -> None:
+    if spoil == "rows.csv":
+        (world / "rows.csv").write_text("text,label\n")
+    publish(plan_of(world))
+    before = written(world / "artifacts")
+    assert started(world, "--force", "distill_layers", *(spoil.split() if spoil != "rows.csv" else ())) == 2
+    assert written(world / "artifacts") == before
+    assert launched == []
+
+
+@pytest.mark.parametrize("look", ["--list", "--dry-run"])
+def test_a_look_at_the_plan_forces_nothing(
+    world: Path, look: str, launched: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(plan_of(world))
+    before = written(world)
+    assert started(world, "--force", "annotate_data", look) == 2
+    assert capsys.readouterr().err == f"error: --force runs a stage again, and {look} runs nothing: leave one out\n"
+    assert written(world) == before
+    assert launched == []
+
+
+def test_what_another_process_is_making_is_not_forced(
+    world: Path, launched: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(plan_of(world))
+    with plan_of(world).stages["annotate_data"].artifact.lock():
+        assert started(world, "--force", "annotate_data") == 2
+    assert "is being made by process" in capsys.readouterr().err
+    assert plan_of(world).why == {}
+    assert launched == []
+
+
+@pytest.mark.usefixtures("launched")
+@pytest.mark.parametrize(
+    ("end", "word"),
+    [((2, "no"), "failed: no"), ((1, ""), "failed"), ((75, ""), "was interrupted")],
+    ids=["bad input", "failed", "interrupted"],
+)
+def test_a_stage_that_fails_names_itself_its_log_and_the_command_that_resumes(
+    world: Path,
+    end: tuple[int, str],
+    word: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cli, "run_launched", lambda *_, **__: end)
+    words = ["--name", "mine", "--", "--num_processes", "2"]
+    assert started(world, *words) == end[0]
+    log = world / "runs/mine/logs/prepare_corpus.log"
+    resume = shlex.join(["./run_all.sh", str(world / "recipe.yaml"), *words])
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        f"prepare_corpus {word}",
+        f"  log:    {log}",
+        f"  resume: {resume}",
+    ]
+
+
+def test_a_failed_run_goes_on_where_it_stopped(
+    world: Path, launched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_until(world, "annotate_data")
+    with monkeypatch.context() as broken:
+        broken.setattr(cli, "run_launched", lambda *_, **__: (1, ""))
+        assert started(world, "--until", "distill_layers") == 1
+    assert started(world, "--until", "distill_layers") == 0
+    assert launched == ["distill_layers", "distill_layers"]
+
+
+def test_a_stage_that_ends_well_and_publishes_nothing_is_a_failure(
+    world: Path, launched: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_until(world, "distill_predictions")
+    monkeypatch.setattr(cli, "run_launched", lambda *_, **__: (0, ""))
+    assert started(world) == 1
+    assert "evaluate_student ended but published nothing; see " in capsys.readouterr().err
+    assert launched == ["evaluate_student", "export_student"]
+
+
+def test_help_explains_every_option_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    for word in ("--list", "--dry-run", "--from S", "--until S", "--only S", "--force S", "distill_layers.batch_size"):
+        assert word in text
+    assert "Examples an optimiser step, over all processes." in text
+
+
+def test_without_a_recipe_the_default_one_runs() -> None:
+    assert cli.DEFAULT_RECIPE.is_file()
+    assert cli.parse(["--list"])[1] == cli.DEFAULT_RECIPE

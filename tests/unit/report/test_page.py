@@ -1,0 +1,229 @@
+"""The report of a run: what it shows, and what it escapes."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts.store import Artifact, link
+from pipeline.report.__main__ import main
+from pipeline.report.page import differences, refresh_report
+from pipeline.report.plots import STUDENT, matrix
+from pipeline.report.run_summary import augmentation, confusion, curves, disagreements, predictions, read_facts
+from tests.helpers.published import write_stage
+from tests.helpers.reported import CASES, LAYERS, TEACHER, answered, write_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "runs" / "reviews", CASES, labels=["good", "bad"])
+
+
+class Page(HTMLParser):
+    """The text of a page by section title, its pictures, and every address in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sections: dict[str, str] = {"": ""}
+        self.pictures: list[str] = []
+        self.addresses: list[str] = []
+        self.in_title, self.title = False, ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        known = {name: value or "" for name, value in attrs}
+        self.in_title, self.title = tag == "h2", "" if tag == "h2" else self.title
+        self.addresses += [known[name] for name in ("href", "src", "xlink:href") if name in known]
+        if tag == "svg":
+            self.pictures.append(known["aria-label"])
+
+    def handle_data(self, data: str) -> None:
+        if self.in_title:
+            self.title, self.in_title = data, False
+        self.sections[self.title] = self.sections.get(self.title, "") + data
+
+
+def page_of(folder: Path) -> Page:
+    return Page(refresh_report(folder).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("file", ["results.json", "predictions.parquet"])
+def test_damage_is_one_sentence(run: Path, file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluation = run / "evaluate_student"
+    store = Artifact(run / "store", "evaluate_student", "f" * 16)
+    manifest = json.loads((evaluation / "stage.json").read_text())
+    store.output.parent.mkdir(parents=True)
+    (run / "export_student/stage.json").unlink()
+    (evaluation / "stage.json").unlink()
+    evaluation.rename(store.output)
+    store.publish(manifest)
+    link(run, store)
+    damaged = store.folder / file
+    damaged.write_bytes(b"\xff" * damaged.stat().st_size)
+    assert main([str(run)]) == 1
+    assert f"failed: {damaged} is damaged and was set aside; the same command" in capsys.readouterr().err
+
+
+def test_the_report_shows_every_part_of_a_run(run: Path) -> None:
+    page = page_of(run)
+    assert list(page.sections)[1:] == [
+        "Teacher and student", "Confusion", "Where student and teacher disagree", "Losses", "Augmentation",
+        "Time and memory", "Settings and fingerprints",
+    ]  # fmt: skip
+    assert page.pictures == [
+        "The models side by side: accuracy, parameters, of these in the layers, on disk, latency, throughput",
+        *2 * ["Confusion matrix: right labels by answers"],
+        "Loss loss by step", "Loss hidden by step", "Loss embedding by step", "Seconds of each stage",
+    ]  # fmt: skip
+    assert "model_int8.onnx differ by 0.02 at most" in page.sections["Teacher and student"]
+    assert "1,000 of 30,522 pieces; 12.5% of the dev texts" in page.sections["Teacher and student"]
+    assert "2.50 GB" in page.sections["Time and memory"]
+    assert "dev score after each epoch: 0.8000, 0.9000" in page.sections["Losses"]
+    for expected in ("learning_rate", "3e-05", "fine0123456789ab", "ab" * 32, "./run_all.sh recipe.yaml"):
+        assert expected in page.sections["Settings and fingerprints"]
+
+
+def test_a_dollar_in_a_label_s_name_is_a_dollar() -> None:
+    picture = matrix([[3, 1], [0, 2]], ["under $5", "$5 and $_more"], colour=STUDENT)
+    assert "under $5<" in picture and "$5 and $_more<" in picture
+
+
+def lines(run: Path) -> dict[str, list[str]]:
+    """The table of the models: what each line says of them."""
+    text = refresh_report(run).read_text(encoding="utf-8")
+    found = re.findall(r"<tr><th>([^<]+)</th>(.*?)</tr>", text.partition("</table>")[0], re.DOTALL)
+    return {name: re.findall(r">([^<>]+)</td>", cells) for name, cells in found}
+
+
+def test_the_file_to_ship_stands_beside_teacher_and_student(run: Path) -> None:
+    assert lines(run) == {
+        "accuracy": ["0.9000", "0.9000", "–"],
+        "accuracy on dev": ["0.9000", "0.8800", "0.8750"],
+        "parameters": ["0.0M", "0.0M", "0.0M"],
+        "of these in the layers": ["0.0M", "0.0M", "–"],
+        "on disk": ["0.0 MB", "0.0 MB", "2.0 MB"],
+        "latency": ["1.5 ms", "1.5 ms", "0.2 ms"],
+        "throughput": ["700 texts/s", "700 texts/s", "3,000 texts/s"],
+    }
+
+
+def test_an_export_of_which_no_speed_was_measured_is_reported_too(run: Path) -> None:
+    manifest = json.loads((run / "export_student" / "stage.json").read_text())
+    form = manifest["metrics"]["forms"]["onnx/model_int8.onnx"]
+    for figure in ("parameters", "latency_ms", "examples_per_s"):
+        del form[figure]
+    (run / "export_student" / "stage.json").write_text(json.dumps(manifest))
+    assert lines(run)["on disk"][-1] == "2.0 MB"
+    assert lines(run)["latency"] == ["1.5 ms", "1.5 ms", "–"]
+
+
+def test_the_report_reaches_for_nothing_outside_itself(run: Path) -> None:
+    outside = [address for address in page_of(run).addresses if not address.startswith(("#", "data:"))]
+    assert outside == []
+
+
+def test_text_from_the_data_is_escaped(run: Path) -> None:
+    assert "<b>5 < 6</b> & more" in page_of(run).sections["Where student and teacher disagree"]
+    assert "&lt;b&gt;5 &lt; 6&lt;/b&gt; &amp; more" in refresh_report(run).read_text(encoding="utf-8")
+
+
+def test_the_surest_disagreements_come_first(run: Path) -> None:
+    rows = predictions(read_facts(run))
+    assert [row["texts"][0] for row in disagreements(rows, most=20)] == ["<b>5 < 6</b> & more", "a close call"]
+    assert len(disagreements(rows, most=1)) == 1
+
+
+def test_the_confusion_matrix_counts_labels_by_answers() -> None:
+    assert confusion(CASES, "student", ["good", "bad"]) == [[1, 1], [1, 1]]
+    assert confusion(CASES, "teacher", ["good", "bad"]) == [[2, 0], [0, 2]]
+
+
+def test_a_regression_has_scatters_and_the_widest_gaps(tmp_path: Path) -> None:
+    rows = [answered(1.0, 1.5, 1.25), answered(4.0, 3.5, 2.0, text="far off"), answered(2.0, 2.0, 2.0)]
+    folder = write_run(tmp_path / "scores", rows, metric="pearson")
+    page = page_of(folder)
+    assert page.pictures.count("Answers over labels") == 2
+    assert [row["texts"][0] for row in disagreements(rows, most=20)] == ["far off", "a text"]
+    assert "correlate with the teacher’s at 0.980" in page.sections["Teacher and student"]
+
+
+def test_other_kinds_of_answers_leave_their_parts_out(tmp_path: Path) -> None:
+    rows = [answered("good", "good", "good") | {"label": ["B-person", "O"]}]
+    page = page_of(write_run(tmp_path / "tags", rows))
+    assert "Confusion" not in page.sections
+    assert "Teacher and student" in page.sections
+
+
+def test_curves_are_split_by_objective_and_layer() -> None:
+    found = curves({"metrics": LAYERS[1]})
+    assert {objective: list(layers) for objective, layers in found.items()} == {"hidden": ["1", "2"], "embedding": [""]}
+    assert found["hidden"]["2"] == ([2, 4, 6], [1.0, 0.5, pytest.approx(1 / 3)])
+
+
+def test_the_augmentation_is_shown_and_counted(run: Path) -> None:
+    found = augmentation(read_facts(run), examples=3)
+    assert found is not None
+    assert found.examples == [[("same", "a "), ("old", "dull"), ("new", "warm"), ("same", " film")]]
+    assert (found.variants, found.words, found.replaced, found.replacements) == (1, 3, {"masked_lm": 1}, 1)
+    assert found.vocabulary == (5, 6)  # a dull film no words; warm
+    assert found.pairs == (3, 5)
+
+
+def test_an_unfinished_run_is_reported_as_far_as_it_is(tmp_path: Path) -> None:
+    write_stage(tmp_path / "run", *TEACHER)
+    page = page_of(tmp_path / "run")
+    assert list(page.sections)[1:] == ["Losses", "Time and memory", "Settings and fingerprints"]
+    assert "Not finished" in page.sections[""]
+
+
+def test_a_stage_of_an_earlier_run_is_left_out(run: Path) -> None:
+    manifest = run / "finetune_teacher" / "stage.json"
+    manifest.write_text(manifest.read_text().replace("2.5", "3.5"))  # another teacher: what was built on it is stale
+    assert list(read_facts(run).stages) == ["finetune_teacher", "augment_data"]
+
+
+def test_a_report_that_shows_what_the_run_holds_is_left_alone(run: Path) -> None:
+    report = refresh_report(run)
+    report.write_text(report.read_text() + "<!-- mine -->")
+    assert refresh_report(run).read_text().endswith("<!-- mine -->")
+    (run / "recipe.yaml").write_text("seed: 3\n")
+    assert "seed: 3" in refresh_report(run).read_text()
+
+
+def test_the_command_makes_the_report_without_torch(run: Path) -> None:
+    code = (
+        "import sys; from pipeline.report.__main__ import main; main(sys.argv[1:]);"
+        "print(*sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{run / 'report.html'}\n\n"
+
+
+def test_runs_are_compared_side_by_side(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = write_run(run.parent / "longer", CASES, labels=["good", "bad"])
+    manifest = other / "augment_data" / "stage.json"
+    manifest.write_text(manifest.read_text().replace('"variants": 1', '"variants": 9'))
+    write_stage(run.parent / "begun", *TEACHER, learning_rate=1e-4)
+    runs = [read_facts(run.parent / name) for name in ("reviews", "longer", "begun")]
+    assert differences(runs) == {
+        "finetune_teacher.learning_rate": ["3e-05", "3e-05", "0.0001"],
+        "augment_data.variants": ["1", "9", "–"],
+    }
+    assert main(["--compare", *(str(facts.folder) for facts in runs)]) == 0
+    assert capsys.readouterr().out == f"{run.parent / 'comparison.html'}\n"
+    page = Page((run.parent / "comparison.html").read_text(encoding="utf-8"))
+    assert list(page.sections)[1:] == ["Students", "Side by side", "Settings that differ", "Seconds and fingerprints"]
+    assert len(page.pictures) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["nowhere"], "nowhere is not the folder of a run"), (["a", "b"], "one run at a time, or several with --compare")],
+)
+def test_a_wrong_folder_is_one_sentence(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,264 @@
+"""Answers in texts: the files that are read, windows, offsets that move with the words, and every stage."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from datasets import Dataset
+
+from data_augment.candidates_folder import WordCandidates
+from data_augment.samples import augment_rows
+from pipeline.config.data import AugmentData, Task
+from pipeline.config.training import DistillPredictions
+from pipeline.errors import UserError
+from pipeline.models.loading import load_tokenizer
+from pipeline.tasks import answer_spans
+from pipeline.tasks import question_answering as kind
+from pipeline.tasks.labelled_data import TaskData, as_datasets, read_task
+from pipeline.tasks.tokenised import EncodedTexts
+from tests import tiny
+from tests.helpers.one_run import run_everything
+
+COLUMNS: dict[str, Any] = {"kind": "question_answering", "text": "question", "text_pair": "context", "label": "answers"}
+CONTEXT = "The Denver Broncos beat the Carolina Panthers 24–10 in 2016."
+LABEL = {"text": ["Denver Broncos"], "answer_start": [4]}
+
+
+def squad(*, answers: Any = None, **more: Any) -> str:
+    answers = [{"text": "Denver Broncos", "answer_start": 4}] if answers is None else answers
+    asked = {"id": "56be", "question": "Who won?", "answers": answers, **more}
+    second = {"id": "56bf", "question": "Who lost?", "answers": [{"text": "Carolina Panthers", "answer_start": 28}]}
+    article = {"title": "Super Bowl", "paragraphs": [{"context": CONTEXT, "qas": [asked, second]}]}
+    return json.dumps({"version": "1.1", "data": [article]})
+
+
+def read(path: Path, content: str, **settings: Any) -> TaskData:
+    path.write_text(content, encoding="utf-8")
+    return read_task(Task(**{**COLUMNS, **settings}), {split: [path] for split in ("train", "dev", "test")})
+
+
+def rows(*answers: Any) -> list[dict[str, Any]]:
+    return [{"question": f"Who won {number}?", "context": CONTEXT, "answers": a} for number, a in enumerate(answers)]
+
+
+def test_squad_gives_questions_with_their_contexts_and_answers(tmp_path: Path) -> None:
+    examples = read(tmp_path / "train.json", squad()).splits["train"]
+    assert [example.texts for example in examples] == [("Who won?", CONTEXT), ("Who lost?", CONTEXT)]
+    assert examples[0].label == LABEL
+
+
+def test_impossible_questions_have_no_answer_whatever_is_plausible(tmp_path: Path) -> None:
+    plausible = [{"text": "Denver Broncos", "answer_start": 4}]
+    content = squad(answers=[], is_impossible=True, plausible_answers=plausible)
+    assert read(tmp_path / "train.json", content).splits["train"][0].label == {"text": [], "answer_start": []}
+
+
+@pytest.mark.parametrize("answers", [LABEL, [{"text": "Denver Broncos", "answer_start": 4}]])
+@pytest.mark.parametrize("name", ["train.jsonl", "train.json"])
+def test_flat_rows_as_the_hub_has_them_are_read_too(tmp_path: Path, name: str, answers: Any) -> None:
+    found = rows(answers, {"text": [], "answer_start": []}, None)
+    content = json.dumps(found) if name.endswith("json") else "".join(json.dumps(row) + "\n" for row in found)
+    labels = [example.label for example in read(tmp_path / name, content).splits["train"]]
+    assert labels == [LABEL, {"text": [], "answer_start": []}, {"text": [], "answer_start": []}]
+
+
+def test_parquet_of_the_hub_is_read_too(tmp_path: Path) -> None:
+    Dataset.from_list(rows(LABEL, LABEL)).to_parquet(tmp_path / "train.parquet")
+    paths = {split: [tmp_path / "train.parquet"] for split in ("train", "dev", "test")}
+    assert [example.label for example in read_task(Task(**COLUMNS), paths).splits["dev"]] == [LABEL, LABEL]
+
+
+def test_an_answer_beside_its_start_is_found_again(tmp_path: Path) -> None:
+    answers = [{"text": "Denver Broncos", "answer_start": 6}]
+    assert read(tmp_path / "train.json", squad(answers=answers)).splits["train"][0].label == LABEL
+
+
+@pytest.mark.parametrize(
+    ("answers", "complaint"),
+    [
+        ([{"text": "New York", "answer_start": 3}], r"train.json, question 56be: the context does not hold the answer"),
+        (["Denver Broncos"], r"train.json, question 56be: an answer is 'Denver Broncos', not a text and its answer_s"),
+    ],
+)
+def test_answers_that_do_not_fit_are_one_sentence(tmp_path: Path, answers: Any, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        read(tmp_path / "train.json", squad(answers=answers))
+
+
+def test_the_context_s_column_must_be_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"task.text_pair: name the column of the context"):
+        read(tmp_path / "train.json", squad(), text_pair=None)
+
+
+def test_no_context_is_in_two_splits_that_are_cut_from_one_file(tmp_path: Path) -> None:
+    content = tiny.write_questions(tmp_path / "one.json", rows=40).read_text(encoding="utf-8")
+    tree = json.loads(content)
+    for paragraph in tree["data"][0]["paragraphs"]:
+        paragraph["qas"] = [{**paragraph["qas"][0], "question": question} for question in ("who", "which", "what")]
+    (tmp_path / "train.json").write_text(json.dumps(tree), encoding="utf-8")
+    splits = read_task(Task(**COLUMNS, dev_share=0.2, test_share=0.2), {"train": [tmp_path / "train.json"]}).splits
+    contexts = [{example.texts[1] for example in splits[name]} for name in ("train", "dev", "test")]
+    assert not (contexts[0] & contexts[1] or contexts[0] & contexts[2] or contexts[1] & contexts[2])
+    assert all(contexts)
+
+
+def dataset_of(folder: Path, **settings: Any) -> tuple[Dataset, Any]:
+    tokenizer = load_tokenizer(tiny.write_model(folder))
+    path = tiny.write_questions(folder / "train.json", rows=12, **settings)
+    data = read_task(Task(**COLUMNS), {split: [path] for split in ("train", "dev", "test")})
+    return as_datasets(data)["train"], tokenizer
+
+
+def encoded_of(rows: Dataset, tokenizer: Any, *, max_length: int, overlap: int = 4) -> EncodedTexts:
+    return EncodedTexts(
+        rows,
+        tokenizer,
+        text_columns=["question", "context"],
+        max_length=max_length,
+        task=Task(**COLUMNS, window_overlap=overlap),
+        label_column="answers",
+    )
+
+
+def spans_of(context: str, tokenizer: Any) -> list[tuple[int, int]]:
+    """Where the tokens of a context stand; of [CLS] and [SEP] nowhere."""
+    encoded = tokenizer(context, return_offsets_mapping=True)
+    return [(-1, -1) if begin == end else (begin, end) for begin, end in encoded["offset_mapping"]]
+
+
+def right_outputs(texts: EncodedTexts) -> np.ndarray:
+    """Logits of a model that is sure of the labels."""
+    bounds = texts.bounds(np.arange(len(texts)))
+    outputs = np.zeros((bounds[-1], 2), dtype=np.float32)
+    for side, column in enumerate(("start_token", "end_token")):
+        outputs[bounds[:-1] + np.asarray(texts.rows[column]), side] = 9
+    return outputs
+
+
+@pytest.mark.parametrize("max_length", [64, 20])
+@pytest.mark.parametrize("impossible", [False, True])
+def test_the_labels_of_windows_give_the_answers_back(tmp_path: Path, max_length: int, impossible: bool) -> None:
+    rows, tokenizer = dataset_of(tmp_path, impossible=impossible)
+    texts = encoded_of(rows, tokenizer, max_length=max_length)
+    assert (len(texts) > len(rows)) == (max_length == 20)
+    assert max(texts.lengths) <= max_length
+    found = answer_spans.answers(right_outputs(texts), texts, rows)
+    gold = answer_spans.gold(rows, "answers")
+    assert answer_spans.statistics(found, gold)[:, 0].mean() == 1
+    assert ("" in found) == impossible
+
+
+@pytest.mark.parametrize("answer", [" cafe\u0301 ", "cafe\u0301", " cafe", "\u200bcafe\u0301", "cafe\u0301\u200b"])
+def test_an_answer_may_begin_and_end_with_characters_of_no_token(tmp_path: Path, answer: str) -> None:
+    context = "the cast of \u200bcafe\u0301\u200b is cafe\u0301 ".replace("\u200b", "\u200b" * ("\u200b" in answer))
+    spans = spans_of(context, load_tokenizer(tiny.write_model(tmp_path)))
+    [(first, last)] = kind.answer_tokens([spans], {"text": [answer], "answer_start": [context.index(answer)]})
+    assert first and context[spans[first][0] : spans[last][1]].strip("\u200b") in ("cafe", "cafe\u0301")
+
+
+def test_an_answer_at_the_beginning_of_a_text_may_begin_with_a_character_of_no_token() -> None:
+    spans = [(-1, -1), (1, 5), (6, 8), (-1, -1)]
+    assert kind.answer_tokens([spans], {"text": ["\u200bfilm"], "answer_start": [0]}) == [(1, 1)]
+
+
+def test_only_windows_that_hold_the_whole_answer_have_it() -> None:
+    windows = [[(-1, -1), (0, 3), (4, 8)], [(-1, -1), (4, 8), (9, 11)], [(-1, -1), (9, 11), (12, 15)]]
+    assert kind.answer_tokens(windows, {"text": [" film is"], "answer_start": [3]}) == [(0, 0), (1, 2), (0, 0)]
+    assert kind.answer_tokens(windows, {"text": ["the film is"], "answer_start": [0]}) == [(0, 0)] * 3
+    assert kind.answer_tokens(windows, {"text": [], "answer_start": []}) == [(0, 0)] * 3
+
+
+def test_windows_overlap_and_hold_the_whole_context(tmp_path: Path) -> None:
+    rows, tokenizer = dataset_of(tmp_path)
+    texts = encoded_of(rows, tokenizer, max_length=20)
+    windows = [number for number in range(len(texts)) if texts.row[number] == 0]
+    assert texts.place[windows].tolist() == list(range(len(windows)))
+    spans = [
+        [(b, e) for b, e in zip(texts.rows["begin"][number], texts.rows["end"][number], strict=True) if b >= 0]
+        for number in windows
+    ]
+    assert set(spans[0]) & set(spans[1])
+    assert len({span for window in spans for span in window}) == len(tokenizer.tokenize(rows["context"][0]))
+
+
+def test_a_long_question_leaves_room_for_the_context(tmp_path: Path) -> None:
+    rows, tokenizer = dataset_of(tmp_path)
+    rows = rows.map(lambda row: {**row, "question": " ".join([row["question"]] * 20)}, load_from_cache_file=False)
+    texts = encoded_of(rows, tokenizer, max_length=24)
+    assert texts.share_cut() == 1
+    found = answer_spans.answers(right_outputs(texts), texts, rows)
+    assert answer_spans.statistics(found, answer_spans.gold(rows, "answers"))[:, 0].mean() == 1
+
+
+def test_the_losses_are_means_over_windows_of_start_and_end(tmp_path: Path) -> None:
+    rows, tokenizer = dataset_of(tmp_path)
+    texts = encoded_of(rows, tokenizer, max_length=20)
+    inputs = texts.collate_with_targets(np.arange(5))
+    ours, theirs = torch.randn(5, inputs["input_ids"].shape[1], 2), torch.randn(5, inputs["input_ids"].shape[1], 2)
+    label, soft = 0.0, 0.0
+    for row in range(5):
+        allowed = inputs["allowed"][row].bool()
+        for side, name in enumerate(("start", "end")):
+            logs = ours[row, allowed, side].log_softmax(-1)
+            place = int(allowed[: inputs[name][row]].sum())
+            label -= float(logs[place]) / 2
+            soft -= float((theirs[row, allowed, side].softmax(-1) * logs).sum()) / 2
+    found = kind.supervised(ours, inputs, 10)
+    assert float(found["start"] + found["end"]) == pytest.approx(label / 10, rel=1e-4)
+    assert float(kind.distilled(ours, theirs, inputs, 10, DistillPredictions())) == pytest.approx(soft / 10, rel=1e-4)
+
+
+def test_answers_are_kept_and_their_starts_move_with_the_words_before_them() -> None:
+    row = {"id": 0, "question": "Who won?", "context": CONTEXT, "answers": LABEL}
+    words = [WordCandidates(*span, ("extraordinary",), "vectors") for span in ((0, 3), (4, 10), (19, 23), (28, 36))]
+    label = {"text": ["Broncos", "Carolina Panthers"], "answer_start": [11, 28]}
+    varied = [
+        kind.realigned(variant, ("question", "context"), "answers")
+        for variant in augment_rows(
+            [{**row, "answers": label}],
+            [(0, 0)],
+            text_columns=("question", "context"),
+            candidates={CONTEXT: words},
+            variants=1,
+            p=1.0,
+            seed=0,
+            originals=set(),
+            protected=lambda row, column: kind.protected(row, column, "answers", AugmentData()),
+        )
+    ]
+    context, answers = varied[1]["context"], varied[1]["answers"]
+    assert context == "Extraordinary Extraordinary Broncos extraordinary the Carolina Panthers 24–10 in 2016."
+    assert [context[s : s + len(t)] for t, s in zip(answers["text"], answers["answer_start"], strict=True)] == label[
+        "text"
+    ]
+
+
+def test_an_answer_that_does_not_stand_where_it_should_is_an_error() -> None:
+    row = {"context": CONTEXT, "answers": {"text": ["Broncos"], "answer_start": [12]}, "replaced": []}
+    with pytest.raises(ValueError, match="does not stand at 12"):
+        kind.realigned(row, ("question", "context"), "answers")
+
+
+@pytest.mark.slow
+def test_every_stage_runs_on_questions(world: Path) -> None:
+    tiny.write_questions(world / "questions.json", rows=120, impossible=True)
+    recipe = tiny.recipe(world)
+    recipe["task"] = {**COLUMNS, "train": [str(world / "questions.json")], "max_length": 20, "window_overlap": 4}
+    recipe["finetune_teacher"]["allow_majority"] = True
+    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    assert results["metric"] == "exact_match_and_f1" and set(results["student"]["parts"]) == {
+        "exact_match",
+        "answer_f1",
+    }
+    augmented = pq.read_table(run / "augment_data" / "data").to_pylist()
+    assert any(row["replaced"] for row in augmented)
+    for row in augmented:
+        pairs = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
+        assert all(row["context"][start : start + len(text)] == text for text, start in pairs)
+    logits = np.load(run / "annotate_data" / "logits.npy")
+    assert logits.shape[1] == 2

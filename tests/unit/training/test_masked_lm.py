@@ -1,0 +1,162 @@
+"""Masked-LM training: the head on masked positions alone, exact means, and blocks that only measure."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    ElectraConfig,
+    ElectraForMaskedLM,
+    PreTrainedModel,
+    RobertaConfig,
+    RobertaForMaskedLM,
+)
+
+from pipeline.data.corpus import Corpus, blocks_of, write_shards
+from pipeline.models.collate import Rows
+from pipeline.models.loading import backbone_of, load_masked_lm, load_tokenizer
+from pipeline.training.batches import BatchPlan, GlobalBatch
+from pipeline.training.masked_lm import MEASURED, MaskedBlocks, MaskedLM, masked_accuracy, split_blocks
+from tests.helpers.one_process import make_stage, run_recipe
+from tests.tiny import write_model, write_text
+
+SIZE: dict[str, Any] = {
+    "vocab_size": 50,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+}
+Build = Callable[[], PreTrainedModel]
+
+
+def bert() -> PreTrainedModel:
+    return BertForMaskedLM(BertConfig(**SIZE))
+
+
+def roberta() -> PreTrainedModel:
+    return RobertaForMaskedLM(RobertaConfig(**SIZE))
+
+
+def electra() -> PreTrainedModel:
+    return ElectraForMaskedLM(ElectraConfig(**SIZE))
+
+
+def distilbert() -> PreTrainedModel:
+    return DistilBertForMaskedLM(DistilBertConfig(vocab_size=50, dim=16, n_layers=1, n_heads=2, hidden_dim=16))
+
+
+@pytest.mark.parametrize(("build", "separate"), [(bert, True), (roberta, True), (electra, False), (distilbert, False)])
+@torch.no_grad()
+def test_logits_of_masked_positions_are_the_whole_model_s(build: Build, separate: bool) -> None:
+    torch.manual_seed(0)
+    plain = build().eval()
+    ids, masked = torch.randint(5, 50, (3, 9)), torch.rand(3, 9) < 0.3
+    mask = (torch.arange(9) < torch.tensor([9, 5, 7])[:, None]).long()
+    model = MaskedLM(plain)
+    assert (model.head is not None) == separate  # elsewhere the whole model runs, and the result is cut
+    found = model({"input_ids": ids, "attention_mask": mask, "masked": masked})
+    torch.testing.assert_close(found, plain(input_ids=ids, attention_mask=mask).logits[masked])
+
+
+def test_looking_for_the_head_leaves_the_model_in_training() -> None:
+    assert MaskedLM(bert().train()).model.training
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def corpus(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Tiny text in which some words are unknown to the tokenizer."""
+    path = tmp_path_factory.mktemp("corpus")
+    text = write_text(path / "text.txt", lines=20).read_text(encoding="utf-8")
+    text = re.sub(r"\b(is|and|was|very)\b", "xylophone", text)
+    blocks = blocks_of(text.split("\n\n"), load_tokenizer(folder), length=24)
+    write_shards(blocks, path, vocab_size=50, shard_blocks=16)
+    return Corpus(path)
+
+
+def masked_blocks(corpus: Corpus, folder: Path, rows: Rows | None = None) -> MaskedBlocks:
+    rows = np.arange(len(corpus)) if rows is None else rows
+    return MaskedBlocks(corpus, rows, load_tokenizer(folder), vocab_size=50, seed=3, share=0.15)
+
+
+def batch_of(blocks: MaskedBlocks) -> GlobalBatch:
+    return BatchPlan(blocks.lengths, batch_size=16, epochs=1, micro_batch_tokens=64, seed=0).at(0)
+
+
+def test_the_loss_is_a_mean_over_the_masked_tokens_of_the_whole_batch(corpus: Corpus, folder: Path) -> None:
+    blocks, model = masked_blocks(corpus, folder), MaskedLM(load_masked_lm(folder).eval())
+    batch = batch_of(blocks)
+    whole = blocks.collate(np.concatenate(batch.micro_batches), 0)
+    assert len(batch.micro_batches) > 1
+    assert (whole["input_ids"] == 1).any()  # [UNK]: a word like others
+    right = torch.nn.functional.cross_entropy(model(whole), whole["label"])
+    parts = [blocks.loss(model, blocks.collate(rows, 0), batch)["masked_lm"] for rows in batch.micro_batches]
+    assert sum(part.item() for part in parts) == pytest.approx(right.item(), rel=1e-5)
+
+
+def test_labels_are_what_stood_at_the_masked_positions_in_their_order(corpus: Corpus, folder: Path) -> None:
+    rows = np.array([5, 2, 9])
+    inputs = masked_blocks(corpus, folder).collate(rows, 0)
+    before = [
+        corpus[int(row)][masked[: len(corpus[int(row)])].numpy()]
+        for row, masked in zip(rows, inputs["masked"], strict=True)
+    ]
+    assert inputs["label"].tolist() == np.concatenate(before).tolist()
+    changed = inputs["input_ids"][inputs["masked"]] != inputs["label"]
+    assert changed.float().mean() > 0.5
+
+
+def test_masks_change_from_epoch_to_epoch_and_not_with_the_company(corpus: Corpus, folder: Path) -> None:
+    blocks = masked_blocks(corpus, folder)
+    assert not np.array_equal(blocks.masked(2, 0)[1], blocks.masked(2, 1)[1])
+    of_others = masked_blocks(corpus, folder, rows=np.array([2, 7]))
+    assert np.array_equal(blocks.masked(2, 0)[0], of_others.masked(0, 0)[0])
+
+
+def test_masked_accuracy_is_the_share_of_masked_tokens_found(corpus: Corpus, folder: Path, tmp_path: Path) -> None:
+    blocks, model = masked_blocks(corpus, folder), MaskedLM(load_masked_lm(folder))
+    the = load_tokenizer(folder).get_vocab()["the"]
+    with torch.no_grad():  # so that it always says 'the'
+        model.model.get_parameter("cls.predictions.bias")[the] = 1e3
+    labels = blocks.collate(np.arange(len(corpus)), MEASURED)["label"]
+    accuracy = masked_accuracy(model, blocks, make_stage(tmp_path), tokens=100)
+    assert 0 < accuracy == pytest.approx(np.mean(labels.numpy() == the))
+
+
+def test_blocks_that_measure_are_not_trained_on() -> None:
+    trained, measured = split_blocks(50, held_out=0.1, seed=0)
+    assert sorted([*trained, *measured]) == list(range(50))
+    assert len(measured) == 5
+
+
+@pytest.mark.parametrize(("count", "held_out", "measured"), [(50, 0.0, 0), (50, 0.001, 1), (2, 0.9, 1), (1, 0.5, 0)])
+def test_at_least_one_block_measures_and_one_trains(count: int, held_out: float, measured: int) -> None:
+    assert [len(rows) for rows in split_blocks(count, held_out=held_out, seed=0)] == [count - measured, measured]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("from_scratch", [False, True])
+def test_a_teacher_from_scratch_has_nothing_of_the_checkpoint(world: Path, from_scratch: bool) -> None:
+    weights = world / "model/model.safetensors"
+    pooler = {"bert.pooler.dense.weight": torch.full((24, 24), 7.0), "bert.pooler.dense.bias": torch.full((24,), 7.0)}
+    save_file(load_file(weights) | pooler, weights, metadata={"format": "pt"})
+    settings = ["--pretrain_teacher.from_scratch", str(from_scratch).lower(), "--pretrain_teacher.epochs", "1"]
+    plan = run_recipe(world / "recipe.yaml", *settings, last="pretrain_teacher")
+    saved = load_file(backbone_of(plan.stages["pretrain_teacher"].artifact.folder) / "model.safetensors")
+    kept = [name for name, tensor in saved.items() if "pooler" in name and bool((tensor == 7).all())]
+    assert sorted(kept) == ([] if from_scratch else sorted(pooler))
