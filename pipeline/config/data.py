@@ -23,6 +23,7 @@ MetricName = Literal[
     "answer_f1",
     "exact_match",
 ]
+CORRELATIONS: tuple[MetricName, ...] = ("pearson", "spearman", "pearson_and_spearman")
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

@@ -1,11 +1,30 @@
 """The types of settings: what a value may be, beyond what Python's own types say."""
 
+import ast
+import functools
+import inspect
+import itertools
 import re
 from typing import Annotated
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator
 
-CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+# `defer_build`: pydantic builds one validator, that of the whole recipe, not one a section. It is not told to read the
+# help texts either (`use_attribute_docstrings`): that takes longer than all else here, and only --help needs them.
+CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
+
+
+@functools.cache
+def help_texts(section: type) -> dict[str, str]:
+    """The text under each field that a section's own code declares, by the field's name."""
+    (definition,) = ast.parse(inspect.getsource(section)).body
+    assert isinstance(definition, ast.ClassDef)
+    texts = {}
+    for field, below in itertools.pairwise(definition.body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                texts[name] = inspect.cleandoc(text)
+    return texts
 
 
 def _one_or_several(value: object) -> object:

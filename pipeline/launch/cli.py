@@ -19,9 +19,7 @@ from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, status_
 from pipeline.inputs.hub import check_push
 from pipeline.launch.exit_status import outlive_readers
 from pipeline.launch.launcher import asking, launch_command, run_launched
-from pipeline.plan.checks import check
-from pipeline.plan.estimate import estimates
-from pipeline.plan.plan import Plan, make_plan, reasons
+from pipeline.plan.plan import Plan, check_inputs, make_plan, reasons
 from pipeline.plan.run_folder import RESULTS, publish_run
 from pipeline.plan.stages import STAGES
 from pipeline.report.page import refresh_report, table
@@ -57,7 +55,7 @@ def _run(words: list[str]) -> int:
     if given.force:
         select(forced(plan, given.force), first=first, last=last)  # these two before anything is moved
         if not plan.why:  # else it was checked when it was made
-            check(plan.recipe, plan.inputs)
+            check_inputs(plan)
         _force(plan, given.force)
         plan = make_plan(recipe, overrides, checked=False)
     selected = select(plan, first=first, last=last)
@@ -182,7 +180,11 @@ def select(plan: Plan, *, first: str | None, last: str | None) -> list[str]:
 
 def show(plan: Plan, selected: Sequence[str], *, with_estimates: bool) -> None:
     """The table of --list and --dry-run."""
-    guesses = estimates(plan) if with_estimates else {}
+    guesses: dict[str, tuple[float, float]] = {}
+    if with_estimates:
+        from pipeline.plan.estimate import estimates  # noqa: PLC0415 (reads the data, which nothing else here does)
+
+        guesses = estimates(plan)
     for stage, spec in plan.stages.items():
         if stage not in plan.why:
             manifest = spec.artifact.manifest() or {}

@@ -14,7 +14,7 @@ from pipeline.models.architectures import rows_before_text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class ModelShape:
     """What a model's config.json says about its size."""
 
     layers: int
@@ -31,7 +31,7 @@ class Shape:
     """Of transformers, such as BertForSequenceClassification; empty where the file does not say."""
 
 
-def model_shape(folder: Path, role: str) -> Shape:
+def model_shape(folder: Path, role: str) -> ModelShape:
     """Layers, heads, pieces and positions of a saved model, under the names that its architecture uses."""
     path = folder / "config.json"
     try:
@@ -60,7 +60,7 @@ def model_shape(folder: Path, role: str) -> Shape:
         raise UserError(f"{path} ({role}) lacks {names[0]!r}; is it an encoder such as BERT?")
 
     names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # left out of the file when it is just this
-    return Shape(
+    return ModelShape(
         layers=number("num_hidden_layers", "n_layers"),
         width=number("hidden_size", "dim"),
         heads=number("num_attention_heads", "n_heads"),
@@ -91,7 +91,7 @@ def check_weights(folder: Path) -> None:
             raise UserError(f"{path} is not a whole file of weights ({size} bytes); fetch or save the model again")
 
 
-def check_tokenizer(folder: Path, shape: Shape) -> None:
+def check_tokenizer(folder: Path, shape: ModelShape) -> None:
     """A tokenizer that is missing loads as one of five pieces without an error, so look for it here."""
     vocabulary = tokenizer_vocabulary(folder)
     largest = max(vocabulary.values(), default=-1)

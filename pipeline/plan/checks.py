@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.config import Recipe
 from pipeline.data.documents import check_beginning
 from pipeline.errors import UserError
-from pipeline.inputs.resolver import Inputs
+from pipeline.inputs.resolver import RecipeInputs
 from pipeline.models.saved_model import check_tokenizer, check_weights, model_shape, tokenizer_vocabulary
 from pipeline.plan.student_checks import check_lengths, check_start, check_student
 from pipeline.tasks import KINDS, kind_of
@@ -23,7 +23,7 @@ OTHER_HEADS = ("Model", "ForMaskedLM", "ForPreTraining", *(kind.head for kind in
 FIRST_WORDS = 100  # of the vectors, read by the plan
 
 
-def check(recipe: Recipe, inputs: Inputs) -> None:
+def check(recipe: Recipe, inputs: RecipeInputs) -> None:
     """Raises UserError for the first thing that does not fit."""
     shape = model_shape(inputs.backbone, "backbone")
     for folder in filter(None, (inputs.backbone, inputs.teacher, inputs.student)):
@@ -45,7 +45,7 @@ def check(recipe: Recipe, inputs: Inputs) -> None:
         check_teacher(recipe, data, teacher=inputs.teacher, backbone=inputs.backbone)
 
 
-def check_files(inputs: Inputs) -> None:
+def check_files(inputs: RecipeInputs) -> None:
     """A file of labelled rows stands once in one split, one of task.unlabelled once in there."""
     for splits in (("train", "dev", "test"), ("unlabelled",)):
         home: dict[Path, str] = {}
@@ -70,7 +70,7 @@ def check_training(recipe: Recipe) -> None:
         )
 
 
-def check_corpus(recipe: Recipe, inputs: Inputs) -> None:
+def check_corpus(recipe: Recipe, inputs: RecipeInputs) -> None:
     """A stage that reads the corpus needs one, in files of a known kind."""
     for path in inputs.corpus:
         check_beginning(path, column=recipe.prepare_corpus.column)
@@ -95,7 +95,7 @@ def check_protect(recipe: Recipe) -> None:
         raise UserError(f"propose_candidates.protect: {pattern!r} is no regular expression: {error}") from None
 
 
-def check_augmentation(recipe: Recipe, inputs: Inputs, data: TaskData) -> None:
+def check_augmentation(recipe: Recipe, inputs: RecipeInputs, data: TaskData) -> None:
     """A dataset to reuse fits the task; a teacher that is asked has answers to compare."""
     augment = recipe.augment_data
     if augment.same_answer and augment.reuse:
@@ -129,7 +129,7 @@ def check_export(recipe: Recipe, backbone: Path) -> None:
             )
 
 
-def check_pooling(recipe: Recipe, inputs: Inputs) -> None:
+def check_pooling(recipe: Recipe, inputs: RecipeInputs) -> None:
     """Embeddings are means over tokens: a sentence encoder that was trained otherwise would give others, in silence."""
     if recipe.task.kind != "embedding":
         return

@@ -5,9 +5,11 @@ Of a training step the multiplications count: two operations a parameter and tok
 
 import time
 
+import numpy as np
+
 from pipeline.config import Recipe
 from pipeline.hardware import gpu_count, resolve_precision
-from pipeline.inputs.resolver import Inputs
+from pipeline.inputs.resolver import RecipeInputs
 from pipeline.models.saved_model import model_shape
 from pipeline.plan.plan import Plan
 from pipeline.tasks.labelled_data import read_task
@@ -57,8 +59,6 @@ def multiplication_rate(recipe: Recipe) -> float:
     """Operations a second that this machine is likely to reach in training."""
     if gpu_count():
         return GPU_RATE * SHARE_OF_PEAK
-    import numpy as np  # noqa: PLC0415 (of no use to a finished run)
-
     matrix = np.ones((1024, 1024), dtype=np.float32)
     np.dot(matrix, matrix)
     begin = time.perf_counter()
@@ -68,7 +68,7 @@ def multiplication_rate(recipe: Recipe) -> float:
     return fp32 * SHARE_OF_PEAK * (BF16_TIMES_FP32 if resolve_precision(recipe.precision) == "bf16" else 1.0)
 
 
-def _encoder_size(inputs: Inputs) -> float:
+def _encoder_size(inputs: RecipeInputs) -> float:
     shape = model_shape(inputs.backbone, "backbone")
     return 12.0 * shape.layers * shape.width**2
 
@@ -78,7 +78,7 @@ def _student_size(recipe: Recipe) -> float:
     return float(student.layers * (4 * student.width**2 + 2 * student.width * student.feed_forward))
 
 
-def _corpus_tokens(inputs: Inputs) -> float:
+def _corpus_tokens(inputs: RecipeInputs) -> float:
     return sum(p.stat().st_size * COMPRESSED.get(p.suffix, 1.0) for p in inputs.corpus) / CHARACTERS_A_TOKEN
 
 

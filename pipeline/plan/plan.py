@@ -17,9 +17,8 @@ from pipeline.artifacts.store import MANIFEST, Artifact, cache_folder
 from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import UserError
-from pipeline.inputs.resolver import Inputs, Resolver, find_inputs
-from pipeline.plan.checks import check
-from pipeline.plan.stages import Spec, specs
+from pipeline.inputs.resolver import RecipeInputs, Resolver, find_inputs
+from pipeline.plan.stages import StageSpec, specs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +26,8 @@ class Plan:
     """A recipe, its stages in order, and for each unfinished one the reason why it must run."""
 
     recipe: Recipe
-    inputs: Inputs
-    stages: Mapping[str, Spec]
+    inputs: RecipeInputs
+    stages: Mapping[str, StageSpec]
     why: Mapping[str, str]
     book: DigestBook
 
@@ -60,10 +59,17 @@ def make_plan(recipe_path: Path, overrides: Sequence[str] = (), *, checked: bool
     plan = Plan(recipe=recipe, inputs=inputs, stages=stages, why={}, book=book)
     plan = replace(plan, why=reasons(plan))
     if plan.why and checked:
-        check(recipe, inputs)
+        check_inputs(plan)
     if pinned != known:
         write_atomically(pins, json.dumps(pinned, indent=1, sort_keys=True))
     return plan
+
+
+def check_inputs(plan: Plan) -> None:
+    """Read the data and what describes the models. Raises UserError for the first thing that does not fit."""
+    from pipeline.plan.checks import check  # noqa: PLC0415 (reads data and models: a finished run waits for neither)
+
+    check(plan.recipe, plan.inputs)
 
 
 def reasons(plan: Plan, *, forced: str | None = None) -> dict[str, str]:
@@ -93,7 +99,7 @@ def reasons(plan: Plan, *, forced: str | None = None) -> dict[str, str]:
     return why
 
 
-def _difference(plan: Plan, spec: Spec) -> str:
+def _difference(plan: Plan, spec: StageSpec) -> str:
     """What changed since this run last published the stage."""
     last = plan.run_folder / spec.stage / MANIFEST
     try:

@@ -13,9 +13,8 @@ from pipeline.artifacts.digests import DigestBook
 from pipeline.artifacts.store import Artifact, fingerprint
 from pipeline.config import Recipe
 from pipeline.config.objectives import LAYER_OBJECTIVES, MASKED_LM
-from pipeline.data.glue import find_files
 from pipeline.hardware import resolve_precision
-from pipeline.inputs.resolver import Inputs
+from pipeline.inputs.resolver import RecipeInputs
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES
 
 # Raise a stage's number when its output changes for the same settings:
@@ -60,7 +59,7 @@ LATER: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class StageSpec:
     """One stage of one recipe."""
 
     stage: str
@@ -72,9 +71,9 @@ class Spec:
     artifact: Artifact
 
 
-def specs(recipe: Recipe, inputs: Inputs, book: DigestBook) -> dict[str, Spec]:
+def specs(recipe: Recipe, inputs: RecipeInputs, book: DigestBook) -> dict[str, StageSpec]:
     """The stages this recipe needs, in order. Each artifact's fingerprint covers those of all it reads."""
-    table: dict[str, Spec] = {}
+    table: dict[str, StageSpec] = {}
     for stage in STAGES:
         reads = _reads(recipe, stage)
         files = _files(recipe, inputs, stage)
@@ -87,7 +86,7 @@ def specs(recipe: Recipe, inputs: Inputs, book: DigestBook) -> dict[str, Spec]:
             upstream={up: table[up].artifact.fingerprint for up in reads},
             files=digests,
         )
-        table[stage] = Spec(
+        table[stage] = StageSpec(
             stage=stage,
             version=VERSIONS[stage],
             settings=settings,
@@ -167,7 +166,7 @@ def _section(recipe: Recipe, name: str) -> dict[str, Any]:
     }
 
 
-def _files(recipe: Recipe, inputs: Inputs, stage: str) -> dict[str, Path]:
+def _files(recipe: Recipe, inputs: RecipeInputs, stage: str) -> dict[str, Path]:
     """The raw inputs a stage reads, by role."""
     task = {f"task.{role}/{i}/{p.name}": p for role, paths in _task_files(recipe, inputs) for i, p in enumerate(paths)}
     rows = {role: path for role, path in task.items() if not role.startswith("task.unlabelled")}
@@ -201,10 +200,12 @@ def _files(recipe: Recipe, inputs: Inputs, stage: str) -> dict[str, Path]:
     return files
 
 
-def _task_files(recipe: Recipe, inputs: Inputs) -> Iterator[tuple[str, Sequence[Path]]]:
+def _task_files(recipe: Recipe, inputs: RecipeInputs) -> Iterator[tuple[str, Sequence[Path]]]:
     """The labelled and unlabelled files by split; of a GLUE folder those of the task."""
     for role, paths in inputs.task.items():
         if role == "glue" and recipe.task.glue:
+            from pipeline.data.glue import find_files  # noqa: PLC0415 (imports all readers of tables)
+
             yield from find_files(recipe.task.glue, paths[0]).items()
         else:
             yield role, paths
@@ -223,5 +224,5 @@ def _model_files(role: str, folder: Path, patterns: tuple[str, ...]) -> dict[str
     }
 
 
-def _ancestors(table: Mapping[str, Spec], stage: str) -> set[str]:
+def _ancestors(table: Mapping[str, StageSpec], stage: str) -> set[str]:
     return {stage}.union(*(_ancestors(table, up) for up in table[stage].reads))

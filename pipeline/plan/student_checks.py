@@ -20,12 +20,12 @@ from pipeline.config.objectives import (
 from pipeline.config.training import LayerObjectives, Student
 from pipeline.errors import UserError
 from pipeline.hardware import ROUND
-from pipeline.inputs.resolver import Inputs
+from pipeline.inputs.resolver import RecipeInputs
 from pipeline.models.architectures import LIKE_BERT, MOBILEBERT_BOTTLENECK, WITHOUT_QUERIES
-from pipeline.models.saved_model import Shape, model_shape, tokenizer_vocabulary
+from pipeline.models.saved_model import ModelShape, model_shape, tokenizer_vocabulary
 
 
-def check_student(recipe: Recipe, teacher: Shape, folder: Path) -> None:
+def check_student(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
     """The student's size, and what it can copy from this teacher."""
     student = recipe.student
     if student.width % student.heads:
@@ -62,7 +62,7 @@ def check_student(recipe: Recipe, teacher: Shape, folder: Path) -> None:
         )
 
 
-def check_start(recipe: Recipe, teacher: Shape, inputs: Inputs) -> None:
+def check_start(recipe: Recipe, teacher: ModelShape, inputs: RecipeInputs) -> None:
     """The layers or the student that the student begins with."""
     student, folder = recipe.student, inputs.backbone
     if student.copy_layers is not None:
@@ -109,7 +109,9 @@ def check_start(recipe: Recipe, teacher: Shape, inputs: Inputs) -> None:
         check_lengths(recipe, own)
 
 
-def check_objectives(stage: str, settings: LayerObjectives, student: Student, teacher: Shape, folder: Path) -> None:
+def check_objectives(
+    stage: str, settings: LayerObjectives, student: Student, teacher: ModelShape, folder: Path
+) -> None:
     """That these two models can be compared as the objectives of a stage compare them."""
     of_attention = chosen(settings, OF_ATTENTION)
     if of_attention and teacher.kind in WITHOUT_QUERIES:
@@ -141,7 +143,7 @@ def check_objectives(stage: str, settings: LayerObjectives, student: Student, te
             )
 
 
-def check_lengths(recipe: Recipe, shape: Shape) -> None:
+def check_lengths(recipe: Recipe, shape: ModelShape) -> None:
     """Nothing longer than the model's positions."""
     for name, length in {
         "task.max_length": recipe.task.max_length,

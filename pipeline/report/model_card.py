@@ -10,7 +10,7 @@ import yaml
 
 from pipeline.artifacts.store import MANIFEST
 from pipeline.config import Recipe
-from pipeline.inputs.resolver import Inputs
+from pipeline.inputs.resolver import RecipeInputs
 from pipeline.plan.run_folder import RESULTS
 from pipeline.report.page import MEASURES
 from pipeline.report.templates import render
@@ -26,7 +26,7 @@ TAGS = {
 SPDX = {"apache 2.0": "apache-2.0", "apache license 2.0": "apache-2.0", "mit license": "mit", "bsd": "bsd-3-clause"}
 
 
-def model_card(recipe: Recipe, inputs: Inputs, *, evaluation: Path, exported: Mapping[str, Any] | None) -> str:
+def model_card(recipe: Recipe, inputs: RecipeInputs, *, evaluation: Path, exported: Mapping[str, Any] | None) -> str:
     """README.md of the student.
 
     Args:
@@ -81,7 +81,7 @@ def model_card(recipe: Recipe, inputs: Inputs, *, evaluation: Path, exported: Ma
     )
 
 
-def find_licences(recipe: Recipe, inputs: Inputs) -> dict[str, str | None]:
+def find_licences(recipe: Recipe, inputs: RecipeInputs) -> dict[str, str | None]:
     """The licences that the recipe gives, or those that lie beside the files; None: nobody says."""
     teacher = inputs.teacher or inputs.backbone
     data = [paths[0] for role, paths in inputs.task.items() if role in ("train", "glue") and paths]

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.atomic import write_atomically
+from pipeline.config.data import CORRELATIONS
 from pipeline.plan.stages import STAGES
 from pipeline.report.run_summary import Facts, augmentation, confusion, curves, disagreements, predictions, read_facts
 from pipeline.report.templates import render
-from pipeline.tasks.metrics import CORRELATIONS
 
 REPORT = "report.html"
 COMPARISON = "comparison.html"

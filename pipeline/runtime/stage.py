@@ -13,8 +13,8 @@ from tqdm import tqdm
 from pipeline.config import Recipe
 from pipeline.errors import Interrupted
 from pipeline.hardware import Precision
-from pipeline.inputs.resolver import Inputs
-from pipeline.plan.stages import Spec
+from pipeline.inputs.resolver import RecipeInputs
+from pipeline.plan.stages import StageSpec
 
 
 @dataclass(kw_only=True)
@@ -22,8 +22,8 @@ class Stage:
     """One stage at work, as its script sees it."""
 
     recipe: Recipe
-    spec: Spec
-    inputs: Inputs
+    spec: StageSpec
+    inputs: RecipeInputs
     upstream: Mapping[str, Path]
     """Folders of the artifacts that this stage reads."""
     accelerator: Accelerator

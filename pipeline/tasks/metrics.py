@@ -22,7 +22,6 @@ GLUE_METRICS: dict[GlueName, MetricName] = {
     "qqp": "accuracy_and_f1",
     "stsb": "pearson_and_spearman",
 }
-CORRELATIONS = ("pearson", "spearman", "pearson_and_spearman")
 TWO_LABELS = ("f1", "accuracy_and_f1")
 
 

@@ -11,16 +11,16 @@ from pipeline.artifacts.store import Artifact
 from pipeline.config import Recipe, Run
 from pipeline.config.data import Task
 from pipeline.hardware import Precision
-from pipeline.inputs.resolver import Inputs
+from pipeline.inputs.resolver import RecipeInputs
 from pipeline.launch.stage_runner import stage_of, work
 from pipeline.plan.plan import Plan, make_plan, reasons
-from pipeline.plan.stages import STAGES, Spec
+from pipeline.plan.stages import STAGES, StageSpec
 from pipeline.runtime.stage import Stage
 
 
 def make_stage(folder: Path, *, precision: Precision = "fp32", seed: int = 0, **run: Any) -> Stage:
     """A stage that works in `folder/work`; `run` are fields of the recipe's run section."""
-    spec = Spec(
+    spec = StageSpec(
         stage="distill_general",
         version=1,
         settings={"precision": precision},
@@ -32,7 +32,7 @@ def make_stage(folder: Path, *, precision: Precision = "fp32", seed: int = 0, **
     return Stage(
         recipe=Recipe(backbone="none", task=Task(), seed=seed, run=Run(tracker="none", **run)),
         spec=spec,
-        inputs=Inputs(backbone=folder, teacher=None, task={}, corpus=(), vectors=None, augmented=()),
+        inputs=RecipeInputs(backbone=folder, teacher=None, task={}, corpus=(), vectors=None, augmented=()),
         upstream={},
         accelerator=Accelerator(cpu=True),
         work=folder / "work",

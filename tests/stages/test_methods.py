@@ -11,7 +11,7 @@ from benchmarks.methods import METHODS, measure, table
 from pipeline import PROJECT
 from pipeline.config.objectives import LAYER_OBJECTIVES, MASKED_LM, chosen
 from pipeline.config.recipe_file import load_recipe
-from pipeline.models.saved_model import Shape
+from pipeline.models.saved_model import ModelShape
 from pipeline.plan.plan import make_plan
 from pipeline.plan.run_folder import publish_run
 from pipeline.plan.student_checks import check_student
@@ -92,7 +92,7 @@ def test_the_methods_share_all_but_objectives_beginnings_and_where_the_passes_ar
 
 def test_a_teacher_of_16_heads_and_a_student_of_12_pass_the_checks_by_relations() -> None:
     recipe = load_recipe(FOLDER / "minilmv2_large_teacher.yaml")
-    large = Shape(
+    large = ModelShape(
         layers=24, width=1024, heads=16, vocabulary=30522, positions=512, labels=(), embedding=1024, kind="bert",
         feed_forward=4096, classes=(),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from pipeline.artifacts.store import Artifact
 from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
 from pipeline.plan.plan import make_plan
-from pipeline.plan.stages import LATER, PATHS, STAGES, Spec
+from pipeline.plan.stages import LATER, PATHS, STAGES, StageSpec
 from tests import tiny
 
 STORED = Path(__file__).parent / "stored_fingerprints.json"
@@ -35,11 +35,11 @@ PRETRAIN = {"pretrain_teacher"} | PROPOSE | FINETUNE | GENERAL
 ALL = set(STAGES)
 
 
-def stages(world: Path, *overrides: str) -> dict[str, Spec]:
+def stages(world: Path, *overrides: str) -> dict[str, StageSpec]:
     return dict(make_plan(world / "recipe.yaml", overrides, checked=False).stages)
 
 
-def changed(before: dict[str, Spec], after: dict[str, Spec]) -> set[str]:
+def changed(before: dict[str, StageSpec], after: dict[str, StageSpec]) -> set[str]:
     return {stage for stage, spec in after.items() if spec.artifact != before[stage].artifact}
 
 

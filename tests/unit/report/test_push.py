@@ -14,7 +14,7 @@ import yaml
 
 from pipeline import PROJECT
 from pipeline.config import Recipe
-from pipeline.inputs.resolver import Inputs
+from pipeline.inputs.resolver import RecipeInputs
 from pipeline.plan.plan import make_plan
 from pipeline.plan.run_folder import publish_run
 from pipeline.report.model_card import UNKNOWN, find_licences, model_card
@@ -27,12 +27,12 @@ NOBODY = "http://127.0.0.1:9"  # no hub answers there
 
 
 @pytest.fixture
-def recipe_and_inputs(world: Path) -> tuple[Recipe, Inputs]:
+def recipe_and_inputs(world: Path) -> tuple[Recipe, RecipeInputs]:
     plan = make_plan(world / "recipe.yaml")
     return plan.recipe, plan.inputs
 
 
-def card_of(recipe: Recipe, inputs: Inputs, **card: Any) -> str:
+def card_of(recipe: Recipe, inputs: RecipeInputs, **card: Any) -> str:
     recipe = replace(recipe, card=replace(recipe.card, **card))
     evaluation = Path(recipe.run.runs) / "evaluation"
     evaluation.mkdir(parents=True)
@@ -45,7 +45,7 @@ def metadata_of(card: str) -> dict[str, Any]:
     return yaml.safe_load(card.split("---\n")[1])
 
 
-def test_the_card_holds_the_metadata_that_the_hub_reads(recipe_and_inputs: tuple[Recipe, Inputs]) -> None:
+def test_the_card_holds_the_metadata_that_the_hub_reads(recipe_and_inputs: tuple[Recipe, RecipeInputs]) -> None:
     metadata = metadata_of(card_of(*recipe_and_inputs, teacher_licence="mit", data_licence="mit"))
     assert metadata["license"] == "mit"
     assert metadata["pipeline_tag"] == "text-classification"
@@ -54,7 +54,7 @@ def test_the_card_holds_the_metadata_that_the_hub_reads(recipe_and_inputs: tuple
     assert model["results"][0]["metrics"] == [{"type": "accuracy", "value": 0.9}]
 
 
-def test_the_card_says_what_was_measured_and_how(recipe_and_inputs: tuple[Recipe, Inputs]) -> None:
+def test_the_card_says_what_was_measured_and_how(recipe_and_inputs: tuple[Recipe, RecipeInputs]) -> None:
     card = card_of(*recipe_and_inputs)
     assert "| accuracy | 0.9000 | 0.9000 |" in card
     assert "| `onnx/model_int8.onnx` | 2.0 | 0.8750 |" in card
@@ -64,27 +64,27 @@ def test_the_card_says_what_was_measured_and_how(recipe_and_inputs: tuple[Recipe
     assert "Its vocabulary has 1,000 of the teacher's 30,522 pieces" in card
 
 
-def test_hub_names_are_the_base_model_and_the_data(recipe_and_inputs: tuple[Recipe, Inputs]) -> None:
+def test_hub_names_are_the_base_model_and_the_data(recipe_and_inputs: tuple[Recipe, RecipeInputs]) -> None:
     recipe, inputs = recipe_and_inputs
     there = replace(recipe, backbone="hub:owner/bert@v1", task=replace(recipe.task, train=("hub:owner/rows#*.csv",)))
     metadata = metadata_of(card_of(there, inputs))
     assert (metadata["base_model"], metadata["datasets"]) == ("owner/bert", ["owner/rows"])
 
 
-def test_two_licences_are_both_named(recipe_and_inputs: tuple[Recipe, Inputs]) -> None:
+def test_two_licences_are_both_named(recipe_and_inputs: tuple[Recipe, RecipeInputs]) -> None:
     card = card_of(*recipe_and_inputs, teacher_licence="apache-2.0", data_licence="CC BY-SA 4.0")
     assert metadata_of(card)["license"] == "other"
     assert metadata_of(card)["license_name"] == "apache-2.0-and-cc-by-sa-4.0"
 
 
-def test_a_licence_that_nobody_gives_is_said_to_be_unknown(recipe_and_inputs: tuple[Recipe, Inputs]) -> None:
+def test_a_licence_that_nobody_gives_is_said_to_be_unknown(recipe_and_inputs: tuple[Recipe, RecipeInputs]) -> None:
     card = card_of(*recipe_and_inputs, teacher_licence="mit")
     assert f"| the data, rows.csv | {UNKNOWN} |" in card
     assert "license" not in metadata_of(card)
 
 
 def test_licences_are_carried_from_cards_and_wheels(
-    recipe_and_inputs: tuple[Recipe, Inputs], world: Path, tmp_path: Path
+    recipe_and_inputs: tuple[Recipe, RecipeInputs], world: Path, tmp_path: Path
 ) -> None:
     recipe, inputs = recipe_and_inputs
     assert find_licences(recipe, inputs) == {"teacher": None, "data": None}
