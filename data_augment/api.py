@@ -18,9 +18,9 @@ from typing import Literal
 from datasets import Features, Value
 from tqdm import tqdm
 
-from data_augment.candidates_folder import read_candidates
+from data_augment.candidates_folder import read_candidates, shard_path, write_candidates
 from data_augment.card import Statistics
-from data_augment.dataset import SHARD_EXAMPLES, read_counts, write_card, write_shards
+from data_augment.dataset import SHARD_EXAMPLES, read_counts, write_card, write_shard
 from data_augment.provenance import SETTINGS, begin, begin_again, checksums, made_from, versions
 from data_augment.samples import KnownTexts, Row, augment_rows, count_occurrences, digest
 from data_augment.vectors import load_vectors
@@ -65,7 +65,7 @@ def propose(
     """
     import torch  # noqa: PLC0415 (all of these: `sample` does without torch and transformers)
 
-    from data_augment.propose import propose_shards, shards, unique_texts  # noqa: PLC0415
+    from data_augment.propose import propose_shard, shards, unique_texts  # noqa: PLC0415
     from pipeline.models.loading import (  # noqa: PLC0415
         freeze,
         load_masked_lm,
@@ -104,22 +104,22 @@ def propose(
     torch.nn.Module.to(model, device)
     begin(output, begun)
     parts = shards(different, shard_texts=shard_texts)
+    propose_part = partial(
+        propose_shard,
+        tokenizer=tokenizer,
+        model=model,
+        vectors=table,
+        k=k,
+        decode_tokens=decode_tokens,
+        precision=resolved,
+        context=context,
+        protect=protected,
+        stop_words=stop_list(stop_words),
+    )
     with tqdm(total=len(different), unit="text", desc="propose") as bar:
-        for number in propose_shards(
-            parts,
-            output,
-            range(len(parts)),
-            tokenizer=tokenizer,
-            model=model,
-            vectors=table,
-            k=k,
-            decode_tokens=decode_tokens,
-            precision=resolved,
-            context=context,
-            protect=protected,
-            stop_words=stop_list(stop_words),
-        ):
-            bar.update(len(parts[number]))
+        for number, part in enumerate(parts):
+            write_candidates(partial(propose_part, part), shard_path(output, index=number, count=len(parts)))
+            bar.update(len(part))
     return output
 
 
@@ -201,15 +201,16 @@ def sample(
 
     starts = range(0, len(occurrences), SHARD_EXAMPLES)
     numbered = _numbered(rows, len(occurrences))
-    shards = ((first, list(islice(numbered, SHARD_EXAMPLES))) for first in starts)
-    for _ in write_shards(
-        ((number, partial(augmented, part, first)) for number, (first, part) in enumerate(shards)),
-        building,
-        count=len(starts),
-        features=Features({"id": Value("int64"), **features}),
-        text_columns=columns,
-    ):
-        pass
+    for number, first in enumerate(starts):
+        part = list(islice(numbered, SHARD_EXAMPLES))
+        write_shard(
+            partial(augmented, part, first),
+            building,
+            number=number,
+            count=len(starts),
+            features=Features({"id": Value("int64"), **features}),
+            text_columns=columns,
+        )
     statistics = read_counts(building)
     write_card(building, statistics, text_columns=columns, provenance=provenance, licence=licence)
     (building / SETTINGS).unlink()

@@ -3,7 +3,7 @@
 A shard is sealed: a checksum beside it says that it is whole. Reading needs no model and no torch.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.artifacts.atomic import seal
+from pipeline.artifacts.shards import write_once
 from pipeline.errors import UserError
 
 SCHEMA = pa.schema(
@@ -43,12 +43,9 @@ def shard_path(folder: str | Path, *, index: int, count: int) -> Path:
     return Path(folder) / "data" / f"candidates-{index:05d}-of-{count:05d}.parquet"
 
 
-def write_shard(table: pa.Table, path: Path) -> None:
-    """Write a table to a temporary file beside `path`, then seal it: a shard is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.part")
-    pq.write_table(table, temporary)
-    seal(temporary, path)
+def write_candidates(propose: Callable[[], pa.Table], path: Path) -> None:
+    """Write the shard that `propose` makes; where it is there already, `propose` is not called."""
+    write_once(lambda temporary: pq.write_table(propose(), temporary), path)
 
 
 class CandidatesFolder(Mapping[str, list[WordCandidates]]):

@@ -24,7 +24,7 @@ from datasets import Features, List, Value
 
 from data_augment.card import Statistics, dataset_card
 from data_augment.samples import Row
-from pipeline.artifacts.atomic import is_sealed, seal
+from pipeline.artifacts.shards import write_once
 
 CARD_FILE = "README.md"
 COUNTS = "counts"  # what was counted, shard by shard; gone when the card is there
@@ -57,40 +57,29 @@ def shard_paths(folder: Path, count: int) -> list[Path]:
     return [folder / "data" / f"train-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
 
 
-def write_shards(
-    shards: Iterable[tuple[int, Shard]],
-    folder: Path,
-    *,
-    count: int,
-    features: Features,
-    text_columns: Sequence[str],
-) -> Iterator[int]:
-    """Write those of these shards that are not there yet. The same rows give the same bytes.
+def write_shard(
+    shard: Shard, folder: Path, *, number: int, count: int, features: Features, text_columns: Sequence[str]
+) -> None:
+    """Write a shard and its counts, unless they are there. The same rows give the same bytes.
 
     Args:
-        shards: with their numbers; one that is there is not called.
+        shard: not called where it is there.
         folder: new, or with shards of the same dataset.
+        number: of the shard, from 0.
         count: how many shards the whole dataset has.
         features: of the task's rows ("id", texts, label), in the order that the columns shall have.
-
-    Yields: each number when its shard is there.
     """
     schema = augmented_features(features).arrow_schema
-    for part in ("data", COUNTS):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    for number, rows_of in shards:
-        path, counts = shard_paths(folder, count)[number], folder / COUNTS / f"{number:05d}.json"
-        if not (is_sealed(path) and is_sealed(counts)):
-            statistics, temporary = Statistics(), path.with_suffix(".part")
-            rows = statistics.count(rows_of(statistics.dropped), text_columns)
-            with pq.ParquetWriter(temporary, schema) as writer, _without_cycle_collector():
-                while batch := list(islice(rows, BATCH_ROWS)):
-                    writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-            counted = counts.with_suffix(".part")
-            counted.write_text(statistics.text(), encoding="utf-8")
-            seal(temporary, path)
-            seal(counted, counts)
-        yield number
+
+    def write(data: Path, counts: Path) -> None:
+        statistics = Statistics()
+        rows = statistics.count(shard(statistics.dropped), text_columns)
+        with pq.ParquetWriter(data, schema) as writer, _without_cycle_collector():
+            while batch := list(islice(rows, BATCH_ROWS)):
+                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+        counts.write_text(statistics.text(), encoding="utf-8")
+
+    write_once(write, shard_paths(folder, count)[number], folder / COUNTS / f"{number:05d}.json")
 
 
 def read_counts(folder: Path) -> Statistics:

@@ -5,19 +5,17 @@ depend on the number of processes.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence, Set
+from typing import Literal
 
 import pyarrow as pa
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from data_augment.candidates_folder import SCHEMA, shard_path, write_shard
+from data_augment.candidates_folder import SCHEMA
 from data_augment.masked_lm import masked_lm_candidates
 from data_augment.pieces import Context
 from data_augment.vectors import WordVectors
 from data_augment.words import STOP_WORDS, replaceable_words
-from pipeline.artifacts.atomic import is_sealed
 
 
 def unique_texts(texts: Iterable[str]) -> list[str]:
@@ -28,20 +26,6 @@ def unique_texts(texts: Iterable[str]) -> list[str]:
 def shards(texts: Sequence[str], *, shard_texts: int) -> list[Sequence[str]]:
     """Fixed slices of the different texts; without any text one empty shard."""
     return [texts[first : first + shard_texts] for first in range(0, max(1, len(texts)), shard_texts)]
-
-
-def propose_shards(
-    parts: Sequence[Sequence[str]], folder: Path, numbers: Iterable[int], **settings: Any
-) -> Iterator[int]:
-    """Write the shards of these numbers that are not in the folder yet; yields each number when its shard is there.
-
-    Args: settings: of `propose_shard`.
-    """
-    for number in numbers:
-        path = shard_path(folder, index=number, count=len(parts))
-        if not is_sealed(path):
-            write_shard(propose_shard(parts[number], **settings), path)
-        yield number
 
 
 def propose_shard(

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from datasets import DatasetDict, concatenate_datasets
 
 from data_augment.candidates_folder import read_candidates
-from data_augment.dataset import SHARD_EXAMPLES, Shard, read_counts, shard_paths, write_card, write_shards
+from data_augment.dataset import SHARD_EXAMPLES, Shard, read_counts, shard_paths, write_card, write_shard
 from data_augment.samples import Row, augment_rows, count_occurrences
 from pipeline.artifacts.atomic import checksum
 from pipeline.artifacts.store import MANIFEST
@@ -62,10 +62,11 @@ def main(stage: Stage) -> dict[str, Any]:
 
 def write_all(stage: Stage, shards: Sequence[Shard], folder: Path, **settings: Any) -> None:
     """Write the shards, those of this process by this process."""
-    mine = ((number, shards[number]) for number in stage.shares(len(shards)))
-    for number in write_shards(mine, folder, count=len(shards), **settings):
-        stage.stop_if_asked_here(f"shard {number} of {len(shards)}")
-    stage.accelerator.wait_for_everyone()
+    stage.work_through(
+        lambda number: write_shard(shards[number], folder, number=number, count=len(shards), **settings),
+        sizes=[1] * len(shards),
+        unit="shard",
+    )
 
 
 def reused_rows(stage: Stage, data: TaskData, dropped: Counter[str]) -> Iterator[Row]:

@@ -11,10 +11,11 @@ done again after a crash.
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.atomic import is_sealed, seal
+from pipeline.artifacts.shards import write_once
 from pipeline.data.corpus import Corpus, blocks_of, write_shards
 from pipeline.data.documents import parts_of, read_documents
 from pipeline.errors import UserError
@@ -33,16 +34,16 @@ def main(stage: Stage) -> dict[str, Any]:
     sources: list[Source] = [(path, part) for path in stage.inputs.corpus for part in parts_of(path)]
     sources += [None] if settings.task_text else []
     parts = [stage.work / f"part-{number:05d}" for number in range(len(sources))]
-    with stage.bar(total=len(parts), unit="part") as bar:
-        for number in stage.shares(len(parts)):
-            if not is_sealed(parts[number]):
-                building = parts[number].with_suffix(".tmp")
-                shutil.rmtree(building, ignore_errors=True)
-                blocks = blocks_of(documents(stage, sources[number]), tokenizer, length=settings.length)
-                write_shards(blocks, building, shard_blocks=settings.shard_blocks, vocab_size=len(tokenizer))
-                seal(building, parts[number])
-            bar.update(stage.accelerator.num_processes)
-    stage.accelerator.wait_for_everyone()
+
+    def write_part(source: Source, folder: Path) -> None:
+        blocks = blocks_of(documents(stage, source), tokenizer, length=settings.length)
+        write_shards(blocks, folder, shard_blocks=settings.shard_blocks, vocab_size=len(tokenizer))
+
+    stage.work_through(
+        lambda number: write_once(partial(write_part, sources[number]), parts[number]),
+        sizes=[1] * len(parts),
+        unit="part",
+    )
     if not stage.is_main:
         return {}
     gather(parts, stage.output)

@@ -11,11 +11,13 @@ crash. Batches are formed inside a shard, so the candidates do not depend on the
 
 import re
 import shutil
+from functools import partial
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from data_augment.propose import propose_shards, shards, unique_texts
+from data_augment.candidates_folder import shard_path, write_candidates
+from data_augment.propose import propose_shard, shards, unique_texts
 from data_augment.vectors import load_vectors
 from data_augment.words import stop_list
 from pipeline.launch.stage_runner import run_stage
@@ -37,24 +39,23 @@ def main(stage: Stage) -> dict[str, Any]:
         vectors = load_vectors(stage.inputs.vectors, vector_words=settings.vector_words)
     else:
         stage.say("no word vectors: words of several pieces stay as they are")
-    with stage.bar(total=len(texts), unit="text") as bar:
-        for number in propose_shards(
-            parts,
-            stage.work,
-            stage.shares(len(parts)),
-            tokenizer=tokenizer,
-            model=model,
-            vectors=vectors,
-            k=settings.candidates,
-            decode_tokens=settings.decode_tokens,
-            precision=stage.precision,
-            context=settings.context,
-            protect=re.compile(settings.protect) if settings.protect else None,
-            stop_words=stop_list(settings.stop_words),
-        ):
-            bar.update(len(parts[number]) * stage.accelerator.num_processes)
-            stage.stop_if_asked_here(f"shard {number} of {len(parts)}")
-    stage.accelerator.wait_for_everyone()
+    propose = partial(
+        propose_shard,
+        tokenizer=tokenizer,
+        model=model,
+        vectors=vectors,
+        k=settings.candidates,
+        decode_tokens=settings.decode_tokens,
+        precision=stage.precision,
+        context=settings.context,
+        protect=re.compile(settings.protect) if settings.protect else None,
+        stop_words=stop_list(settings.stop_words),
+    )
+
+    def write(number: int) -> None:
+        write_candidates(partial(propose, parts[number]), shard_path(stage.work, index=number, count=len(parts)))
+
+    stage.work_through(write, sizes=[len(part) for part in parts], unit="text")
     if not stage.is_main:
         return {}
     shutil.copytree(stage.work / "data", stage.output / "data", ignore=shutil.ignore_patterns(".*"))

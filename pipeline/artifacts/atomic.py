@@ -48,8 +48,13 @@ def is_sealed(path: Path) -> bool:
     with contextlib.suppress(OSError, UnicodeDecodeError):
         if _seal_of(path).read_text(encoding="utf-8") == _digest(path):
             return True
-    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    remove(path)
     return False
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder; nothing where there is none."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _seal_of(path: Path) -> Path:

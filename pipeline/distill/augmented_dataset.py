@@ -1,13 +1,14 @@
 """The augmented dataset as the stages that train or run on it see it."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset
 
-from pipeline.artifacts.atomic import is_sealed, seal
+from pipeline.artifacts.shards import write_once
 from pipeline.config.training import TaskDistillation
 from pipeline.evaluate.inference import predict
 from pipeline.models.loading import freeze, load_tokenizer
@@ -81,22 +82,18 @@ def teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
     parts = [rows[start : start + SHARD] for start in range(0, len(rows), SHARD)]
     paths = [stage.work / f"logits-{number:05d}.npy" for number in range(len(parts))]
     tokens = stage.recipe.annotate_data.decode_tokens
-    with stage.bar(total=len(rows), unit="text") as bar:
-        for number in stage.shares(len(parts)):
-            if not is_sealed(paths[number]):
-                _save(predict(teacher, data.texts, stage, rows=parts[number], tokens=tokens), paths[number])
-            bar.update(len(parts[number]) * stage.accelerator.num_processes)
-            stage.stop_if_asked_here(f"shard {number} of {len(parts)}")
-    stage.accelerator.wait_for_everyone()
+
+    def write(rows: np.ndarray, path: Path) -> None:
+        logits = predict(teacher, data.texts, stage, rows=rows, tokens=tokens)
+        with path.open("wb") as file:
+            np.save(file, logits, allow_pickle=False)
+
+    stage.work_through(
+        lambda number: write_once(partial(write, parts[number]), paths[number]),
+        sizes=[len(part) for part in parts],
+        unit="text",
+    )
     return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
-
-
-def _save(array: np.ndarray, path: Path) -> None:
-    """Write a .npy file that is whole or not there."""
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-    seal(temporary, path)
 
 
 def _is_text(dataset: Dataset, column: str) -> bool:

@@ -1,7 +1,7 @@
 """One stage at work, as its script and the library see it: its place in the plan, its folders, its processes."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +86,23 @@ class Stage:
         if self.accelerator.num_processes == 1:
             return self._stop
         return bool(self.sum_over_processes(torch.tensor([float(self._stop)])).item())
+
+    def work_through(self, work: Callable[[int], object], *, sizes: Sequence[int], unit: str) -> None:
+        """Do this process's share of numbered units of work; returns when every process has done its own.
+
+        Args:
+            work: does the unit of a number. It should keep what it made, as `artifacts.shards.write_once` does.
+            sizes: of all units, for the progress bar.
+            unit: what the sizes count.
+
+        Raises: Interrupted after a unit, where a signal reached this process.
+        """
+        with self.bar(total=sum(sizes), unit=unit) as bar:
+            for number in self.shares(len(sizes)):
+                work(number)
+                bar.update(sizes[number] * self.accelerator.num_processes)
+                self.stop_if_asked_here(f"shard {number} of {len(sizes)}")
+        self.accelerator.wait_for_everyone()
 
     def shares(self, count: int) -> range:
         """The numbers below `count` that are this process's share."""

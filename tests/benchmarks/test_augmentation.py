@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import augmentation, sampling
-from data_augment.candidates_folder import SCHEMA, read_candidates, shard_path, write_shard
+from data_augment.candidates_folder import SCHEMA, read_candidates, shard_path, write_candidates
 
 
 def test_every_number_of_variants_is_run_at_equal_steps_and_some_at_equal_epochs(
@@ -53,8 +54,8 @@ def test_sample_is_measured_on_numbered_texts(tmp_path: Path) -> None:
         "scores": [1, 0],
     }
     for index in range(2):
-        table = pa.Table.from_pylist([{**row, "text": f"a film {'abc'[index]}"}], schema=SCHEMA)
-        write_shard(table, shard_path(tmp_path / "candidates", index=index, count=2))
+        table = partial(pa.Table.from_pylist, [{**row, "text": f"a film {'abc'[index]}"}], schema=SCHEMA)
+        write_candidates(table, shard_path(tmp_path / "candidates", index=index, count=2))
     (tmp_path / "numbered").mkdir()
     sampling.write_numbered(tmp_path / "candidates", tmp_path / "numbered", 3)
     assert pq.read_table(tmp_path / "numbered" / "rows.parquet")["text"].to_pylist() == [

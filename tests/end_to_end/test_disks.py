@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from data_augment.candidates_folder import SCHEMA, write_shard
+from data_augment.candidates_folder import SCHEMA, write_candidates
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.artifacts.store import Artifact
 from pipeline.data.corpus import write_shards
@@ -65,12 +65,14 @@ def blocks() -> Iterator[np.ndarray]:
     return (np.arange(1000) for _ in range(1000))
 
 
+def many_rows() -> pa.Table:
+    return pa.Table.from_pylist([{"text": os.urandom(50).hex()} for _ in range(20_000)], schema=SCHEMA)
+
+
 WRITERS: dict[str, Callable[[Path], object]] = {
     "safetensors": lambda folder: save_file({"a": torch.rand(MEGABYTE)}, folder / "a.safetensors"),
     "numpy": lambda folder: write_shards(blocks(), folder / "corpus", shard_blocks=1000, vocab_size=2000),
-    "parquet": lambda folder: write_shard(
-        pa.Table.from_pylist([{"text": os.urandom(50).hex()} for _ in range(20_000)], schema=SCHEMA), folder / "a/b"
-    ),
+    "parquet": lambda folder: write_candidates(many_rows, folder / "a/b"),
     "text": lambda folder: write_atomically(folder / "a.json", "x" * MEGABYTE),
     "files": publish_much,
 }

@@ -1,12 +1,13 @@
 """The folder of candidates: shards of the different texts, written, read back, and refused where they are not whole."""
 
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from transformers import BertForMaskedLM, BertTokenizer
 
-from data_augment.candidates_folder import read_candidates, shard_path, write_shard
+from data_augment.candidates_folder import read_candidates, shard_path, write_candidates
 from data_augment.propose import shards, unique_texts
 from pipeline.errors import UserError
 from tests.helpers.tiny_masked_lm import TEXTS, load_model, load_tokenizer, propose, propose_table
@@ -35,9 +36,8 @@ def test_shards_are_fixed_slices():
 def folder(tmp_path: Path, tokenizer, model) -> Path:
     parts = shards(TEXTS, shard_texts=3)
     for index, texts in enumerate(parts):
-        write_shard(
-            propose_table(texts, tokenizer, model), shard_path(tmp_path / "candidates", index=index, count=len(parts))
-        )
+        path = shard_path(tmp_path / "candidates", index=index, count=len(parts))
+        write_candidates(partial(propose_table, texts, tokenizer, model), path)
     return tmp_path / "candidates"
 
 
@@ -67,12 +67,12 @@ def test_a_shard_has_the_documented_name_and_leaves_no_temporary_file(folder):
 
 def test_the_same_texts_give_the_same_bytes(tmp_path, tokenizer, model):
     for name in ("one", "two"):
-        write_shard(propose_table(TEXTS, tokenizer, model), tmp_path / name)
+        write_candidates(lambda: propose_table(TEXTS, tokenizer, model), tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 def test_a_shard_without_rows_can_be_read(tmp_path, tokenizer, model):
-    write_shard(propose_table(["..."], tokenizer, model), shard_path(tmp_path, index=0, count=1))
+    write_candidates(lambda: propose_table(["..."], tokenizer, model), shard_path(tmp_path, index=0, count=1))
     assert len(read_candidates(tmp_path)) == 0
 
 

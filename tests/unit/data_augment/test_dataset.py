@@ -10,7 +10,7 @@ from datasets import ClassLabel, Dataset, Features, Value, load_dataset
 
 from data_augment.__main__ import main
 from data_augment.card import Statistics, mark_replaced
-from data_augment.dataset import augmented_features, read_counts, write_card, write_shards
+from data_augment.dataset import augmented_features, read_counts, write_card, write_shard
 from data_augment.diversity import distinct, self_bleu
 from data_augment.samples import augment_rows
 from tests.helpers.tiny_samples import PAIRS, PROPOSED, ROWS, TEXT, augment, occurrences_of
@@ -30,8 +30,8 @@ def write(folder: Path, rows=ROWS, features=FEATURES, columns=("text",), *, shar
         )
 
     shards = [shard(first) for first in range(0, len(rows), shard_examples)]
-    chosen = [(number, shard) for number, shard in enumerate(shards) if only is None or number in only]
-    assert list(write_shards(chosen, folder, count=len(shards), features=features, text_columns=columns))
+    for number in range(len(shards)) if only is None else only:
+        write_shard(shards[number], folder, number=number, count=len(shards), features=features, text_columns=columns)
     if only is not None:
         return Statistics()
     found = read_counts(folder)

@@ -9,7 +9,7 @@ import pytest
 from datasets import Features, Value
 from huggingface_hub import DatasetCard
 
-from data_augment.dataset import read_counts, write_card, write_shards
+from data_augment.dataset import read_counts, write_card, write_shard
 from pipeline import PROJECT
 from tests.helpers.fake_hub import TOKEN, serve
 
@@ -19,7 +19,7 @@ def dataset(tmp_path: Path) -> Path:
     """A dataset of one text."""
     folder, rows = tmp_path / "dataset", [{"source_id": 0, "text": "A fine film .", "variant": 0, "replaced": []}]
     features = Features({"id": Value("int64"), "text": Value("string")})
-    list(write_shards([(0, lambda _: rows)], folder, count=1, features=features, text_columns=["text"]))
+    write_shard(lambda _: rows, folder, number=0, count=1, features=features, text_columns=["text"])
     write_card(folder, read_counts(folder), text_columns=["text"], provenance={})
     return folder
 
