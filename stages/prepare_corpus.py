@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.artifacts.shards import write_once
 from pipeline.data.corpus import Corpus, blocks_of, write_shards
-from pipeline.data.documents import parts_of, read_documents
+from pipeline.data.documents import file_parts, read_documents
 from pipeline.errors import UserError
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.loading import load_tokenizer
@@ -31,7 +31,7 @@ Source = tuple[Path, range] | None  # a part of a file; None: the task's trainin
 def main(stage: Stage) -> dict[str, Any]:
     settings = stage.recipe.prepare_corpus
     tokenizer = load_tokenizer(stage.inputs.backbone)
-    sources: list[Source] = [(path, part) for path in stage.inputs.corpus for part in parts_of(path)]
+    sources: list[Source] = [(path, part) for path in stage.inputs.corpus for part in file_parts(path)]
     sources += [None] if settings.task_text else []
     parts = [stage.work / f"part-{number:05d}" for number in range(len(sources))]
 

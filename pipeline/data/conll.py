@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data.examples import Columns, Example, group_of, shown
-from pipeline.data.tables import place, read_lines, read_rows
+from pipeline.data.parquet import label_names, read_schema
+from pipeline.data.tables import place, read_rows
+from pipeline.data.text_files import format_suffix, read_lines
 from pipeline.errors import UserError, nearest
 
 OUTSIDE = "O"
 UNNAMED = "ENTITY"  # the type of entities whose tags name none
 BARE = {"", OUTSIDE, *"BIES"}  # tags that are only a prefix
 PREFIXED = re.compile(r"([BIESLUM])[-_](.+)")
-TABLE = re.compile(r".*\.((jsonl|json|csv)(\.gz|\.bz2|\.xz)?|parquet)", re.IGNORECASE | re.DOTALL)
+TABLES = (".jsonl", ".json", ".csv", ".parquet")
 ITEM = r"""('([^'\\]|\\.)*'|"([^"\\]|\\.)*"|-?\d+)"""
 NUMPY_LIST = re.compile(rf"\[\s*{ITEM}(\s+({ITEM}|\.\.\.))+\s*\]", re.DOTALL)  # without commas
 DEFAULTS = ("text", "label")  # names that nobody gave: they stand for the first and the last column of a CoNLL file
@@ -36,7 +38,7 @@ def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> It
         raise UserError("task.text_pair: words with tags have no second text; leave it out")
     if columns.drop_labels:
         raise UserError("task.drop_labels: a sentence has a tag for each word, not a label; leave it out")
-    for line, words, label, group in (_table if TABLE.fullmatch(path.name) else _conll)(path, columns):
+    for line, words, label, group in (_table if format_suffix(path) in TABLES else _conll)(path, columns):
         if not "".join(words).strip():
             left_out["empty"] += 1
             continue
@@ -99,7 +101,7 @@ def _is_tag(text: str) -> bool:
 
 def _table(path: Path, columns: Columns) -> Iterator[tuple[int, list[str], Any, str | None]]:
     if columns.label and not columns.known_labels and path.suffix.lower() == ".parquet":
-        columns = replace(columns, known_labels=_names_in_parquet(path, columns.label))
+        columns = replace(columns, known_labels=label_names(read_schema(path), columns.label))
     rows, longest = 0, 0
     for line, values in read_rows(path, columns=columns.names(), header=columns.header):
         try:
@@ -181,13 +183,3 @@ def iob2(tags: Sequence[str]) -> tuple[str, ...]:
         found.append(f"{'B' if begins else 'I'}-{name}")
         inside = None if prefix in "SUEL" and prefixed else name
     return tuple(found)
-
-
-def _names_in_parquet(path: Path, column: str) -> tuple[str, ...]:
-    """The names of a column of ClassLabels, which `datasets` notes in the file; empty where it noted none."""
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    noted = (pq.read_schema(path).metadata or {}).get(b"huggingface", b"{}")
-    feature = json.loads(noted).get("info", {}).get("features", {}).get(column, {})
-    inner = feature.get("feature", feature) if isinstance(feature, dict) else {}
-    return tuple(inner.get("names", ())) if isinstance(inner, dict) else ()

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from pipeline.data.examples import Columns, Example, group_of, shown, texts_of
 from pipeline.data.tables import place, read_json, read_rows
+from pipeline.data.text_files import format_suffix
 from pipeline.errors import UserError
 
 Answers = dict[str, list[Any]]  # 'text' and 'answer_start', as on the hub; both empty: there is no answer
@@ -48,7 +49,7 @@ def _flat(path: Path, columns: Columns) -> Iterator[Asking]:
 
 def _nested(path: Path, columns: Columns) -> Iterator[Asking] | None:
     """The questions of SQuAD's own layout, or None where the file has another."""
-    if not re.search(r"\.json(\.gz|\.bz2|\.xz)?$", path.name, re.IGNORECASE):
+    if format_suffix(path) != ".json":
         return None
     articles = read_json(path)
     articles = articles.get("data", articles) if isinstance(articles, dict) else articles

@@ -1,45 +1,32 @@
-"""The user's tables, read row by row: .csv, .tsv, .jsonl, .json (also .gz, .bz2, .xz) and .parquet.
+"""The user's tables, read row by row: .csv, .tsv, .jsonl, .json (also compressed, see `text_files`) and .parquet.
 
-Nothing is repaired: a row that does not fit is an error with its file and line. `NA` is text. One thing is guessed:
-where the header line of a .csv lacks an asked column and, with its fields separated by semicolons, bars or tabs, has
-all of them, these separate the fields of the whole file. In CSV a quoted field may hold the separator, doubled quotes
-and line ends (RFC 4180). In TSV quotes are characters and a tab always parts two fields. Text is UTF-8, with or without
-a byte-order mark; lines end in LF or CRLF. Empty lines are skipped.
+A row that does not fit is an error with its file and line; nothing is repaired. `NA` is text. Empty lines are skipped;
+lines end in LF or CRLF.
+
+- CSV: a quoted field may hold the separator, doubled quotes and line ends (RFC 4180). The separator is the comma. If
+  the header line, read with commas, lacks a wanted column, then semicolons, bars and tabs are tried in this order.
+- TSV: quotes are ordinary characters, and a tab always separates two fields.
 """
 
-import bz2
-import codecs
 import contextlib
 import csv
-import gzip
 import json
-import lzma
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
+from pipeline.data import parquet
+from pipeline.data.text_files import format_suffix, read_lines
 from pipeline.errors import UserError, nearest
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-
-OPENERS: dict[str, Callable[..., IO[bytes]]] = {
-    ".gz": cast(Callable[..., IO[bytes]], gzip.open),
-    ".bz2": cast(Callable[..., IO[bytes]], bz2.open),
-    ".xz": cast(Callable[..., IO[bytes]], lzma.open),
-}
-READ_FAILURES = (OSError, EOFError, zlib.error, lzma.LZMAError)
-PARQUET_BATCH = 8192  # rows
 LONGEST_FIELD = 2**31 - 1  # characters; Python's csv stops at 128 KiB unless told
 
 
 class Row(NamedTuple):
-    """The asked columns of one row."""
+    """The wanted columns of one row."""
 
     line: int
-    """Line of the file where the row begins (.parquet, and .json that is one list: its number), from 1."""
+    """The line on which the row begins, from 1; in .parquet, and in .json that is one list, the number of the row."""
     values: dict[str, Any]
     """Column name to raw value: text in .csv and .tsv, else whatever the file holds."""
 
@@ -48,7 +35,7 @@ Fields = Iterator[tuple[int, list[str]]]
 
 
 def place(path: Path, line: int) -> str:
-    """Where a row stands, as errors name it: `reviews.csv:7`, or `reviews.parquet, row 7`."""
+    """A row as errors name it: `reviews.csv:7`, or `reviews.parquet, row 7`."""
     return f"{path}, row {line}" if path.suffix.lower() == ".parquet" else f"{path}:{line}"
 
 
@@ -57,24 +44,23 @@ def read_rows(path: Path, *, columns: Sequence[str], header: Sequence[str] = ())
 
     Args: header: the column names of a .csv or .tsv file that has no header line.
 
-    Raises: UserError, with file and line, for an unknown ending (at once) and, while reading, for a file that cannot
-        be read, a missing column, a column named twice, a row with too many or too few fields, invalid UTF-8 or JSON.
+    Raises: UserError for an unknown suffix, at once; while reading, with file and line, for a file that cannot be read,
+        a missing column, a column named twice, a row with too many or too few fields, invalid UTF-8 or JSON.
     """
-    suffix = path.suffix.lower()
-    ending = Path(path.stem).suffix.lower() if suffix in OPENERS else suffix
-    if ending == ".csv":
-        return _read_csv(path, columns=columns, header=header)
-    if ending == ".tsv":
-        return read_tsv(path, columns=columns, header=header)
-    if ending == ".jsonl":
-        return _read_jsonl(path, columns)
-    if ending == ".json":
-        return _read_json(path, columns)
-    if suffix == ".parquet":
-        return _read_parquet(path, columns)
+    match format_suffix(path):
+        case ".csv":
+            return _read_csv(path, columns=columns, header=header)
+        case ".tsv":
+            return read_tsv(path, columns=columns, header=header)
+        case ".jsonl":
+            return _read_jsonl(path, columns)
+        case ".json":
+            return _read_json(path, columns)
+        case ".parquet" if path.suffix.lower() == ".parquet":
+            return _read_parquet(path, columns)
     raise UserError(
-        f"{path}: unknown kind of table; the file name ends in .csv, .tsv, .jsonl, .json (with .gz, .bz2 or .xz after"
-        " it if compressed) or .parquet"
+        f"{path}: unknown kind of table; the file name ends in .csv, .tsv, .jsonl, .json (with .gz, .bz2, .xz or .zip"
+        " after it if compressed) or .parquet"
     )
 
 
@@ -85,28 +71,11 @@ def read_tsv(
 
     Args:
         header: the column names of a file that has no header line.
-        malformed: takes the lines of rows with too many or too few fields; without it they are errors.
+        malformed: collects the lines of rows with too many or too few fields; without it such a row is an error.
     """
     lines = ((line, text.removesuffix("\n").removesuffix("\r")) for line, text in read_lines(path))
     fields = ((line, text.split("\t")) for line, text in lines if text)
     return _table(path, fields, columns=columns, header=header, malformed=malformed)
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Decoded lines with their numbers; only a line feed ends one, and it is kept."""
-    opener = OPENERS.get(path.suffix.lower(), open)
-    try:
-        with opener(path, "rb") as stream:
-            for number, raw in enumerate(stream, 1):
-                try:
-                    text = (raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw).decode("utf-8")
-                except UnicodeDecodeError as error:
-                    raise UserError(
-                        f"{path}:{number}: not UTF-8 (byte 0x{error.object[error.start]:02x}); save the file as UTF-8"
-                    ) from None
-                yield number, text
-    except READ_FAILURES as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
 
 
 def _read_csv(path: Path, *, columns: Sequence[str], header: Sequence[str]) -> Iterator[Row]:
@@ -115,9 +84,9 @@ def _read_csv(path: Path, *, columns: Sequence[str], header: Sequence[str]) -> I
 
 
 def _separator(path: Path, columns: Sequence[str]) -> str:
-    """The first of comma, semicolon, bar and tab with which the header line has all asked columns; else the comma."""
+    """The first of comma, semicolon, bar and tab with which the header line has all wanted columns; else the comma."""
     for sign in ",;|\t":
-        with contextlib.suppress(UserError):  # which reading with commas says again
+        with contextlib.suppress(UserError):  # reading with commas raises it again
             _, header = next(_csv_fields(path, sign), (0, []))
             if set(columns) <= set(header):
                 return sign
@@ -133,8 +102,8 @@ def _csv_fields(path: Path, separator: str) -> Fields:
             fields = next(reader, None)
         except csv.Error as error:
             raise UserError(
-                f"{path}:{line}: the row that begins here is not valid CSV ({error}); a field with a separator, a quote"
-                ' or a line end stands in quotes, and a quote inside it is doubled ("")'
+                f"{path}:{line}: the row that begins here is not valid CSV ({error}); put a field with a"
+                ' separator, a quote or a line end in quotes, and double a quote inside it ("")'
             ) from None
         if fields is None:
             return
@@ -163,6 +132,7 @@ def _table(
 
 
 def _check_header(where: str, header: Sequence[str], columns: Sequence[str]) -> None:
+    """Raises UserError for a name that stands twice, and for a wanted column that is missing."""
     repeated = [name for name in header if name and header.count(name) > 1]
     if repeated:
         raise UserError(f"{where}: two columns are named '{repeated[0]}'; rename one")
@@ -178,20 +148,20 @@ def _read_jsonl(path: Path, columns: Sequence[str]) -> Iterator[Row]:
 
 
 def _read_json(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """A list of objects, alone or under the key 'data'; or, as some call it, an object a line."""
+    """A list of objects, alone or under the key 'data'; also JSON Lines, which some files call .json."""
     rows = read_json(path)
     if rows is None:
         yield from _read_jsonl(path, columns)
         return
     rows = rows.get("data", [rows]) if isinstance(rows, dict) else rows
     if not isinstance(rows, list):
-        raise UserError(f"{path}: not a list of objects, one a row")
+        raise UserError(f"{path}: not a list of objects, one for each row")
     for number, values in enumerate(rows, 1):
         yield _json_row(f"{path}, row {number}", number, values, columns)
 
 
 def read_json(path: Path) -> Any:
-    """What a .json file holds; None where it holds an object a line."""
+    """The value in a .json file; None where the file holds one object a line."""
     text = "".join(text for _, text in read_lines(path))
     if text.lstrip().startswith("{") and "\n" in text.strip():
         with contextlib.suppress(ValueError):
@@ -201,7 +171,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str, where: str) -> Any:
-    """A JSON value. Raises UserError that names the place."""
+    """A JSON value. Raises UserError that begins with `where`."""
     try:
         return json.loads(text, object_pairs_hook=_without_repeated_keys)
     except json.JSONDecodeError as error:
@@ -214,11 +184,11 @@ def _json_row(where: str, line: int, values: Any, columns: Sequence[str]) -> Row
     if not isinstance(values, dict):
         raise UserError(f'{where}: not a JSON object; each line is one, such as {{"{columns[0]}": "..."}}')
     _check_header(where, list(values), columns)
-    asked = {column: values[column] for column in columns}
-    for column, value in asked.items():
+    wanted = {column: values[column] for column in columns}
+    for column, value in wanted.items():
         if not _is_unicode(value):
             raise UserError(f"{where}: column '{column}' holds half of a surrogate pair, which is no character")
-    return Row(line, asked)
+    return Row(line, wanted)
 
 
 def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -230,7 +200,7 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_unicode(value: Any) -> bool:
-    """Whether a JSON value, and all that it holds, can be written again."""
+    """Whether a JSON value can be written as UTF-8."""
     try:
         (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).encode("utf-8")
     except UnicodeEncodeError:
@@ -239,38 +209,6 @@ def _is_unicode(value: Any) -> bool:
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    try:
-        with pq.ParquetFile(path) as table:
-            _check_header(str(path), table.schema_arrow.names, columns)
-            number = 0
-            for batch in table.iter_batches(PARQUET_BATCH, columns=list(columns)):
-                lists = [batch.column(column).to_pylist() for column in columns]
-                for values in zip(*lists, strict=True):
-                    number += 1
-                    yield Row(number, dict(zip(columns, values, strict=True)))
-    except (pa.ArrowException, ValueError, OSError) as error:
-        raise UserError(f"{path}: not a readable Parquet file ({error})") from None
-
-
-def is_text(column: "pa.DataType") -> bool:
-    """Whether each row holds a text."""
-    import pyarrow as pa  # noqa: PLC0415
-
-    return pa.types.is_string(column) or pa.types.is_large_string(column)
-
-
-def is_number(column: "pa.DataType") -> bool:
-    """Whether each row holds a number."""
-    import pyarrow as pa  # noqa: PLC0415
-
-    return pa.types.is_floating(column) or pa.types.is_integer(column)
-
-
-def is_list(column: "pa.DataType") -> bool:
-    """Whether each row holds a list."""
-    import pyarrow as pa  # noqa: PLC0415
-
-    return pa.types.is_list(column) or pa.types.is_large_list(column)
+    _check_header(str(path), parquet.read_schema(path).names, columns)
+    for number, values in parquet.read_rows(path, columns=columns):
+        yield Row(number, values)

@@ -4,24 +4,31 @@ Its files have the columns that README.md of such a dataset describes: source_id
 replaced. Needs neither torch nor datasets.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from pipeline.data.tables import is_list, is_text
+from pipeline.data.parquet import (
+    is_integer,
+    is_list,
+    is_struct,
+    is_text,
+    item_type,
+    label_names,
+    read_rows,
+    read_schema,
+)
 from pipeline.errors import UserError, nearest
 from pipeline.tasks import KINDS
 from pipeline.tasks.labelled_data import TaskData
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Part = tuple[Literal["same", "old", "new"], str]
 REPLACED = ("column", "start", "end", "old", "new", "source")
 MAKE = "`python -m data_augment sample`, or the stage augment_data, makes such files"
-BATCH_ROWS = 10_000
 
 
 def parts_of(original: str, replaced: Sequence[Mapping[str, Any]]) -> list[Part]:
@@ -45,7 +52,7 @@ def check_augmented(paths: Sequence[Path], data: TaskData, *, needs_labels: bool
     for path in paths:
         _check_columns(path, data)
         names = _label_names(path, data)
-        for number, row in _rows(path, columns=("source_id", "variant", *data.text_columns, data.label_column)):
+        for number, row in read_rows(path, columns=("source_id", "variant", *data.text_columns, data.label_column)):
             where, source = f"{path}, row {number}", row["source_id"]
             if source != last and (source in done or row["variant"] != 0):
                 raise UserError(
@@ -77,7 +84,7 @@ def augmented_rows(paths: Sequence[Path], data: TaskData, *, dropped: Counter[st
     columns = ("source_id", *data.text_columns, data.label_column, "variant", "replaced")
     for path in paths:
         names = _label_names(path, data)
-        for number, row in _rows(path, columns=columns):
+        for number, row in read_rows(path, columns=columns):
             if tuple(row[column] for column in data.text_columns) in held_out:
                 dropped["equal_to_original"] += 1
                 continue
@@ -94,11 +101,8 @@ def held_out_texts(data: TaskData) -> set[tuple[str, ...]]:
 def _check_columns(path: Path, data: TaskData) -> None:
     if path.suffix != ".parquet":
         raise UserError(f"{path}: an augmented dataset is Parquet; {MAKE}")
-    try:
-        schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
-    kinds = {"source_id": pa.types.is_integer, "variant": pa.types.is_integer, "replaced": _is_replaced}
+    schema = read_schema(path)
+    kinds = {"source_id": is_integer, "variant": is_integer, "replaced": _is_replaced}
     kinds |= dict.fromkeys(data.text_columns, is_text)
     for column in (*kinds, data.label_column):
         if column not in schema.names:
@@ -113,21 +117,19 @@ def _check_columns(path: Path, data: TaskData) -> None:
             )
 
 
-def _label_names(path: Path, data: TaskData) -> list[str] | None:
+def _label_names(path: Path, data: TaskData) -> tuple[str, ...] | None:
     """The names of label numbers, which a file of `datasets` holds; None where labels need no translation.
 
     Raises: UserError for numbers without names, names that are not the task's, or what is no score in a regression.
     """
-    schema = pq.read_schema(path)
+    schema = read_schema(path)
     kind = schema.field(data.label_column).type
-    features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    feature = features.get(data.label_column, {})
-    names = feature.get("names") or feature.get("feature", {}).get("names")  # of each item, where the label is a list
     where = f"{path}: column '{data.label_column}' holds"
     if not KINDS[data.kind].column_fits(kind):
         raise UserError(f"{where} {kind}, and {KINDS[data.kind].column_needs}")
-    if not data.label_names or is_text(kind.value_type if is_list(kind) else kind):
+    if not data.label_names or is_text(item_type(kind)):
         return None
+    names = label_names(schema, data.label_column)
     if not names:
         raise UserError(f"{where} {kind} without the labels' names; write the names as text")
     for name in names:
@@ -136,7 +138,7 @@ def _label_names(path: Path, data: TaskData) -> list[str] | None:
     return names
 
 
-def _label(value: Any, names: list[str] | None, data: TaskData, where: str) -> Any:
+def _label(value: Any, names: tuple[str, ...] | None, data: TaskData, where: str) -> Any:
     """A row's label, or the tags of its words, as the task numbers them; None where it has none."""
     if not data.label_names:
         return value
@@ -147,7 +149,7 @@ def _label(value: Any, names: list[str] | None, data: TaskData, where: str) -> A
     return _number(value, names, data, where)
 
 
-def _number(label: Any, names: list[str] | None, data: TaskData, where: str) -> int:
+def _number(label: Any, names: tuple[str, ...] | None, data: TaskData, where: str) -> int:
     """The task's number of a label, which is a name, or the number of one of `names`."""
     if names and (label is None or not 0 <= label < len(names)):
         raise UserError(f"{where}: its label {label} has no name; the column names {len(names)}, from 0")
@@ -157,16 +159,6 @@ def _number(label: Any, names: list[str] | None, data: TaskData, where: str) -> 
     return data.label_names.index(name)
 
 
-def _rows(path: Path, *, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a file with their numbers, from 1."""
-    number = 0
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
-            for row in batch.select(list(columns)).to_pylist():
-                number += 1
-                yield number, row
-
-
-def _is_replaced(kind: pa.DataType) -> bool:
-    inner = kind.value_type if is_list(kind) else None
-    return inner is not None and pa.types.is_struct(inner) and {field.name for field in inner} >= set(REPLACED)
+def _is_replaced(column: "pa.DataType") -> bool:
+    item = item_type(column)
+    return is_list(column) and is_struct(item) and {field.name for field in item} >= set(REPLACED)

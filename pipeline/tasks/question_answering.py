@@ -14,6 +14,7 @@ from pipeline.config.data import AugmentData
 from pipeline.config.training import DistillPredictions
 from pipeline.data import squad
 from pipeline.data.examples import Example
+from pipeline.data.parquet import is_integer, is_list, is_struct, is_text
 from pipeline.errors import UserError
 from pipeline.tasks import answer_spans, sequence
 from pipeline.tasks.base import Asked, Kind, Span, Splits
@@ -49,14 +50,10 @@ def feature(label_names: tuple[str, ...]) -> Any:
 
 def column_fits(column: "pa.DataType") -> bool:
     """Answers as the hub has them do: a struct of a list of texts and a list of starts."""
-    import pyarrow as pa  # noqa: PLC0415
-
-    from pipeline.data.tables import is_list, is_text  # noqa: PLC0415
-
-    if not pa.types.is_struct(column) or {field.name for field in column} != {"text", "answer_start"}:
+    if not is_struct(column) or {field.name for field in column} != {"text", "answer_start"}:
         return False
     texts, starts = column.field("text").type, column.field("answer_start").type
-    return is_list(texts) and is_text(texts.value_type) and is_list(starts) and pa.types.is_integer(starts.value_type)
+    return is_list(texts) and is_text(texts.value_type) and is_list(starts) and is_integer(starts.value_type)
 
 
 def corpus_texts(examples: Sequence[Example]) -> Iterable[str]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.config.training import DistillPredictions
 from pipeline.data.examples import score_of
+from pipeline.data.parquet import is_number
 from pipeline.data.splits import find_label_names
 from pipeline.tasks import sequence
 from pipeline.tasks.base import Kind, Splits
@@ -28,8 +29,6 @@ def feature(label_names: tuple[str, ...]) -> Any:
 
 def column_fits(column: "pa.DataType") -> bool:
     """Numbers do."""
-    from pipeline.data.tables import is_number  # noqa: PLC0415
-
     return is_number(column)
 
 

@@ -10,6 +10,7 @@ from pipeline.config.data import AugmentData, MetricName
 from pipeline.config.training import DistillPredictions
 from pipeline.data import conll
 from pipeline.data.conll import OUTSIDE, PREFIXED
+from pipeline.data.parquet import is_list
 from pipeline.errors import UserError, nearest
 from pipeline.tasks import sequence
 from pipeline.tasks.base import Asked, Kind, Span, Splits
@@ -52,8 +53,6 @@ def feature(label_names: tuple[str, ...]) -> Any:
 
 def column_fits(column: "pa.DataType") -> bool:
     """Lists do."""
-    from pipeline.data.tables import is_list  # noqa: PLC0415
-
     return is_list(column)
 
 

@@ -15,7 +15,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
 from pipeline.data.corpus import Corpus, Counts, blocks_of, write_shards
-from pipeline.data.documents import parts_of, read_documents
+from pipeline.data.documents import file_parts, read_documents
 from pipeline.errors import UserError
 
 WIKITEXT = Path(__file__).parents[4] / "shared/data/wikitext-2/valid.txt"
@@ -79,13 +79,13 @@ def test_a_wikipedia_page_is_a_document_of_its_prose(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"fine\nna\xefve\n", r"a\.txt:2 is not UTF-8 \(byte 3\)"),
-        ("a.txt.bz2", b"not compressed", "cannot be read to its end"),
-        ("a.jsonl", b'{"text": "x"}\n{', r"a\.jsonl:2 is not JSON"),
-        ("a.jsonl", b"[1]", r"a\.jsonl:1 is not a JSON object"),
-        ("a.jsonl", b'{"txt": "x"}', r"a\.jsonl:1 has no 'text'; did you mean 'txt'"),
+        ("a.txt", b"fine\nna\xefve\n", r"a\.txt:2: not UTF-8 \(byte 0xef\)"),
+        ("a.txt.bz2", b"not compressed", "cannot be read: Invalid data stream"),
+        ("a.jsonl", b'{"text": "x"}\n{', r"a\.jsonl:2: not JSON; write one object a line"),
+        ("a.jsonl", b"[1]", r"a\.jsonl:1: not a JSON object; write one"),
+        ("a.jsonl", b'{"txt": "x"}', r"a\.jsonl:1: no 'text'; did you mean 'txt'"),
         ("a.jsonl", b'{"text": null}', r"a\.jsonl:1: 'text' is null, not text"),
-        ("a.parquet", b"not parquet", r"a\.parquet cannot be read as Parquet"),
+        ("a.parquet", b"not parquet", r"a\.parquet: not a readable Parquet file"),
         ("a.pdf", b"", r"a\.pdf is no text that can be read: give \.txt"),
     ],
 )
@@ -196,7 +196,7 @@ def test_the_parts_of_a_text_are_the_whole(
     path.write_bytes("".join(text + WAYS_TO_END[ends](n) for n, text in enumerate(PARAGRAPHS)).encode())
     whole = list(read_documents(path, column="text"))
     monkeypatch.setattr("pipeline.data.documents.PART_BYTES", size)
-    parts = parts_of(path)
+    parts = file_parts(path)
     assert len(parts) == max(1, -(-path.stat().st_size // size))
     assert [text for part in parts for text in read_documents(path, column="text", part=part)] == whole
 
@@ -206,9 +206,9 @@ def test_a_text_without_a_blank_line_is_cut_at_line_ends(tmp_path: Path, monkeyp
     path.write_text("\n".join(PARAGRAPHS))
     monkeypatch.setattr("pipeline.data.documents.PART_BYTES", 1000)
     monkeypatch.setattr("pipeline.data.documents.LONGEST", 100)
-    texts = [text for part in parts_of(path) for text in read_documents(path, column="text", part=part)]
+    texts = [text for part in file_parts(path) for text in read_documents(path, column="text", part=part)]
     assert "\n".join(texts) == path.read_text()
-    assert len(texts) > len(parts_of(path)) > 5
+    assert len(texts) > len(file_parts(path)) > 5
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
@@ -219,7 +219,7 @@ def test_the_parts_of_rows_are_the_whole(tmp_path: Path, ending: str, monkeypatc
     else:
         pq.write_table(pa.table({"text": PARAGRAPHS}), path, row_group_size=20)
     monkeypatch.setattr("pipeline.data.documents.PART_BYTES", 900)
-    parts = parts_of(path)
+    parts = file_parts(path)
     assert len(parts) > 4
     assert [text for part in parts for text in read_documents(path, column="text", part=part)] == PARAGRAPHS
 
@@ -228,9 +228,9 @@ def test_an_error_in_a_later_part_names_the_line_of_the_file(tmp_path: Path, mon
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join([json.dumps({"text": text}) for text in PARAGRAPHS[:200]] + ["{"]))
     monkeypatch.setattr("pipeline.data.documents.PART_BYTES", 2000)
-    with pytest.raises(UserError, match=r"a\.jsonl:201 is not JSON"):
-        list(read_documents(path, column="text", part=parts_of(path)[-1]))
+    with pytest.raises(UserError, match=r"a\.jsonl:201: not JSON"):
+        list(read_documents(path, column="text", part=file_parts(path)[-1]))
     path = tmp_path / "a.txt"
     path.write_bytes("\n\n".join(PARAGRAPHS[:100]).encode() + b"\n\xff")
-    with pytest.raises(UserError, match=r"a\.txt:200 is not UTF-8"):
-        list(read_documents(path, column="text", part=parts_of(path)[-1]))
+    with pytest.raises(UserError, match=r"a\.txt:200: not UTF-8"):
+        list(read_documents(path, column="text", part=file_parts(path)[-1]))

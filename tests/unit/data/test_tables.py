@@ -2,8 +2,10 @@
 
 import bz2
 import gzip
+import io
 import json
 import lzma
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -66,7 +68,17 @@ def test_a_byte_order_mark_and_crlf_change_nothing(tmp_path, ending):
     assert rows(path, windows, "a", "b") == rows(path, plain.encode(), "a", "b")
 
 
-@pytest.mark.parametrize(("ending", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)])
+def zipped(content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("t.csv", content)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("ending", "compress"),
+    [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress), ("zip", zipped)],
+)
 def test_compressed_tables_are_read(tmp_path, ending, compress):
     assert rows(tmp_path / f"t.csv.{ending}", compress(b"a,b\nx,y\n"), "b") == [(2, ["y"])]
     assert "cannot be read" in complaint(tmp_path / f"t.csv.{ending}", compress(b"a,b\nx,y\n" * 99)[:-9], "b")

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import lzma
 import zipfile
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def write(path: Path, text: str = GLOVE) -> Path:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("vectors.txt", text)
     else:
-        path.write_bytes({".gz": gzip.compress, ".bz2": bz2.compress}.get(path.suffix, bytes)(text.encode()))
+        path.write_bytes({".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}.get(path.suffix, bytes)(text.encode()))
     return path
 
 
@@ -48,7 +49,7 @@ def glove(tmp_path: Path) -> WordVectors:
     return load_vectors(write(tmp_path / "glove.txt"), vector_words=100)
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zip"])
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zip"])
 def test_a_compressed_file_gives_the_same_vectors(tmp_path: Path, glove: WordVectors, suffix: str):
     packed = load_vectors(write(tmp_path / f"packed{suffix}"), vector_words=100)
     assert packed.words == glove.words
@@ -131,7 +132,7 @@ def test_a_malformed_file_is_named_with_its_line(tmp_path: Path, text: str, plac
 
 def test_a_line_that_is_not_utf8_is_an_error(tmp_path: Path):
     (tmp_path / "bad.txt").write_bytes(b"film 1 2\n\xff\xfe 1 2\n")
-    with pytest.raises(UserError, match=r"bad.txt.*not UTF-8"):
+    with pytest.raises(UserError, match=r"bad.txt:2: not UTF-8"):
         load_vectors(tmp_path / "bad.txt", vector_words=100)
 
 
