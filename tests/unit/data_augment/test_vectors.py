@@ -33,7 +33,9 @@ def write(path: Path, text: str = GLOVE) -> Path:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("vectors.txt", text)
     else:
-        path.write_bytes({".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}.get(path.suffix, bytes)(text.encode()))
+        path.write_bytes(
+            {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}.get(path.suffix, bytes)(text.encode())
+        )
     return path
 
 
