@@ -37,17 +37,33 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def seal(temporary: Path, path: Path) -> None:
-    """Give a file or folder that is wholly written its name, and note its checksum: `is_sealed` then knows it."""
+    """Give a file or folder that is completely written its name, and note its checksums in a file beside it.
+
+    A folder of that name must be removed before; a file of that name is replaced.
+    """
     sync_folder(temporary) if temporary.is_dir() else sync(temporary)
-    write_atomically(_seal_of(path), _digest(temporary))
+    write_atomically(seal_of(path), "\n".join(_checksums(temporary)))
     temporary.replace(path)
+    sync(path.parent)
+
+
+def damaged_file(path: Path) -> Path | None:
+    """The first file of what was sealed that is not as it was; the file of checksums where that one is unreadable.
+
+    Returns: None where everything is as it was sealed.
+    """
+    try:
+        sealed = seal_of(path).read_text(encoding="utf-8").splitlines()
+        different = sorted({*sealed} ^ {*_checksums(path)}, key=lambda line: line.partition(" ")[2])
+    except (OSError, UnicodeDecodeError):
+        return seal_of(path)
+    return path / different[0].partition(" ")[2] if different else None
 
 
 def is_sealed(path: Path) -> bool:
     """Whether a file or folder is there as it was sealed; one that is damaged is removed."""
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        if _seal_of(path).read_text(encoding="utf-8") == _digest(path):
-            return True
+    if damaged_file(path) is None:
+        return True
     remove(path)
     return False
 
@@ -57,17 +73,17 @@ def remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def _seal_of(path: Path) -> Path:
-    """The file of the checksum; hidden, so that nothing reads it as data."""
+def seal_of(path: Path) -> Path:
+    """The file of checksums; hidden, so that nothing reads it as data."""
     return path.with_name(f".{path.name}.sha256")
 
 
-def _digest(path: Path) -> str:
-    """The checksum of a file, or those of a folder's files, a line each."""
+def _checksums(path: Path) -> list[str]:
+    """'SHA256 NAME' of each file of a folder; of a file 'SHA256' alone, of nothing no line."""
     if path.is_file():
-        return checksum(path)
+        return [checksum(path)]
     files = sorted(file for file in path.rglob("*") if file.is_file())
-    return "\n".join(f"{checksum(file)} {file.relative_to(path).as_posix()}" for file in files)
+    return [f"{checksum(file)} {file.relative_to(path).as_posix()}" for file in files]
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,12 +1,12 @@
 """Checkpoints inside a training: written whole or not at all, checked when read. No pickle: safetensors and JSON.
 
-    WORK/checkpoint-STEP/   model.safetensors, optimizer.safetensors, [best.safetensors,] state.json, manifest.json
+    WORK/checkpoint-STEP/             model.safetensors, optimizer.safetensors, [best.safetensors,] state.json
+    WORK/.checkpoint-STEP.sha256      their checksums
 
-A checkpoint is written to a temporary folder, checksummed, fsynced, renamed. Only then older ones go: two stay.
+A checkpoint is written to a temporary folder and sealed (`artifacts.atomic.seal`). Only then older ones go: two stay.
 """
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pipeline.artifacts.atomic import checksum, sync_folder, write_atomically
+from pipeline.artifacts.atomic import damaged_file, remove, seal, seal_of
 
 KEPT = 2
 
@@ -30,23 +30,24 @@ def save_checkpoint(
     """Write checkpoint-STEP for `state["step"]` and remove all but the last two."""
     final = work / f"checkpoint-{state['step']:09d}"
     building = work / f"{final.name}.tmp"
-    shutil.rmtree(building, ignore_errors=True)
+    remove(building)  # of a process that was killed
     building.mkdir(parents=True)
     save_file(own_tensors(model), building / "model.safetensors")
     save_file(_optimizer_tensors(optimizer), building / "optimizer.safetensors")
     if best is not None:
         save_file(best, building / "best.safetensors")
     (building / "state.json").write_text(json.dumps(state), encoding="utf-8")
-    sums = {path.name: checksum(path) for path in sorted(building.iterdir())}
-    sync_folder(building)
-    write_atomically(building / "manifest.json", json.dumps(sums))
-    for passed_over in checkpoints(work):  # a training never comes to the same step twice, but after damage
-        if passed_over >= final:
-            shutil.rmtree(passed_over)
-    building.rename(final)
-    for old in checkpoints(work)[:-KEPT]:
-        shutil.rmtree(old)
+    damaged = [folder for folder in checkpoints(work) if folder >= final]  # else this step would not come again
+    _remove_sealed(damaged)
+    seal(building, final)
+    _remove_sealed(checkpoints(work)[:-KEPT])
     return final
+
+
+def _remove_sealed(folders: list[Path]) -> None:
+    for folder in folders:
+        remove(folder)
+        remove(seal_of(folder))
 
 
 def checkpoints(work: Path) -> list[Path]:
@@ -58,19 +59,11 @@ def latest_checkpoint(work: Path) -> tuple[Path | None, list[str]]:
     """The newest checkpoint whose every file has its checksum, and what is wrong with newer ones."""
     complaints = []
     for folder in reversed(checkpoints(work)):
-        wrong = _damage(folder)
-        if wrong is None:
+        damaged = damaged_file(folder)
+        if damaged is None:
             return folder, complaints
-        complaints.append(f"{folder / wrong} is damaged; going back to the checkpoint before")
+        complaints.append(f"{damaged} is damaged; going back to the checkpoint before")
     return None, complaints
-
-
-def _damage(folder: Path) -> str | None:
-    try:
-        sums = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return "manifest.json"
-    return next((n for n, s in sums.items() if not (folder / n).is_file() or checksum(folder / n) != s), None)
 
 
 def load_checkpoint(

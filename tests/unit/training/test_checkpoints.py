@@ -11,7 +11,8 @@ from pipeline.config.training import Training
 from pipeline.training.checkpoints import checkpoints, latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
 from pipeline.training.loop import make_optimizer
 
-FILES = ["best.safetensors", "manifest.json", "model.safetensors", "optimizer.safetensors", "state.json"]
+FILES = ["best.safetensors", "model.safetensors", "optimizer.safetensors", "state.json"]
+SEAL = ".checkpoint-000000002.sha256"
 
 
 class Tied(nn.Module):
@@ -90,16 +91,16 @@ def test_own_tensors_are_a_copy(tmp_path: Path) -> None:
     assert torch.equal(before["first.weight"], kept)
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", [*FILES, SEAL])
 @pytest.mark.parametrize("how", ["truncated", "flipped", "deleted"])
 def test_a_damaged_file_is_named_and_the_checkpoint_before_is_taken(tmp_path: Path, file: str, how: str) -> None:
     before, newest = save(tmp_path, steps=1), save(tmp_path, steps=2)
-    damage(newest / file, how)
+    damage((tmp_path if file == SEAL else newest) / file, how)
     found, complaints = latest_checkpoint(tmp_path)
     assert found == before
     (complaint,) = complaints
-    assert complaint.startswith(str(newest)) and "is damaged" in complaint
-    assert file in complaint or (file, how) == ("manifest.json", "flipped")  # then a file differs from the checksum
+    assert "checkpoint-000000002" in complaint and "is damaged" in complaint
+    assert file in complaint or (file == SEAL and how != "deleted")  # then a file differs from the checksum
 
 
 def test_without_a_whole_checkpoint_there_is_none(tmp_path: Path) -> None:
@@ -122,6 +123,7 @@ def test_only_the_last_two_stay(tmp_path: Path) -> None:
     for steps in (1, 2, 9, 10):
         save(tmp_path, steps=steps)
     assert [folder.name for folder in checkpoints(tmp_path)] == ["checkpoint-000000009", "checkpoint-000000010"]
+    assert len(list(tmp_path.iterdir())) == 4  # each with its checksums
 
 
 def test_a_damaged_checkpoint_that_was_passed_over_is_replaced(tmp_path: Path) -> None:
