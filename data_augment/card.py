@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_augment.diversity import distinct, self_bleu
+from data_augment.diversity import distinct, n_grams, self_bleu
 from data_augment.samples import Row
 from pipeline.tasks.augmented import parts_of
 
@@ -72,17 +72,31 @@ OTHER_ANSWER = "| variants dropped: the teacher answers otherwise than for the o
 
 
 @dataclass
+class Sampled:
+    """A text and its variants."""
+
+    texts: list[str]
+    """The original first."""
+    replacements: list[list[str]]
+    """Old and new word of each replacement in the variants."""
+
+
+@dataclass
 class Statistics:
     """Counted while the rows pass. Words are what blanks part; only the text that is varied counts."""
 
     originals: int = 0
     variants: int = 0
     words: int = 0
-    replaced: Counter[str] = field(default_factory=Counter)  # words by source
-    dropped: Counter[str] = field(default_factory=Counter)  # variants by reason
+    """Of the original text, once for each of its variants."""
+    replaced: Counter[str] = field(default_factory=Counter)
+    """Replaced words by source."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Variants by reason."""
     examples: list[str] = field(default_factory=list)
-    sample: list[list[str]] = field(default_factory=list)
-    """A text and its variants, of the first SAMPLE that have variants."""
+    """The first variant of each of the first EXAMPLES texts, in Markdown."""
+    sample: list[Sampled] = field(default_factory=list)
+    """The first SAMPLE texts that have variants."""
 
     @property
     def rows(self) -> int:
@@ -90,15 +104,16 @@ class Statistics:
 
     @classmethod
     def read(cls, text: str) -> "Statistics":
-        """What `text` wrote down."""
+        """The statistics that `text` wrote."""
         found = json.loads(text)
+        found["sample"] = [Sampled(**group) for group in found["sample"]]
         return cls(**{**found, "replaced": Counter(found["replaced"]), "dropped": Counter(found["dropped"])})
 
     def text(self) -> str:
-        return json.dumps(vars(self))
+        return json.dumps({**vars(self), "sample": [vars(group) for group in self.sample]})
 
     def __add__(self, later: "Statistics") -> "Statistics":
-        """Those of a dataset whose rows are both datasets' rows."""
+        """The statistics of a dataset whose rows are this one's, then the later one's."""
         return Statistics(
             originals=self.originals + later.originals,
             variants=self.variants + later.variants,
@@ -112,38 +127,69 @@ class Statistics:
     def count(self, rows: Iterable[Row], text_columns: Sequence[str]) -> Iterator[Row]:
         """Pass the rows on, counted; each original stands before its variants."""
         original: Row = {}
-        sampled: tuple[int, str] | None = None  # whose variants are
         words: dict[str, int] = {}
-        shown = True
+        sampled: tuple[int, str] | None = None  # number of the original, and column, of the last text of the sample
+        has_example = True
         for row in rows:
             if row["variant"] == 0:
-                original, shown = row, False
+                original, has_example = row, False
                 words = {column: len(row[column].split()) for column in text_columns}
                 self.originals += 1
-            else:
-                varied = [replacement["column"] for replacement in row["replaced"] or ()]
-                varied += [column for column in text_columns if row[column] != original[column]]  # rewritten as a whole
-                column = (*varied, *text_columns)[0]
-                self.variants += 1
-                self.words += words[column]
-                for replacement in row["replaced"] or ():
-                    self.replaced[replacement["source"]] += 1
-                place = (self.originals, column)
-                if place != sampled and len(self.sample) < SAMPLE:
-                    self.sample.append([original[column]])
-                    sampled = place
-                if place == sampled:
-                    self.sample[-1].append(row[column])
-                if not shown and row["replaced"] and len(self.examples) < EXAMPLES:
-                    self.examples.append(mark_replaced(original[column], row["replaced"]))
-                    shown = True
+                yield row
+                continue
+            replaced = row["replaced"] or ()
+            column = varied_column(row, original, text_columns)
+            self.variants += 1
+            self.words += words[column]
+            for replacement in replaced:
+                self.replaced[replacement["source"]] += 1
+            if sampled != (self.originals, column) and len(self.sample) < SAMPLE:
+                sampled = (self.originals, column)
+                self.sample.append(Sampled([original[column]], []))
+            if sampled == (self.originals, column):
+                self.sample[-1].texts.append(row[column])
+                self.sample[-1].replacements += [[replacement["old"], replacement["new"]] for replacement in replaced]
+            if not has_example and replaced and len(self.examples) < EXAMPLES:
+                self.examples.append(mark_replaced(original[column], replaced))
+                has_example = True
             yield row
+
+    def metrics(self) -> dict[str, Any]:
+        """The counts as stage.json keeps them and the report shows them.
+
+        `variety` is that of the sample: the number of its texts and of the different replacements in it; different
+        words, and different pairs of neighbouring words, in the originals and in originals and variants.
+        """
+        originals = [group.texts[0] for group in self.sample]
+        everything = [text for group in self.sample for text in group.texts]
+        replacements = {(old, new) for group in self.sample for old, new in group.replacements}
+        return {
+            "originals": self.originals,
+            "variants": self.variants,
+            "dropped": dict(self.dropped),
+            "words": self.words,
+            "replaced": dict(self.replaced),
+            "variety": {
+                "texts": len(self.sample),
+                "replacements": len(replacements),
+                "words": [len(set(n_grams(texts, 1))) for texts in (originals, everything)],
+                "pairs": [len(set(n_grams(texts, 2))) for texts in (originals, everything)],
+            },
+        }
+
+
+def varied_column(row: Row, original: Row, text_columns: Sequence[str]) -> str:
+    """The column of the text that a variant varies: the one of its replacements, or the one that is rewritten."""
+    if row["replaced"]:
+        return row["replaced"][0]["column"]
+    rewritten = (column for column in text_columns if row[column] != original[column])
+    return next(rewritten, text_columns[0])
 
 
 def mark_replaced(text: str, replaced: Sequence[Row]) -> str:
     """The original text in Markdown, each replaced word struck out and followed by the new one in bold."""
-    shown = {"same": "{}", "old": "~~{}~~ ", "new": "**{}**"}
-    return "".join(shown[what].format(_escape(part)) for what, part in parts_of(text, replaced))
+    markup = {"same": "{}", "old": "~~{}~~ ", "new": "**{}**"}
+    return "".join(markup[what].format(_escape(part)) for what, part in parts_of(text, replaced))
 
 
 def dataset_card(
@@ -154,7 +200,8 @@ def dataset_card(
         f"| words replaced, by {source} | {count / statistics.words:.1%} |"
         for source, count in sorted(statistics.replaced.items())
     ]
-    groups, dropped = statistics.sample, statistics.dropped
+    dropped = statistics.dropped
+    groups = [group.texts for group in statistics.sample]
     originals, everything = [texts[0] for texts in groups], [text for texts in groups for text in texts]
     return CARD.format(
         licence=licence,

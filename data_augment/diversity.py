@@ -8,9 +8,14 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from nltk.util import ngrams
 
 
+def n_grams(texts: Sequence[str], n: int) -> list[tuple[str, ...]]:
+    """Every run of n words in the texts, in lower case; words are what blanks part."""
+    return [gram for text in texts for gram in ngrams(text.lower().split(), n)]
+
+
 def distinct(texts: Sequence[str], n: int) -> float:
-    """Different n-grams over all n-grams of the texts, in lower case; words are what blanks part. 0 without any."""
-    found = [gram for text in texts for gram in ngrams(text.lower().split(), n)]
+    """Different n-grams over all n-grams of the texts; 0 without any."""
+    found = n_grams(texts, n)
     return len(set(found)) / max(1, len(found))
 
 

@@ -51,7 +51,7 @@ def main(stage: Stage) -> dict[str, Any]:
     shutil.copytree(stage.work / "data", stage.output / "data", ignore=shutil.ignore_patterns(".*"))
     found = read_counts(stage.work)
     write_card(stage.output, found, text_columns=data.text_columns, provenance=made_from(stage, data))
-    counts = {"originals": found.originals, "variants": found.variants, "dropped": dict(found.dropped)}
+    counts = found.metrics()
     stage.say(f"{found.originals} originals, {found.variants} variants; dropped: {dict(found.dropped) or 'none'}")
     if stage.recipe.augment_data.same_answer:
         share = found.variants / max(1, found.variants + found.dropped["another_answer"])

@@ -21,7 +21,7 @@ from pipeline.evaluate.inference import predict_together
 from pipeline.evaluate.scoring import answers, judged, labelled_splits, score
 from pipeline.launch.stage_runner import run_stage
 from pipeline.plan.run_folder import PREDICTIONS, RESULTS
-from pipeline.report.page import table
+from pipeline.report.results import table
 from pipeline.runtime.stage import Stage
 from pipeline.tasks import KINDS
 

@@ -22,8 +22,8 @@ from pipeline.launch.launcher import asking, launch_command, run_launched
 from pipeline.plan.plan import Plan, check_inputs, make_plan, reasons
 from pipeline.plan.run_folder import RESULTS, publish_run
 from pipeline.plan.stages import STAGES
-from pipeline.report.page import refresh_report, table
 from pipeline.report.push import push
+from pipeline.report.results import refresh_report, table
 
 SETTINGS = tuple(dict.fromkeys(name.partition(".")[0] for name, _, _ in fields()))  # and sections
 DEFAULT_RECIPE = PROJECT / "recipes" / "rotten_tomatoes.yaml"

@@ -1,9 +1,10 @@
 """Results as people read them. Never imports torch.
 
 __main__      `python -m pipeline.report`
-page          the table in the terminal, and the HTML page
+results       the table in the terminal; brings a run's report up to date
 run_summary   what the folder of a run holds
-plots         the pictures
+page          the HTML pages; templates/ decides what they show
+plots         the pictures, one function each
 model_card    README.md of the student
 push          the student on the Hugging Face hub
 """

@@ -1,6 +1,6 @@
 """The report of a run as one HTML file, without network.
 
-python -m pipeline.report runs/NAME                      # runs/NAME/report.html, also of a run that is not finished
+python -m pipeline.report runs/NAME                      # runs/NAME/report.html; the run may be unfinished
 python -m pipeline.report --compare runs/A runs/B ...    # several runs side by side: runs/comparison.html
 """
 
@@ -11,17 +11,22 @@ from pathlib import Path
 
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.errors import UserError, status_of
-from pipeline.report.page import COMPARISON, REPORT, comparison_page, page
-from pipeline.report.run_summary import read_facts
+from pipeline.report.page import COMPARISON, comparison_page, report_page
+from pipeline.report.results import REPORT
+from pipeline.report.run_summary import read_run_summary
 
 
 def write_pages(folders: Sequence[Path], *, compare: bool, output: Path | None) -> None:
-    """The report of one run, or the comparison of several; prints where it lies."""
+    """Write the report of one run, or the comparison of several, and print its path."""
     if len(folders) > 1 and not compare:
         raise UserError("one run at a time, or several with --compare")
-    runs = [read_facts(folder) for folder in folders]
-    path = output or (folders[0].parent / COMPARISON if compare else folders[0] / REPORT)
-    write_atomically(path, comparison_page(runs) if compare else page(runs[0]))
+    runs = [read_run_summary(folder) for folder in folders]
+    if compare:
+        path = output or folders[0].parent / COMPARISON
+        write_atomically(path, comparison_page(runs))
+    else:
+        path = output or folders[0] / REPORT
+        write_atomically(path, report_page(runs[0]))
     print(path)
 
 

@@ -1,7 +1,8 @@
-"""The pictures of a report: inline SVG that takes colours and font from its page, so that light and dark both fit."""
+"""The pictures of a report, one function each: inline SVG with the colours and the font of the page, light or dark."""
 
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,12 +13,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-Curve = tuple[Sequence[float], Sequence[float]]
-# Colours that stand for the page's: each is replaced by its variable when the picture is written.
+from pipeline.report.results import MEASURES, Measure
+from pipeline.report.run_summary import Curve
+
+# Placeholders for the page's colours: each is replaced by its CSS variable when the picture is written.
 INK, FAINT, TEACHER, STUDENT = "#010101", "#020202", "#030303", "#040404"
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", TEACHER: "var(--teacher)", STUDENT: "var(--student)"}
 LAYERS = LinearSegmentedColormap.from_list("layers", ["#4a6fd0", "#1f9e89", "#d08a2e", "#cf4a5f"])  # on light and dark
-POINTS = 300  # of a curve or a scatter: more are not seen
+COLOURS = {"teacher": TEACHER, "student": STUDENT}
+POINTS = 300  # of a curve or a scatter plot: more cannot be told apart
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
@@ -39,32 +43,39 @@ STYLE: Any = {
 }
 
 
-def bars(measures: Sequence[tuple[str, Sequence[tuple[str, float, str]]]]) -> str:
-    """One picture of all models: for each measure a group of bars of its own scale.
+def model_bars(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str) -> str:
+    """All models in one picture: for each measure a group of bars with its own scale.
 
     Args:
-        measures: (its name, for each model (name, value, the value as it is written)); the teacher comes first.
+        models: their names and figures, as results.json has these; the teacher comes first. A model that lacks a figure
+            has no bar in that group.
+        metric: the task's metric; a model's value of it is the figure `score`.
     """
-    rows = sum(len(models) + 1.6 for _, models in measures)
+    measures = (Measure(metric, "score", "{:.4f}".format), *MEASURES)
+    measured = [(one, [model for model in models if one.key in model[1]]) for one in measures]
+    rows = sum(len(group) + 1.6 for _, group in measured)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 0.185 * rows))
-        axes, row = _blank(figure), 0.0
-        for name, models in measures:
-            axes.text(0, row, name, va="center", weight="bold")
-            longest = max(value for _, value, _ in models) or 1.0
-            for number, (model, value, written) in enumerate(models):
+        axes, row = _blank_axes(figure), 0.0
+        for measure, group in measured:
+            axes.text(0, row, measure.name, va="center", weight="bold")
+            longest = max(figures[measure.key] for _, figures in group) or 1.0
+            for number, (name, figures) in enumerate(group):
                 row += 1
+                value = figures[measure.key]
                 axes.barh(row, value / longest, height=0.74, color=STUDENT if number else TEACHER)
-                axes.text(max(value, 0) / longest + 0.015, row, f"{written}  {_short(model)}", va="center")
+                text = f"{measure.write(value)}  {_shortened(name)}"
+                axes.text(max(value, 0) / longest + 0.015, row, text, va="center")
             row += 1.6
         axes.set(xlim=(0, 1.75), ylim=(row - 0.9, -0.7))
-        return _svg(figure, "The models side by side: " + ", ".join(name for name, _ in measures))
+        return _svg(figure, "The models side by side: " + ", ".join(measure.name for measure in measures))
 
 
 def loss_curves(objective: str, layers: Mapping[str, Curve]) -> str:
-    """One objective's loss by step, a line a layer."""
+    """The loss of one objective by step, a line for each layer."""
     with mpl.rc_context(STYLE):
-        figure, axes = _small()
+        figure = Figure(figsize=(3.1, 2.0))
+        axes = figure.add_axes((0.13, 0.11, 0.86, 0.71))
         for number, (layer, (steps, values)) in enumerate(layers.items()):
             every = max(1, len(steps) // POINTS)
             colour = LAYERS(number / max(1, len(layers) - 1)) if layer else STUDENT
@@ -74,7 +85,7 @@ def loss_curves(objective: str, layers: Mapping[str, Curve]) -> str:
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter(NullFormatter())
-            _ticks_of_a_narrow_log_axis(axes)
+            _label_narrow_log_axis(axes)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.grid(axis="y", color=FAINT, linewidth=0.5)
         axes.set_axisbelow(True)
@@ -91,9 +102,15 @@ def loss_curves(objective: str, layers: Mapping[str, Curve]) -> str:
         return _svg(figure, f"Loss {objective} by step")
 
 
-def matrix(counts: Sequence[Sequence[int]], names: Sequence[str], *, colour: str) -> str:
-    """A confusion matrix: shaded by the share of each right label's row."""
-    size = len(names)
+def confusion_matrix(rows: Sequence[Mapping[str, Any]], role: str, names: Sequence[str]) -> str:
+    """A model's answers by right label, shaded by the share of each right label's row.
+
+    Args:
+        rows: predictions (`page.predictions`).
+        role: of the model: teacher or student.
+        names: the labels, in the order in which they are drawn.
+    """
+    counts, size = confusion_counts(rows, role, names), len(names)
     side = max(1.5, 0.34 * size)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(side + 1.1, side + 0.7), layout="constrained")
@@ -101,9 +118,9 @@ def matrix(counts: Sequence[Sequence[int]], names: Sequence[str], *, colour: str
         for row, line in enumerate(counts):
             for column, count in enumerate(line):
                 share = count / max(1, sum(line))
-                axes.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, alpha=0.75 * share))
+                axes.add_patch(Rectangle((column, row), 1, 1, facecolor=COLOURS[role], alpha=0.75 * share))
                 axes.text(column + 0.5, row + 0.5, f"{count:,}", ha="center", va="center")
-        middles = [place + 0.5 for place in range(size)]
+        middles = [index + 0.5 for index in range(size)]
         short = [name if len(name) <= 14 else f"{name[:13]}…" for name in names]
         axes.set(xlim=(0, size), ylim=(size, 0), yticks=middles, yticklabels=short, xticks=middles)
         axes.set_xticklabels(short, rotation=0 if size <= 3 else 90)
@@ -112,52 +129,56 @@ def matrix(counts: Sequence[Sequence[int]], names: Sequence[str], *, colour: str
         return _svg(figure, "Confusion matrix: right labels by answers")
 
 
-def scatter(labels: Sequence[float], answers: Sequence[float], *, colour: str) -> str:
-    """A regression's answers over the right scores, and the line where they would be equal."""
-    every = max(1, len(labels) // POINTS)
+def confusion_counts(rows: Sequence[Mapping[str, Any]], role: str, names: Sequence[str]) -> list[list[int]]:
+    """Rows by right label (a line each) and a model's answer (a column each)."""
+    counts = Counter((row["label"], row[role]) for row in rows)
+    return [[counts[label, answer] for answer in names] for label in names]
+
+
+def scatter(rows: Sequence[Mapping[str, Any]], role: str) -> str:
+    """A regression model's answers over the right scores, and the line on which they would be equal."""
+    drawn = rows[:: max(1, len(rows) // POINTS)]
+    labels = [row["label"] for row in rows]
+    ends = [min(labels), max(labels)]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.8, 2.6), layout="constrained")
         axes = figure.add_subplot()
-        ends = [min(labels), max(labels)]
         axes.plot(ends, ends, color=FAINT)
-        axes.scatter(labels[::every], answers[::every], s=7, color=colour, alpha=0.6, linewidths=0)
+        points = [row["label"] for row in drawn], [row[role] for row in drawn]
+        axes.scatter(*points, s=7, color=COLOURS[role], alpha=0.6, linewidths=0)
         axes.set(xlabel="label", ylabel="answer")
         return _svg(figure, "Answers over labels")
 
 
-def times(seconds: Mapping[str, float]) -> str:
-    """How long each stage took."""
+def stage_seconds(stages: Mapping[str, Mapping[str, Any]]) -> str:
+    """How long each stage took, from the manifests by stage."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 0.21 * len(seconds)))
-        axes = _blank(figure)
-        longest = max(seconds.values()) or 1.0
-        for row, (stage, value) in enumerate(seconds.items()):
-            axes.barh(row, value / longest, height=0.66, color=STUDENT)
-            axes.text(value / longest + 0.015, row, f"{value:,.0f} s", va="center")
+        figure = Figure(figsize=(4.6, 0.21 * len(stages)))
+        axes = _blank_axes(figure)
+        longest = max(manifest["seconds"] for manifest in stages.values()) or 1.0
+        for row, (stage, manifest) in enumerate(stages.items()):
+            seconds = manifest["seconds"]
+            axes.barh(row, seconds / longest, height=0.66, color=STUDENT)
+            axes.text(seconds / longest + 0.015, row, f"{seconds:,.0f} s", va="center")
             axes.text(-0.02, row, stage, va="center", ha="right")
-        axes.set(xlim=(-0.5, 1.2), ylim=(len(seconds) - 0.5, -0.5))
+        axes.set(xlim=(-0.5, 1.2), ylim=(len(stages) - 0.5, -0.5))
         return _svg(figure, "Seconds of each stage")
 
 
-def _short(name: str) -> str:
-    """A run's name as long as there is room for: names differ at their end."""
+def _shortened(name: str) -> str:
+    """A model's name, cut at its beginning where it is too long: the names of runs differ at their end."""
     return name if len(name) <= 20 else f"…{name[-19:]}"
 
 
-def _blank(figure: Figure) -> Axes:
-    """Axes over the whole figure that draw nothing of themselves."""
+def _blank_axes(figure: Figure) -> Axes:
+    """Axes over the whole figure, without lines, ticks and labels of their own."""
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     return axes
 
 
-def _small() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(3.1, 2.0))
-    return figure, figure.add_axes((0.13, 0.11, 0.86, 0.71))
-
-
-def _ticks_of_a_narrow_log_axis(axes: Axes) -> None:
-    """A log axis within one decade would have no number on it: a few round ones then."""
+def _label_narrow_log_axis(axes: Axes) -> None:
+    """Put a few round numbers on a log axis so short that it may hold no power of ten, and so no number."""
     low, high = axes.get_ylim()
     if high / low < 20:
         ticks = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
@@ -166,7 +187,7 @@ def _ticks_of_a_narrow_log_axis(axes: Axes) -> None:
 
 
 def _svg(figure: Figure, title: str) -> str:
-    """The figure as an element of a page: no XML head, no ids that two pictures would share, the page's colours."""
+    """The figure as an element of a page, in its colours; without XML head, and without ids, which would repeat."""
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = file.getvalue()

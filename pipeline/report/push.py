@@ -1,9 +1,9 @@
 """Publish a run's student on the Hugging Face hub, its model card with it.
 
     ./run_all.sh RECIPE --push OWNER/NAME
-    python -m pipeline.report.push runs/NAME OWNER/NAME      # the same, of a run that is finished
+    python -m pipeline.report.push runs/NAME OWNER/NAME      # the same for a run that is finished
 
-Whoever publishes is whom `hf auth login` or HF_TOKEN says. A repository that is there gets one more commit.
+The account is that of `hf auth login` or HF_TOKEN. A repository that exists gets one more commit.
 """
 
 import argparse
@@ -16,24 +16,25 @@ from pipeline.errors import UserError, status_of
 from pipeline.inputs.hub import publish
 from pipeline.plan.plan import make_plan
 from pipeline.plan.run_folder import RECIPE
-from pipeline.report.model_card import CARD, HERE, UNKNOWN, model_card
-from pipeline.report.run_summary import read_facts
+from pipeline.report.run_summary import read_run_summary
 
-STUDENTS = ("export_student", "distill_predictions")  # the first that a run has
+STUDENTS = ("export_student", "distill_predictions")  # the first that is finished is published
 
 
 def push(run_folder: Path, name: str) -> str:
-    """Publish; returns the commit's address.
+    """Publish the student of a run; returns the address of the commit.
 
     Raises: UserError where the run is not finished, a licence is not known, or the hub refuses.
     """
-    facts = read_facts(run_folder)
-    student = next((stage for stage in STUDENTS if stage in facts.stages), None)
-    if student is None or "evaluate_student" not in facts.stages:
+    from pipeline.report.model_card import CARD, HERE, UNKNOWN, model_card  # noqa: PLC0415 (needs jinja2 and huggingface_hub; few runs push)
+
+    run = read_run_summary(run_folder)
+    student = next((stage for stage in STUDENTS if stage in run.stages), None)
+    if student is None or "evaluate_student" not in run.stages:
         raise UserError(f"{run_folder} has no student that is measured: finish the run, then publish it")
     plan = make_plan(run_folder / RECIPE, checked=False)
-    exported = facts.stages.get("export_student", {}).get("metrics")
-    card = model_card(plan.recipe, plan.inputs, evaluation=run_folder / "evaluate_student", exported=exported)
+    evaluation, exported = run_folder / "evaluate_student", run.metrics("export_student")
+    card = model_card(plan.recipe, plan.inputs, evaluation=evaluation, exported=exported)
     if UNKNOWN in card:
         raise UserError(
             f"{run_folder}: the licence of the teacher or of the data is not known; give card.teacher_licence and"
@@ -43,7 +44,7 @@ def push(run_folder: Path, name: str) -> str:
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST, CARD))
     files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in paths}
     files[CARD] = card.replace(HERE, name).encode()
-    return publish(name, files, kind="model", message=f"Student of the run {facts.name}")
+    return publish(name, files, kind="model", message=f"Student of the run {run.name}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

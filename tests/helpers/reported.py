@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_augment.card import Statistics
 from tests.helpers.published import EVALUATION, EXPORTED, write_stage
 
 TEACHER = (
@@ -22,12 +23,13 @@ LAYERS = (
 def write_run(run: Path, rows: list[dict[str, Any]], **results: Any) -> Path:
     """The folder of a finished run whose student answered these rows."""
     write_stage(run, *TEACHER, learning_rate=3e-5)
-    data = write_stage(run, "augment_data", {}, variants=1) / "data"
-    data.mkdir()
     old_new = [{"column": "text", "start": 2, "end": 6, "old": "dull", "new": "warm", "source": "masked_lm"}]
     texts = [(0, 0, "a dull film", []), (0, 1, "a warm film", old_new), (1, 0, "no words", [])]
     columns = [{"source_id": i, "variant": v, "text": text, "replaced": replaced} for i, v, text, replaced in texts]
-    pq.write_table(pa.Table.from_pylist(columns), data / "train-00000-of-00001.parquet")
+    counted = list((statistics := Statistics()).count(columns, ["text"]))
+    data = write_stage(run, "augment_data", statistics.metrics(), variants=1) / "data"
+    data.mkdir()
+    pq.write_table(pa.Table.from_pylist(counted), data / "train-00000-of-00001.parquet")
     write_stage(run, *LAYERS, reads="finetune_teacher", epochs=3)
     folder = write_stage(run, "evaluate_student", {}, reads="finetune_teacher", bootstrap=100)
     pq.write_table(pa.Table.from_pylist(rows), folder / "predictions.parquet")

@@ -1,5 +1,6 @@
 """The dataset that holds variants, its card, and how varied they are."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -152,6 +153,25 @@ def test_the_card_measures_how_varied_a_sample_is(tmp_path: Path):
     assert "Of the first 2 texts with variants" in card
     assert f"| distinct-2 | {distinct(originals, 2):.3f} | {distinct(everything, 2):.3f} |" in card
     assert f"| self-BLEU of a text among its original and variants | | {self_bleu(groups):.3f} |" in card
+
+
+def test_the_metrics_count_what_the_rows_hold(tmp_path: Path):
+    metrics = write(tmp_path, shard_examples=1).metrics()
+    variants = [row for row in augment() if row["variant"]]
+    replaced = [replacement for row in variants for replacement in row["replaced"]]
+    by_model = sum(replacement["source"] == "masked_lm" for replacement in replaced)
+    assert (metrics["originals"], metrics["variants"]) == (3, len(variants))
+    assert metrics["words"] == len(variants) * len(TEXT.split())
+    assert metrics["replaced"]["masked_lm"] == by_model
+    assert sum(metrics["replaced"].values()) == len(replaced)
+    words, texts = set(TEXT.lower().split()), [row["text"].lower().split() for row in variants]
+    pairs = set(pairwise(TEXT.lower().split()))
+    assert metrics["variety"] == {
+        "texts": 2,
+        "replacements": len({(replacement["old"], replacement["new"]) for replacement in replaced}),
+        "words": [len(words), len(words.union(*texts))],
+        "pairs": [len(pairs), len(pairs.union(*map(pairwise, texts)))],
+    }
 
 
 def test_distinct_is_the_share_of_different_n_grams():

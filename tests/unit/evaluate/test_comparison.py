@@ -10,7 +10,7 @@ import pytest
 from pipeline.data.examples import Example
 from pipeline.evaluate.comparison import answer_table, kept_interval, latencies_ms, size
 from pipeline.models.loading import load_classifier, save_model
-from pipeline.report.page import table
+from pipeline.report.results import table
 from pipeline.tasks import KINDS, classification, regression
 from pipeline.tasks.labelled_data import TaskData
 from pipeline.tasks.sequence import statistics

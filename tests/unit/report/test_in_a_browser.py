@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.page import refresh_report
+from pipeline.report.results import refresh_report
 from tests.helpers.reported import CASES, write_run
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-headless-shell", "google-chrome"))), None)

@@ -6,14 +6,16 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.artifacts.store import Artifact, link
 from pipeline.report.__main__ import main
-from pipeline.report.page import differences, refresh_report
-from pipeline.report.plots import STUDENT, matrix
-from pipeline.report.run_summary import augmentation, confusion, curves, disagreements, predictions, read_facts
+from pipeline.report.page import augmentation_examples, disagreements, predictions, report_page
+from pipeline.report.plots import confusion_counts, confusion_matrix
+from pipeline.report.results import refresh_report
+from pipeline.report.run_summary import RunSummary, differences, read_run_summary
 from tests.helpers.published import write_stage
 from tests.helpers.reported import CASES, LAYERS, TEACHER, answered, write_run
 
@@ -88,7 +90,7 @@ def test_the_report_shows_every_part_of_a_run(run: Path) -> None:
 
 
 def test_a_dollar_in_a_label_s_name_is_a_dollar() -> None:
-    picture = matrix([[3, 1], [0, 2]], ["under $5", "$5 and $_more"], colour=STUDENT)
+    picture = confusion_matrix([answered("$5 and $_more", "", "under $5")], "student", ["under $5", "$5 and $_more"])
     assert "under $5<" in picture and "$5 and $_more<" in picture
 
 
@@ -132,14 +134,20 @@ def test_text_from_the_data_is_escaped(run: Path) -> None:
 
 
 def test_the_surest_disagreements_come_first(run: Path) -> None:
-    rows = predictions(read_facts(run))
-    assert [row["texts"][0] for row in disagreements(rows, most=20)] == ["<b>5 < 6</b> & more", "a close call"]
-    assert len(disagreements(rows, most=1)) == 1
+    rows = predictions(read_run_summary(run))
+    assert [row["texts"][0] for row in disagreements(rows)] == ["<b>5 < 6</b> & more", "a close call"]
+
+
+def test_a_page_shows_twenty_disagreements_at_most(tmp_path: Path) -> None:
+    rows = [answered("good", "good", "bad", text=f"case {number}.") for number in range(25)]
+    text = page_of(write_run(tmp_path / "many", rows)).sections["Where student and teacher disagree"]
+    assert "25 of 25 rows" in text
+    assert "case 19." in text and "case 20." not in text
 
 
 def test_the_confusion_matrix_counts_labels_by_answers() -> None:
-    assert confusion(CASES, "student", ["good", "bad"]) == [[1, 1], [1, 1]]
-    assert confusion(CASES, "teacher", ["good", "bad"]) == [[2, 0], [0, 2]]
+    assert confusion_counts(CASES, "student", ["good", "bad"]) == [[1, 1], [1, 1]]
+    assert confusion_counts(CASES, "teacher", ["good", "bad"]) == [[2, 0], [0, 2]]
 
 
 def test_a_regression_has_scatters_and_the_widest_gaps(tmp_path: Path) -> None:
@@ -147,7 +155,7 @@ def test_a_regression_has_scatters_and_the_widest_gaps(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "scores", rows, metric="pearson")
     page = page_of(folder)
     assert page.pictures.count("Answers over labels") == 2
-    assert [row["texts"][0] for row in disagreements(rows, most=20)] == ["far off", "a text"]
+    assert [row["texts"][0] for row in disagreements(rows)] == ["far off", "a text"]
     assert "correlate with the teacher’s at 0.980" in page.sections["Teacher and student"]
 
 
@@ -159,18 +167,31 @@ def test_other_kinds_of_answers_leave_their_parts_out(tmp_path: Path) -> None:
 
 
 def test_curves_are_split_by_objective_and_layer() -> None:
-    found = curves({"metrics": LAYERS[1]})
+    run = RunSummary(folder=Path(), stages={LAYERS[0]: {"metrics": LAYERS[1]}}, results=None, recipe="")
+    found = run.curves(LAYERS[0])
     assert {objective: list(layers) for objective, layers in found.items()} == {"hidden": ["1", "2"], "embedding": [""]}
     assert found["hidden"]["2"] == ([2, 4, 6], [1.0, 0.5, pytest.approx(1 / 3)])
 
 
-def test_the_augmentation_is_shown_and_counted(run: Path) -> None:
-    found = augmentation(read_facts(run), examples=3)
-    assert found is not None
-    assert found.examples == [[("same", "a "), ("old", "dull"), ("new", "warm"), ("same", " film")]]
-    assert (found.variants, found.words, found.replaced, found.replacements) == (1, 3, {"masked_lm": 1}, 1)
-    assert found.vocabulary == (5, 6)  # a dull film no words; warm
-    assert found.pairs == (3, 5)
+def test_the_augmentation_is_shown_as_its_stage_counted_it(run: Path) -> None:
+    summary = read_run_summary(run)
+    assert augmentation_examples(summary) == [[("same", "a "), ("old", "dull"), ("new", "warm"), ("same", " film")]]
+    shown = " ".join(page_of(run).sections["Augmentation"].split())
+    assert shown == (
+        "Augmentation a dull warm film 3 rows, 1 of them variants words replaced, by masked lm33.3%"
+        " in the first 1 texts with variants: different replacements1"
+        " different words, originals → with variants3 → 4 different pairs of neighbours2 → 4"
+    )
+
+
+def test_a_dataset_that_was_not_counted_leaves_the_augmentation_out(run: Path) -> None:
+    write_metrics(run / "augment_data", {"originals": 2, "variants": 1, "dropped": {}})  # an artifact of earlier code
+    assert "Augmentation" not in Page(report_page(read_run_summary(run))).sections
+
+
+def write_metrics(stage: Path, metrics: dict[str, Any]) -> None:
+    manifest = json.loads((stage / "stage.json").read_text())
+    (stage / "stage.json").write_text(json.dumps(manifest | {"metrics": metrics}))
 
 
 def test_an_unfinished_run_is_reported_as_far_as_it_is(tmp_path: Path) -> None:
@@ -183,7 +204,7 @@ def test_an_unfinished_run_is_reported_as_far_as_it_is(tmp_path: Path) -> None:
 def test_a_stage_of_an_earlier_run_is_left_out(run: Path) -> None:
     manifest = run / "finetune_teacher" / "stage.json"
     manifest.write_text(manifest.read_text().replace("2.5", "3.5"))  # another teacher: what was built on it is stale
-    assert list(read_facts(run).stages) == ["finetune_teacher", "augment_data"]
+    assert list(read_run_summary(run).stages) == ["finetune_teacher", "augment_data"]
 
 
 def test_a_report_that_shows_what_the_run_holds_is_left_alone(run: Path) -> None:
@@ -208,12 +229,12 @@ def test_runs_are_compared_side_by_side(run: Path, capsys: pytest.CaptureFixture
     manifest = other / "augment_data" / "stage.json"
     manifest.write_text(manifest.read_text().replace('"variants": 1', '"variants": 9'))
     write_stage(run.parent / "begun", *TEACHER, learning_rate=1e-4)
-    runs = [read_facts(run.parent / name) for name in ("reviews", "longer", "begun")]
+    runs = [read_run_summary(run.parent / name) for name in ("reviews", "longer", "begun")]
     assert differences(runs) == {
         "finetune_teacher.learning_rate": ["3e-05", "3e-05", "0.0001"],
         "augment_data.variants": ["1", "9", "–"],
     }
-    assert main(["--compare", *(str(facts.folder) for facts in runs)]) == 0
+    assert main(["--compare", *(str(run.folder) for run in runs)]) == 0
     assert capsys.readouterr().out == f"{run.parent / 'comparison.html'}\n"
     page = Page((run.parent / "comparison.html").read_text(encoding="utf-8"))
     assert list(page.sections)[1:] == ["Students", "Side by side", "Settings that differ", "Seconds and fingerprints"]

@@ -1,0 +1,92 @@
+"""What a user sees at the end of a run: the table in the terminal, and the report brought up to date."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.artifacts.atomic import write_atomically
+from pipeline.config.data import CORRELATIONS
+from pipeline.report.run_summary import read_run_summary
+
+REPORT = "report.html"
+
+
+class Measure(NamedTuple):
+    """A figure that is measured of every model."""
+
+    name: str
+    key: str
+    """Under which results.json has it."""
+    write: Callable[[float], str]
+
+
+MEASURES = (
+    Measure("parameters", "parameters", lambda value: f"{value / 1e6:,.1f}M"),
+    Measure("of these in the layers", "encoder_parameters", lambda value: f"{value / 1e6:,.1f}M"),
+    Measure("on disk", "disk_bytes", lambda value: f"{value / 1e6:,.1f} MB"),
+    Measure("latency", "latency_ms", lambda value: f"{value:,.1f} ms"),
+    Measure("throughput", "examples_per_s", lambda value: f"{value:,.0f} texts/s"),
+)
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """Teacher and student side by side, as text for the terminal.
+
+    Args: results: the content of results.json.
+    """
+    teacher, student = results["teacher"], results["student"]
+    lines = [_line(f"{results['task']}, {results['split']}", "teacher", "student")]
+
+    def add_scores(name: str, of_teacher: float, of_student: float, remark: str = "") -> None:
+        lines.append(_line(name, f"{of_teacher:.4f}", f"{of_student:.4f}", remark))
+
+    def add_figures(name: str, key: str, remark: str = "", *, unit: float = 1) -> None:
+        lines.append(_line(name, f"{teacher[key] * unit:,.1f}", f"{student[key] * unit:,.1f}", remark))
+
+    add_scores(results["metric"], teacher["score"], student["score"], _kept(results))
+    parts = teacher.get("parts", {})
+    if len(parts) > 1:
+        for name in parts:
+            add_scores(f"  {name}", parts[name], student["parts"][name])
+    for name in teacher["scores"].keys() - {results["split"]}:
+        add_scores(f"  on {name}", teacher["scores"][name], student["scores"][name])
+    smaller, layers_smaller = results["times_smaller"], results["encoder_times_smaller"]
+    add_figures("parameters, millions", "parameters", f"{smaller:.1f} times smaller", unit=1e-6)
+    add_figures("  of these in the layers", "encoder_parameters", f"{layers_smaller:.1f} times smaller", unit=1e-6)
+    add_figures("on disk, MB", "disk_bytes", unit=1e-6)
+    add_figures("latency, ms", "latency_ms", f"{results['times_faster']:.1f} times faster (batch 1, 32 tokens)")
+    add_figures("throughput, texts/s", "examples_per_s")
+    agreement = f"the student gives the teacher's answer on {results['agreement']:.1%} of the rows"
+    if results["metric"] in CORRELATIONS:
+        agreement = f"the student's scores correlate with the teacher's at {results['agreement']:.3f}"
+    lines.append(f"{agreement}; seed {results['seed']}")
+    return "\n".join(lines)
+
+
+def _line(name: str, of_teacher: str, of_student: str, remark: str = "") -> str:
+    return f"{name:<28}{of_teacher:>12}{of_student:>12}   {remark}".rstrip()
+
+
+def _kept(results: Mapping[str, Any]) -> str:
+    """The share of the teacher's score that the student keeps, with its interval; empty where there is none."""
+    if results["kept"] is None or not results["kept_interval"]:
+        return ""
+    low, high = results["kept_interval"]
+    return f"{results['kept']:.1%} kept (95%: {low:.1%} to {high:.1%})"
+
+
+def refresh_report(folder: Path) -> Path:
+    """Write the report of a run, unless the one that is there shows what the run holds now. Returns its path."""
+    run, path = read_run_summary(folder), folder / REPORT
+    if f'content="{run.digest()}"' not in _beginning(path):
+        from pipeline.report.page import report_page  # noqa: PLC0415 (matplotlib takes a second; most runs need none)
+
+        write_atomically(path, report_page(run))
+    return path
+
+
+def _beginning(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(1000)
