@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
@@ -18,7 +17,9 @@ from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import UserError
 from pipeline.inputs.resolver import RecipeInputs, Resolver, find_inputs
-from pipeline.plan.stages import StageSpec, specs
+from pipeline.plan.stage_specs import StageSpec, stage_specs
+
+PROGRAM_CHANGED = "the program's stage changed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ def make_plan(recipe_path: Path, overrides: Sequence[str] = (), *, checked: bool
     known = dict(pinned)
     inputs = find_inputs(recipe, Resolver(PROJECT, cache, recipe.checksums, pinned))
     book = DigestBook(cache / "digests.json")
-    stages = specs(recipe, inputs, book)
+    stages = stage_specs(recipe, inputs, book)
     plan = Plan(recipe=recipe, inputs=inputs, stages=stages, why={}, book=book)
     plan = replace(plan, why=reasons(plan))
     if plan.why and checked:
@@ -109,9 +110,13 @@ def _difference(plan: Plan, spec: StageSpec) -> str:
     if not isinstance(old, dict) or not {"version", "settings", "inputs", "upstream"} <= old.keys():
         return "not run yet"
     if old["version"] != spec.version:
-        return "the program's stage changed"
-    new_settings = json.loads(json.dumps(spec.settings))
-    changes = _changed("", old["settings"], new_settings)
+        return PROGRAM_CHANGED
+    before, now = old["settings"], json.loads(json.dumps(spec.settings))
+    changes = []
+    for name in sorted({*before, *now}):
+        was, is_now = (side.get(name, spec.defaults.get(name)) for side in (before, now))
+        if was != is_now:
+            changes.append(f"{name}: {was} -> {is_now}")
     changes += [
         f"file {role} changed"
         for role in sorted({*spec.digests, *old["inputs"]})
@@ -122,16 +127,7 @@ def _difference(plan: Plan, spec: StageSpec) -> str:
         for up in spec.reads
         if plan.stages[up].artifact.fingerprint != old["upstream"].get(up, {}).get("fingerprint")
     ]
-    return "; ".join(changes[:3]) or "not run yet"
-
-
-def _changed(prefix: str, old: Any, new: Any) -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted({*old, *new})
-        return [
-            line for key in keys for line in _changed(f"{prefix}.{key}" if prefix else key, old.get(key), new.get(key))
-        ]
-    return [] if old == new else [f"{prefix}: {old} -> {new}"]
+    return "; ".join(changes[:3]) or PROGRAM_CHANGED
 
 
 def _with_absolute_folders(recipe: Recipe) -> Recipe:

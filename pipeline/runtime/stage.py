@@ -14,7 +14,7 @@ from pipeline.config import Recipe
 from pipeline.errors import Interrupted
 from pipeline.hardware import Precision
 from pipeline.inputs.resolver import RecipeInputs
-from pipeline.plan.stages import StageSpec
+from pipeline.plan.stage_specs import StageSpec
 
 
 @dataclass(kw_only=True)

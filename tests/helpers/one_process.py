@@ -14,7 +14,8 @@ from pipeline.hardware import Precision
 from pipeline.inputs.resolver import RecipeInputs
 from pipeline.launch.stage_runner import stage_of, work
 from pipeline.plan.plan import Plan, make_plan, reasons
-from pipeline.plan.stages import STAGES, StageSpec
+from pipeline.plan.stage_specs import StageSpec
+from pipeline.plan.stages import STAGES
 from pipeline.runtime.stage import Stage
 
 
@@ -24,6 +25,7 @@ def make_stage(folder: Path, *, precision: Precision = "fp32", seed: int = 0, **
         stage="distill_general",
         version=1,
         settings={"precision": precision},
+        defaults={},
         reads=(),
         files={},
         digests={},

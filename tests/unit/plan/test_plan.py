@@ -5,13 +5,14 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.plan.run_folder import publish_run
-from pipeline.plan.stages import STAGES, VERSIONS
+from pipeline.plan.stages import STAGES, TABLE
 from tests.helpers.published import publish
 
 HEAVY = {"torch", "transformers", "datasets", "accelerate", "scipy", "sklearn", "pyarrow", "huggingface_hub"}
@@ -56,7 +57,7 @@ def test_what_one_run_published_another_need_not_run(done: Path) -> None:
 def test_a_changed_setting_is_named_with_its_old_and_new_value(done: Path) -> None:
     why = plan_of(done, "--distill_layers.epochs=2", "--task.metric=macro_f1").why
     assert why["distill_layers"] == "epochs: 1.0 -> 2.0; reads finetune_teacher, which changed"
-    assert why["finetune_teacher"] == "metric: None -> macro_f1"
+    assert why["finetune_teacher"] == "task.metric: None -> macro_f1"
     assert "distill_general" not in why
 
 
@@ -85,7 +86,7 @@ def test_a_new_file_is_named(done: Path) -> None:
 
 
 def test_a_raised_version_is_a_changed_program(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(VERSIONS, "annotate_data", 99)
+    monkeypatch.setitem(TABLE, "annotate_data", replace(TABLE["annotate_data"], version=99))
     assert plan_of(done).why["annotate_data"] == "the program's stage changed"
 
 

@@ -1,9 +1,11 @@
 """The table of stages: what a fingerprint covers, and so which stages a change runs again."""
 
+import copy
 import dataclasses
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,14 +14,19 @@ from pipeline.artifacts.store import Artifact
 from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
 from pipeline.plan.plan import make_plan
-from pipeline.plan.stages import LATER, PATHS, STAGES, StageSpec
+from pipeline.plan.stage_specs import StageSpec, stage_specs
+from pipeline.plan.stages import LOCATIONS, STAGES
 from tests import tiny
 
 STORED = Path(__file__).parent / "stored_fingerprints.json"
 MEND = (
     "the settings, files or upstream of these stages' fingerprints changed. If what they write changed too, raise their"
-    " numbers in VERSIONS (pipeline/plan/stages.py); then store the new fingerprints:\n"
+    " versions in TABLE (pipeline/plan/stages.py); then store the new fingerprints:\n"
     "    STORE_FINGERPRINTS=1 python -m pytest tests/unit/plan/test_stages.py"
+)
+RAISE = (
+    "the default of a setting of these stages changed, which no fingerprint shows: raise their versions in TABLE"
+    " (pipeline/plan/stages.py), so that nothing that an older default made is taken for theirs"
 )
 
 EXPORT = {"export_student"}
@@ -43,13 +50,41 @@ def changed(before: dict[str, StageSpec], after: dict[str, StageSpec]) -> set[st
     return {stage for stage, spec in after.items() if spec.artifact != before[stage].artifact}
 
 
+def with_other_defaults(found: dict[str, Any], stored: dict[str, Any]) -> list[str]:
+    """The stages of which a setting has another default than was stored, under the same version."""
+    return [
+        stage
+        for stage, now in found.items()
+        if stage in stored and now["version"] == stored[stage]["version"]
+        if any(now["defaults"].get(name, value) != value for name, value in stored[stage]["defaults"].items())
+    ]
+
+
 def test_the_fingerprints_are_those_that_are_stored(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DigestBook, "file", lambda _, path: f"content of {path.name}")
-    found = {stage: spec.artifact.fingerprint for stage, spec in stages(world).items()}
+    found = {
+        stage: {"fingerprint": spec.artifact.fingerprint, "version": spec.version, "defaults": spec.defaults}
+        for stage, spec in stages(world).items()
+    }
+    found = json.loads(json.dumps(found))
+    stored = json.loads(STORED.read_text(encoding="utf-8"))
+    assert with_other_defaults(found, stored) == [], RAISE
     if os.environ.get("STORE_FINGERPRINTS"):
         STORED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    stored = json.loads(STORED.read_text(encoding="utf-8"))
-    assert [stage for stage in STAGES if found[stage] != stored[stage]] == [], MEND
+        return
+    assert found.keys() == stored.keys()
+    changes = [stage for stage in STAGES if found[stage]["fingerprint"] != stored[stage]["fingerprint"]]
+    assert changes == [], MEND
+    assert found == stored, "a setting, a default or a version is new; " + MEND
+
+
+def test_a_changed_default_needs_a_raised_version() -> None:
+    stored = {"augment_data": {"version": 3, "defaults": {"variants": 20}}}
+    changed_default = {"version": 3, "defaults": {"variants": 10}}
+    assert with_other_defaults({"augment_data": changed_default}, stored) == ["augment_data"]
+    assert with_other_defaults({"augment_data": changed_default | {"version": 4}}, stored) == []
+    new_setting = {"version": 3, "defaults": {"variants": 20, "replace": 0.4}}
+    assert with_other_defaults({"augment_data": new_setting}, stored) == []
 
 
 @pytest.mark.parametrize(
@@ -146,35 +181,43 @@ def test_fingerprints_do_not_depend_on_where_files_lie(world: Path) -> None:
     assert {stage: spec.artifact.fingerprint for stage, spec in stages(moved).items()} == before
 
 
+def settings_that_count(recipe: Recipe) -> set[str]:
+    """Every setting of the stages, the task and the student, as SECTION.NAME, except where things lie."""
+    sections = (*STAGES, "task", "student")
+    names = {f"{name}.{field.name}" for name in sections for field in dataclasses.fields(getattr(recipe, name))}
+    return names - LOCATIONS
+
+
 def test_every_setting_counts_except_where_things_lie(world: Path) -> None:
-    covered: dict[str, set[str]] = {section: set() for section in (*STAGES, "task", "student")}
-    for stage, spec in stages(world).items():
-        covered[stage] |= spec.settings.keys()
-        covered["task"] |= spec.settings.get("task", {}).keys() | spec.settings.keys() & {"metric", "max_length"}
-        covered["student"] |= spec.settings.get("student", {}).keys()
-    recipe: Recipe = load_recipe(world / "recipe.yaml")
-    for section, names in covered.items():
-        all_names = {field.name for field in dataclasses.fields(getattr(recipe, section))}
-        assert all_names - set(PATHS.get(section, ())) - set(LATER.get(section, ())) <= names, section
+    covered = {
+        name if "." in name else f"{stage}.{name}" for stage, spec in stages(world).items() for name in spec.settings
+    }
+    assert settings_that_count(load_recipe(world / "recipe.yaml")) <= covered
+    assert not LOCATIONS & covered
 
 
-OTHER_VALUES = {
-    "layer_map": "last",
-    "copy_layers": "bottom",
-    "copy_from": "task_teacher",
-    "architecture": "mobilebert",
-    "header": ["text", "label"],
-    "project_embedding": False,
-}  # where one more is no value
+def test_another_value_of_any_setting_changes_a_fingerprint(world: Path) -> None:
+    plan = make_plan(world / "recipe.yaml", checked=False)
+    for setting in settings_that_count(plan.recipe):
+        section, name = setting.split(".")
+        recipe, changed_section = copy.copy(plan.recipe), copy.copy(getattr(plan.recipe, section))
+        object.__setattr__(changed_section, name, "another value")  # no pydantic: it need not be a right one
+        object.__setattr__(recipe, section, changed_section)
+        assert changed(dict(plan.stages), stage_specs(recipe, plan.inputs, plan.book)), setting
 
 
-@pytest.mark.parametrize(("section", "name"), [(section, name) for section, names in LATER.items() for name in names])
-def test_a_later_setting_counts_unless_it_is_at_its_default(world: Path, section: str, name: str) -> None:
-    default = getattr(getattr(load_recipe(world / "recipe.yaml"), section), name)
-    before = stages(world)
-    assert changed(before, stages(world, f"--{section}.{name}", json.dumps(default))) == set()
-    other = OTHER_VALUES.get(name, default + 1 if isinstance(default, int | float) else None)
-    assert changed(before, stages(world, f"--{section}.{name}", json.dumps(other)))
+def test_a_setting_at_its_default_is_no_part_of_the_fingerprint(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    covered: dict[str, dict[str, Any]] = {}
+
+    def keep(*, stage: str, settings: dict[str, Any], **_: object) -> str:
+        covered[stage] = settings
+        return stage
+
+    monkeypatch.setattr("pipeline.plan.stage_specs.fingerprint", keep)
+    specs = stages(world, "--augment_data.replace=0.4", "--task.text=text")
+    assert covered["augment_data"] == {"variants": 2}
+    assert covered["annotate_data"] == {"precision": "fp32", "task.max_length": 32}
+    assert specs["augment_data"].settings["replace"] == 0.4
 
 
 def test_the_default_precision_is_what_the_hardware_multiplies(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,134 @@
+"""The stages of one recipe: their settings, files and fingerprints, as the table of `stages` says."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts.digests import DigestBook
+from pipeline.artifacts.store import Artifact, fingerprint
+from pipeline.config import Recipe
+from pipeline.hardware import resolve_precision
+from pipeline.inputs.resolver import RecipeInputs
+from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES
+from pipeline.plan.stages import LOCATIONS, SCORING, TABLE, counted
+
+Files = Mapping[str, Path]  # by 'role/relative name'
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSpec:
+    """One stage of one recipe."""
+
+    stage: str
+    version: int
+    settings: Settings
+    """Those of the stage's own section by their names, others as SECTION.NAME."""
+    defaults: Settings
+    """What the same settings are where a recipe does not give them; 'precision' has no default."""
+    reads: tuple[str, ...]
+    files: Files
+    digests: Mapping[str, str]
+    """Of the files' content, as the fingerprint has them."""
+    artifact: Artifact
+
+
+def stage_specs(recipe: Recipe, inputs: RecipeInputs, book: DigestBook) -> dict[str, StageSpec]:
+    """The stages this recipe needs, in order. Each artifact's fingerprint covers those of all it reads."""
+    specs: dict[str, StageSpec] = {}
+    groups = _input_files(recipe, inputs)
+    for stage, row in TABLE.items():
+        reads = tuple(counted(row.reads, recipe))
+        settings, defaults = _settings(stage, recipe)
+        files = {role: path for group in counted(row.files, recipe) for role, path in groups[group].items()}
+        digests = {role: book.file(path) for role, path in files.items()}
+        name = fingerprint(
+            stage=stage,
+            version=row.version,
+            settings={key: value for key, value in settings.items() if key not in defaults or value != defaults[key]},
+            upstream={up: specs[up].artifact.fingerprint for up in reads},
+            files=digests,
+        )
+        specs[stage] = StageSpec(
+            stage=stage,
+            version=row.version,
+            settings=settings,
+            defaults=defaults,
+            reads=reads,
+            files=files,
+            digests=digests,
+            artifact=Artifact(Path(recipe.run.artifacts), stage, name),
+        )
+    needed = _ancestors(specs, "evaluate_student") | _ancestors(specs, "export_student")
+    return {stage: spec for stage, spec in specs.items() if stage in needed}
+
+
+def _settings(stage: str, recipe: Recipe) -> tuple[Settings, Settings]:
+    """The settings that a stage's row of the table names, and their defaults."""
+    settings: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
+    for name in counted(TABLE[stage].settings, recipe):
+        if name in ("precision", "fp32"):
+            settings["precision"] = resolve_precision(recipe.precision) if name == "precision" else "fp32"
+            continue
+        for member in _members(recipe, name):
+            section, _, setting = member.rpartition(".")
+            owner = getattr(recipe, section) if section else recipe
+            key = setting if section == stage else member
+            settings[key], defaults[key] = getattr(owner, setting), getattr(type(owner), setting)
+    return settings, defaults
+
+
+def _members(recipe: Recipe, name: str) -> list[str]:
+    """The settings of a section that count wherever the table names it; of a single setting itself."""
+    if "." in name or not dataclasses.is_dataclass(section := getattr(recipe, name)):
+        return [name]
+    members = [f"{name}.{field.name}" for field in dataclasses.fields(section)]
+    return [member for member in members if member not in (*LOCATIONS, *SCORING)]
+
+
+def _input_files(recipe: Recipe, inputs: RecipeInputs) -> dict[str, Files]:
+    """The files that a recipe names, in the groups that the table names; the training rows include the dev rows."""
+    rows: dict[str, dict[str, Path]] = {"training_rows": {}, "test_rows": {}, "unlabelled_rows": {}}
+    groups = {"unlabelled": "unlabelled_rows", "test": "test_rows", "test_mismatched": "test_rows"}
+    for split, paths in _task_files(recipe, inputs):
+        rows[groups.get(split, "training_rows")] |= _numbered(f"task.{split}", paths)
+    return {
+        **rows,
+        "corpus": _numbered("corpus", inputs.corpus),
+        "tokenizer": _matching("tokenizer", inputs.backbone, TOKENIZER_FILES),
+        "backbone": _matching("backbone", inputs.backbone, MODEL_FILES),
+        "teacher": _matching("teacher", inputs.teacher, (*MODEL_FILES, "2_Dense/*")),
+        "student": _matching("student", inputs.student, MODEL_FILES),
+        "vectors": _matching("vectors", inputs.vectors, ["**/*"]),
+        "augmented": _numbered("augmented", inputs.augmented),
+    }
+
+
+def _task_files(recipe: Recipe, inputs: RecipeInputs) -> Iterator[tuple[str, Sequence[Path]]]:
+    """The labelled and unlabelled files by split; of a GLUE folder those of the task."""
+    for split, paths in inputs.task.items():
+        if split == "glue" and recipe.task.glue:
+            from pipeline.data.glue import find_files  # noqa: PLC0415 (imports all readers of tables)
+
+            yield from find_files(recipe.task.glue, paths[0]).items()
+        else:
+            yield split, paths
+
+
+def _numbered(role: str, paths: Sequence[Path]) -> dict[str, Path]:
+    return {f"{role}/{number}/{path.name}": path for number, path in enumerate(paths)}
+
+
+def _matching(role: str, place: Path | None, patterns: Sequence[str]) -> dict[str, Path]:
+    """The files of a folder whose names match a pattern; a file alone."""
+    if place is None or place.is_file():
+        return {f"{role}/{place.name}": place} if place else {}
+    found = [path for pattern in patterns for path in sorted(place.glob(pattern)) if path.is_file()]
+    return {f"{role}/{path.relative_to(place).as_posix()}": path for path in found}
+
+
+def _ancestors(specs: Mapping[str, StageSpec], stage: str) -> set[str]:
+    return {stage}.union(*(_ancestors(specs, up) for up in specs[stage].reads))
