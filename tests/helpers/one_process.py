@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
 from accelerate import Accelerator
 
 from pipeline.artifacts.store import Artifact
@@ -51,6 +52,13 @@ def run_recipe(recipe: Path, *overrides: str, last: str = STAGES[-1]) -> Plan:
         stage = stage_of(now, name, Accelerator(cpu=True))
         work(stage, now, import_module(f"stages.{name}").main, command="")
     return plan
+
+
+def run_everything(recipe: Path, *overrides: str) -> Path:
+    """Run a recipe to its end; returns the folder of the run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.training.loop.matrix_rate", lambda *_: 1e9)  # to measure it takes longer than all else
+        return run_recipe(recipe, *overrides).run_folder
 
 
 def metrics(plan: Plan, stage: str) -> dict[str, Any]:

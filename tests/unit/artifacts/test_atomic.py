@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts.atomic import is_sealed, seal
+from pipeline.artifacts.atomic import is_sealed, seal, write_atomically
+from tests.helpers.disks import MEGABYTE, Disk
 
 
 def write(place: Path, *, folder: bool) -> Path:
@@ -47,3 +48,27 @@ def test_what_is_sealed_is_known_as_whole_until_it_is_damaged(
 def test_what_nobody_sealed_is_not_trusted(tmp_path: Path) -> None:
     write(tmp_path / "shard", folder=False)
     assert not is_sealed(tmp_path / "shard")
+
+
+def test_an_atomic_write_of_the_same_text_changes_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "folder/results.json"
+    write_atomically(path, "one")
+    before = path.stat()
+    write_atomically(path, "one")
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    write_atomically(path, "two")
+    assert path.read_text() == "two"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_damaged_text_is_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"\xff\xfe")
+    write_atomically(tmp_path / "text", "one")
+    assert (tmp_path / "text").read_text() == "one"
+
+
+def test_a_file_that_a_full_disk_did_not_take_is_named_and_nothing_of_it_is_left(disk: Disk) -> None:
+    place = disk(MEGABYTE // 2) / "a.json"
+    with pytest.raises(OSError, match=str(place)):
+        write_atomically(place, "x" * MEGABYTE)
+    assert list(place.parent.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The artifact store: fingerprints, publishing, damage, locks, links, space."""
+"""The artifact store: fingerprints, publishing, damage, locks, links."""
 
 import json
 import os
@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline.artifacts import store
-from pipeline.artifacts.__main__ import main
-from pipeline.artifacts.atomic import write_atomically
 from pipeline.artifacts.store import Artifact, fingerprint, link
 from pipeline.errors import UserError, WorkFailed
+from tests.helpers.small_artifacts import names, publish
 
 MADE_BY: dict[str, Any] = {
     "stage": "distill_layers",
@@ -31,23 +30,6 @@ with Artifact(Path(sys.argv[1]), "distill_layers", "f00d").lock():
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-@pytest.fixture
-def artifact(tmp_path: Path) -> Artifact:
-    return Artifact(tmp_path / "artifacts", "distill_layers", "f00d")
-
-
-def publish(artifact: Artifact, **files: str) -> Path:
-    artifact.output.mkdir(parents=True)
-    for name, text in (files or {"weights": "one two three"}).items():
-        (artifact.output / name).write_text(text)
-    artifact.publish({"stage": artifact.stage})
-    return artifact.folder
-
-
-def names(artifact: Artifact) -> list[str]:
-    return sorted(path.name for path in artifact.folder.parent.iterdir())
 
 
 def test_a_fingerprint_does_not_depend_on_order() -> None:
@@ -187,23 +169,6 @@ def test_a_lock_is_free_again_after_an_error(artifact: Artifact) -> None:
         pass
 
 
-def test_an_atomic_write_of_the_same_text_changes_no_file(tmp_path: Path) -> None:
-    path = tmp_path / "folder/results.json"
-    write_atomically(path, "one")
-    before = path.stat()
-    write_atomically(path, "one")
-    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    write_atomically(path, "two")
-    assert path.read_text() == "two"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_damaged_text_is_written_anew(tmp_path: Path) -> None:
-    (tmp_path / "text").write_bytes(b"\xff\xfe")
-    write_atomically(tmp_path / "text", "one")
-    assert (tmp_path / "text").read_text() == "one"
-
-
 def test_a_right_link_is_left_alone_and_a_wrong_one_replaced(artifact: Artifact, tmp_path: Path) -> None:
     publish(artifact)
     place = tmp_path / "runs/mine/distill_layers"
@@ -236,65 +201,3 @@ def test_links_survive_when_the_project_moves(artifact: Artifact, tmp_path: Path
     for name in ("artifacts", "runs"):
         (tmp_path / name).rename(moved / name)
     assert (moved / "runs/mine/distill_layers/weights").is_file()
-
-
-def test_without_runs_nothing_is_removed(artifact: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    publish(artifact)
-    with pytest.raises(SystemExit) as ended:
-        main(["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "nowhere")])
-    assert ended.value.code == 2
-    assert f"there is no folder {tmp_path / 'nowhere'}" in capsys.readouterr().err
-    assert names(artifact) == ["f00d"]
-
-
-def test_gc_keeps_what_a_process_works_on(artifact: Artifact, capsys: pytest.CaptureFixture[str]) -> None:
-    publish(artifact)
-    runs = artifact.root.parent / "runs"
-    link(runs / "mine", artifact)
-    artifact.output.mkdir(parents=True)  # it is made again, as when what it reads is newer
-    with artifact.lock():
-        assert main(["gc", "--root", str(artifact.root), "--runs", str(runs)]) == 0
-    assert artifact.output.is_dir()
-    assert "kept: a process works on it" in capsys.readouterr().out
-    assert main(["gc", "--root", str(artifact.root), "--runs", str(runs)]) == 0
-    assert names(artifact) == ["f00d", "f00d.lock"]
-
-
-def test_gc_keeps_the_work_on_what_is_damaged(artifact: Artifact) -> None:
-    (publish(artifact) / "weights").write_text("one two")
-    runs = artifact.root.parent / "runs"
-    link(runs / "mine", artifact)
-    artifact.output.mkdir(parents=True)
-    main(["gc", "--root", str(artifact.root), "--runs", str(runs)])
-    assert names(artifact) == ["f00d", "f00d.work"]
-
-
-def test_gc_looks_at_the_project_s_store_wherever_it_runs(
-    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    publish(artifact)
-    monkeypatch.chdir(tmp_path)
-    assert main(["du"]) == 0
-    assert str(artifact.root) not in capsys.readouterr().out
-
-
-def test_du_shows_who_links_and_gc_removes_what_no_run_needs(
-    artifact: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    publish(artifact)
-    publish(artifact)  # leaves an aside
-    link(tmp_path / "runs/mine", artifact)
-    publish(Artifact(artifact.root, "distill_layers", "beef"))  # of no run
-    Artifact(artifact.root, "distill_layers", "cafe").output.mkdir(parents=True)  # in progress
-    (artifact.root / "cache/wheels").mkdir(parents=True)
-    places = ["--root", str(artifact.root), "--runs", str(tmp_path / "runs")]
-
-    assert main(["du", *places]) == 0
-    lines = {line.split("MB")[1].split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert lines[str(artifact.folder)].endswith("mine")
-    assert lines[str(artifact.folder.with_name("beef"))].endswith("no run")
-    assert len(names(artifact)) == 4
-
-    assert main(["gc", *places]) == 0
-    assert names(artifact) == ["cafe.work", "f00d"]
-    assert (artifact.root / "cache/wheels").is_dir()

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,12 +26,11 @@ from pipeline.config.training import FinetuneTeacher
 from pipeline.errors import UserError
 from pipeline.evaluate.inference import predict
 from pipeline.evaluate.label_order import better_order, own_teacher, reorder_outputs
-from pipeline.evaluate.scoring import LabelledSplit, answers, supervised_loss
+from pipeline.evaluate.scoring import LabelledSplit
 from pipeline.models.loading import load_classifier, load_tokenizer, save_model
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.labelled_data import TaskData
 from pipeline.tasks.tokenised import EncodedTexts
-from pipeline.training.batches import BatchPlan
 from tests.helpers.one_process import make_stage
 from tests.tiny import write_model, write_text
 
@@ -159,23 +157,3 @@ def test_wrong_names_are_found_out_and_the_labels_proposed_are_right(
     stage = stage_with(tmp_path, truth)
     model = own_teacher(stage, task(), folder, dev)
     assert (predict(model, texts, stage).argmax(axis=1) == dev.labels).all()
-
-
-def test_answers_are_label_numbers_or_scores() -> None:
-    logits = np.array([[0.1, 0.9], [0.8, 0.2]], dtype=np.float32)
-    split: Any = SimpleNamespace(texts=None, dataset=None)
-    assert answers(task(), logits, split).tolist() == [1, 0]
-    np.testing.assert_allclose(answers(task(()), logits[:, :1], split), [0.1, 0.8], rtol=1e-6)
-
-
-def test_the_supervised_loss_is_a_mean_over_the_global_batch(tmp_path: Path) -> None:
-    dataset = Dataset.from_dict({"text": ["good film"] * 8})
-    texts = EncodedTexts(dataset, load_tokenizer(write_model(tmp_path)), text_columns=["text"], max_length=8)
-    batch = BatchPlan(np.full(8, 6), batch_size=8, epochs=1, micro_batch_tokens=24, seed=0).at(0)
-    model, ids, labels = BUILD[0]().eval(), torch.randint(5, 50, (8, 6)), torch.arange(8) % 3
-    parts = [
-        supervised_loss(texts)(model, {"input_ids": ids[rows], "labels": labels[rows]}, batch)["label"]
-        for rows in (slice(0, 4), slice(4, 8))
-    ]
-    right = torch.nn.functional.cross_entropy(model(input_ids=ids).logits, labels)
-    torch.testing.assert_close(sum(parts), right)

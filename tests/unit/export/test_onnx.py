@@ -1,4 +1,4 @@
-"""ONNX files and cut vocabularies: what is shipped says what the student says."""
+"""ONNX files say what the student says."""
 
 from pathlib import Path
 from typing import Any
@@ -8,22 +8,14 @@ import onnx
 import pytest
 import torch
 from transformers import (
-    AutoTokenizer,
     BertConfig,
     BertForQuestionAnswering,
     BertForTokenClassification,
     PreTrainedModel,
 )
 
-from pipeline.config.recipe_file import load_recipe
-from pipeline.errors import UserError, WorkFailed
 from pipeline.export.onnx import OnnxModel, export_onnx, quantise
 from pipeline.export.onnx_session import FLOAT32, INT8
-from pipeline.export.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
-from pipeline.models.loading import load_tokenizer
-from pipeline.plan.checks import check_export
-from stages.export_student import FLOAT32 as ONNX
-from stages.export_student import WEIGHTS, check
 from tests import tiny
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -87,80 +79,3 @@ def test_outputs_keep_their_names_whatever_the_head(tmp_path: Path, head: Any, n
         assert list(ours) == names
         for output in names:
             assert ours[output] == pytest.approx(theirs[output], abs=gap)
-
-
-def trimmed(source: Path, folder: Path, counts: dict[str, int]) -> PreTrainedModel:
-    """The student with the pieces that are counted, in a folder of its own; loaded from there."""
-    tokenizer = load_tokenizer(source)
-    vocabulary = tokenizer.get_vocab()
-    numbers = np.zeros(len(vocabulary), dtype=np.int64)
-    for piece, count in counts.items():
-        numbers[vocabulary[piece]] = count
-    kept = kept_pieces(tokenizer, numbers, min_count=2)
-    model = tiny.load_eager(source)
-    trim_embeddings(model, kept)
-    model.save_pretrained(folder)
-    save_tokenizer(tokenizer, folder, max_length=16, kept=kept)
-    return tiny.load_eager(folder)
-
-
-KEPT = {"good": 3, "film": 2, "is": 9, "dull": 1, "un": 2, "##able": 2}
-
-
-def test_texts_of_kept_pieces_get_the_same_answer_from_a_cut_vocabulary(shipped: Path, tmp_path: Path) -> None:
-    small, whole = trimmed(shipped, tmp_path / "small", KEPT), tiny.load_eager(shipped)
-    one, other = AutoTokenizer.from_pretrained(tmp_path / "small"), AutoTokenizer.from_pretrained(shipped)
-    text = "A GOOD film, is a film."
-    assert one.tokenize(text) == other.tokenize(text)
-    ours, theirs = (
-        outputs(model, tokenizer(text, return_tensors="pt"))["logits"]
-        for model, tokenizer in ((small, one), (whole, other))
-    )
-    assert ours == pytest.approx(theirs, abs=1e-6)
-
-
-def test_rare_pieces_leave_tokenizer_and_embeddings_and_single_characters_stay(shipped: Path, tmp_path: Path) -> None:
-    small = trimmed(shipped, tmp_path / "small", KEPT)
-    vocabulary = AutoTokenizer.from_pretrained(tmp_path / "small").get_vocab()
-    expected = {*tiny.SPECIAL, "good", "film", "is", "un", "##able", "a", ",", "."}
-    assert set(vocabulary) == expected
-    assert sorted(vocabulary.values()) == list(range(len(expected)))
-    embeddings: Any = small.get_input_embeddings()
-    assert embeddings.num_embeddings == small.config.vocab_size == len(expected)
-    assert small.config.pad_token_id == vocabulary["[PAD]"]
-
-
-def test_a_saved_tokenizer_cuts_at_the_length_of_training_and_pads_no_further_than_needed(
-    shipped: Path, tmp_path: Path
-) -> None:
-    trimmed(shipped, tmp_path / "small", KEPT)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "small")
-    assert len(tokenizer("film " * 50, truncation=True)["input_ids"]) == 16
-    assert len(tokenizer(["film", "a film"], padding=True)["input_ids"][0]) == 4
-
-
-def form(score: float, gap: float = 0.0) -> dict[str, Any]:
-    return {"score": score, "largest_difference": gap}
-
-
-def test_a_form_that_loses_more_than_the_recipe_allows_is_an_error() -> None:
-    forms = {WEIGHTS: form(0.9), ONNX: form(0.9), INT8: form(0.885)}
-    check(forms, base_score=0.9, largest_loss=0.02, scale=1.0)
-    with pytest.raises(WorkFailed, match=r"onnx/model_int8.onnx scores 0.8850 on dev, the student 0.9000.*0.01, below"):
-        check(forms, base_score=0.9, largest_loss=0.01, scale=1.0)
-
-
-def test_an_onnx_file_that_is_not_the_model_is_an_error() -> None:
-    forms = {WEIGHTS: form(0.9), ONNX: form(0.9, gap=0.2), INT8: form(0.9)}
-    with pytest.raises(WorkFailed, match=r"its outputs differ by 0\.2 from those of PyTorch"):
-        check(forms, base_score=0.9, largest_loss=0.02, scale=1.0)
-
-
-def test_a_vocabulary_of_merges_is_not_cut(world: Path) -> None:
-    path = world / "model" / "tokenizer.json"
-    path.write_text(
-        path.read_text().replace('"type": "WordPiece"', '"type": "BPE"').replace('"type":"WordPiece"', '"type":"BPE"')
-    )
-    check_export(load_recipe(world / "recipe.yaml", ["--export_student.min_count=0"]), world / "model")
-    with pytest.raises(UserError, match="is a BPE, and only WordPiece vocabularies can be cut; set it to 0"):
-        check_export(load_recipe(world / "recipe.yaml", ["--export_student.min_count=1"]), world / "model")

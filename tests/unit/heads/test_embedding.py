@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import Dataset
@@ -23,7 +22,6 @@ from pipeline.plan.plan import make_plan
 from pipeline.tasks import embedding as kind
 from pipeline.tasks.tokenised import EncodedTexts
 from tests import tiny
-from tests.helpers.one_run import run_everything
 
 TEXTS = ["the film is good", "a dull story", "the cast was very unwatchable and the plot was cold ."]
 
@@ -164,21 +162,3 @@ def test_a_layer_on_top_of_the_mean_is_taken_where_it_can_be(
         return
     spec = make_plan(world / "recipe.yaml", changes).stages["finetune_teacher"]
     assert {"teacher/2_Dense/config.json", "teacher/2_Dense/model.safetensors"} <= spec.files.keys()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("projected", [True, False])
-def test_every_stage_runs_on_pairs_with_scores(world: Path, projected: bool) -> None:
-    tiny.write_rows(world / "pairs.csv", rows=80, pair=True, regression=True)
-    recipe = tiny.recipe(world)
-    recipe["task"] = {"kind": "embedding", "train": [str(world / "pairs.csv")], "text_pair": "other", "max_length": 32}
-    recipe["finetune_teacher"] = {"epochs": 0, "allow_majority": True}
-    recipe["student"]["project_embedding"] = projected
-    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
-    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    assert results["metric"] == "spearman"
-    assert (run / "distill_predictions" / "2_Dense" / "model.safetensors").is_file() == projected
-    vectors = np.load(run / "annotate_data" / "logits.npy")
-    rows = pq.read_table(run / "augment_data" / "data").to_pylist()
-    assert vectors.shape == (len(rows) + sum(row["variant"] == 0 for row in rows), 24)
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-4)

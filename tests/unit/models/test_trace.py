@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import (
-    AttentionInterface,
     BertConfig,
     BertModel,
     DistilBertConfig,
@@ -26,7 +24,7 @@ from transformers import (
 )
 
 from pipeline.losses.tinybert import QueryKey
-from pipeline.models.attention import ATTENTION, SHORT
+from pipeline.models.attention import ATTENTION
 from pipeline.models.loading import freeze, load_encoder
 from pipeline.models.trace import trace
 from tests.tiny import write_model
@@ -182,33 +180,6 @@ def test_a_frozen_teacher_has_no_dropout_and_no_gradients(precision: str, dtype:
     first, second = (trace(teacher, padded_inputs(), (LAYERS,)) for _ in range(2))
     assert torch.equal(first.hidden_states[LAYERS], second.hidden_states[LAYERS])
     assert first.hidden_states[LAYERS].dtype == dtype
-
-
-@pytest.mark.parametrize("tokens", [9, SHORT + 1])
-def test_in_bf16_attention_and_its_gradients_are_those_of_float32(tokens: int) -> None:
-    shape, real = (3, HEADS, tokens, 8), torch.arange(tokens) < torch.tensor([tokens, 4, 6])[:, None]
-    mask = real[:, None, None, :].expand(3, 1, tokens, tokens)
-    torch.manual_seed(0)
-    exact = [torch.randn(shape).bfloat16().float().requires_grad_() for _ in range(3)]
-    rough = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
-    right = scaled_dot_product_attention(*exact, attn_mask=mask).transpose(1, 2)
-    attend = AttentionInterface()[ATTENTION]
-    found, ((query, *_),) = attend(torch.nn.Module(), *rough, mask, scaling=8**-0.5, output_attentions=True)
-    assert query is rough[0] and found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.float(), right, rtol=0.02, atol=0.02)
-    (found.float() * real[:, :, None, None]).square().sum().backward()
-    (right * real[:, :, None, None]).square().sum().backward()
-    for ours, theirs in zip(rough, exact, strict=True):
-        assert ours.grad is not None and theirs.grad is not None
-        assert (ours.grad.float() - theirs.grad).norm() < 0.02 * theirs.grad.norm()
-
-
-def test_no_map_is_kept_for_the_backward_pass() -> None:
-    kept: list[torch.Size] = []
-    query, key, value = (torch.randn(3, HEADS, 48, 8, dtype=torch.bfloat16, requires_grad=True) for _ in range(3))
-    with saved_tensors_hooks(lambda tensor: kept.append(tensor.shape) or tensor, lambda tensor: tensor):
-        AttentionInterface()[ATTENTION](torch.nn.Module(), query, key, value, None, scaling=8**-0.5)
-    assert kept and not any(48 in shape[-1:] for shape in kept)
 
 
 def test_a_loaded_encoder_hands_out_queries_and_keys(tmp_path: Path) -> None:

@@ -1,69 +1,19 @@
 """Bad input: found before anything is launched, one sentence, exit status 2, nothing left behind."""
 
-import base64
 import json
-import os
-import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import yaml
 
+from pipeline.config.recipe_file import load_recipe
+from pipeline.errors import UserError
 from pipeline.launch.cli import main
+from pipeline.plan.checks import check_export
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stages import STAGES
-from tests import tiny
-from tests.helpers.commands import run_all
-
-BAD_INPUTS: list[dict[str, Any]] = yaml.safe_load(
-    (Path(__file__).parent / "bad_inputs.yaml").read_text(encoding="utf-8")
-)
-ROWS = "text,label\nThe film is great .,fresh\nThe plot is dull .,rotten\n"
-MANY = "text,label\n" + 10 * ROWS.partition("\n")[2]
-
-
-def prepare(world: Path, bad: dict[str, Any]) -> list[str]:
-    """Spoil the tiny world as an entry of the catalogue says; returns the words of the command line."""
-    for name, source in bad.get("copy", {}).items():
-        shutil.copytree(world / source, world / name)
-    tree = json.loads(json.dumps(tiny.recipe(world)))  # no section shared with another
-    for name, value in bad.get("set", {}).items():
-        section, _, field = name.rpartition(".")
-        (tree[section] if section else tree)[field] = json.loads(filled(json.dumps(value), world))
-    tiny.write_recipe(world / "recipe.yaml", tree)
-    for name, content in bad.get("files", {}).items():
-        if content is None:
-            (world / name).unlink()
-        else:
-            (world / name).write_text(filled(content, world), encoding="utf-8")
-    for name, content in bad.get("base64", {}).items():
-        (world / name).write_bytes(base64.b64decode(content))
-    for name, columns in bad.get("parquet", {}).items():
-        pq.write_table(pa.table(columns), world / name)
-    for name, changes in bad.get("change", {}).items():
-        (world / name).write_text(json.dumps(json.loads((world / name).read_text()) | changes))
-    return [filled(word, world) for word in bad.get("words", ["{recipe}"])]
-
-
-def filled(text: str, world: Path) -> str:
-    return text.replace("{world}", str(world)).replace("{recipe}", str(world / "recipe.yaml"))
-
-
-def assert_one_sentence(world: Path, errors: str, words: str) -> None:
-    """What was printed to stderr."""
-    assert errors.startswith("error: ")
-    assert errors.count("\n") == 1
-    assert filled(words, world) in errors
-
-
-def below(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+from tests.helpers.bad_inputs import BAD_INPUTS, MANY, ROWS, assert_one_sentence, below, prepare
 
 
 def test_the_catalogue_is_as_long_as_promised() -> None:
@@ -78,17 +28,6 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     before = below(world)
     assert main(words) == 2
     assert_one_sentence(world, capsys.readouterr().err, bad["says"])
-    assert below(world) == before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [0, len(BAD_INPUTS) // 2, len(BAD_INPUTS) - 1])
-def test_the_command_says_the_same(world: Path, number: int) -> None:
-    words = prepare(world, BAD_INPUTS[number])
-    before = below(world)
-    said = run_all(*words)
-    assert said.returncode == 2
-    assert_one_sentence(world, said.stderr, BAD_INPUTS[number]["says"])
     assert below(world) == before
 
 
@@ -108,15 +47,6 @@ def test_a_wheel_of_another_checksum_is_one_sentence(
     assert_one_sentence(world, error, "the recipe's checksums say 00ff; the download was removed")
 
 
-def test_a_hub_that_is_not_reached_is_one_sentence(world: Path) -> None:
-    words = prepare(world, {"set": {"backbone": "hub:owner/tiny"}})
-    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(world)}  # nobody listens there
-    command = [sys.executable, "-m", "pipeline", *words]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 2
-    assert_one_sentence(world, run.stderr, "hub:owner/tiny is not in the hub's cache, and the hub is not reached")
-
-
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -131,3 +61,13 @@ def test_what_looks_odd_and_is_right_is_accepted(world: Path, name: str, content
     (recipe,) = prepare(world, {"set": {"task.train": f"{world}/{name}"}})
     (world / name).write_bytes(content)
     assert set(make_plan(Path(recipe)).why) == set(STAGES)
+
+
+def test_a_vocabulary_of_merges_is_not_cut(world: Path) -> None:
+    path = world / "model" / "tokenizer.json"
+    path.write_text(
+        path.read_text().replace('"type": "WordPiece"', '"type": "BPE"').replace('"type":"WordPiece"', '"type":"BPE"')
+    )
+    check_export(load_recipe(world / "recipe.yaml", ["--export_student.min_count=0"]), world / "model")
+    with pytest.raises(UserError, match="is a BPE, and only WordPiece vocabularies can be cut; set it to 0"):
+        check_export(load_recipe(world / "recipe.yaml", ["--export_student.min_count=1"]), world / "model")

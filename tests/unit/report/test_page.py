@@ -2,22 +2,17 @@
 
 import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.artifacts.store import Artifact, link
-from pipeline.report.__main__ import main
-from pipeline.report.page import augmentation_examples, disagreements, predictions, report_page
-from pipeline.report.plots import confusion_counts, confusion_matrix
+from pipeline.report.page import augmentation_examples, disagreements, report_page
 from pipeline.report.results import refresh_report
-from pipeline.report.run_summary import RunSummary, differences, read_run_summary
+from pipeline.report.run_summary import read_run_summary
 from tests.helpers.published import write_stage
-from tests.helpers.reported import CASES, LAYERS, TEACHER, answered, write_run
+from tests.helpers.reported import CASES, TEACHER, answered, write_run
 
 
 @pytest.fixture
@@ -53,23 +48,6 @@ def page_of(folder: Path) -> Page:
     return Page(refresh_report(folder).read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("file", ["results.json", "predictions.parquet"])
-def test_damage_is_one_sentence(run: Path, file: str, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluation = run / "evaluate_student"
-    store = Artifact(run / "store", "evaluate_student", "f" * 16)
-    manifest = json.loads((evaluation / "stage.json").read_text())
-    store.output.parent.mkdir(parents=True)
-    (run / "export_student/stage.json").unlink()
-    (evaluation / "stage.json").unlink()
-    evaluation.rename(store.output)
-    store.publish(manifest)
-    link(run, store)
-    damaged = store.folder / file
-    damaged.write_bytes(b"\xff" * damaged.stat().st_size)
-    assert main([str(run)]) == 1
-    assert f"failed: {damaged} is damaged and was set aside; the same command" in capsys.readouterr().err
-
-
 def test_the_report_shows_every_part_of_a_run(run: Path) -> None:
     page = page_of(run)
     assert list(page.sections)[1:] == [
@@ -87,11 +65,6 @@ def test_the_report_shows_every_part_of_a_run(run: Path) -> None:
     assert "dev score after each epoch: 0.8000, 0.9000" in page.sections["Losses"]
     for expected in ("learning_rate", "3e-05", "fine0123456789ab", "ab" * 32, "./run_all.sh recipe.yaml"):
         assert expected in page.sections["Settings and fingerprints"]
-
-
-def test_a_dollar_in_a_label_s_name_is_a_dollar() -> None:
-    picture = confusion_matrix([answered("$5 and $_more", "", "under $5")], "student", ["under $5", "$5 and $_more"])
-    assert "under $5<" in picture and "$5 and $_more<" in picture
 
 
 def lines(run: Path) -> dict[str, list[str]]:
@@ -133,21 +106,11 @@ def test_text_from_the_data_is_escaped(run: Path) -> None:
     assert "&lt;b&gt;5 &lt; 6&lt;/b&gt; &amp; more" in refresh_report(run).read_text(encoding="utf-8")
 
 
-def test_the_surest_disagreements_come_first(run: Path) -> None:
-    rows = predictions(read_run_summary(run))
-    assert [row["texts"][0] for row in disagreements(rows)] == ["<b>5 < 6</b> & more", "a close call"]
-
-
 def test_a_page_shows_twenty_disagreements_at_most(tmp_path: Path) -> None:
     rows = [answered("good", "good", "bad", text=f"case {number}.") for number in range(25)]
     text = page_of(write_run(tmp_path / "many", rows)).sections["Where student and teacher disagree"]
     assert "25 of 25 rows" in text
     assert "case 19." in text and "case 20." not in text
-
-
-def test_the_confusion_matrix_counts_labels_by_answers() -> None:
-    assert confusion_counts(CASES, "student", ["good", "bad"]) == [[1, 1], [1, 1]]
-    assert confusion_counts(CASES, "teacher", ["good", "bad"]) == [[2, 0], [0, 2]]
 
 
 def test_a_regression_has_scatters_and_the_widest_gaps(tmp_path: Path) -> None:
@@ -164,13 +127,6 @@ def test_other_kinds_of_answers_leave_their_parts_out(tmp_path: Path) -> None:
     page = page_of(write_run(tmp_path / "tags", rows))
     assert "Confusion" not in page.sections
     assert "Teacher and student" in page.sections
-
-
-def test_curves_are_split_by_objective_and_layer() -> None:
-    run = RunSummary(folder=Path(), stages={LAYERS[0]: {"metrics": LAYERS[1]}}, results=None, recipe="")
-    found = run.curves(LAYERS[0])
-    assert {objective: list(layers) for objective, layers in found.items()} == {"hidden": ["1", "2"], "embedding": [""]}
-    assert found["hidden"]["2"] == ([2, 4, 6], [1.0, 0.5, pytest.approx(1 / 3)])
 
 
 def test_the_augmentation_is_shown_as_its_stage_counted_it(run: Path) -> None:
@@ -201,50 +157,9 @@ def test_an_unfinished_run_is_reported_as_far_as_it_is(tmp_path: Path) -> None:
     assert "Not finished" in page.sections[""]
 
 
-def test_a_stage_of_an_earlier_run_is_left_out(run: Path) -> None:
-    manifest = run / "finetune_teacher" / "stage.json"
-    manifest.write_text(manifest.read_text().replace("2.5", "3.5"))  # another teacher: what was built on it is stale
-    assert list(read_run_summary(run).stages) == ["finetune_teacher", "augment_data"]
-
-
 def test_a_report_that_shows_what_the_run_holds_is_left_alone(run: Path) -> None:
     report = refresh_report(run)
     report.write_text(report.read_text() + "<!-- mine -->")
     assert refresh_report(run).read_text().endswith("<!-- mine -->")
     (run / "recipe.yaml").write_text("seed: 3\n")
     assert "seed: 3" in refresh_report(run).read_text()
-
-
-def test_the_command_makes_the_report_without_torch(run: Path) -> None:
-    code = (
-        "import sys; from pipeline.report.__main__ import main; main(sys.argv[1:]);"
-        "print(*sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=True)
-    assert done.stdout == f"{run / 'report.html'}\n\n"
-
-
-def test_runs_are_compared_side_by_side(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = write_run(run.parent / "longer", CASES, labels=["good", "bad"])
-    manifest = other / "augment_data" / "stage.json"
-    manifest.write_text(manifest.read_text().replace('"variants": 1', '"variants": 9'))
-    write_stage(run.parent / "begun", *TEACHER, learning_rate=1e-4)
-    runs = [read_run_summary(run.parent / name) for name in ("reviews", "longer", "begun")]
-    assert differences(runs) == {
-        "finetune_teacher.learning_rate": ["3e-05", "3e-05", "0.0001"],
-        "augment_data.variants": ["1", "9", "–"],
-    }
-    assert main(["--compare", *(str(run.folder) for run in runs)]) == 0
-    assert capsys.readouterr().out == f"{run.parent / 'comparison.html'}\n"
-    page = Page((run.parent / "comparison.html").read_text(encoding="utf-8"))
-    assert list(page.sections)[1:] == ["Students", "Side by side", "Settings that differ", "Seconds and fingerprints"]
-    assert len(page.pictures) == 1
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [(["nowhere"], "nowhere is not the folder of a run"), (["a", "b"], "one run at a time, or several with --compare")],
-)
-def test_a_wrong_folder_is_one_sentence(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(words) == 2
-    assert message in capsys.readouterr().err

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import Dataset
@@ -21,7 +20,6 @@ from pipeline.tasks import question_answering as kind
 from pipeline.tasks.labelled_data import TaskData, as_datasets, read_task
 from pipeline.tasks.tokenised import EncodedTexts
 from tests import tiny
-from tests.helpers.one_run import run_everything
 
 COLUMNS: dict[str, Any] = {"kind": "question_answering", "text": "question", "text_pair": "context", "label": "answers"}
 CONTEXT = "The Denver Broncos beat the Carolina Panthers 24–10 in 2016."
@@ -241,24 +239,3 @@ def test_an_answer_that_does_not_stand_where_it_should_is_an_error() -> None:
     row = {"context": CONTEXT, "answers": {"text": ["Broncos"], "answer_start": [12]}, "replaced": []}
     with pytest.raises(ValueError, match="does not stand at 12"):
         kind.realigned(row, ("question", "context"), "answers")
-
-
-@pytest.mark.slow
-def test_every_stage_runs_on_questions(world: Path) -> None:
-    tiny.write_questions(world / "questions.json", rows=120, impossible=True)
-    recipe = tiny.recipe(world)
-    recipe["task"] = {**COLUMNS, "train": [str(world / "questions.json")], "max_length": 20, "window_overlap": 4}
-    recipe["finetune_teacher"]["allow_majority"] = True
-    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
-    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    assert results["metric"] == "exact_match_and_f1" and set(results["student"]["parts"]) == {
-        "exact_match",
-        "answer_f1",
-    }
-    augmented = pq.read_table(run / "augment_data" / "data").to_pylist()
-    assert any(row["replaced"] for row in augmented)
-    for row in augmented:
-        pairs = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
-        assert all(row["context"][start : start + len(text)] == text for text, start in pairs)
-    logits = np.load(run / "annotate_data" / "logits.npy")
-    assert logits.shape[1] == 2

@@ -24,7 +24,6 @@ from pipeline.tasks.labelled_data import TaskData, as_datasets, read_task
 from pipeline.tasks.tokenised import EncodedTexts
 from pipeline.training.batches import BatchPlan
 from tests import tiny
-from tests.helpers.one_run import run_everything
 
 CONLL = "EU\tB-ORG\nrejects\tO\nGerman\tB-MISC\ncall\tO\n\nPeter\tB-PER\nBlackburn\tI-PER\n"
 SENTENCES = [("EU rejects German call", ("B-ORG", "O", "B-MISC", "O")), ("Peter Blackburn", ("B-PER", "I-PER"))]
@@ -230,26 +229,3 @@ def test_words_of_entities_are_protected_where_the_recipe_says_so() -> None:
     assert kind.protected(row, "text", "label", AugmentData()) == []
     spans = kind.protected(row, "text", "label", AugmentData(protect_entities=True))
     assert [row["text"][start:end] for start, end in spans] == ["cast", "of", "story"]
-
-
-@pytest.mark.slow
-def test_every_stage_runs_on_tags_and_variants_keep_theirs(world: Path) -> None:
-    tiny.write_tagged(world / "rows.conll")
-    recipe = tiny.recipe(world)
-    recipe["task"] = {"kind": "token_classification", "train": [str(world / "rows.conll")], "max_length": 32}
-    recipe["augment_data"] = {"variants": 2, "protect_entities": True}
-    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
-    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    assert results["metric"] == "entity_f1" and results["teacher"]["score"] > 0.5
-    rows = pq.read_table(run / "augment_data" / "data").to_pylist()
-    originals = {row["source_id"]: row for row in rows if row["variant"] == 0}
-    varied = [row for row in rows if row["variant"]]
-    assert varied
-    for row in varied:
-        original = originals[row["source_id"]]
-        assert row["label"] == original["label"]
-        pairs = zip(row["text"].split(" "), original["text"].split(" "), row["label"], strict=True)
-        changed = [tag for new, old, tag in pairs if new != old]
-        assert len(changed) == len(row["replaced"]) and not any(changed)
-    logits = np.load(run / "annotate_data" / "logits.npy")
-    assert logits.shape[1] == 3 and len(logits) > len(rows)

@@ -1,4 +1,4 @@
-"""Texts as token rows, and a classifier run over them."""
+"""Texts as token rows."""
 
 from pathlib import Path
 
@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
-from pipeline.evaluate.inference import predict, predict_together
 from pipeline.hardware import ROUND
-from pipeline.models.loading import load_classifier, load_tokenizer
+from pipeline.models.loading import load_tokenizer
 from pipeline.tasks.tokenised import EncodedTexts
-from tests.helpers.one_process import make_stage
 from tests.tiny import write_model
 
 TEXTS = [" ".join(["the film is good"] * count) for count in (3, 1, 7, 2, 20, 1, 5)]
@@ -26,12 +24,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     return load_tokenizer(folder)
-
-
-@pytest.fixture(scope="module")
-def model(folder: Path) -> PreTrainedModel:
-    torch.manual_seed(0)
-    return load_classifier(folder, label_names=("a", "b", "c"), new_head=True).eval()
 
 
 def encoded(tokenizer: PreTrainedTokenizerFast, *, cache: Path | None = None) -> EncodedTexts:
@@ -76,36 +68,3 @@ def test_rows_in_a_file_are_those_in_memory(tokenizer: PreTrainedTokenizerFast, 
     texts = encoded(tokenizer, cache=tmp_path / "tokens.arrow")
     assert (tmp_path / "tokens.arrow").is_file()
     assert texts.rows["input_ids"][:] == encoded(tokenizer).rows["input_ids"][:]
-
-
-@torch.no_grad()
-def test_logits_are_in_the_order_of_the_rows(
-    tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, tmp_path: Path
-) -> None:
-    texts = encoded(tokenizer)
-    one_by_one = [model(**texts.collate(np.array([row]))).logits[0].numpy() for row in range(7)]
-    for tokens in (1, 48, 8192):
-        logits = predict(model, texts, make_stage(tmp_path), tokens=tokens)
-        np.testing.assert_allclose(logits, one_by_one, rtol=1e-4, atol=1e-6)
-    some = predict(model, texts, make_stage(tmp_path), rows=np.array([1, 2, 6]))
-    np.testing.assert_allclose(some, [one_by_one[row] for row in (1, 2, 6)], rtol=1e-4, atol=1e-6)
-
-
-def test_logits_of_slices_are_put_together(
-    tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    texts, stage = encoded(tokenizer), make_stage(tmp_path)
-    monkeypatch.setattr("pipeline.evaluate.inference.SLICE", 3)
-    logits = predict_together(model, texts, stage)
-    np.testing.assert_allclose(logits, predict(model, texts, stage), rtol=1e-4, atol=1e-6)
-
-
-def test_logits_are_float32_in_bf16_too(
-    tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, tmp_path: Path
-) -> None:
-    texts = encoded(tokenizer)
-    half = predict(model, texts, make_stage(tmp_path, precision="bf16"))
-    whole = predict(model, texts, make_stage(tmp_path))
-    assert half.dtype == np.float32
-    assert not np.array_equal(half, whole)
-    np.testing.assert_allclose(half, whole, atol=0.02)

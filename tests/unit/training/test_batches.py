@@ -6,8 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pipeline.hardware import ROUND
-from pipeline.models.collate import A_BUCKET, buckets, model_inputs, rounded
+from pipeline.models.collate import buckets, rounded
 from pipeline.training.batches import BatchPlan, GlobalBatch, Groups, pack
 
 LENGTHS = np.random.default_rng(0).integers(3, 30, 53)
@@ -80,21 +79,6 @@ def test_for_models_that_pad_a_micro_batch_is_one_bucket_and_a_pass_costs_more()
     assert all(len(part) * rounded(lengths[part].max()) <= 1000 for part in parts)
 
 
-def cheapest(lengths: list[int], tokens: int) -> float:
-    """The least that any cut of the rows in fours can cost: padded tokens, and A_BUCKET each."""
-    if not lengths:
-        return 0.0
-    sizes = [size for size in (*range(ROUND, len(lengths), ROUND), len(lengths)) if size * lengths[0] <= tokens]
-    return min(size * lengths[0] + A_BUCKET + cheapest(lengths[size:], tokens) for size in sizes)
-
-
-@pytest.mark.parametrize("tokens", [150, 300, 2000])
-def test_no_other_cut_into_buckets_is_cheaper(tokens: int) -> None:
-    lengths = np.sort(rounded(LENGTHS[:21]))[::-1]
-    cost = sum(count * longest + A_BUCKET for count, longest in buckets(lengths, tokens))
-    assert cost == cheapest(lengths.tolist(), tokens)
-
-
 def test_a_batch_is_a_function_of_seed_and_step_alone() -> None:
     forwards, backwards = plan(), plan()
     there = [rows_of(forwards.at(step)) for step in range(21)]
@@ -146,17 +130,3 @@ def test_groups_do_not_all_begin_with_the_same_variant() -> None:
 
 def test_the_number_of_variants_does_not_change_the_number_of_steps() -> None:
     assert {grouped(variants).steps for variants in (1, 3, 21)} == {9}
-
-
-def test_model_inputs_are_padded_on_the_right_with_the_pad_id_up_to_a_multiple_of_four() -> None:
-    inputs = model_inputs({"input_ids": [[4, 5, 6], [7]], "token_type_ids": [[0, 0, 1], [0]]}, 9)
-    assert inputs["input_ids"].tolist() == [[4, 5, 6, 9], [7, 9, 9, 9]]
-    assert inputs["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 0, 0, 0]]
-    assert inputs["token_type_ids"].tolist() == [[0, 0, 1, 0], [0, 0, 0, 0]]
-
-
-def test_model_inputs_have_buckets_where_rows_come_longest_first() -> None:
-    rows = [[5] * length for length in (60, 60, 60, 60, 8, 8, 8, 8)]
-    assert model_inputs({"input_ids": rows}, 0)["buckets"] == ((4, 60), (4, 8))
-    assert "buckets" not in model_inputs({"input_ids": rows[::-1]}, 0)
-    assert "buckets" not in model_inputs({"input_ids": rows[:4]}, 0)

@@ -8,8 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config.training import Training
+from pipeline.launch.exit_status import disk_trouble
 from pipeline.training.checkpoints import checkpoints, latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
-from pipeline.training.loop import make_optimizer
+from pipeline.training.loop import make_optimizer, train
+from tests.helpers.disks import MEGABYTE, Disk, fill
+from tests.helpers.one_process import make_stage
+from tests.helpers.tiny_job import job, same
 
 FILES = ["best.safetensors", "model.safetensors", "optimizer.safetensors", "state.json"]
 SEAL = ".checkpoint-000000002.sha256"
@@ -149,3 +153,19 @@ def test_nothing_is_pickled(tmp_path: Path) -> None:
         if path.suffix == ".safetensors":  # the length of a JSON header, the header, numbers
             content = content[8 : 8 + int.from_bytes(content[:8], "little")]
         json.loads(content)
+
+
+def test_a_training_on_a_full_disk_keeps_its_last_checkpoint_and_goes_on_when_there_is_space(disk: Disk) -> None:
+    whole = job()
+    folder = disk(4 * MEGABYTE)
+    train(whole, make_stage(folder / "whole"))
+    ballast = fill(folder, leave=3 * 40 * 1024)  # for two checkpoints, not three
+    with pytest.raises(Exception) as raised:
+        train(job(), make_stage(folder, checkpoint_seconds=1e-9))
+    assert disk_trouble(raised.value) == "No space left on device"
+    kept = checkpoints(folder / "work")
+    assert latest_checkpoint(folder / "work") == (kept[-1], [])
+    ballast.unlink()
+    again = job()
+    train(again, make_stage(folder, checkpoint_seconds=1e-9))
+    assert same(again.model, whole.model)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -23,10 +22,10 @@ from transformers import (
 
 from pipeline.data.corpus import Corpus, blocks_of, write_shards
 from pipeline.models.collate import Rows
-from pipeline.models.loading import backbone_of, load_masked_lm, load_tokenizer
+from pipeline.models.loading import load_masked_lm, load_tokenizer
 from pipeline.training.batches import BatchPlan, GlobalBatch
 from pipeline.training.masked_lm import MEASURED, MaskedBlocks, MaskedLM, masked_accuracy, split_blocks
-from tests.helpers.one_process import make_stage, run_recipe
+from tests.helpers.one_process import make_stage
 from tests.tiny import write_model, write_text
 
 SIZE: dict[str, Any] = {
@@ -147,16 +146,3 @@ def test_blocks_that_measure_are_not_trained_on() -> None:
 @pytest.mark.parametrize(("count", "held_out", "measured"), [(50, 0.0, 0), (50, 0.001, 1), (2, 0.9, 1), (1, 0.5, 0)])
 def test_at_least_one_block_measures_and_one_trains(count: int, held_out: float, measured: int) -> None:
     assert [len(rows) for rows in split_blocks(count, held_out=held_out, seed=0)] == [count - measured, measured]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("from_scratch", [False, True])
-def test_a_teacher_from_scratch_has_nothing_of_the_checkpoint(world: Path, from_scratch: bool) -> None:
-    weights = world / "model/model.safetensors"
-    pooler = {"bert.pooler.dense.weight": torch.full((24, 24), 7.0), "bert.pooler.dense.bias": torch.full((24,), 7.0)}
-    save_file(load_file(weights) | pooler, weights, metadata={"format": "pt"})
-    settings = ["--pretrain_teacher.from_scratch", str(from_scratch).lower(), "--pretrain_teacher.epochs", "1"]
-    plan = run_recipe(world / "recipe.yaml", *settings, last="pretrain_teacher")
-    saved = load_file(backbone_of(plan.stages["pretrain_teacher"].artifact.folder) / "model.safetensors")
-    kept = [name for name, tensor in saved.items() if "pooler" in name and bool((tensor == 7).all())]
-    assert sorted(kept) == ([] if from_scratch else sorted(pooler))

@@ -1,0 +1,97 @@
+"""Every kind of task through every stage, on a tiny model, in one process."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from tests import tiny
+from tests.helpers.one_process import run_everything
+
+COLUMNS: dict[str, Any] = {"kind": "question_answering", "text": "question", "text_pair": "context", "label": "answers"}
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_stage_runs_on_questions(world: Path) -> None:
+    tiny.write_questions(world / "questions.json", rows=120, impossible=True)
+    recipe = tiny.recipe(world)
+    recipe["task"] = {**COLUMNS, "train": [str(world / "questions.json")], "max_length": 20, "window_overlap": 4}
+    recipe["finetune_teacher"]["allow_majority"] = True
+    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    assert results["metric"] == "exact_match_and_f1" and set(results["student"]["parts"]) == {
+        "exact_match",
+        "answer_f1",
+    }
+    augmented = pq.read_table(run / "augment_data" / "data").to_pylist()
+    assert any(row["replaced"] for row in augmented)
+    for row in augmented:
+        pairs = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
+        assert all(row["context"][start : start + len(text)] == text for text, start in pairs)
+    logits = np.load(run / "annotate_data" / "logits.npy")
+    assert logits.shape[1] == 2
+
+
+def test_every_stage_runs_on_tags_and_variants_keep_theirs(world: Path) -> None:
+    tiny.write_tagged(world / "rows.conll")
+    recipe = tiny.recipe(world)
+    recipe["task"] = {"kind": "token_classification", "train": [str(world / "rows.conll")], "max_length": 32}
+    recipe["augment_data"] = {"variants": 2, "protect_entities": True}
+    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    assert results["metric"] == "entity_f1" and results["teacher"]["score"] > 0.5
+    rows = pq.read_table(run / "augment_data" / "data").to_pylist()
+    originals = {row["source_id"]: row for row in rows if row["variant"] == 0}
+    varied = [row for row in rows if row["variant"]]
+    assert varied
+    for row in varied:
+        original = originals[row["source_id"]]
+        assert row["label"] == original["label"]
+        pairs = zip(row["text"].split(" "), original["text"].split(" "), row["label"], strict=True)
+        changed = [tag for new, old, tag in pairs if new != old]
+        assert len(changed) == len(row["replaced"]) and not any(changed)
+    logits = np.load(run / "annotate_data" / "logits.npy")
+    assert logits.shape[1] == 3 and len(logits) > len(rows)
+
+
+@pytest.mark.parametrize("projected", [True, False])
+def test_every_stage_runs_on_pairs_with_scores(world: Path, projected: bool) -> None:
+    tiny.write_rows(world / "pairs.csv", rows=80, pair=True, regression=True)
+    recipe = tiny.recipe(world)
+    recipe["task"] = {"kind": "embedding", "train": [str(world / "pairs.csv")], "text_pair": "other", "max_length": 32}
+    recipe["finetune_teacher"] = {"epochs": 0, "allow_majority": True}
+    recipe["student"]["project_embedding"] = projected
+    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    assert results["metric"] == "spearman"
+    assert (run / "distill_predictions" / "2_Dense" / "model.safetensors").is_file() == projected
+    vectors = np.load(run / "annotate_data" / "logits.npy")
+    rows = pq.read_table(run / "augment_data" / "data").to_pylist()
+    assert vectors.shape == (len(rows) + sum(row["variant"] == 0 for row in rows), 24)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_scores_far_from_0_are_learnt(world: Path, copied: bool) -> None:
+    table = pd.read_csv(tiny.write_rows(world / "scores.csv", rows=300, regression=True))
+    table["label"] = 100_000 + 15_000 * table["label"]
+    table.to_csv(world / "scores.csv", index=False)
+    recipe = tiny.recipe(world)
+    recipe["task"] = {"kind": "regression", "train": [str(world / "scores.csv")], "max_length": 32}
+    recipe["finetune_teacher"]["epochs"] = recipe["distill_predictions"]["epochs"] = 8
+    if copied:
+        recipe["distill_general"]["epochs"] = 0
+        recipe["student"] |= {"width": 24, "heads": 2, "copy_layers": "bottom", "copy_from": "task_teacher"}
+    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
+    results = json.loads((run / "results.json").read_text())
+    assert results["teacher"]["score"] > 0.7 and results["student"]["score"] > 0.7
+    predicted = pd.read_parquet(run / "evaluate_student" / "predictions.parquet")
+    # Of a student that is random at first an early epoch, its scores still close together, can correlate best.
+    for role, spread in {"teacher": 5_000, "student": 5_000 if copied else 0}.items():
+        found = predicted[role].to_numpy()
+        assert 90_000 < found.min() < found.max() - spread < 180_000

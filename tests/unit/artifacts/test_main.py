@@ -1,0 +1,71 @@
+"""What `du` shows and `gc` removes."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts.__main__ import main
+from pipeline.artifacts.store import Artifact, link
+from tests.helpers.small_artifacts import names, publish
+
+
+def test_without_runs_nothing_is_removed(artifact: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    publish(artifact)
+    with pytest.raises(SystemExit) as ended:
+        main(["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "nowhere")])
+    assert ended.value.code == 2
+    assert f"there is no folder {tmp_path / 'nowhere'}" in capsys.readouterr().err
+    assert names(artifact) == ["f00d"]
+
+
+def test_gc_keeps_what_a_process_works_on(artifact: Artifact, capsys: pytest.CaptureFixture[str]) -> None:
+    publish(artifact)
+    runs = artifact.root.parent / "runs"
+    link(runs / "mine", artifact)
+    artifact.output.mkdir(parents=True)  # it is made again, as when what it reads is newer
+    with artifact.lock():
+        assert main(["gc", "--root", str(artifact.root), "--runs", str(runs)]) == 0
+    assert artifact.output.is_dir()
+    assert "kept: a process works on it" in capsys.readouterr().out
+    assert main(["gc", "--root", str(artifact.root), "--runs", str(runs)]) == 0
+    assert names(artifact) == ["f00d", "f00d.lock"]
+
+
+def test_gc_keeps_the_work_on_what_is_damaged(artifact: Artifact) -> None:
+    (publish(artifact) / "weights").write_text("one two")
+    runs = artifact.root.parent / "runs"
+    link(runs / "mine", artifact)
+    artifact.output.mkdir(parents=True)
+    main(["gc", "--root", str(artifact.root), "--runs", str(runs)])
+    assert names(artifact) == ["f00d", "f00d.work"]
+
+
+def test_gc_looks_at_the_project_s_store_wherever_it_runs(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(artifact)
+    monkeypatch.chdir(tmp_path)
+    assert main(["du"]) == 0
+    assert str(artifact.root) not in capsys.readouterr().out
+
+
+def test_du_shows_who_links_and_gc_removes_what_no_run_needs(
+    artifact: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(artifact)
+    publish(artifact)  # leaves an aside
+    link(tmp_path / "runs/mine", artifact)
+    publish(Artifact(artifact.root, "distill_layers", "beef"))  # of no run
+    Artifact(artifact.root, "distill_layers", "cafe").output.mkdir(parents=True)  # in progress
+    (artifact.root / "cache/wheels").mkdir(parents=True)
+    places = ["--root", str(artifact.root), "--runs", str(tmp_path / "runs")]
+
+    assert main(["du", *places]) == 0
+    lines = {line.split("MB")[1].split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines[str(artifact.folder)].endswith("mine")
+    assert lines[str(artifact.folder.with_name("beef"))].endswith("no run")
+    assert len(names(artifact)) == 4
+
+    assert main(["gc", *places]) == 0
+    assert names(artifact) == ["cafe.work", "f00d"]
+    assert (artifact.root / "cache/wheels").is_dir()

@@ -1,0 +1,81 @@
+"""Cut vocabularies: what is shipped says what the student says."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoTokenizer,
+    PreTrainedModel,
+)
+
+from pipeline.export.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
+from pipeline.models.loading import load_tokenizer
+from tests import tiny
+
+RANDOM = torch.Generator().manual_seed(0)
+
+
+def batch(rows: int, length: int, *, pieces: int = 40) -> dict[str, torch.Tensor]:
+    """Random texts, each row padded a little more than the one before."""
+    mask = torch.ones((rows, length), dtype=torch.long)
+    for row in range(1, rows):
+        mask[row, max(1, length - row) :] = 0
+    return {"input_ids": torch.randint(5, pieces, (rows, length), generator=RANDOM) * mask, "attention_mask": mask}
+
+
+@torch.inference_mode()
+def outputs(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in model(**inputs).items()}
+
+
+def trimmed(source: Path, folder: Path, counts: dict[str, int]) -> PreTrainedModel:
+    """The student with the pieces that are counted, in a folder of its own; loaded from there."""
+    tokenizer = load_tokenizer(source)
+    vocabulary = tokenizer.get_vocab()
+    numbers = np.zeros(len(vocabulary), dtype=np.int64)
+    for piece, count in counts.items():
+        numbers[vocabulary[piece]] = count
+    kept = kept_pieces(tokenizer, numbers, min_count=2)
+    model = tiny.load_eager(source)
+    trim_embeddings(model, kept)
+    model.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder, max_length=16, kept=kept)
+    return tiny.load_eager(folder)
+
+
+KEPT = {"good": 3, "film": 2, "is": 9, "dull": 1, "un": 2, "##able": 2}
+
+
+def test_texts_of_kept_pieces_get_the_same_answer_from_a_cut_vocabulary(shipped: Path, tmp_path: Path) -> None:
+    small, whole = trimmed(shipped, tmp_path / "small", KEPT), tiny.load_eager(shipped)
+    one, other = AutoTokenizer.from_pretrained(tmp_path / "small"), AutoTokenizer.from_pretrained(shipped)
+    text = "A GOOD film, is a film."
+    assert one.tokenize(text) == other.tokenize(text)
+    ours, theirs = (
+        outputs(model, tokenizer(text, return_tensors="pt"))["logits"]
+        for model, tokenizer in ((small, one), (whole, other))
+    )
+    assert ours == pytest.approx(theirs, abs=1e-6)
+
+
+def test_rare_pieces_leave_tokenizer_and_embeddings_and_single_characters_stay(shipped: Path, tmp_path: Path) -> None:
+    small = trimmed(shipped, tmp_path / "small", KEPT)
+    vocabulary = AutoTokenizer.from_pretrained(tmp_path / "small").get_vocab()
+    expected = {*tiny.SPECIAL, "good", "film", "is", "un", "##able", "a", ",", "."}
+    assert set(vocabulary) == expected
+    assert sorted(vocabulary.values()) == list(range(len(expected)))
+    embeddings: Any = small.get_input_embeddings()
+    assert embeddings.num_embeddings == small.config.vocab_size == len(expected)
+    assert small.config.pad_token_id == vocabulary["[PAD]"]
+
+
+def test_a_saved_tokenizer_cuts_at_the_length_of_training_and_pads_no_further_than_needed(
+    shipped: Path, tmp_path: Path
+) -> None:
+    trimmed(shipped, tmp_path / "small", KEPT)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "small")
+    assert len(tokenizer("film " * 50, truncation=True)["input_ids"]) == 16
+    assert len(tokenizer(["film", "a film"], padding=True)["input_ids"][0]) == 4

@@ -1,0 +1,96 @@
+"""The command of the report: of one run, and of several side by side."""
+
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts.store import Artifact, link
+from pipeline.report.__main__ import main
+from pipeline.report.run_summary import differences, read_run_summary
+from tests.helpers.published import write_stage
+from tests.helpers.reported import CASES, TEACHER, write_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "runs" / "reviews", CASES, labels=["good", "bad"])
+
+
+class Page(HTMLParser):
+    """The text of a page by section title, its pictures, and every address in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sections: dict[str, str] = {"": ""}
+        self.pictures: list[str] = []
+        self.addresses: list[str] = []
+        self.in_title, self.title = False, ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        known = {name: value or "" for name, value in attrs}
+        self.in_title, self.title = tag == "h2", "" if tag == "h2" else self.title
+        self.addresses += [known[name] for name in ("href", "src", "xlink:href") if name in known]
+        if tag == "svg":
+            self.pictures.append(known["aria-label"])
+
+    def handle_data(self, data: str) -> None:
+        if self.in_title:
+            self.title, self.in_title = data, False
+        self.sections[self.title] = self.sections.get(self.title, "") + data
+
+
+@pytest.mark.parametrize("file", ["results.json", "predictions.parquet"])
+def test_damage_is_one_sentence(run: Path, file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluation = run / "evaluate_student"
+    store = Artifact(run / "store", "evaluate_student", "f" * 16)
+    manifest = json.loads((evaluation / "stage.json").read_text())
+    store.output.parent.mkdir(parents=True)
+    (run / "export_student/stage.json").unlink()
+    (evaluation / "stage.json").unlink()
+    evaluation.rename(store.output)
+    store.publish(manifest)
+    link(run, store)
+    damaged = store.folder / file
+    damaged.write_bytes(b"\xff" * damaged.stat().st_size)
+    assert main([str(run)]) == 1
+    assert f"failed: {damaged} is damaged and was set aside; the same command" in capsys.readouterr().err
+
+
+def test_the_command_makes_the_report_without_torch(run: Path) -> None:
+    code = (
+        "import sys; from pipeline.report.__main__ import main; main(sys.argv[1:]);"
+        "print(*sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{run / 'report.html'}\n\n"
+
+
+def test_runs_are_compared_side_by_side(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = write_run(run.parent / "longer", CASES, labels=["good", "bad"])
+    manifest = other / "augment_data" / "stage.json"
+    manifest.write_text(manifest.read_text().replace('"variants": 1', '"variants": 9'))
+    write_stage(run.parent / "begun", *TEACHER, learning_rate=1e-4)
+    runs = [read_run_summary(run.parent / name) for name in ("reviews", "longer", "begun")]
+    assert differences(runs) == {
+        "finetune_teacher.learning_rate": ["3e-05", "3e-05", "0.0001"],
+        "augment_data.variants": ["1", "9", "–"],
+    }
+    assert main(["--compare", *(str(run.folder) for run in runs)]) == 0
+    assert capsys.readouterr().out == f"{run.parent / 'comparison.html'}\n"
+    page = Page((run.parent / "comparison.html").read_text(encoding="utf-8"))
+    assert list(page.sections)[1:] == ["Students", "Side by side", "Settings that differ", "Seconds and fingerprints"]
+    assert len(page.pictures) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["nowhere"], "nowhere is not the folder of a run"), (["a", "b"], "one run at a time, or several with --compare")],
+)
+def test_a_wrong_folder_is_one_sentence(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
