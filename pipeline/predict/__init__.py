@@ -1,6 +1,8 @@
 """Answers of a saved student: `python -m pipeline.predict`.
 
-__main__   the command line
-backends   PyTorch weights, or the int8 ONNX file without torch
-answers    from outputs to labels, scores, tags and spans
+__main__        the command line
+student         from texts to the model's outputs
+torch_backend   the PyTorch weights
+onnx_backend    the int8 ONNX file, without torch and transformers
+answers         from outputs to labels, scores, tags and spans
 """

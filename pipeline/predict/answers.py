@@ -1,32 +1,53 @@
-"""What a model's outputs for one text say: a label, a score, the tags of its words, or a span of it.
+"""From a model's outputs for a text to its answer: a label, a score, the tags of the words, or a span of the text.
 
 Legend: T tokens, C labels.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp, softmax
 from tokenizers import Encoding
 
 from pipeline.errors import UserError
 from pipeline.tasks.answer_spans import best_span
+from pipeline.tasks.token_classification import begun_words, word_spans
 
-Outputs = dict[str, np.ndarray]
-Seen = tuple[Outputs, Encoding]
-"""What a model says of one sequence of tokens, and that sequence."""
+Arrays = dict[str, np.ndarray]
+Texts = tuple[str, ...]
+"""One text, or a pair."""
 
 
-def answer(windows: Sequence[Seen], texts: tuple[str, ...], config: dict[str, Any]) -> dict[str, Any]:
-    """The answer, by which outputs there are: `logits` (C,) or (T, C), or `start_logits` and `end_logits` (T,).
+class Window(NamedTuple):
+    """A sequence of tokens that the model read."""
 
-    Args: windows: of the text; more than one only where the answer is a span of it.
+    outputs: Arrays
+    """By name, such as `logits`."""
+    encoding: Encoding
 
-    Raises: UserError for a model that gives others.
+
+class Reading(NamedTuple):
+    """What the model read, and what it gave for it."""
+
+    texts: Texts
+    windows: Sequence[Window]
+    """More than one only where the answer is a span of a long text."""
+
+
+def answer(reading: Reading, texts: Texts, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of a model for a text, or a pair.
+
+    The names of the outputs say which kind it is: `logits`, (C,) or (T, C), or `start_logits` and `end_logits`, (T,).
+
+    Args:
+        texts: as the user gave them.
+        config: the content of config.json.
+    Raises: UserError for a model with other outputs.
     """
-    outputs, encoding = windows[0]
+    outputs = reading.windows[0].outputs
     if {"start_logits", "end_logits"} <= outputs.keys():
-        return span(windows, texts[-1], always=bool(config.get("always_answers")))
+        return span(reading, always=bool(config.get("always_answers")))
     logits = outputs.get("logits")
     names = config.get("id2label") or {}
     if logits is None or logits.shape[-1] != (len(names) or 2):  # config.json leaves out two labels without names
@@ -36,64 +57,57 @@ def answer(windows: Sequence[Seen], texts: tuple[str, ...], config: dict[str, An
         )
     labels = [str(names.get(str(number), f"LABEL_{number}")) for number in range(logits.shape[-1])]
     if logits.ndim == 2:
-        return {"words": tags(logits, encoding, texts[0], labels)}
+        return {"words": tags(reading, texts[0], labels)}
     if config.get("problem_type") == "regression" or len(labels) == 1:
         return {"score": float(logits[0])}
-    shares = softmax(logits)
-    best = int(shares.argmax())
-    return {
-        "label": labels[best],
-        "probability": float(shares[best]),
-        "probabilities": dict(zip(labels, shares.tolist(), strict=True)),
-    }
+    probabilities = dict(zip(labels, softmax(logits.astype(np.float64)).tolist(), strict=True))
+    return most_probable(probabilities) | {"probabilities": probabilities}
 
 
-def tags(logits_TC: np.ndarray, encoding: Encoding, text: str, labels: list[str]) -> list[dict[str, Any]]:
-    """Each word, its characters in the text, and the label of its first piece.
+def most_probable(probabilities: Mapping[str, float]) -> dict[str, Any]:
+    """The label with the largest probability, the first of equals."""
+    label = max(probabilities, key=lambda name: probabilities[name])
+    return {"label": label, "probability": probabilities[label]}
 
-    Words are what the tokenizer parts: in running text punctuation is a word of its own, as in the labelled data of
-    most taggers. (What blanks part is a word in training.)
+
+def tags(reading: Reading, text: str, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Each word that the model read, its characters in the text, and the label of its first token, as in evaluation.
+
+    Args: text: as the user wrote it; in the reading a single blank parts two words.
     """
-    found: dict[int, tuple[int, int, int]] = {}
-    for token, (word, (begin, end)) in enumerate(zip(encoding.word_ids, encoding.offsets, strict=True)):
-        if word is not None:
-            first, start, _ = found.get(word, (token, begin, end))
-            found[word] = (first, start, end)
+    window, parted = reading.windows[0], reading.texts[0]
+    spans, end = [], 0
+    for first, last in word_spans(parted):
+        start = text.index(parted[first:last], end)
+        end = start + last - first
+        spans.append((start, end))
+    probabilities_TC = softmax(window.outputs["logits"].astype(np.float64), axis=-1)
     words = []
-    for first, begin, end in found.values():
-        shares = softmax(logits_TC[first])
-        best = int(shares.argmax())
-        word = {"word": text[begin:end], "start": begin, "end": end}
-        words.append(word | {"label": labels[best], "probability": float(shares[best])})
+    for number, probabilities_C in zip(begun_words(parted, window.encoding.offsets), probabilities_TC, strict=True):
+        if number >= 0:
+            start, end = spans[number]
+            word = {"word": text[start:end], "start": start, "end": end}
+            words.append(word | most_probable(dict(zip(labels, probabilities_C.tolist(), strict=True))))
     return words
 
 
-def span(windows: Sequence[Seen], context: str, *, always: bool = False) -> dict[str, Any]:
+def span(reading: Reading, *, always: bool = False) -> dict[str, Any]:
     """The best span of the context in any window, as in evaluation; empty where [CLS] is better in all of them.
 
     Args: always: never empty, for where every question of the task has an answer.
     """
     none, best = np.inf, (-np.inf, (0, 0), 0)
-    for number, (outputs, encoding) in enumerate(windows):
+    for number, (outputs, encoding) in enumerate(reading.windows):
         logits_T2 = np.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
-        places = zip(encoding.sequence_ids, encoding.offsets, strict=True)
-        begins, ends = np.array([place if of == 1 else (-1, -1) for of, place in places]).T
-        none, best = min(none, float(logits_T2[0].sum())), max(best, (*best_span(logits_T2, begins, ends), number))
+        parts = zip(encoding.sequence_ids, encoding.offsets, strict=True)
+        begins, ends = np.array([offsets if part == 1 else (-1, -1) for part, offsets in parts]).T
+        none = min(none, float(logits_T2[0].sum()))
+        best = max(best, (*best_span(logits_T2, begins, ends), number))
     if always and best[0] > -np.inf:
         none = -np.inf
     score, (begin, end), number = (none, (0, 0), 0) if none > best[0] else best
-    outputs, encoding = windows[number]
-    allowed = [place == 0 or of == 1 for place, of in enumerate(encoding.sequence_ids)]
-    all_spans = sum(log_sum(outputs[name][allowed]) for name in ("start_logits", "end_logits"))
-    return {"answer": context[begin:end], "start": begin, "end": end, "probability": float(np.exp(score - all_spans))}
-
-
-def log_sum(logits: np.ndarray) -> float:
-    """The logarithm of the sum of the exponentials."""
-    return float(np.logaddexp.reduce(logits.astype(np.float64)))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities, float64."""
-    powers = np.exp(logits - logits.max(), dtype=np.float64)
-    return powers / powers.sum()
+    outputs, encoding = reading.windows[number]
+    allowed = [token == 0 or part == 1 for token, part in enumerate(encoding.sequence_ids)]
+    all_spans = sum(logsumexp(outputs[name][allowed].astype(np.float64)) for name in ("start_logits", "end_logits"))
+    probability = float(np.exp(score - all_spans))
+    return {"answer": reading.texts[-1][begin:end], "start": begin, "end": end, "probability": probability}

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from pipeline.data.examples import Example
 from pipeline.errors import UserError
 from pipeline.models.loading import load_tokenizer
-from pipeline.predict.answers import answer
+from pipeline.predict.answers import Reading, Window, answer
 from pipeline.tasks import KINDS
 from tests import tiny
 
@@ -27,17 +27,32 @@ def peaks(length: int, *places: int) -> np.ndarray:
     return found
 
 
+def answered(texts: tuple[str, ...], *windows: tuple[dict[str, np.ndarray], Encoding], **config: Any) -> dict[str, Any]:
+    """The answer of a model that read the texts as they are, in these windows."""
+    return answer(Reading(texts, [Window(*window) for window in windows]), texts, config)
+
+
 def test_a_word_has_the_tag_of_its_first_piece(tokenizer: Tokenizer) -> None:
     text = "An unwatchable Film ."
     encoding = tokenizer.encode(text)
     assert encoding.tokens == ["[CLS]", "an", "un", "##watch", "##able", "film", ".", "[SEP]"]
     logits = np.stack([peaks(3, tag) for tag in (0, 0, 1, 2, 2, 2, 0, 0)])
-    config = {"id2label": {"0": "O", "1": "B-X", "2": "I-X"}}
-    words = answer([({"logits": logits}, encoding)], (text,), config)["words"]
+    words = answered((text,), ({"logits": logits}, encoding), id2label={"0": "O", "1": "B-X", "2": "I-X"})["words"]
     assert [(word["word"], word["label"]) for word in words] == [
         ("An", "O"), ("unwatchable", "B-X"), ("Film", "I-X"), (".", "O"),
     ]  # fmt: skip
     assert all(word["probability"] > 0.9 and text[word["start"] : word["end"]] == word["word"] for word in words)
+
+
+def test_words_are_found_where_they_stand_in_running_text(tokenizer: Tokenizer) -> None:
+    text, parted = "(An  unwatchable) film.", "( An unwatchable ) film ."
+    encoding = tokenizer.encode(parted)
+    logits = np.zeros((len(encoding.tokens), 2))
+    logits[encoding.tokens.index("un"), 1] = logits[encoding.tokens.index("##able"), 0] = 9.0
+    reading = Reading((parted,), [Window({"logits": logits}, encoding)])
+    words = answer(reading, (text,), {"id2label": {"0": "O", "1": "B-X"}})["words"]
+    assert [text[word["start"] : word["end"]] for word in words] == ["(", "An", "unwatchable", ")", "film", "."]
+    assert [word["label"] for word in words] == ["O", "O", "B-X", "O", "O", "O"]
 
 
 QUESTION, CONTEXT = "the plot ?", "A dull film , with an unwatchable ending ."
@@ -54,9 +69,9 @@ def test_an_answer_is_a_span_of_the_context_as_written(
     first, last = (encoding.tokens.index(word) for word in words)
     size = len(encoding.tokens)
     outputs = {"start_logits": peaks(size, first), "end_logits": peaks(size, last)}
-    found = answer([(outputs, encoding)], (QUESTION, CONTEXT), {})
+    found = answered((QUESTION, CONTEXT), (outputs, encoding))
     assert found["answer"] == expected == CONTEXT[found["start"] : found["end"]]
-    always = answer([(outputs, encoding)], (QUESTION, CONTEXT), {"always_answers": True})
+    always = answered((QUESTION, CONTEXT), (outputs, encoding), always_answers=True)
     assert always["answer"] == expected if expected else always["answer"]
 
 
@@ -79,17 +94,17 @@ def test_the_best_span_of_all_windows_is_the_answer(tokenizer: Tokenizer) -> Non
         ({name: much * peaks(len(window.tokens), place) for name in ("start_logits", "end_logits")}, window)
         for window, place, much in zip(windows, places, sure, strict=True)
     ]
-    found = answer(seen, (QUESTION, CONTEXT), {})
+    found = answered((QUESTION, CONTEXT), *seen)
     assert found["answer"] == "ending" == CONTEXT[found["start"] : found["end"]]
     assert found["probability"] > 0.9
-    assert answer(seen[:1], (QUESTION, CONTEXT), {})["answer"] != "ending"
+    assert answered((QUESTION, CONTEXT), *seen[:1])["answer"] != "ending"
 
 
 def test_a_span_never_ends_before_it_starts_nor_lies_in_the_question(tokenizer: Tokenizer) -> None:
     encoding = tokenizer.encode(QUESTION, CONTEXT)
     size, end = len(encoding.tokens), encoding.tokens.index("film")
     outputs = {"start_logits": peaks(size, end + 2, 2) + 0.1 * peaks(size, end - 1), "end_logits": peaks(size, end, 2)}
-    found = answer([(outputs, encoding)], (QUESTION, CONTEXT), {})
+    found = answered((QUESTION, CONTEXT), (outputs, encoding))
     assert found["start"] <= found["end"]
     assert found["answer"] in CONTEXT
     assert CONTEXT[found["start"] : found["end"]] == found["answer"]
@@ -98,4 +113,4 @@ def test_a_span_never_ends_before_it_starts_nor_lies_in_the_question(tokenizer: 
 @pytest.mark.parametrize("outputs", [{"last_hidden_state": np.zeros((4, 8))}, {"logits": np.zeros((4, 40))}])
 def test_other_outputs_are_no_answers(tokenizer: Tokenizer, outputs: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="which are no answers"):
-        answer([(outputs, tokenizer.encode("a film"))], ("a film",), {"id2label": {"0": "a", "1": "b"}})
+        answered(("a film",), (outputs, tokenizer.encode("a film")), id2label={"0": "a", "1": "b"})

@@ -14,12 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer, pipeline
+from transformers import (
+    AutoConfig,
+    AutoModelForQuestionAnswering,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    pipeline,
+)
 
 from pipeline import PROJECT
 from pipeline.errors import UserError
 from pipeline.predict.__main__ import main
-from pipeline.predict.backends import load
+from pipeline.predict.student import load_student
 from tests import tiny
 
 TEXTS = ["The film is good .", "the plot was dull and boring", "A story with a warm , funny cast ."]
@@ -99,7 +105,7 @@ def test_a_damaged_student_is_one_sentence(
     if content is not None:
         (folder / name).write_bytes(content)
     with pytest.raises(UserError, match=sentence):
-        load(folder, onnx=False)
+        load_student(folder, onnx=False)
 
 
 def asked(shipped: Path, *words: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
@@ -200,6 +206,35 @@ def test_a_long_text_is_searched_in_windows(finds_spans: Path, capsys: pytest.Ca
     none = float((seen.start_logits[:, 0] + seen.end_logits[:, 0]).min())
     best = max(sums, key=lambda place: sums[place])
     assert (found["start"], found["end"]) == (best if sums[best] >= none else (0, 0))
+
+
+@pytest.fixture(scope="module")
+def tags_words(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student that labels words, of 12 tokens at once."""
+    folder = tmp_path_factory.mktemp("tags")
+    torch.manual_seed(0)
+    names = {"id2label": {0: "O", 1: "B-X", 2: "I-X"}, "label2id": {"O": 0, "B-X": 1, "I-X": 2}}
+    config = AutoConfig.from_pretrained(tiny_template / "model", initializer_range=1.0, **names)
+    AutoModelForTokenClassification.from_config(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_template / "model", model_max_length=12).save_pretrained(folder)
+    return folder
+
+
+def test_running_text_is_tagged_as_its_words_parted_by_blanks(
+    tags_words: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running, parted = "An unwatchable Film, (good).", "An unwatchable Film , ( good ) ."
+    ours, theirs = answers(capsys, tags_words, running, parted)
+    assert [word["word"] for word in ours["words"]] == parted.split()
+    assert [running[word["start"] : word["end"]] for word in ours["words"]] == parted.split()
+    for one, other in zip(ours["words"], theirs["words"], strict=True):
+        assert (one["word"], one["label"]) == (other["word"], other["label"])
+        assert one["probability"] == pytest.approx(other["probability"])
+
+
+def test_words_beyond_the_cut_get_no_tag(tags_words: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [found] = answers(capsys, tags_words, "good " * 30)
+    assert len(found["words"]) == 10  # of 12 tokens two stand around the text
 
 
 def test_a_question_without_its_text_is_refused(finds_spans: Path, capsys: pytest.CaptureFixture[str]) -> None:

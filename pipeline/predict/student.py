@@ -1,0 +1,141 @@
+"""A saved student that reads texts, by its PyTorch weights or by its int8 ONNX file."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer
+
+from pipeline.errors import UserError
+from pipeline.models.saved_model import tokenizer_vocabulary
+from pipeline.predict.answers import Arrays, Reading, Texts, Window
+from pipeline.tasks.question_answering import QUESTION_SHARE, first_tokens
+
+OVERLAP = 3  # windows of a context share one part in so many
+Forward = Callable[[Arrays], Arrays]
+"""A model: input_ids, attention_mask and token_type_ids, each (B, T), to named outputs, each (B, ...)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Student:
+    """A model with its tokenizer."""
+
+    tokenizer: Tokenizer
+    forward: Forward
+    config: dict[str, Any]
+    """The content of config.json."""
+
+    @property
+    def finds_spans(self) -> bool:
+        """Whether the answers are spans of the second text of a pair."""
+        return self._has_head("ForQuestionAnswering")
+
+    @property
+    def tags_words(self) -> bool:
+        """Whether each word of a text gets a label."""
+        return self._has_head("ForTokenClassification")
+
+    def _has_head(self, ending: str) -> bool:
+        return any(name.endswith(ending) for name in self.config.get("architectures") or [])
+
+    def read(self, batch: Sequence[Texts]) -> Iterator[Reading]:
+        """Each text, or pair, as the model read it, with the model's outputs; all go through the model at once.
+
+        A text is one window; a pair whose second text is searched for an answer is as many as it takes, overlapping.
+        Raises: UserError for a single text where the answers are spans.
+        """
+        batch = [self.as_in_training(texts) for texts in batch]
+        encodings = self.tokenizer.encode_batch([texts[0] if len(texts) == 1 else texts for texts in batch])
+        windows = [[one, *one.overflowing] if self.finds_spans else [one] for one in encodings]
+        outputs = self.forward(model_inputs([window for group in windows for window in group]))
+        rows = ({name: array[row] for name, array in outputs.items()} for row in count())
+        for texts, group in zip(batch, windows, strict=True):
+            yield Reading(texts, [Window(next(rows), window) for window in group])
+
+    def as_in_training(self, texts: Texts) -> Texts:
+        """Texts in the form that the model was trained on: a long question cut, the words of a tagged text parted."""
+        if self.finds_spans:
+            if len(texts) == 1:
+                raise UserError("this student finds answers in texts: give a question and a text as a pair (--pairs)")
+            return (self.cut_question(texts[0]), *texts[1:])
+        if self.tags_words:
+            return (self.with_words_parted(texts[0]), *texts[1:])
+        return texts
+
+    def cut_question(self, question: str) -> str:
+        """The beginning of a question that takes at most a quarter of a window."""
+        question, limit = question.strip(), cast("dict[str, Any]", self.tokenizer.truncation)["max_length"]
+        return first_tokens(question, self._tokens(question).offsets, max(1, limit // QUESTION_SHARE))
+
+    def with_words_parted(self, text: str) -> str:
+        """A text with a single blank between its words, as the labelled data of tagging has it.
+
+        Words are what the tokenizer parts: in running text punctuation becomes a word of its own.
+        """
+        encoding = self._tokens(text)
+        words = []
+        for _, tokens in groupby(zip(encoding.word_ids, encoding.offsets, strict=True), itemgetter(0)):
+            spans = [span for _, span in tokens]
+            words += text[spans[0][0] : spans[-1][1]].split()
+        return " ".join(words)
+
+    def _tokens(self, text: str) -> Encoding:
+        """All tokens of a text, without those that the tokenizer puts around it."""
+        truncation = cast("dict[str, Any]", self.tokenizer.truncation)
+        self.tokenizer.no_truncation()
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        self.tokenizer.enable_truncation(**truncation)
+        return encoding
+
+
+def load_student(folder: Path, *, onnx: bool) -> Student:
+    """A student's folder; texts are cut where its tokenizer says, in an exported student as in training.
+
+    Raises: UserError for a folder that holds no student, or no ONNX file.
+    """
+    config = _read_json(folder / "config.json")
+    max_length = _read_json(folder / "tokenizer_config.json").get("model_max_length") or sys.maxsize
+    max_length = int(min(max_length, config.get("max_position_embeddings", max_length)))
+    tokenizer_vocabulary(folder)  # raises where it is missing, which else loads as a vocabulary of five pieces
+    if onnx:
+        from pipeline.predict.onnx_backend import load_model  # noqa: PLC0415 (onnxruntime may not be installed)
+    else:
+        from pipeline.predict.torch_backend import load_model  # noqa: PLC0415 (ONNX files run without torch)
+
+    forward, tokenizer = load_model(folder, config)
+    pad = config.get("pad_token_id") or 0
+    tokenizer.enable_padding(pad_id=pad, pad_token=tokenizer.id_to_token(pad) or "[PAD]")
+    student = Student(tokenizer=tokenizer, forward=forward, config=config)
+    if student.finds_spans:
+        tokenizer.enable_truncation(max_length, stride=max_length // OVERLAP, strategy="only_second")
+    else:
+        tokenizer.enable_truncation(max_length)
+    return student
+
+
+def model_inputs(encodings: Sequence[Encoding]) -> Arrays:
+    """input_ids, attention_mask and token_type_ids, each (B, T), int64."""
+    return {
+        "input_ids": np.array([one.ids for one in encodings], dtype=np.int64),
+        "attention_mask": np.array([one.attention_mask for one in encodings], dtype=np.int64),
+        "token_type_ids": np.array([one.type_ids for one in encodings], dtype=np.int64),
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Raises UserError for a folder that holds no saved model."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    except FileNotFoundError:
+        raise UserError(f"{path.parent} has no {path.name}; give the folder of a student") from None
+    except ValueError:
+        raise UserError(f"{path} is not valid JSON; export the student again") from None
+    raise UserError(f"{path} is not a JSON object; export the student again")
