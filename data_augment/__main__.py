@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_augment.samples import Row
-from pipeline.data.tables import place, read_rows
+from pipeline.data.tables import location, read_rows
 from pipeline.errors import UserError, status_of
 from pipeline.inputs.hub import publish
-from pipeline.tasks.augmented import parts_of
+from pipeline.tasks.augmented import word_diff
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,7 +114,7 @@ class _Rows:
         for row in read_rows(self.path, columns=self.columns):
             for column in self.texts:
                 if not isinstance(row.values[column], str) or not row.values[column].strip():
-                    raise UserError(f"{place(self.path, row.line)}: column {column!r} has no text; write one")
+                    raise UserError(f"{location(self.path, row.line)}: column {column!r} has no text; write one")
             yield {
                 name: value if name in self.texts or value is None else str(value) for name, value in row.values.items()
             }
@@ -217,7 +217,7 @@ def _marked(row: Row, original: Row) -> list[str]:
     if not row["replaced"]:  # a text that was rewritten as a whole, in a dataset from elsewhere
         return [f"{number}{name}: {row[name]}" for name in columns if row[name] != original[name]]
     column, shown = row["replaced"][0]["column"], {"same": "{}", "old": "[{} -> ", "new": "{}]"}
-    parts = parts_of(original[column], row["replaced"])
+    parts = word_diff(original[column], row["replaced"])
     return [f"{number}{column}: {''.join(shown[what].format(part) for what, part in parts)}"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from data_augment.diversity import distinct, n_grams, self_bleu
 from data_augment.samples import Row
-from pipeline.tasks.augmented import parts_of
+from pipeline.tasks.augmented import word_diff
 
 EXAMPLES = 10
 SAMPLE = 50  # texts whose variety is measured, with all of their variants
@@ -189,7 +189,7 @@ def varied_column(row: Row, original: Row, text_columns: Sequence[str]) -> str:
 def mark_replaced(text: str, replaced: Sequence[Row]) -> str:
     """The original text in Markdown, each replaced word struck out and followed by the new one in bold."""
     markup = {"same": "{}", "old": "~~{}~~ ", "new": "**{}**"}
-    return "".join(markup[what].format(_escape(part)) for what, part in parts_of(text, replaced))
+    return "".join(markup[what].format(_escape(part)) for what, part in word_diff(text, replaced))
 
 
 def dataset_card(

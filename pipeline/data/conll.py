@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.examples import Columns, Example, group_of, shown
+from pipeline.data.examples import Columns, Example, parse_group, short_repr
 from pipeline.data.parquet import label_names, read_schema
-from pipeline.data.tables import place, read_rows
+from pipeline.data.tables import location, read_rows
 from pipeline.data.text_files import format_suffix, read_lines
 from pipeline.errors import UserError, nearest
 
@@ -111,9 +111,9 @@ def _table(path: Path, columns: Columns) -> Iterator[tuple[int, list[str], Any, 
                 label = columns.answer(values[columns.label], columns)
                 if len(label) != len(words):
                     raise ValueError(f"{len(words)} words, but {len(label)} tags in '{columns.label}'")
-            group = group_of(values[columns.group], columns.group) if columns.group else None
+            group = parse_group(values[columns.group], columns.group) if columns.group else None
         except ValueError as error:
-            raise UserError(f"{place(path, line)}: {error}") from None
+            raise UserError(f"{location(path, line)}: {error}") from None
         rows, longest = rows + 1, max(longest, len(words))
         yield line, [str(word) for word in words], label, group
     if columns.label and rows > FEW_ROWS and longest == 1:
@@ -128,12 +128,12 @@ def _list(value: Any, column: str, what: str) -> list[Any]:
     if isinstance(value, str):
         if NUMPY_LIST.fullmatch(value.strip()):
             raise ValueError(
-                f"column '{column}' holds {shown(value)}, {what} as numpy prints them; write lists with commas, as JSON"
-                " has them"
+                f"column '{column}' holds {short_repr(value)}, {what} as numpy prints them; separate the items by"
+                " commas, as JSON does"
             )
         return _list_as_text(value.strip()) or value.split()
     if not isinstance(value, list):
-        raise ValueError(f"column '{column}' holds {shown(value)}, not a list of {what}")
+        raise ValueError(f"column '{column}' holds {short_repr(value)}, not a list of {what}")
     return value
 
 
@@ -146,12 +146,12 @@ def _list_as_text(text: str) -> list[Any]:
     return []
 
 
-def tags_of(value: Any, columns: Columns) -> tuple[str, ...]:
+def parse_tags(value: Any, columns: Columns) -> tuple[str, ...]:
     """Tags by name in IOB2, from names, or from numbers of the names that the recipe (or a Parquet file) gives."""
     names = []
     for tag in _list(value, columns.label, "tags"):
         if not isinstance(tag, str | int) or isinstance(tag, bool):
-            raise ValueError(f"column '{columns.label}' holds the tag {shown(tag)}, not a name or a number")
+            raise ValueError(f"column '{columns.label}' holds the tag {short_repr(tag)}, not a name or a number")
         number = int(tag) if isinstance(tag, int) or tag.lstrip("-").isdecimal() else None
         if number is not None and not 0 <= number < len(columns.known_labels):
             raise ValueError(

@@ -1,34 +1,36 @@
-"""The corpus: documents cut into blocks of tokens, kept in shards that are read without loading them.
+"""The corpus: documents cut into blocks of tokens, kept in memory-mapped shards.
 
-A corpus folder holds, for each shard, `tokens-00000.npy` (the tokens of all its blocks, one after the other; uint16
-where the vocabulary allows, else uint32) and `lengths-00000.npy` (int32, tokens a block).
+For each shard a corpus folder holds `tokens-00000.npy` (the tokens of all its blocks, one after the other; uint16 where
+the vocabulary allows, else uint32) and `lengths-00000.npy` (int32, the tokens of each block).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from transformers import PreTrainedTokenizerFast
 
 from pipeline.errors import UserError
 
-BATCH_CHARACTERS = 1_000_000  # tokenised at once: enough for all cores, little enough for memory
-OPEN_SHARDS = 256  # each holds a file descriptor, and 1024 are a usual limit
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+BATCH_CHARACTERS = 1_000_000  # tokenised at once: enough for all cores, and it fits in memory
+OPEN_SHARDS = 256  # each holds a file descriptor; the usual limit is 1024
 
 
 def blocks_of(
-    documents: Iterable[str], tokenizer: PreTrainedTokenizerFast, *, length: int, shortest: int = 16
+    documents: Iterable[str], tokenizer: "PreTrainedTokenizerFast", *, length: int, shortest: int = 16
 ) -> Iterator[np.ndarray]:
-    """Cuts documents into blocks of [CLS] tokens [SEP]; a block never crosses documents.
+    """Cut documents into blocks of [CLS] tokens [SEP]; a block never crosses documents.
 
-    Text that looks like a special token ('[SEP]') is taken as the characters it is.
+    Text that looks like a special token ('[SEP]') is tokenised as ordinary text.
 
     Args:
-        length: tokens a block, specials included.
-        shortest: a document's tail (or a whole document) below this many tokens, specials included, is dropped.
+        length: tokens of a block, special tokens included.
+        shortest: a document's tail (or a whole document) with fewer tokens, special tokens included, is dropped.
 
     Yields: int64 arrays of `shortest` to `length` tokens.
     """
@@ -39,7 +41,7 @@ def blocks_of(
             return_attention_mask=False,
             return_token_type_ids=False,
             split_special_tokens=True,
-            verbose=False,  # documents are longer than the model takes: that is what blocks are for
+            verbose=False,  # no warning about documents longer than the model's input: they are cut here
         )
         for tokens in encoded["input_ids"]:
             for start in range(0, len(tokens), length - 2):
@@ -61,36 +63,24 @@ def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counts:
-    """What a corpus holds."""
-
-    blocks: int
-    tokens: int
-    shards: int
-
-
-def write_shards(blocks: Iterable[np.ndarray], folder: Path, *, shard_blocks: int, vocab_size: int) -> Counts:
-    """Writes blocks in their order, `shard_blocks` a shard; the same blocks give the same bytes.
+def write_shards(blocks: Iterable[np.ndarray], folder: Path, *, shard_blocks: int, vocab_size: int) -> None:
+    """Write blocks in their order, `shard_blocks` to a shard; the same blocks give the same bytes.
 
     Memory: one shard.
     """
     dtype = np.uint16 if vocab_size <= np.iinfo(np.uint16).max + 1 else np.uint32
     folder.mkdir(parents=True, exist_ok=True)
     blocks = iter(blocks)
-    counts = Counts(blocks=0, tokens=0, shards=0)
+    number = 0
     while shard := [block.astype(dtype) for block in islice(blocks, shard_blocks)]:
         lengths = np.array([len(block) for block in shard], dtype=np.int32)
-        np.save(folder / f"tokens-{counts.shards:05d}.npy", np.concatenate(shard), allow_pickle=False)
-        np.save(folder / f"lengths-{counts.shards:05d}.npy", lengths, allow_pickle=False)
-        counts = Counts(
-            blocks=counts.blocks + len(shard), tokens=counts.tokens + int(lengths.sum()), shards=counts.shards + 1
-        )
-    return counts
+        np.save(folder / f"tokens-{number:05d}.npy", np.concatenate(shard), allow_pickle=False)
+        np.save(folder / f"lengths-{number:05d}.npy", lengths, allow_pickle=False)
+        number += 1
 
 
 class Corpus(Sequence[np.ndarray]):
-    """Blocks by number, read from memory-mapped shards: int64 arrays of their own length.
+    """Blocks by number, read from memory-mapped shards: int64 arrays of different lengths.
 
     Attributes:
         lengths: tokens of each block, (blocks,), int32.
@@ -100,7 +90,7 @@ class Corpus(Sequence[np.ndarray]):
         """Raises: UserError where the folder holds no corpus."""
         self._tokens = sorted(folder.glob("tokens-*.npy"))
         if not self._tokens:
-            raise UserError(f"{folder} holds no corpus: no block was long enough, or it is another folder")
+            raise UserError(f"{folder} holds no corpus: no block was long enough, or this is another folder")
         lengths = [_load(path.with_name(path.name.replace("tokens", "lengths"))) for path in self._tokens]
         self.lengths: np.ndarray = np.concatenate(lengths)
         self._first_block = np.cumsum([0, *map(len, lengths)])

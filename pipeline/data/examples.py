@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.data.tables import Row, place, read_rows
+from pipeline.data.tables import Row, location, read_rows
 from pipeline.errors import UserError
 
 LARGEST_SCORE = 3.4028235e38  # what float32, in which scores are kept, can hold
-SHOWN = 40  # characters of a wrong value that an error repeats
+LONGEST_REPR = 40  # characters of a wrong value that an error repeats
 
 
 class Example(NamedTuple):
@@ -28,9 +28,9 @@ class Example(NamedTuple):
     line: int
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """The file and line, as errors name them."""
-        return place(self.path, self.line)
+        return location(self.path, self.line)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,20 +78,20 @@ def read_examples(
             left_out["dropped"] += 1
             continue
         try:
-            texts = texts_of([values[column] for column in columns.texts], columns)
+            texts = parse_texts([values[column] for column in columns.texts], columns)
             if texts is None:
                 left_out["empty"] += 1
                 continue
             label = columns.answer(values[columns.label], columns) if columns.label else None
-            group = group_of(values[columns.group], columns.group) if columns.group else None
+            group = parse_group(values[columns.group], columns.group) if columns.group else None
         except ValueError as error:
-            raise UserError(f"{place(path, line)}: {error}") from None
+            raise UserError(f"{location(path, line)}: {error}") from None
         yield Example(texts, label, group, path, line)
 
 
-def texts_of(values: Sequence[Any], columns: Columns) -> tuple[str, ...] | None:
+def parse_texts(values: Sequence[Any], columns: Columns) -> tuple[str, ...] | None:
     """A row's texts; None where one is empty and such rows are skipped."""
-    texts = tuple(map(_text_of, values, columns.texts))
+    texts = tuple(map(_parse_text, values, columns.texts))
     if "" not in texts:
         return texts
     if columns.skip_empty:
@@ -100,16 +100,16 @@ def texts_of(values: Sequence[Any], columns: Columns) -> tuple[str, ...] | None:
     raise ValueError(f"column '{column}' has no text; write one, or set task.skip_empty: true")
 
 
-def _text_of(value: Any, column: str) -> str:
+def _parse_text(value: Any, column: str) -> str:
     """The text; empty where there is none but blanks. NaN, which pandas writes for a gap, is none."""
     if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
         return ""
     if not isinstance(value, str):
-        raise ValueError(f"column '{column}' holds {shown(value)}, not text")
+        raise ValueError(f"column '{column}' holds {short_repr(value)}, not text")
     return value if value.strip() else ""
 
 
-def label_of(value: Any, columns: Columns) -> str:
+def parse_label(value: Any, columns: Columns) -> str:
     """The name of a label."""
     name = _name(value)
     if not name:
@@ -118,12 +118,12 @@ def label_of(value: Any, columns: Columns) -> str:
         )
     if not isinstance(value, str | int) and not name.lstrip("-").isdecimal():
         raise ValueError(
-            f"column '{columns.label}' holds {shown(value)}, not a label; for numbers set task.kind: regression"
+            f"column '{columns.label}' holds {short_repr(value)}, not a label; for numbers set task.kind: regression"
         )
     return name
 
 
-def score_of(value: Any, columns: Columns) -> float:
+def parse_score(value: Any, columns: Columns) -> float:
     """A finite number."""
     column = columns.label
     try:
@@ -131,17 +131,17 @@ def score_of(value: Any, columns: Columns) -> float:
     except (TypeError, ValueError, OverflowError):
         score = math.nan
     if not math.isfinite(score):
-        raise ValueError(f"column '{column}' holds {shown(value)}, not a finite number")
+        raise ValueError(f"column '{column}' holds {short_repr(value)}, not a finite number")
     if abs(score) > LARGEST_SCORE:
-        raise ValueError(f"column '{column}' holds {shown(value)}, and float32 ends at 3.4e38; divide the scores")
+        raise ValueError(f"column '{column}' holds {short_repr(value)}, and float32 ends at 3.4e38; divide all scores")
     return score
 
 
-def group_of(value: Any, column: str) -> str:
+def parse_group(value: Any, column: str) -> str:
     """The group that a row belongs to."""
     name = _name(value)
     if not name or isinstance(value, list | dict):
-        raise ValueError(f"column '{column}' holds {shown(value)}, and with task.group every row belongs to a group")
+        raise ValueError(f"column '{column}' holds {short_repr(value)}, but with task.group every row needs a group")
     return name
 
 
@@ -154,7 +154,7 @@ def _name(value: Any) -> str:
     return sys.intern(str(value).strip())
 
 
-def shown(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """A wrong value as an error repeats it."""
     text = "null" if value is None else repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return text if len(text) <= LONGEST_REPR else f"{text[:LONGEST_REPR]}..."

@@ -38,7 +38,7 @@ def find_label_names(train: Sequence[Example], known: tuple[str, ...]) -> tuple[
     found = {example.label for example in train}
     if len(found) == 1:
         raise UserError(
-            f"{train[0].place}: all training rows have the label '{train[0].label}'; a task needs at least two"
+            f"{train[0].location}: all training rows have the label '{train[0].label}'; a task needs at least two"
         )
     return known or tuple(sorted((str(label) for label in found), key=_numbers_first))
 
@@ -52,11 +52,11 @@ def check_labels(splits: Splits, label_names: tuple[str, ...]) -> None:
                 continue
             if example.label not in label_names:
                 raise UserError(
-                    f"{example.place}: unknown label '{example.label}'{nearest(str(example.label), label_names)}"
+                    f"{example.location}: unknown label '{example.label}'{nearest(str(example.label), label_names)}"
                 )
             if example.label not in trained:
                 raise UserError(
-                    f"{example.place}: no training row has the label '{example.label}'; add some, or list it in"
+                    f"{example.location}: no training row has the label '{example.label}'; add some, or list it in"
                     " task.drop_labels"
                 )
 
@@ -68,7 +68,7 @@ def check_groups(splits: Splits, column: str) -> None:
         for example in examples:
             if example.group is not None and home.setdefault(example.group, split) != split:
                 raise UserError(
-                    f"{example.place}: {column} '{example.group}' is in {split} and in {home[example.group]}, and"
+                    f"{example.location}: {column} '{example.group}' is in {split} and in {home[example.group]}, and"
                     " task.group keeps each value in one split; move its rows, or leave task.group out"
                 )
 

@@ -5,20 +5,20 @@ from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.data.examples import Columns, Example, group_of, shown, texts_of
-from pipeline.data.tables import place, read_json, read_rows
+from pipeline.data.examples import Columns, Example, parse_group, parse_texts, short_repr
+from pipeline.data.tables import location, read_json, read_rows
 from pipeline.data.text_files import format_suffix
 from pipeline.errors import UserError
 
 Answers = dict[str, list[Any]]  # 'text' and 'answer_start', as on the hub; both empty: there is no answer
 
 
-class Asking(NamedTuple):
+class Question(NamedTuple):
     """A question as the files have it."""
 
     where: str
     line: int
-    question: Any
+    text: Any
     context: Any
     answers: Any
     group: str | None
@@ -28,26 +28,30 @@ def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> It
     """A file's questions, each with its context and where its answers begin."""
     if len(columns.texts) < 2:
         raise UserError("task.text_pair: name the column of the context, and in task.text that of the question")
-    for asking in _nested(path, columns) or _flat(path, columns):
+    for question in _nested(path, columns) or _flat(path, columns):
         try:
-            texts = texts_of([asking.question, asking.context], columns)
+            texts = parse_texts([question.text, question.context], columns)
             if texts is None:
                 left_out["empty"] += 1
                 continue
-            label = answers_of(asking.answers, texts[1]) if columns.label else None
+            label = parse_answers(question.answers, texts[1]) if columns.label else None
         except ValueError as error:
-            raise UserError(f"{asking.where}: {error}") from None
-        yield Example(texts, label, asking.group, path, asking.line)
+            raise UserError(f"{question.where}: {error}") from None
+        yield Example(texts, label, question.group, path, question.line)
 
 
-def _flat(path: Path, columns: Columns) -> Iterator[Asking]:
+def _flat(path: Path, columns: Columns) -> Iterator[Question]:
     for line, values in read_rows(path, columns=columns.names()):
         question, context = (values[column] for column in columns.texts)
-        group = group_of(values[columns.group], columns.group) if columns.group else None
-        yield Asking(place(path, line), line, question, context, values.get(columns.label), group)
+        where = location(path, line)
+        try:
+            group = parse_group(values[columns.group], columns.group) if columns.group else None
+        except ValueError as error:
+            raise UserError(f"{where}: {error}") from None
+        yield Question(where, line, question, context, values.get(columns.label), group)
 
 
-def _nested(path: Path, columns: Columns) -> Iterator[Asking] | None:
+def _nested(path: Path, columns: Columns) -> Iterator[Question] | None:
     """The questions of SQuAD's own layout, or None where the file has another."""
     if format_suffix(path) != ".json":
         return None
@@ -59,28 +63,28 @@ def _nested(path: Path, columns: Columns) -> Iterator[Asking] | None:
     return _questions(path, articles)
 
 
-def _questions(path: Path, articles: Sequence[Any]) -> Iterator[Asking]:
+def _questions(path: Path, articles: Sequence[Any]) -> Iterator[Question]:
     number = 0
     for article in _objects(articles, path, "articles"):
         for paragraph in _objects(article.get("paragraphs"), path, "paragraphs"):
-            for asked in _objects(paragraph.get("qas"), path, "qas"):
+            for qa in _objects(paragraph.get("qas"), path, "qas"):
                 number += 1
-                where = f"{path}, question {asked.get('id', number)}"
-                if "question" not in asked or "context" not in paragraph:
+                where = f"{path}, question {qa.get('id', number)}"
+                if "question" not in qa or "context" not in paragraph:
                     raise UserError(f"{where}: needs a 'question', and its paragraph a 'context'")
-                answers = [] if asked.get("is_impossible") else asked.get("answers", [])  # not plausible_answers
-                yield Asking(where, number, asked["question"], paragraph["context"], answers, article.get("title"))
+                answers = [] if qa.get("is_impossible") else qa.get("answers", [])  # not plausible_answers
+                yield Question(where, number, qa["question"], paragraph["context"], answers, article.get("title"))
 
 
 def _objects(value: Any, path: Path, name: str) -> Sequence[dict[str, Any]]:
     """A list of objects; empty where there is none."""
     found = [] if value is None else value
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise UserError(f"{path}: its {name} are {shown(value)}, and a list of objects is needed, as in SQuAD")
+        raise UserError(f"{path}: its {name} are {short_repr(value)}, and a list of objects is needed, as in SQuAD")
     return found
 
 
-def answers_of(value: Any, context: str) -> Answers:
+def parse_answers(value: Any, context: str) -> Answers:
     """Texts and starts, from SQuAD's list of answers or the hub's lists of texts and of starts.
 
     Blanks around a text are no part of it. A text that does not stand at its start is looked for nearest to it.
@@ -88,7 +92,7 @@ def answers_of(value: Any, context: str) -> Answers:
     found: Answers = {"text": [], "answer_start": []}
     for answer in _single_answers(value):
         if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
-            raise ValueError(f"an answer is {shown(answer)}, not a text and its answer_start")
+            raise ValueError(f"an answer is {short_repr(answer)}, not a text and its answer_start")
         text, start = answer["text"].strip(), _whole(answer.get("answer_start"))
         if not text:
             continue
@@ -97,7 +101,7 @@ def answers_of(value: Any, context: str) -> Answers:
         if start is None or start < 0 or context[start : start + len(text)] != text:
             starts = [match.start() for match in re.finditer(re.escape(text), context)]
             if not starts:
-                raise ValueError(f"the context does not hold the answer {shown(text)}")
+                raise ValueError(f"the context does not hold the answer {short_repr(text)}")
             start = min(starts, key=lambda other: abs(other - (start or 0)))
         found["text"].append(text)
         found["answer_start"].append(start)
@@ -116,7 +120,7 @@ def _single_answers(value: Any) -> list[Any]:
     texts = [] if texts is None else texts
     starts = [None] * len(texts) if starts is None and isinstance(texts, list) else starts
     if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
-        raise ValueError(f"its answers are {shown(value)}, and a list of texts with as many starts is needed")
+        raise ValueError(f"its answers are {short_repr(value)}, and a list of texts with as many starts is needed")
     return [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
 
 

@@ -34,7 +34,7 @@ class Row(NamedTuple):
 Fields = Iterator[tuple[int, list[str]]]
 
 
-def place(path: Path, line: int) -> str:
+def location(path: Path, line: int) -> str:
     """A row as errors name it: `reviews.csv:7`, or `reviews.parquet, row 7`."""
     return f"{path}, row {line}" if path.suffix.lower() == ".parquet" else f"{path}:{line}"
 

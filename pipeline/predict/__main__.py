@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.data.tables import place, read_rows
+from pipeline.data.tables import location, read_rows
 from pipeline.errors import UserError, status_of
 from pipeline.predict.answers import Texts, answer
 from pipeline.predict.student import load_student
@@ -87,7 +87,7 @@ def table_texts(path: Path, columns: Texts) -> Iterator[Texts]:
     for row in read_rows(path, columns=columns):
         for column in columns:
             if not isinstance(row.values[column], str):
-                raise UserError(f"{place(path, row.line)}: column {column!r} holds no text")
+                raise UserError(f"{location(path, row.line)}: column {column!r} holds no text")
         yield tuple(row.values[column] for column in columns)
 
 

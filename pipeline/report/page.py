@@ -12,7 +12,7 @@ from pipeline.report import plots
 from pipeline.report.results import MEASURES
 from pipeline.report.run_summary import RunSummary, differences
 from pipeline.report.templates import render
-from pipeline.tasks.augmented import Part, parts_of
+from pipeline.tasks.augmented import DiffPart, word_diff
 
 COMPARISON = "comparison.html"
 EXAMPLES = 8  # of augmentation
@@ -76,19 +76,19 @@ def disagreements(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted((row for row in rows if row["teacher"] != row["student"]), key=weight, reverse=True)
 
 
-def augmentation_examples(run: RunSummary) -> list[list[Part]]:
+def augmentation_examples(run: RunSummary) -> list[list[DiffPart]]:
     """A variant of each of the first texts of the augmented dataset that have one, in parts."""
     folder = run.folder / "augment_data"
     files = sorted(file.relative_to(folder).as_posix() for file in folder.glob("data/*.parquet"))
     if "augment_data" not in run.stages or not files:
         return []
     first_rows = next(pq.ParquetFile(intact(folder, files[0])).iter_batches(ROWS_READ)).to_pylist()
-    examples: dict[int, list[Part]] = {}
+    examples: dict[int, list[DiffPart]] = {}
     original: dict[str, Any] = {}
     for row in first_rows:
         if row["variant"] == 0:
             original = row
         elif row["replaced"] and row["source_id"] not in examples:
             column = row["replaced"][0]["column"]
-            examples[row["source_id"]] = parts_of(original[column], row["replaced"])
+            examples[row["source_id"]] = word_diff(original[column], row["replaced"])
     return list(examples.values())[:EXAMPLES]

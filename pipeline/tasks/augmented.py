@@ -26,14 +26,14 @@ from pipeline.tasks.labelled_data import TaskData
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Part = tuple[Literal["same", "old", "new"], str]
+DiffPart = tuple[Literal["same", "old", "new"], str]
 REPLACED = ("column", "start", "end", "old", "new", "source")
 MAKE = "`python -m data_augment sample`, or the stage augment_data, makes such files"
 
 
-def parts_of(original: str, replaced: Sequence[Mapping[str, Any]]) -> list[Part]:
+def word_diff(original: str, replaced: Sequence[Mapping[str, Any]]) -> list[DiffPart]:
     """A variant beside its original: what stays, and each word that went, followed by the one that came."""
-    parts: list[Part] = []
+    parts: list[DiffPart] = []
     at = 0
     for word in replaced:
         parts += [("same", original[at : word["start"]]), ("old", word["old"]), ("new", word["new"])]

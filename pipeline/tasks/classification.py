@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.config.training import DistillPredictions
-from pipeline.data.examples import label_of
+from pipeline.data.examples import parse_label
 from pipeline.data.splits import check_labels, find_label_names
 from pipeline.tasks import sequence
 from pipeline.tasks.base import Kind, Splits
@@ -59,7 +59,7 @@ def agreement(theirs: np.ndarray, ours: np.ndarray) -> float:
 
 KIND = Kind(
     metrics=("accuracy", "f1", "macro_f1", "accuracy_and_f1", "matthews"),
-    answer=label_of,
+    answer=parse_label,
     label_names=label_names,
     check=check_labels,
     stratum=lambda example: example.label,

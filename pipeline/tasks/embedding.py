@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from pipeline.config.training import DistillPredictions, Student
-from pipeline.data.examples import score_of
+from pipeline.data.examples import parse_score
 from pipeline.tasks import regression, sequence
 from pipeline.tasks.base import Asked, Kind
 
@@ -149,7 +149,7 @@ def answers(outputs: np.ndarray, encoded: "EncodedTexts", dataset: "Dataset") ->
 
 KIND = Kind(
     metrics=("spearman", "pearson", "pearson_and_spearman"),
-    answer=score_of,
+    answer=parse_score,
     label_names=regression.label_names,
     has_label_names=False,
     feature=regression.feature,

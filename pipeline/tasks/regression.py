@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.config.training import DistillPredictions
-from pipeline.data.examples import score_of
+from pipeline.data.examples import parse_score
 from pipeline.data.parquet import is_number
 from pipeline.data.splits import find_label_names
 from pipeline.tasks import sequence
@@ -82,7 +82,7 @@ def correlates(statistics: np.ndarray) -> bool:
 
 KIND = Kind(
     metrics=("pearson_and_spearman", "pearson", "spearman"),
-    answer=score_of,
+    answer=parse_score,
     label_names=label_names,
     has_label_names=False,
     feature=feature,

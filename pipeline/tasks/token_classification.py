@@ -34,7 +34,7 @@ def label_names(splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
     found = [tag for examples in splits.values() for example in examples for tag in example.label or ()]
     types = {tag[2:] for tag in found if tag != OUTSIDE}
     if splits["train"] and not types:
-        raise UserError(f"{splits['train'][0].place}: no word of the file has a tag other than {OUTSIDE}")
+        raise UserError(f"{splits['train'][0].location}: no word of the file has a tag other than {OUTSIDE}")
     named = [match[2] if (match := PREFIXED.fullmatch(tag)) else tag for tag in known if tag != OUTSIDE]
     named = [conll.UNNAMED] if named and set(named) <= conll.BARE else named
     if missing := sorted(types - set(named)):
@@ -209,7 +209,7 @@ def agreement(theirs: Sequence[Sequence[int]], ours: Sequence[Sequence[int]]) ->
 
 KIND = Kind(
     metrics=("entity_f1",),
-    answer=conll.tags_of,
+    answer=conll.parse_tags,
     read=conll.read,
     label_names=label_names,
     feature=feature,

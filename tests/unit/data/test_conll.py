@@ -71,7 +71,7 @@ def test_words_in_brackets_are_words(tmp_path: Path) -> None:
 )
 def test_a_list_as_numpy_prints_it_is_one_sentence(tmp_path: Path, row: tuple[str, str]) -> None:
     content = write_csv(tmp_path / "train.csv", row).read_text(encoding="utf-8")
-    assert "; write lists with commas, as JSON has them" in complaint(tmp_path / "train.csv", content)
+    assert "; separate the items by commas, as JSON does" in complaint(tmp_path / "train.csv", content)
 
 
 @pytest.mark.parametrize(

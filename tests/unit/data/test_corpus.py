@@ -10,7 +10,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.data.corpus import Corpus, Counts, blocks_of, write_shards
+from pipeline.data.corpus import Corpus, blocks_of, write_shards
 from pipeline.errors import UserError
 
 CLS, SEP = 1, 2
@@ -62,9 +62,9 @@ def test_documents_are_read_as_blocks_are_taken(tokenizer: PreTrainedTokenizerFa
 def test_shards_give_back_every_block(tmp_path: Path, vocab_size: int, dtype: type) -> None:
     random = np.random.default_rng(0)
     blocks = [random.integers(vocab_size, size=length) for length in random.integers(16, 33, size=10)]
-    counts = write_shards(iter(blocks), tmp_path, shard_blocks=4, vocab_size=vocab_size)
+    write_shards(iter(blocks), tmp_path, shard_blocks=4, vocab_size=vocab_size)
     corpus = Corpus(tmp_path)
-    assert counts == Counts(blocks=10, tokens=sum(map(len, blocks)), shards=3)
+    assert len(list(tmp_path.glob("tokens-*.npy"))) == 3
     assert np.load(tmp_path / "tokens-00000.npy").dtype == dtype
     assert len(corpus) == 10
     assert corpus.lengths.tolist() == [len(block) for block in blocks]
@@ -82,6 +82,7 @@ def test_the_same_blocks_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_blocks_is_no_corpus(tmp_path: Path) -> None:
-    assert write_shards([], tmp_path, shard_blocks=4, vocab_size=100) == Counts(blocks=0, tokens=0, shards=0)
+    write_shards([], tmp_path, shard_blocks=4, vocab_size=100)
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(UserError, match="holds no corpus"):
         Corpus(tmp_path)

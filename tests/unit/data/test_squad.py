@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.config.data import Task
-from pipeline.data.squad import answers_of
+from pipeline.data.squad import parse_answers
 from pipeline.errors import UserError
 from pipeline.tasks.labelled_data import read_task
 
@@ -18,27 +18,27 @@ NONE = {"text": [], "answer_start": []}
 
 @pytest.mark.parametrize("start", [20, 20.0, "20", "20.0", [20], 19, "19"])
 def test_a_start_may_be_written_in_any_way_that_means_a_whole_number(start: Any) -> None:
-    assert answers_of([{"text": "film", "answer_start": start}], CONTEXT) == FILM
-    assert answers_of({"text": ["film"], "answer_start": [start]}, CONTEXT) == FILM
+    assert parse_answers([{"text": "film", "answer_start": start}], CONTEXT) == FILM
+    assert parse_answers({"text": ["film"], "answer_start": [start]}, CONTEXT) == FILM
 
 
 @pytest.mark.parametrize("start", [None, float("nan"), float("inf"), "unknown", [], [4, 20], -1, 10**400])
 def test_without_a_start_the_first_place_of_the_text_is_taken(start: Any) -> None:
-    assert answers_of([{"text": "film", "answer_start": start}], CONTEXT) == {"text": ["film"], "answer_start": [4]}
+    assert parse_answers([{"text": "film", "answer_start": start}], CONTEXT) == {"text": ["film"], "answer_start": [4]}
 
 
 def test_starts_may_be_left_out_altogether() -> None:
     for answers in ([{"text": "best"}], {"text": ["best"]}, {"text": ["best"], "answer_start": None}, {"text": "best"}):
-        assert answers_of(answers, CONTEXT) == {"text": ["best"], "answer_start": [15]}
+        assert parse_answers(answers, CONTEXT) == {"text": ["best"], "answer_start": [15]}
 
 
 @pytest.mark.parametrize("value", [None, [], {}, {"text": None}, {"text": [], "answer_start": []}, [{"text": " "}]])
 def test_no_text_is_no_answer(value: Any) -> None:
-    assert answers_of(value, CONTEXT) == NONE
+    assert parse_answers(value, CONTEXT) == NONE
 
 
 def test_blanks_around_a_text_are_no_part_of_the_answer() -> None:
-    assert answers_of([{"text": " film  ", "answer_start": 19}], CONTEXT + "  ") == FILM
+    assert parse_answers([{"text": " film  ", "answer_start": 19}], CONTEXT + "  ") == FILM
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_blanks_around_a_text_are_no_part_of_the_answer() -> None:
 )
 def test_answers_that_do_not_fit_are_half_a_sentence(value: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        answers_of(value, CONTEXT)
+        parse_answers(value, CONTEXT)
 
 
 ASKED = {"id": "a", "question": "What is long?", "answers": [{"text": "film", "answer_start": 4}]}

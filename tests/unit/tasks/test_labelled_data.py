@@ -212,7 +212,7 @@ def test_a_group_in_two_files_is_refused(tmp_path):
 
 def test_a_row_without_a_group_is_refused(tmp_path):
     message = complaint(tmp_path, {"train.csv": "text,label,film\nx,1,\n"}, group="film")
-    assert "train.csv:2: column 'film' holds '', and with task.group every row belongs to a group" in message
+    assert "train.csv:2: column 'film' holds '', but with task.group every row needs a group" in message
 
 
 def test_reading_a_task_imports_neither_torch_nor_datasets():
