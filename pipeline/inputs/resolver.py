@@ -16,7 +16,6 @@ from typing import Literal
 
 from pipeline.config import Recipe
 from pipeline.errors import UserError, nearest
-from pipeline.inputs import hub
 from pipeline.inputs.wheels import unpacked_wheel
 
 Split = Literal["train", "dev", "test", "unlabelled"]
@@ -71,10 +70,11 @@ class Resolver:
         `split` chooses by name among the files of a folder or of a whole hub dataset ('train-00000-of-00002.parquet').
         """
         if spec.startswith("hub:"):
-            return self._hub_files(spec, split=split)
-        path, found = self._matches(spec)
-        if found:
+            folder, names = self._hub_dataset(spec, split=split)
+            return tuple(folder / name for name in names)
+        if found := self._matches(spec):
             return found
+        path = self._path(spec)
         if path.is_file():
             return (path,)
         names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
@@ -82,13 +82,9 @@ class Resolver:
 
     def folder(self, spec: str, *, pattern: str = "*") -> Path:
         """A folder or single file as it is; of a hub dataset the folder of those files that match `pattern`."""
-        if not spec.startswith("hub:"):
-            return self._path(spec)
-        name, revision, glob_part = _hub_parts(spec)
-        commit = self._commit(name, revision, "dataset")
-        names = hub.listing(name, commit=commit, kind="dataset")
-        wanted = _data_files(spec, _matching(spec, names, glob_part or pattern))
-        return hub.download(name, commit=commit, kind="dataset", files=wanted)
+        if spec.startswith("hub:"):
+            return self._hub_dataset(spec, pattern=pattern)[0]
+        return self._path(spec)
 
     def _path(self, spec: str) -> Path:
         """The file or folder that a local path or a wheel: spec names."""
@@ -113,21 +109,21 @@ class Resolver:
         except RuntimeError:
             raise UserError(f"{spec} begins with the home folder of an unknown user: write the whole path") from None
 
-    def _matches(self, spec: str) -> tuple[Path, tuple[Path, ...]]:
-        """The path a spec names, and the files that match it where it is a glob (and no file's very name)."""
-        if spec.startswith("wheel:") or not glob.has_magic(spec) or self._local(spec).exists():
-            return self._path(spec), ()
+    def _matches(self, spec: str) -> tuple[Path, ...]:
+        """The files that a glob matches; none where the spec is no glob, or the name of a file with such letters."""
         path = self._local(spec)
+        if spec.startswith("wheel:") or not glob.has_magic(spec) or path.exists():
+            return ()
         found = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 - it may be absolute
         files = tuple(match for match in found if match.is_file())
         if not files:
             raise UserError(f"{spec} matches no file under {self.root}")
-        return path, files
+        return files
 
-    def _commit(self, name: str, revision: str, kind: hub.Kind) -> str:
+    def _commit(self, name: str, revision: str, kind: Literal["model", "dataset"]) -> str:
         key = f"hub:{'datasets/' if kind == 'dataset' else ''}{name}@{revision}"
         if key not in self.pinned:
-            self.pinned[key] = hub.commit_of(name, revision=revision, kind=kind)
+            self.pinned[key] = _hub().commit_of(name, revision=revision, kind=kind)
         return self.pinned[key]
 
     def _hub_model(self, spec: str, *, weights: bool) -> Path:
@@ -135,25 +131,31 @@ class Resolver:
         if glob_part:
             raise UserError(f"{spec} is read as a model and takes no '#{glob_part}': write hub:{name}@{revision}")
         commit = self._commit(name, revision, "model")
-        names = hub.listing(name, commit=commit, kind="model")
+        names = _hub().listing(name, commit=commit, kind="model")
         if "config.json" not in names:
             raise UserError(f"{spec} is no model for transformers: it has no config.json")
         wanted = [file for file in names if file in HUB_MODEL_FILES]
         if weights:
             _check_weights(spec, names)
             wanted += [file for file in names if file in WEIGHTS or fnmatchcase(file, WEIGHTS_SHARD)]
-        return hub.download(name, commit=commit, kind="model", files=wanted)
+        return _hub().download(name, commit=commit, kind="model", files=wanted)
 
-    def _hub_files(self, spec: str, *, split: Split | None) -> tuple[Path, ...]:
+    def _hub_dataset(self, spec: str, *, pattern: str = "", split: Split | None = None) -> tuple[Path, list[str]]:
+        """The folder of a hub dataset, and the files that the spec's glob chooses, else the pattern, else the split."""
         name, revision, glob_part = _hub_parts(spec)
         commit = self._commit(name, revision, "dataset")
-        names = hub.listing(name, commit=commit, kind="dataset")
-        if glob_part:
-            wanted = _data_files(spec, _matching(spec, names, glob_part))
-        else:
-            wanted = _data_files(spec, names, split=split)
-        folder = hub.download(name, commit=commit, kind="dataset", files=wanted)
-        return tuple(folder / file for file in wanted)
+        names = _hub().listing(name, commit=commit, kind="dataset")
+        if pattern := glob_part or pattern:
+            names, split = _matching(spec, names, pattern), None
+        wanted = _data_files(spec, names, split=split)
+        return _hub().download(name, commit=commit, kind="dataset", files=wanted), wanted
+
+
+def _hub():  # no annotation: a type checker then knows the module's functions
+    """`pipeline.inputs.hub`, imported when a recipe names a repository."""
+    from pipeline.inputs import hub  # noqa: PLC0415 - the hub's library takes longer to import than a plan takes
+
+    return hub
 
 
 def _hub_parts(spec: str) -> tuple[str, str, str]:
@@ -175,7 +177,10 @@ def _matching(spec: str, names: Sequence[str], pattern: str) -> list[str]:
 def _data_files(
     spec: str, names: Sequence[str], *, split: Split | None = None, may_name_no_split: bool = False
 ) -> list[str]:
-    """Those of a folder's files that hold data and, where a split is asked for and names tell, belong to it."""
+    """The files of a folder that hold data; of a split those whose names say so.
+
+    Args: may_name_no_split: whether files whose names say no split at all belong to every split.
+    """
     seen = sorted(name for name in names if "/." not in f"/{name}")
     data = [name for name in seen if DATA_FILE.fullmatch(name)]
     data = data or [name for name in seen if OTHER_DATA_FILE.fullmatch(name)]

@@ -9,20 +9,18 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline import PROJECT
 from pipeline.config.recipe_file import fields
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, status_of
-from pipeline.inputs.hub import check_push
 from pipeline.launch.exit_status import outlive_readers
 from pipeline.launch.launcher import asking, launch_command, run_launched
 from pipeline.plan.plan import Plan, check_inputs, make_plan, reasons
 from pipeline.plan.run_folder import RESULTS, publish_run
 from pipeline.plan.stages import STAGES
-from pipeline.report.push import push
 from pipeline.report.results import refresh_report, table
 
 SETTINGS = tuple(dict.fromkeys(name.partition(".")[0] for name, _, _ in fields()))  # and sections
@@ -49,8 +47,7 @@ def _run(words: list[str]) -> int:
         look = "--list" if given.list else "--dry-run"
         raise UserError(f"--force runs a stage again, and {look} runs nothing: leave one out")
     plan = make_plan(recipe, overrides)
-    if given.push:
-        check_push(given.push)
+    push = _pusher(given.push) if given.push else None
     first, last = given.only or getattr(given, "from"), given.only or given.until
     if given.force:
         select(forced(plan, given.force), first=first, last=last)  # these two before anything is moved
@@ -85,9 +82,18 @@ def _run(words: list[str]) -> int:
     print(table(json.loads(results.read_text(encoding="utf-8"))))
     print(f"\nstudent: {plan.run_folder / 'export_student'}\nresults: {results}")
     print(f"report:  {refresh_report(plan.run_folder)}")
-    if given.push:
-        print(f"on the hub: {push(plan.run_folder, given.push)}")
+    if push:
+        print(f"on the hub: {push(plan.run_folder)}")
     return OK
+
+
+def _pusher(name: str) -> Callable[[Path], str]:
+    """What publishes a run's student under this name. Raises UserError where you may not write there."""
+    from pipeline.inputs.hub import check_push  # noqa: PLC0415 - the hub's library is slow, and few runs end with a push
+    from pipeline.report.push import push  # noqa: PLC0415 - the same
+
+    check_push(name)
+    return lambda run_folder: push(run_folder, name)
 
 
 def _again(words: Sequence[str]) -> str:

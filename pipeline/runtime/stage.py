@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
@@ -14,7 +15,9 @@ from pipeline.config import Recipe
 from pipeline.errors import Interrupted
 from pipeline.hardware import Precision
 from pipeline.inputs.resolver import RecipeInputs
-from pipeline.plan.stage_specs import StageSpec
+
+if TYPE_CHECKING:
+    from pipeline.plan.stage_specs import StageSpec
 
 
 @dataclass(kw_only=True)
@@ -22,7 +25,7 @@ class Stage:
     """One stage at work, as its script sees it."""
 
     recipe: Recipe
-    spec: StageSpec
+    spec: "StageSpec"
     inputs: RecipeInputs
     upstream: Mapping[str, Path]
     """Folders of the artifacts that this stage reads."""

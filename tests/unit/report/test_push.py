@@ -59,7 +59,7 @@ def test_the_student_is_published_under_its_name(run: Path, tmp_path: Path) -> N
         ("owner//small", TOKEN, "is no name of a hub repository: write OWNER/NAME"),
         ("owner/small", "hf_reader", "cannot be written with your token (401)"),
         ("other/small", TOKEN, "cannot be written with your token (403)"),
-        ("owner/small", "", "cannot be written by nobody: run `hf auth login`, or set HF_TOKEN"),
+        ("owner/small", "", "cannot be written without a login: run `hf auth login`, or set HF_TOKEN"),
     ],
 )
 def test_what_the_hub_refuses_is_one_sentence(run: Path, tmp_path: Path, name: str, token: str, message: str) -> None:
@@ -75,7 +75,9 @@ def test_a_run_that_nobody_may_publish_does_not_begin(world: Path, tmp_path: Pat
         nobody = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "", "HF_HUB_OFFLINE": "0"}
         done = run_all(world / "recipe.yaml", "--push", "owner/small", environment=nobody)
     assert done.returncode == 2
-    assert done.stderr == ("error: hub:owner/small cannot be written by nobody: run `hf auth login`, or set HF_TOKEN\n")
+    assert done.stderr == (
+        "error: hub:owner/small cannot be written without a login: run `hf auth login`, or set HF_TOKEN\n"
+    )
     assert not (world / "runs").exists()
     assert not (world / "artifacts").exists()
 
