@@ -1,6 +1,6 @@
-"""The student as files to ship. Nothing here knows the pipeline.
+"""The student as files to ship. Needs no other part of the pipeline but errors.
 
-onnx           ONNX by torch's exporter, int8 by quantisation
-onnx_session   such a file opened; needs no torch
-vocabulary     tokenizer and embeddings cut to the pieces in use
+onnx           writes float32 ONNX by torch's exporter, and int8 ONNX by quantisation
+onnx_session   opens such a file; needs no torch
+vocabulary     cuts tokenizer and embeddings to the pieces in use
 """

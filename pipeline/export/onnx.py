@@ -1,4 +1,4 @@
-"""A model as ONNX files: float32 by torch's exporter, int8 by dynamic quantisation; and such a file run as a model.
+"""Write a model as ONNX files, float32 by torch's exporter and int8 by dynamic quantisation, and run such a file.
 
 The files hold standard operators only, take any batch and length, and name their outputs as the model does (`logits`,
 or `start_logits` and `end_logits`, ...).
@@ -29,11 +29,11 @@ def export_onnx(model: PreTrainedModel, path: Path, *, inputs: Sequence[str]) ->
 
     Args: inputs: their names, such as input_ids and attention_mask; each is (batch, length), int64.
     """
-    example = {name: torch.ones((2, 8), dtype=torch.long) for name in inputs}  # a size of 1 would be taken for fixed
+    example = {name: torch.ones((2, 8), dtype=torch.long) for name in inputs}  # a size of 1 would be exported as fixed
     with torch.inference_mode():
         outputs = list(model(**example))
     path.parent.mkdir(parents=True, exist_ok=True)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that no text model needs
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that text models do not need
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -50,42 +50,42 @@ def export_onnx(model: PreTrainedModel, path: Path, *, inputs: Sequence[str]) ->
             verbose=False,
         )
     whole = onnx.load(path)
-    _forget_origins(whole.graph)
+    _drop_traces(whole.graph)
     _keep_layer_norms(whole.graph)
     onnx.save(whole, path)
 
 
-def _forget_origins(graph: onnx.GraphProto) -> None:
-    """Drop the exporter's remarks: stack traces, with this machine's paths."""
+def _drop_traces(graph: onnx.GraphProto) -> None:
+    """Drop the exporter's metadata: stack traces, which name paths of this machine."""
     for part in (graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
 
 
 def _keep_layer_norms(graph: onnx.GraphProto) -> None:
-    """Write the sum before a layer norm as Sum, not as Add: it means the same.
+    """Write the sum before a layer norm as Sum instead of Add, which computes the same.
 
     onnxruntime (1.31) would fuse Add and LayerNormalization into SkipLayerNormalization, several times slower on CPUs.
     """
-    maker = {name: node for node in graph.node for name in node.output}
+    producer = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
-        before = maker.get(node.input[0]) if node.op_type == "LayerNormalization" else None
+        before = producer.get(node.input[0]) if node.op_type == "LayerNormalization" else None
         if before is not None and before.op_type == "Add":
             before.op_type = "Sum"
 
 
 def quantise(source: Path, target: Path) -> None:
-    """Write a float32 ONNX file with int8 weights; activations are quantised as they come.
+    """Write a float32 ONNX file with int8 weights; activations are quantised at run time.
 
-    Weights take 7 of the 8 bits: with 8, processors without VNNI overflow in silence.
+    Weights take 7 of the 8 bits: with all 8, sums overflow without an error on processors that lack VNNI.
     """
     whole = onnx.load(source)
     constants = {tensor.name for tensor in whole.graph.initializer}
-    described = [value for value in whole.graph.value_info if value.name not in constants]  # else onnxruntime refuses
+    described = [value for value in whole.graph.value_info if value.name not in constants]  # onnxruntime refuses others
     del whole.graph.value_info[:]
     whole.graph.value_info.extend(described)
     level = logging.getLogger().level
-    logging.getLogger().setLevel(logging.ERROR)  # it recommends a preprocessing that changes nothing here
+    logging.getLogger().setLevel(logging.ERROR)  # it recommends a preprocessing step that changes nothing here
     try:
         quantize_dynamic(
             whole,

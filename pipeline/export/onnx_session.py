@@ -1,4 +1,4 @@
-"""ONNX files of a student: where they lie in its folder, and how they are opened. Needs no torch."""
+"""The ONNX files of a student: their paths in its folder, and how to open one. Needs no torch."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ INT8 = "onnx/model_int8.onnx"
 def open_session(path: Path, *, threads: int = 0) -> onnxruntime.InferenceSession:
     """A session on the CPU.
 
-    Args: threads: 0 takes all cores.
+    Args: threads: how many work on one operator; 0 means all cores.
     Raises: UserError for a file that is no ONNX model.
     """
     options = onnxruntime.SessionOptions()
@@ -21,5 +21,5 @@ def open_session(path: Path, *, threads: int = 0) -> onnxruntime.InferenceSessio
     options.log_severity_level = 3  # errors
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own share no class
+    except Exception as error:  # onnxruntime's errors have no common class
         raise UserError(f"{path} cannot be read as an ONNX model: {error}") from None

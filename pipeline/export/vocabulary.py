@@ -1,6 +1,6 @@
-"""A tokenizer saved to ship, and a vocabulary cut to the pieces that a task uses: tokenizer and embeddings together.
+"""Save a tokenizer to ship, and cut a vocabulary, of tokenizer and embeddings, to the pieces that a task uses.
 
-A word whose piece is gone is spelled with smaller ones. Pieces of one character stay: no text gains an unknown one.
+A word whose piece is gone is split into smaller pieces. Pieces of one character stay, so no word becomes unknown.
 """
 
 import json
@@ -13,13 +13,25 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-CONTINUES = "##"  # how WordPiece begins a piece inside of a word
+# Settings of the tokenizer that was loaded, which do not hold for the saved one.
+STALE_SETTINGS = {
+    "name_or_path",
+    "vocab_file",
+    "is_local",
+    "local_files_only",
+    "max_length",
+    "stride",
+    "added_tokens_decoder",
+}
+CONTINUES = "##"  # how WordPiece marks a piece that does not begin a word
 
 
 def kept_pieces(tokenizer: PreTrainedTokenizerFast, counts: np.ndarray, *, min_count: int) -> np.ndarray:
-    """The ids that stay, ascending: special tokens, pieces of one character, and what is frequent enough.
+    """The ids to keep, ascending: special tokens, pieces of one character, and pieces that are frequent enough.
 
-    Args: counts: how often each id occurs.
+    Args:
+        counts: how often each id occurs.
+        min_count: how often a piece must occur.
     """
     special = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
     return np.asarray(
@@ -40,7 +52,7 @@ def save_tokenizer(
 ) -> None:
     """Save a tokenizer that cuts at `max_length` and pads to no fixed length.
 
-    Args: kept: the old ids that stay, ascending; each one's place is its new id. WordPiece only.
+    Args: kept: the old ids to keep, ascending; the index of each is its new id. WordPiece only.
     """
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.enable_truncation(max_length)
@@ -52,21 +64,12 @@ def save_tokenizer(
     (folder / "tokenizer.json").write_text(json.dumps(whole, ensure_ascii=False), encoding="utf-8")
     path = folder / "tokenizer_config.json"
     settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    stale = (
-        "name_or_path",
-        "vocab_file",
-        "is_local",
-        "local_files_only",
-        "max_length",
-        "stride",
-        "added_tokens_decoder",
-    )
-    settings = {name: value for name, value in settings.items() if name not in stale} | {"model_max_length": max_length}
-    path.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    settings = {name: value for name, value in settings.items() if name not in STALE_SETTINGS}
+    path.write_text(json.dumps(settings | {"model_max_length": max_length}, indent=1), encoding="utf-8")
 
 
 def _renumber(whole: dict[str, Any], new: dict[int, int]) -> None:
-    """Cut and renumber a tokenizer.json: the pieces, the added tokens, and those that are put around a text."""
+    """Cut and renumber a tokenizer.json: its pieces, its added tokens, and the special tokens put around a text."""
     pieces = whole["model"]["vocab"]
     whole["model"]["vocab"] = {piece: new[number] for piece, number in pieces.items() if number in new}
     for token in whole["added_tokens"]:
@@ -74,20 +77,20 @@ def _renumber(whole: dict[str, Any], new: dict[int, int]) -> None:
     around = whole["post_processor"] or {}
     for token in around.get("special_tokens", {}).values():
         token["ids"] = [new[number] for number in token["ids"]]
-    for name in ("cls", "sep"):  # as BertProcessing has them
+    for name in ("cls", "sep"):  # the post-processor BertProcessing
         if name in around:
             piece, number = around[name]
             around[name] = [piece, new[number]]
 
 
 def trim_embeddings(model: PreTrainedModel, kept: np.ndarray) -> None:
-    """Keep the embeddings of the ids that stay, in their order."""
+    """Keep the embeddings of these ids, in this order."""
     old = cast(nn.Embedding, model.get_input_embeddings())
-    places = {int(number): place for place, number in enumerate(kept)}
-    padding = places.get(old.padding_idx) if old.padding_idx is not None else None
+    new_ids = {int(number): index for index, number in enumerate(kept)}
+    padding = new_ids.get(old.padding_idx) if old.padding_idx is not None else None
     weight = old.weight.detach()[torch.from_numpy(kept)].clone()
     model.set_input_embeddings(nn.Embedding.from_pretrained(weight, freeze=False, padding_idx=padding))
     model.config.vocab_size = len(kept)
     for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
         if isinstance(number := getattr(model.config, name, None), int):
-            setattr(model.config, name, places.get(number))
+            setattr(model.config, name, new_ids.get(number))
