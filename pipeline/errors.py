@@ -22,6 +22,12 @@ class UserError(Exception):
         super().__init__(" ".join(sentence.splitlines()))  # names in a user's data may hold line ends
 
 
+def require(condition: object, sentence: str) -> None:
+    """Raises UserError with the sentence unless the condition holds."""
+    if not condition:
+        raise UserError(sentence)
+
+
 class WorkFailed(Exception):
     """The work itself went wrong (a NaN loss, a teacher that learnt nothing): one sentence, status 1."""
 

@@ -178,7 +178,8 @@ def make(folder: Path) -> Path:
 
 def write_recipe(path: Path, tree: dict[str, Any]) -> Path:
     """A recipe as a user writes it."""
-    path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    without_aliases = json.loads(json.dumps(tree))
+    path.write_text(yaml.safe_dump(without_aliases, sort_keys=False), encoding="utf-8")
     return path
 
 

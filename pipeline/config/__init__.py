@@ -12,7 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from pipeline.config.data import AnnotateData, AugmentData, PrepareCorpus, ProposeCandidates, Task
-from pipeline.config.fields import CONFIG, AboveZero, Count, Positive, Share
+from pipeline.config.fields import CONFIG, AboveZero, Count, FolderName, Positive, Share
 from pipeline.config.training import (
     DistillGeneral,
     DistillLayers,
@@ -79,7 +79,7 @@ class ExportStudent:
 class Recipe:
     """A whole run."""
 
-    name: str = ""
+    name: FolderName = ""
     """Name of the run and of its folder; empty: the recipe's file name."""
     seed: Count = 0
     """Seed of everything but the splits."""

@@ -5,7 +5,19 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.config.fields import CONFIG, Column, Columns, Count, Labels, Positive, Share, SmallShare, Strings
+from pipeline.config.fields import (
+    CONFIG,
+    Column,
+    Columns,
+    Count,
+    Labels,
+    Pattern,
+    Positive,
+    Share,
+    SmallShare,
+    Strings,
+    require_setting,
+)
 
 GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
 KindName = Literal["classification", "regression", "token_classification", "question_answering", "embedding"]
@@ -110,7 +122,7 @@ class ProposeCandidates:
     """How many of the most frequent words with vectors are searched."""
     context: Literal["single", "pair"] = "single"
     """What the masked LM sees: the masked text (Algorithm 1), or the unmasked one behind it too (the authors' code)."""
-    protect: str | None = None
+    protect: Pattern | None = None
     """What this regular expression finds in a text is never replaced: names, phrases, placeholders."""
     stop_words: Strings | None = None
     """Words that are never replaced; null: a list of ours, English function words."""
@@ -133,7 +145,11 @@ class AugmentData:
     same_answer: bool = False
     """Keep a variant only where the teacher answers as for its original; for those who train on the labels."""
     reuse: str | None = None
-    """An augmented dataset that exists is taken instead of a new one: its folder, or hub:NAME."""
+    """Take an existing augmented dataset instead of making one: its folder, or hub:NAME."""
+
+    def __post_init__(self) -> None:
+        fixed = "a dataset that is reused stays as it is; leave one of the two out"
+        require_setting(not (self.same_answer and self.reuse), fixed, setting="same_answer")
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

@@ -7,11 +7,22 @@ import itertools
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic_core import PydanticCustomError
 
 # `defer_build`: pydantic builds one validator, that of the whole recipe, not one a section. It is not told to read the
 # help texts either (`use_attribute_docstrings`): that takes longer than all else here, and only --help needs them.
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
+WRONG = "wrong_setting"  # the type of the errors that `require_setting` raises
+
+
+def require_setting(condition: object, sentence: str, *, setting: str = "") -> None:
+    """Raise, unless the condition holds, the error that `recipe_file` prints as `FILE:LINE: SECTION.SETTING: sentence`.
+
+    For `__post_init__` of a section, which names the setting, and for the validator of a single setting.
+    """
+    if not condition:
+        raise PydanticCustomError(WRONG, "{sentence}", {"sentence": sentence, "setting": setting})
 
 
 @functools.cache
@@ -51,6 +62,20 @@ def _layer_map(value: object) -> object:
     raise ValueError("it must be uniform, top, bottom, last, 'every 2', or a list of the teacher's layers")
 
 
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        require_setting(False, f"{value!r} is no regular expression: {error}")
+    return value
+
+
+def _folder_name(value: str) -> str:
+    simple = re.fullmatch(r"[\w][\w.-]*", value) or not value
+    require_setting(simple, f"{value!r} names a folder; use letters, digits, '.', '_' and '-'")
+    return value
+
+
 NUMBER = BeforeValidator(_no_yes_or_no)
 Count = Annotated[int, NUMBER, Field(ge=0)]
 Positive = Annotated[int, NUMBER, Field(ge=1)]
@@ -63,3 +88,5 @@ Column = Annotated[str, BeforeValidator(_number_as_text)]
 Columns = Annotated[tuple[Column, ...], BeforeValidator(_one_or_several)]
 Labels = Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_one_or_several)]
 LayerMap = Annotated[str | tuple[int, ...], PlainValidator(_layer_map)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+FolderName = Annotated[str, AfterValidator(_folder_name)]

@@ -7,6 +7,7 @@ HEAD_BY_HEAD = ("attention", "attention_maps")  # as many heads on both sides
 RELATIONS = ("query_relations", "key_relations", "value_relations")  # any number of heads on either side
 LAYER_OBJECTIVES = ("embedding", *HIDDEN_STATES, *HEAD_BY_HEAD, *RELATIONS)
 MASKED_LM = ("masked_lm", "soft_masked_lm")  # of general distillation
+PREDICTIONS = ("prediction", "label")  # of the second step of task distillation
 OF_ATTENTION = (*HEAD_BY_HEAD, *RELATIONS)
 
 

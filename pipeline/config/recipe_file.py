@@ -6,22 +6,38 @@
 Relative paths inside a recipe, and in overrides, are taken from the project's folder, wherever the command is run.
 """
 
-import re
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import rebuild_dataclass
 
 from pipeline import PROJECT
 from pipeline.config import Recipe
-from pipeline.config.fields import help_texts
+from pipeline.config.fields import WRONG, help_texts
 from pipeline.errors import UserError, nearest
 
 YAML_FAILURES = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)  # of dates such as 2001-99-99
-Where = dict[tuple[str, ...], str]  # a key's path -> where it was written: file:line, or the option
+Keys = tuple[str, ...]
+Where = dict[Keys, str]  # a key's path -> where it was written: file:line, or the option
+
+
+class AnchorError(yaml.MarkedYAMLError):
+    """A recipe holds an anchor or an alias."""
+
+
+class RecipeLoader(yaml.SafeLoader):
+    """YAML without anchors and aliases: with them one text can stand for a tree of any size, or without an end."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        if anchor := getattr(event, "anchor", None):
+            problem = f"'{anchor}' is a YAML anchor or alias, which recipes cannot have; write its content out here"
+            raise AnchorError(problem=problem, problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -37,16 +53,14 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             where.setdefault(keys[:depth], option)  # a section that only the command line names
         where[keys] = option
     tree.setdefault("name", path.stem)
+    rebuild_dataclass(cast(Any, Recipe))  # once: the sections' validators become parts of its own
     try:
-        recipe = TypeAdapter(Recipe).validate_python(tree)
+        return TypeAdapter(Recipe).validate_python(tree)
     except ValidationError as error:
         raise UserError(_sentence(error, path=path, where=where)) from None
-    if not re.fullmatch(r"[\w][\w.-]*", recipe.name):
-        raise UserError(f"{path}: name: {recipe.name!r} names a folder; use letters, digits, '.', '_' and '-'")
-    return recipe
 
 
-def parse_overrides(words: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Any, str]]:
+def parse_overrides(words: Sequence[str]) -> Iterator[tuple[Keys, Any, str]]:
     """`--a.b value` and `--a.b=value` as (("a", "b"), value, "--a.b"); values are read as YAML."""
     rest = iter(words)
     for word in rest:
@@ -79,7 +93,7 @@ def _help(section: Any, name: str) -> str:
 
 def _parse_yaml(text: str, place: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=RecipeLoader)
     except YAML_FAILURES:
         raise UserError(f"{place}: {text!r} is not valid YAML; quote it") from None
 
@@ -96,23 +110,7 @@ def _read(path: Path, where: Where, seen: tuple[Path, ...]) -> dict[str, Any]:
         beside = [other.name for other in path.parent.glob("[!.]*.yaml")]
         ours = [f"recipes/{other.name}" for other in (PROJECT / "recipes").glob("*.yaml")]
         raise UserError(f"{path}: no such recipe{nearest(path.name, beside or ours)}") from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        tree = yaml.safe_load(text)
-    except RecursionError:
-        raise UserError(f"{path}: not valid YAML: nested too deeply") from None
-    except YAML_FAILURES as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise UserError(f"{place}: not valid YAML: {problem}") from None
-    if not isinstance(tree, dict) or not isinstance(node, yaml.MappingNode):
-        raise UserError(
-            f"{path}: a recipe is a mapping of settings, such as 'backbone: hub:google-bert/bert-base-uncased'"
-        )
-    if _holds_itself(tree):
-        raise UserError(f"{path}: not valid YAML: an alias holds itself")
-    places = dict(_places(node, path, seen_nodes=set()))
+    tree, places = _parse_recipe(text, path)
     base = tree.pop("base", None)
     below: dict[str, Any] = {}
     if base is not None:
@@ -123,35 +121,34 @@ def _read(path: Path, where: Where, seen: tuple[Path, ...]) -> dict[str, Any]:
     return _merge(below, tree)
 
 
-def _holds_itself(tree: Any) -> bool:
-    """Whether a list or mapping is inside itself, as YAML's aliases allow. Looks at each one once."""
-    above: set[int] = set()
-    done: set[int] = set()
+def _parse_recipe(text: str, path: Path) -> tuple[dict[str, Any], Where]:
+    """A file's settings, and where each key stands. Raises UserError for anything else than a mapping."""
+    tree, places = None, {}
+    try:
+        loader = RecipeLoader(text)
+        node = loader.get_single_node()
+        if isinstance(node, yaml.MappingNode):
+            places = dict(_places(node, path))
+            tree = loader.construct_document(node)
+    except RecursionError:
+        raise UserError(f"{path}: not valid YAML: nested too deeply") from None
+    except YAML_FAILURES as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise UserError(f"{place}: {'' if isinstance(error, AnchorError) else 'not valid YAML: '}{problem}") from None
+    if not isinstance(tree, dict):
+        raise UserError(
+            f"{path}: a recipe is a mapping of settings, such as 'backbone: hub:google-bert/bert-base-uncased'"
+        )
+    return tree, places
 
-    def loops(value: Any) -> bool:
-        if not isinstance(value, dict | list) or id(value) in done:
-            return False
-        if id(value) in above:
-            return True
-        above.add(id(value))
-        found = any(loops(inner) for inner in (value.values() if isinstance(value, dict) else value))
-        above.discard(id(value))
-        done.add(id(value))
-        return found
 
-    return loops(tree)
+def _places(node: yaml.MappingNode, path: Path, keys: Keys = ()) -> Iterator[tuple[Keys, str]]:
+    """Where each key stands, as file:line.
 
-
-def _places(
-    node: yaml.MappingNode, path: Path, keys: tuple[str, ...] = (), *, seen_nodes: set[int]
-) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Where each key stands, of what aliases repeat the first time only.
-
-    Raises: UserError for a key given twice: YAML would keep the last in silence.
+    Raises: UserError for a key given twice: YAML would keep the last one and say nothing.
     """
-    if id(node) in seen_nodes:
-        return
-    seen_nodes.add(id(node))
     seen = set()
     for key_node, value_node in node.value:
         here = (*keys, str(key_node.value))
@@ -161,7 +158,7 @@ def _places(
         seen.add(here)
         yield here, place
         if isinstance(value_node, yaml.MappingNode):
-            yield from _places(value_node, path, here, seen_nodes=seen_nodes)
+            yield from _places(value_node, path, here)
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,10 +169,10 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _set(tree: dict[str, Any], keys: tuple[str, ...], value: Any) -> None:
+def _set(tree: dict[str, Any], keys: Keys, value: Any) -> None:
     for key in keys[:-1]:
-        inner = tree.get(key)
-        tree[key] = dict(inner) if isinstance(inner, dict) else {}
+        if not isinstance(tree.get(key), dict):
+            tree[key] = {}
         tree = tree[key]
     tree[keys[-1]] = value
 
@@ -184,20 +181,26 @@ def _sentence(error: ValidationError, *, path: Path, where: Where) -> str:
     """The first thing wrong with a recipe; unknown keys first, since they explain missing ones."""
     problems = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "unexpected_keyword_argument")
     problem = problems[0]
+    kind, context = problem["type"], problem.get("ctx", {})
     keys = tuple(str(part) for part in problem["loc"])
+    if kind == WRONG:
+        keys += tuple(filter(None, [context["setting"]]))
     place = next((where[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in where), str(path))
     name = ".".join(keys)
     prefix = place if place == f"--{name}" else f"{place}: {name}"
-    if problem["type"] == "unexpected_keyword_argument":
+    if kind == "unexpected_keyword_argument":
         section = _section(keys[:-1])
         return f"{prefix}: unknown setting{nearest(keys[-1], section.__pydantic_fields__ if section else ())}"
-    if problem["type"] == "missing":
+    if kind == "missing":
         return f"{prefix}: missing; every recipe must give it"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
+    if kind == WRONG:
+        return f"{prefix}: {context['sentence']}"
+    own, message = context.get("error"), problem["msg"]  # an error of `fields`; pydantic's sentence
+    message = str(own) if kind == "value_error" else message[0].lower() + message[1:]
     return f"{prefix}: {reprlib.repr(problem['input'])} does not fit: {message}"
 
 
-def _section(keys: tuple[str, ...]) -> Any:
+def _section(keys: Keys) -> Any:
     section: Any = Recipe
     for key in keys:
         info = section.__pydantic_fields__.get(key)

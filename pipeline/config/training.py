@@ -5,7 +5,20 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.config.fields import CONFIG, AboveZero, Count, Labels, LayerMap, NonNegative, Positive, SmallShare
+from pipeline.config.fields import (
+    CONFIG,
+    AboveZero,
+    Count,
+    Labels,
+    LayerMap,
+    NonNegative,
+    Positive,
+    SmallShare,
+    require_setting,
+)
+from pipeline.config.objectives import LAYER_OBJECTIVES, MASKED_LM, PREDICTIONS
+
+MOBILEBERT_BOTTLENECK = 4  # its embeddings and its attention are this many times narrower than its layers
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -36,6 +49,36 @@ class Student:
     project_embedding: bool = True
     """Sentence embeddings: a narrower student's are projected to the teacher's width by a layer that ships with it;
     else they keep their own, and the student learns how alike the texts of a batch are."""
+
+    @property
+    def attention_width(self) -> int:
+        """The width of what attends."""
+        return self.width // (MOBILEBERT_BOTTLENECK if self.architecture == "mobilebert" else 1)
+
+    def __post_init__(self) -> None:
+        narrow = self.architecture == "mobilebert"
+        multiple = MOBILEBERT_BOTTLENECK * self.heads
+        require_setting(
+            self.width % self.heads == 0,
+            f"{self.width} is not a multiple of student.heads, {self.heads}",
+            setting="width",
+        )
+        require_setting(
+            not narrow or self.width % multiple == 0,
+            f"{self.width}; a MobileBERT's heads divide its bottleneck, a quarter of its width; take a multiple of"
+            f" {multiple}",
+            setting="width",
+        )
+        require_setting(
+            not narrow or self.embeddings == "random",
+            f"a {self.architecture}'s are narrower than its layers; set it to random",
+            setting="embeddings",
+        )
+        require_setting(
+            self.copy_from == "backbone" or self.copy_layers is not None,
+            "task_teacher, but student.copy_layers names none of its layers; name them",
+            setting="copy_from",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -101,7 +144,7 @@ class FinetuneTeacher(Training):
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
-class LayerObjectives:
+class LayerObjectives(Training):
     """What of the teacher's layers the student copies, each objective with its weight; 0 leaves one out."""
 
     layer_map: LayerMap = "uniform"
@@ -127,9 +170,14 @@ class LayerObjectives:
     relation_heads: Count = 0
     """Heads of the relations, whatever the models have; 0: as many as the teacher has."""
 
+    def __post_init__(self) -> None:
+        others = (*MASKED_LM, *PREDICTIONS)  # of some of the stages
+        weighted = any(getattr(self, name, 0) for name in (*LAYER_OBJECTIVES, *others))
+        require_setting(weighted or not self.epochs, "no objective has a weight; give one, or set its epochs to 0")
+
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
-class DistillGeneral(Training, LayerObjectives):
+class DistillGeneral(LayerObjectives):
     """General distillation on unlabelled text (TinyBERT, section 3.2)."""
 
     learning_rate: AboveZero = 1e-4

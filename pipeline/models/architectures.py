@@ -27,7 +27,6 @@ LIKE_BERT: Mapping[str, Mapping[str, str]] = {
         "output.LayerNorm": "output_layer_norm",
     },
 }
-MOBILEBERT_BOTTLENECK = 4  # its embeddings and its attention are this many times narrower than its layers
 
 
 def rows_before_text(config: Mapping[str, Any]) -> int:

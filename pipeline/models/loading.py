@@ -26,7 +26,7 @@ from transformers import (
 
 from pipeline.config.training import Student
 from pipeline.errors import UserError
-from pipeline.models.architectures import MOBILEBERT_BOTTLENECK, WITHOUT_QUERIES, encoder_layers, rows_before_text
+from pipeline.models.architectures import WITHOUT_QUERIES, encoder_layers, rows_before_text
 from pipeline.models.attention import ATTENTION
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES
 
@@ -191,7 +191,7 @@ def _student_config(student: Student, theirs: Mapping[str, Any]) -> PreTrainedCo
         "pad_token_id": theirs["pad_token_id"],
     }
     if student.architecture == "mobilebert":
-        narrow = student.width // MOBILEBERT_BOTTLENECK
+        narrow = student.attention_width
         return MobileBertConfig(**size, embedding_size=narrow, intra_bottleneck_size=narrow)
     return BertConfig(**size)
 

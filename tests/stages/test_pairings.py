@@ -183,7 +183,7 @@ def test_the_head_of_a_teacher_of_another_architecture_begins_anew_over_its_laye
     [
         ({"student": {"copy_layers": "every 3"}}, "student.copy_layers: a student of 1 layers would learn from"),
         ({"student": {"copy_layers": "top", "width": 32}}, "student.copy_layers: layers are cut, not widened"),
-        ({"student": {"copy_layers": "top", "architecture": "mobilebert"}}, "cannot begin a mobilebert; leave it out"),
+        ({"student": {"copy_layers": "top", "architecture": "mobilebert"}}, "cannot start a mobilebert; leave it out"),
         ({"student": {"copy_from": "task_teacher"}}, "student.copy_layers names none of its layers; name them"),
         (
             {"student": {"copy_from": "task_teacher", "copy_layers": "top"}},
