@@ -1,8 +1,8 @@
 """Every knob of the pipeline: one tree of frozen dataclasses, with `Recipe` at its root.
 
 A recipe is a YAML file of this tree (`recipe_file` loads it). The text under a field is its help, which
-`./run_all.sh --help` prints. What can change what a stage writes is part of its fingerprint; of paths and names, the
-content that they lead to.
+`./run_all.sh --help` prints. A stage's fingerprint covers the settings that can change what it writes; of a path or a
+name it covers the content that is found there.
 """
 
 from dataclasses import field
@@ -29,50 +29,55 @@ Tracker = Literal[
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class Run:
-    """Where things go and how they are shown. Nothing here changes a result."""
+    """Where results are kept and how progress is shown. Nothing here changes a result."""
 
     artifacts: str = "artifacts"
-    """Folder of everything the stages publish; all recipes share it."""
+    """Folder of everything that the stages publish; all recipes share it."""
     runs: str = "runs"
-    """Folder with one sub-folder a run: links to its artifacts, logs, results."""
+    """Folder with one sub-folder for each run: links to its artifacts, its logs, its results."""
     checkpoint_seconds: AboveZero = 60.0
     """Seconds between two checkpoints inside a training stage."""
     log_every: Positive = 10
     """Optimiser steps between two points of a curve."""
     tracker: Tracker = "tensorboard"
-    """Where curves go: a tracker that Accelerate knows, or 'none'."""
+    """The tracker that records the curves, one that Accelerate knows; or 'none'."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class EvaluateStudent:
-    """Teacher against student on rows that chose nothing."""
+    """Compare teacher and student on test rows, which have chosen no checkpoint and no setting."""
 
     bootstrap: Annotated[int, Field(ge=100)] = 2000
-    """Paired bootstrap samples behind the interval of what the student keeps."""
+    """Paired bootstrap samples for the confidence interval of the share of the teacher's score that the student
+    keeps."""
     timing_rounds: Positive = 50
-    """Forward passes of each model behind the latency, in turn."""
+    """Forward passes of each model for measuring its latency; the models take turns."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class Card:
-    """What the student's model card says and no file may tell."""
+    """Facts for the student's model card that the files may not hold."""
 
     teacher_licence: str | None = None
-    """The teacher's, as the hub spells it (mit, apache-2.0); empty: what its own card or its wheel says."""
+    """Licence of the teacher, as the hub spells it (mit, apache-2.0); empty: the one that its own card or its wheel
+    names."""
     data_licence: str | None = None
-    """The task data's; empty: what the README.md beside them says. Nothing is published while one is not known."""
+    """Licence of the task's data; empty: the one that the README.md beside the data names. A student is published only
+    when both licences are known."""
     language: str = "en"
-    """Of the texts, as ISO 639 spells it."""
+    """Language of the texts, as an ISO 639 code."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class ExportStudent:
-    """The student as files to ship: PyTorch, ONNX, int8 ONNX."""
+    """The student as files for deployment: PyTorch, ONNX, int8 ONNX."""
 
     min_count: Count = 0
-    """Pieces that occur fewer times in the augmented dataset leave the vocabulary (WordPiece only); 0 keeps all."""
+    """Remove the pieces that occur fewer times in the augmented dataset from the vocabulary (WordPiece only); 0 keeps
+    all."""
     largest_loss: Share = 0.01
-    """How much of the dev score a file may lose against the student (0.01: one point); more is an error."""
+    """The largest loss of dev score that an exported file may have against the student (0.01: one point); a larger one
+    is an error."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -82,13 +87,13 @@ class Recipe:
     name: FolderName = ""
     """Name of the run and of its folder; empty: the recipe's file name."""
     seed: Count = 0
-    """Seed of everything but the splits."""
+    """Seed of everything except the splits."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """bf16 autocast or float32; auto: bf16 where the hardware multiplies it."""
+    """bf16 autocast or float32; auto: bf16 on hardware that multiplies it fast."""
     backbone: str
     """The pretrained BERT: a folder, hub:NAME[@REVISION], or wheel:NAME==VERSION#PATH."""
     checksums: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of every wheel that the recipe names, by NAME==VERSION."""
+    """SHA-256 of every wheel that the recipe names; the keys are NAME==VERSION."""
     run: Run = field(default_factory=Run)
     task: Task
     student: Student = field(default_factory=Student)

@@ -45,53 +45,54 @@ class Task:
     glue: GlueName | None = None
     """A GLUE task, read in its official layout; its columns, labels and metric are known."""
     data: str | None = None
-    """Where the GLUE task lies: its official folder, or hub:nyu-mll/glue."""
+    """Location of the GLUE task: its official folder, or hub:nyu-mll/glue."""
     train: Strings = ()
-    """Your training files: .csv, .tsv, .jsonl, .json, .parquet (also .gz, .bz2); of words with tags also CoNLL, of any
-    other ending; of questions SQuAD's .json: paths, wheel:... or hub:... ."""
+    """Your training files, as paths, wheel:... or hub:... : .csv, .tsv, .jsonl, .json, .parquet (also .gz, .bz2). Words
+    with tags may also be in CoNLL files, which may have any other ending; questions in SQuAD's .json files."""
     dev: Strings = ()
     """Files of the rows that choose checkpoints; without them `dev_share` of the training rows is held out."""
     test: Strings = ()
     """Files of the rows that only measure; without them `test_share` of the training rows is held out."""
     header: Columns = ()
-    """The names of the columns, in order, of .csv and .tsv files that have no header line."""
+    """Names of the columns, in order, for .csv and .tsv files without a header line."""
     text: Column = "text"
-    """Column of the text, of the first text of a pair, or of the list of words (in CoNLL files a number, from 0, or a
-    name that their first line holds)."""
+    """Column of the text, of the first text of a pair, or of the list of words. In CoNLL files it is a number, counted
+    from 0, or a name from their first line."""
     text_pair: Column | None = None
     """Column of the second text of a pair."""
     label: Column = "label"
-    """Column of the label, the score, or the list of tags (in CoNLL files a number, or a name; one
-    that their first line does not hold stands for the last)."""
+    """Column of the label, the score, or the list of tags. In CoNLL files it is a number or a name; a name that their
+    first line does not hold means the last column."""
     kind: KindName = "classification"
-    """Choose one of several labels, predict a number, label words (named entities), or answer a question by a
-    span of a text, or embed sentences (pairs with a score measure how well)."""
+    """Classification chooses one of several labels, regression predicts a number, token_classification labels words
+    (named entities), question_answering answers a question by a span of a text, embedding embeds sentences (pairs with
+    a score measure how well)."""
     labels: Labels = ()
-    """The labels in the order of the model's outputs, or of tags that are numbers; empty: those of the training rows,
-    sorted."""
+    """The labels, in the order of the model's outputs; for tags that are numbers, in the order of the numbers. Empty:
+    the labels of the training rows, sorted."""
     drop_labels: Labels = ()
-    """Rows with these labels are left out (rows of another kind in the same file)."""
+    """Leave out the rows with these labels (rows of another kind in the same file)."""
     skip_empty: bool = False
-    """Leave rows without text out and count them, instead of stopping at the first."""
+    """Leave out rows without text and count them, instead of stopping at the first one."""
     drop_repeats: bool = False
-    """Keep only the first row of each text (or pair), so that none stands in two splits."""
+    """Keep only the first row of each text (or pair), so that no text is in two splits."""
     dev_share: SmallShare = 0.1
     """Share of the training rows held out as dev, where no dev file is given."""
     test_share: SmallShare = 0.1
     """Share of the training rows held out as test, where no test file is given."""
     group: Column | None = None
-    """Column whose values must not straddle two splits (a film, an author); else splits are stratified by label."""
+    """Column whose values (a film, an author) each stay in one split; empty: the splits are stratified by label."""
     split_seed: Count = 0
-    """Seed of the held-out splits; kept apart from `seed` so that runs of several seeds share their test rows."""
+    """Seed of the held-out splits; separate from `seed`, so that runs with several seeds share their test rows."""
     metric: MetricName | None = None
-    """Score that chooses checkpoints and is reported; empty: accuracy, Pearson-Spearman, or GLUE's own."""
+    """Score that chooses checkpoints and is reported; empty: GLUE's own, or the usual one of the kind of task."""
     max_length: Annotated[int, Field(ge=8)] = 64
-    """Tokens a text (or pair) is cut at; the paper takes 64, and 128 for pairs. A long context is read in
-    windows of so many."""
+    """Largest number of tokens of a text (or pair); the rest is cut off. The paper takes 64, and 128 for pairs. A long
+    context of a question is read in windows of this length."""
     window_overlap: Count = 128
-    """Tokens that the windows of a long context share with the next one."""
+    """Tokens that a window of a long context shares with the next one."""
     unlabelled: Strings = ()
-    """Files with more task text and no labels: distillation needs none."""
+    """Files with more text of the task, without labels, which distillation does not need."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -105,31 +106,32 @@ class PrepareCorpus:
     task_text: bool = False
     """Add the texts of the task's training rows."""
     length: Annotated[int, Field(ge=16, le=8192)] = 128
-    """Tokens a block, [CLS] and [SEP] included."""
+    """Tokens in each block, [CLS] and [SEP] included."""
     shard_blocks: Positive = 16384
-    """Blocks a shard."""
+    """Blocks in each shard."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class ProposeCandidates:
-    """What could stand at each word of the task's training texts (TinyBERT, Algorithm 1)."""
+    """Candidates that could replace each word of the task's training texts (TinyBERT, Algorithm 1)."""
 
     candidates: Positive = 15
-    """Candidates a word (K)."""
+    """Candidates for each word (K)."""
     vectors: str | None = None
     """Vectors for words of several pieces: a GloVe text file, or a folder with an .npy table and .parquet words."""
     vector_words: Positive = 100_000
-    """How many of the most frequent words with vectors are searched."""
+    """Number of words with vectors, the most frequent ones, among which candidates are searched."""
     context: Literal["single", "pair"] = "single"
-    """What the masked LM sees: the masked text (Algorithm 1), or the unmasked one behind it too (the authors' code)."""
+    """What the masked LM reads: the masked text alone (Algorithm 1), or followed by the unmasked text (the authors'
+    code)."""
     protect: Pattern | None = None
-    """What this regular expression finds in a text is never replaced: names, phrases, placeholders."""
+    """A regular expression; the parts of a text that it matches are never replaced: names, phrases, placeholders."""
     stop_words: Strings | None = None
-    """Words that are never replaced; null: a list of ours, English function words."""
+    """Words that are never replaced; null: the project's own list of English function words."""
     decode_tokens: Positive = 2048
     """Padded tokens that go through the masked LM at once."""
     shard_texts: Positive = 512
-    """Texts a shard: the unit of work, and of resuming."""
+    """Texts in each shard; an interrupted run resumes after its last whole shard."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -137,13 +139,14 @@ class AugmentData:
     """Samples from the candidates: the augmented dataset (TinyBERT, Algorithm 1)."""
 
     variants: Count = 20
-    """Variants of each text (N); of a pair, of each side. 0: the originals alone."""
+    """Variants of each text (N), and of each side of a pair. 0: only the originals."""
     replace: Share = 0.4
     """Probability that a word with candidates is replaced (p)."""
     protect_entities: bool = False
-    """Words in named entities are never replaced."""
+    """Never replace words in named entities."""
     same_answer: bool = False
-    """Keep a variant only where the teacher answers as for its original; for those who train on the labels."""
+    """Keep only the variants for which the teacher gives the same answer as for the original; useful with
+    distill_predictions.label."""
     reuse: str | None = None
     """Take an existing augmented dataset instead of making one: its folder, or hub:NAME."""
 

@@ -1,4 +1,4 @@
-"""Settings of the student and of every stage that trains: what is learnt, from what, and for how long."""
+"""Settings of the student and of every stage that trains: objectives, optimiser, duration."""
 
 from typing import Annotated, Literal
 
@@ -23,7 +23,7 @@ MOBILEBERT_BOTTLENECK = 4  # its embeddings and its attention are this many time
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class Student:
-    """The architecture of the student, and how it begins."""
+    """The architecture of the student, and how its weights are initialised."""
 
     layers: Positive = 4
     """Transformer layers."""
@@ -32,27 +32,30 @@ class Student:
     feed_forward: Positive = 1200
     """Intermediate size."""
     heads: Positive = 12
-    """Attention heads; the attention loss wants as many as the teacher has."""
+    """Attention heads; the attention loss needs as many as the teacher has."""
     hidden_dropout: SmallShare = 0.1
-    """Dropout of hidden states. Attention dropout is always 0: with it the fused kernel writes out every map."""
+    """Dropout of hidden states. Attention dropout is always 0, because with it the fused kernel would write out every
+    attention map."""
     architecture: Literal["bert", "mobilebert"] = "bert"
     """BERT, or MobileBERT with a bottleneck of a quarter of its width."""
     embeddings: Literal["random", "teacher"] = "random"
-    """How they begin: at random as in the paper, or as the best low-rank copy of the teacher's (truncated SVD)."""
+    """Initial embeddings: random as in the paper, or the best low-rank copy of the teacher's (truncated SVD)."""
     copy_layers: LayerMap | None = None
-    """Begin with these layers of the teacher (as a layer_map) and its embeddings, cut to the student's sizes."""
+    """Initialise from these layers of the teacher (given as a layer_map) and its embeddings, cut to the student's
+    sizes."""
     copy_from: Literal["backbone", "task_teacher"] = "backbone"
-    """Whose: the backbone's, before general distillation; or the fine-tuned teacher's and its head's, before task
-    distillation, and then there is no general distillation."""
+    """The model whose layers `copy_layers` copies: the backbone, before general distillation; or the fine-tuned
+    teacher, with its head, before task distillation, and then there is no general distillation."""
     model: str | None = None
-    """Begin with an existing student, such as a published TinyBERT: a path or hub:NAME; of the same tokenizer."""
+    """Start from an existing student with the same tokenizer, such as a published TinyBERT: a path or hub:NAME."""
     project_embedding: bool = True
-    """Sentence embeddings: a narrower student's are projected to the teacher's width by a layer that ships with it;
-    else they keep their own, and the student learns how alike the texts of a batch are."""
+    """For sentence embeddings of a student that is narrower than the teacher. true: a layer, saved with the student,
+    projects them to the teacher's width. false: they keep their width, and the student learns how similar the texts of
+    a batch are."""
 
     @property
     def attention_width(self) -> int:
-        """The width of what attends."""
+        """Width of the queries, keys and values of all heads together."""
         return self.width // (MOBILEBERT_BOTTLENECK if self.architecture == "mobilebert" else 1)
 
     def __post_init__(self) -> None:
@@ -83,24 +86,24 @@ class Student:
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class Training:
-    """What every training stage can be told."""
+    """Settings of every training stage."""
 
     epochs: NonNegative = 3
     """Passes over the original examples (or the corpus)."""
     batch_size: Positive = 32
-    """Examples an optimiser step, over all processes."""
+    """Examples in an optimiser step, over all processes."""
     learning_rate: AboveZero = 5e-5
     """Peak learning rate."""
     schedule: Literal["linear", "constant"] = "linear"
-    """After the warm-up: linearly to zero, or constant."""
+    """The learning rate after the warm-up: it falls linearly to zero, or stays constant."""
     warmup: SmallShare = 0.1
     """Share of the steps over which the learning rate rises from zero."""
     weight_decay: NonNegative = 0.01
-    """AdamW's; biases and layer norms have none."""
+    """Weight decay of AdamW; biases and layer norms have none."""
     clip: AboveZero = 1.0
-    """Largest norm of the gradients."""
+    """Largest norm of the gradients; a larger one is scaled down to it."""
     micro_batch_tokens: Positive = 2048
-    """Padded tokens that go through the model at once: a batch is cut into micro-batches of similar lengths."""
+    """Padded tokens that go through the model at once; a batch is cut into micro-batches of similar lengths."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -112,19 +115,20 @@ class PretrainTeacher(Training):
     learning_rate: AboveZero = 1e-4
     """Peak learning rate."""
     train: Literal["all", "head"] = "all"
-    """Train the whole backbone, or only the masked-LM head on top of it."""
+    """Train the whole backbone, or only its masked-LM head."""
     from_scratch: bool = False
-    """Begin with random weights of the backbone's architecture."""
+    """Start from random weights, in the backbone's architecture."""
     only_proposes: bool = False
-    """The trained model only proposes words; teacher and student learn from the backbone as it came."""
+    """Use the trained model only to propose words; teacher and student start from the backbone as it was given."""
     seed: Count = 0
-    """Its own seed, so that runs of several seeds share the backbone and the candidates."""
+    """Seed of this stage; separate from the recipe's, so that runs with several seeds share the backbone and the
+    candidates."""
     hidden_dropout: SmallShare = 0.1
     """Dropout of hidden states; attention dropout is always 0, as in the student."""
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Share of the tokens to predict; of these 80% are masked, 10% replaced, 10% kept."""
+    """Share of the tokens to predict: 80% of them are masked, 10% replaced by a random token, 10% kept."""
     held_out: SmallShare = 0.02
-    """Share of the corpus that only measures the masked accuracy."""
+    """Share of the corpus that is not trained on and measures the masked accuracy."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -136,19 +140,20 @@ class FinetuneTeacher(Training):
     hidden_dropout: SmallShare = 0.1
     """Dropout of hidden states; attention dropout is always 0, as in the student."""
     model: str | None = None
-    """Your own fine-tuned teacher, a path or hub:NAME: it is checked against the task and not trained."""
+    """Your own fine-tuned teacher, a path or hub:NAME; it is checked against the task and not trained."""
     labels: Labels = ()
-    """The task's names of your teacher's outputs, in its order, where its own names say nothing (LABEL_0, LABEL_1)."""
+    """The task's labels in the order of your teacher's outputs, for a teacher that names them LABEL_0, LABEL_1, ..."""
     allow_majority: bool = False
-    """Go on with a teacher that is no better than the most frequent label."""
+    """Continue with a teacher that scores no better than always answering the most frequent label."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class LayerObjectives(Training):
-    """What of the teacher's layers the student copies, each objective with its weight; 0 leaves one out."""
+    """How the student copies the teacher's layers: each objective has a weight, and 0 leaves it out."""
 
     layer_map: LayerMap = "uniform"
-    """Who learns from whom: uniform, top, bottom, last, 'every 2', or the teacher's layer of each (0: of none)."""
+    """The teacher's layer that each layer of the student learns from: uniform, top, bottom, last, 'every 2', or a list
+    of the teacher's layers, with 0 for none."""
     embedding: NonNegative = 1.0
     """Weight of the gap of the embeddings (TinyBERT, eq. 9)."""
     hidden: NonNegative = 1.0
@@ -168,7 +173,7 @@ class LayerObjectives(Training):
     value_relations: NonNegative = 0.0
     """Weight of the divergence of the relations between values (MiniLM, section 3.2; MiniLMv2)."""
     relation_heads: Count = 0
-    """Heads of the relations, whatever the models have; 0: as many as the teacher has."""
+    """Heads into which the relations are split, which need not be the models' own; 0: as many as the teacher has."""
 
     def __post_init__(self) -> None:
         others = (*MASKED_LM, *PREDICTIONS)  # of some of the stages
@@ -187,15 +192,16 @@ class DistillGeneral(LayerObjectives):
     soft_masked_lm: NonNegative = 0.0
     """Weight of the soft targets of the teacher's masked LM, at the masked tokens (DistilBERT)."""
     temperature: AboveZero = 1.0
-    """Temperature of these soft targets."""
+    """Temperature of the soft targets of `soft_masked_lm`."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class TaskDistillation(Training):
-    """What both steps of task distillation can be told."""
+    """Settings of both steps of task distillation."""
 
     epoch_covers: Literal["originals", "augmented"] = "originals"
-    """An epoch shows one variant of each original example in turn, or every row of the augmented dataset."""
+    """originals: an epoch shows one variant of each original example, another one in each epoch. augmented: an epoch
+    shows every row of the augmented dataset."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -217,9 +223,9 @@ class DistillPredictions(TaskDistillation, LayerObjectives):
     temperature: AboveZero = 1.0
     """Temperature t of eq. 10."""
     label: NonNegative = 0.0
-    """Weight of the task's labels, a variant having its original's: the 1 - alpha of Hinton et al."""
+    """Weight of the task's labels (a variant has the label of its original): the 1 - alpha of Hinton et al."""
     embedding: NonNegative = 0.0
-    """Weight of the gap of the embeddings (eq. 9); copying layers here takes the teacher in every step."""
+    """Weight of the gap of the embeddings (eq. 9). With a layer objective here, the teacher runs in every step."""
     hidden: NonNegative = 0.0
     """Weight of the gap of the hidden states (eq. 8)."""
     attention: NonNegative = 0.0

@@ -238,7 +238,7 @@ def test_help_explains_every_option_and_setting(capsys: pytest.CaptureFixture[st
     text = capsys.readouterr().out
     for word in ("--list", "--dry-run", "--from S", "--until S", "--only S", "--force S", "distill_layers.batch_size"):
         assert word in text
-    assert "Examples an optimiser step, over all processes." in text
+    assert "Examples in an optimiser step, over all processes." in text
 
 
 def test_without_a_recipe_the_default_one_runs() -> None:
