@@ -3,12 +3,13 @@
     words              which words of a text may be replaced, and where they stand
     masked_lm, pieces  candidates for words of one piece
     vectors            candidates for all other words
-    candidates         both, one shard at a time
+    propose            both, one shard at a time
     candidates_folder  the folder that holds the shards
     samples            variants drawn from the candidates
     dataset, card      the augmented dataset, and what its README says
     diversity          how varied texts are
-    alone, begun       all of it without the pipeline: two functions, which go on after a kill
+    api                all of it without the pipeline: two functions, which go on after a kill
+    provenance         what a folder was made from
     __main__           the same from a command line: `python -m data_augment`
 
 Candidates cost a masked LM; samples cost next to nothing. So they are two artifacts.

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from datasets import Features, Value
 from tqdm import tqdm
@@ -21,7 +21,14 @@ from tqdm import tqdm
 from data_augment.candidates_folder import read_candidates, shard_path, write_candidates
 from data_augment.card import Statistics
 from data_augment.dataset import SHARD_EXAMPLES, read_counts, write_card, write_shard
-from data_augment.provenance import SETTINGS, begin, begin_again, checksums, made_from, versions
+from data_augment.provenance import (
+    PROVENANCE_FILE,
+    candidates_provenance,
+    checksums,
+    keep_or_clear,
+    record_provenance,
+    versions,
+)
 from data_augment.samples import KnownTexts, Row, augment_rows, count_occurrences, digest
 from data_augment.vectors import load_vectors
 from data_augment.words import stop_list
@@ -49,7 +56,7 @@ def propose(
 
     Args:
         texts: each different one is done once.
-        output: the folder of candidates; new, or begun by the same call.
+        output: the folder of candidates: a new one, or one that the same call has started.
         masked_lm: folder of a masked LM with its tokenizer (safetensors).
         vectors: word vectors for words of several pieces (`load_vectors`); None: these stay as they are.
         k: candidates a word.
@@ -79,15 +86,8 @@ def propose(
     different = unique_texts(texts)
     resolved = resolve_precision(precision)
     table = load_vectors(vectors, vector_words=vector_words) if vectors else None
-    begun = {
-        "texts": len(different),
-        "texts_digest": hashlib.blake2b("\0".join(different).encode("utf-8", "surrogatepass")).hexdigest()[:32],
-        "masked_lm": str(masked_lm.resolve()),
-        "masked_lm_sha256": {
-            name: found for pattern in MODEL_FILES for name, found in checksums(masked_lm, pattern).items()
-        },
-        "vectors": str(Path(vectors).resolve()) if vectors else None,
-        "vectors_sha256": checksums(Path(vectors), "*") if vectors else None,
+    provenance = {
+        **_inputs_provenance(different, masked_lm, vectors),
         "k": k,
         "vector_words": vector_words,
         "context": context,
@@ -102,7 +102,7 @@ def propose(
     tokenizer = load_tokenizer(masked_lm)
     model = freeze(load_masked_lm(masked_lm), precision=resolved)
     torch.nn.Module.to(model, device)
-    begin(output, begun)
+    record_provenance(output, provenance)
     parts = shards(different, shard_texts=shard_texts)
     propose_part = partial(
         propose_shard,
@@ -121,6 +121,20 @@ def propose(
             write_candidates(partial(propose_part, part), shard_path(output, index=number, count=len(parts)))
             bar.update(len(part))
     return output
+
+
+def _inputs_provenance(texts: Sequence[str], masked_lm: Path, vectors: str | Path | None) -> dict[str, Any]:
+    """What the candidates are made from: the texts, the masked LM and the word vectors."""
+    digest_of_texts = hashlib.blake2b("\0".join(texts).encode("utf-8", "surrogatepass"))
+    model_files = [checksums(masked_lm, pattern) for pattern in MODEL_FILES]
+    return {
+        "texts": len(texts),
+        "texts_digest": digest_of_texts.hexdigest()[:32],
+        "masked_lm": str(masked_lm.resolve()),
+        "masked_lm_sha256": {name: found for files in model_files for name, found in files.items()},
+        "vectors": str(Path(vectors).resolve()) if vectors else None,
+        "vectors_sha256": checksums(Path(vectors), "*") if vectors else None,
+    }
 
 
 def sample(
@@ -153,12 +167,7 @@ def sample(
     Raises: UserError where the output exists, there is no row, or the candidates cannot be read.
     """
     output, rows = Path(output), list(rows) if isinstance(rows, Iterator) else rows
-    if not 0 <= p <= 1:
-        raise UserError(f"p is {p}; a probability lies between 0 and 1")
-    if variants < 0:
-        raise UserError(f"{variants} variants; give 0 or more")
-    if output.exists():
-        raise UserError(f"{output} exists; give a new folder")
+    _check_sampling(output, p=p, variants=variants)
     if (first := next(iter(rows), None)) is None:
         raise UserError("there is no row to augment")
     columns, proposed = tuple(text_columns), read_candidates(candidates)
@@ -175,7 +184,7 @@ def sample(
 
     occurrences = count_occurrences(texts(), columns=len(columns))
     provenance = {
-        "candidates": made_from(Path(candidates)),
+        "candidates": candidates_provenance(Path(candidates)),
         "texts": len(occurrences),
         "texts_digest": digests[0].hexdigest(),
         "variants": variants,
@@ -184,7 +193,7 @@ def sample(
         "packages": versions(),
     }
     building = output.with_name(f".{output.name}.part")
-    begin_again(building, {**provenance, "rows": digests[1].hexdigest(), "features": repr(features)})
+    keep_or_clear(building, {**provenance, "rows": digests[1].hexdigest(), "features": repr(features)})
 
     def augmented(part: Sequence[Row], first: int, dropped: Counter[str]) -> Iterable[Row]:
         return augment_rows(
@@ -213,9 +222,18 @@ def sample(
         )
     statistics = read_counts(building)
     write_card(building, statistics, text_columns=columns, provenance=provenance, licence=licence)
-    (building / SETTINGS).unlink()
+    (building / PROVENANCE_FILE).unlink()
     building.rename(output)
     return statistics
+
+
+def _check_sampling(output: Path, *, p: float, variants: int) -> None:
+    if not 0 <= p <= 1:
+        raise UserError(f"p is {p}; a probability lies between 0 and 1")
+    if variants < 0:
+        raise UserError(f"{variants} variants; give 0 or more")
+    if output.exists():
+        raise UserError(f"{output} exists; give a new folder")
 
 
 def _numbered(rows: Iterable[Row], count: int) -> Iterator[Row]:

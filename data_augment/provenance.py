@@ -1,4 +1,4 @@
-"""What a folder is made from: noted when it is begun, so that a killed call goes on and another call is told apart."""
+"""What a folder is made from: recorded before any work, so that a killed call can go on and other calls are refused."""
 
 import contextlib
 import importlib.metadata
@@ -10,51 +10,52 @@ from typing import Any
 from pipeline.artifacts.atomic import checksum, write_atomically
 from pipeline.errors import UserError
 
-SETTINGS = "settings.json"
+PROVENANCE_FILE = "settings.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "nltk", "numpy", "pyarrow")
 
 
-def begin(output: Path, settings: dict[str, Any]) -> None:
-    """Note what the folder is made from. Raises UserError where it was begun from something else."""
-    path = output / SETTINGS
+def record_provenance(output: Path, provenance: dict[str, Any]) -> None:
+    """Record what the folder is made from. Raises UserError where it holds candidates made from something else."""
+    path = output / PROVENANCE_FILE
     if path.is_file():
-        before = _noted(path)
-        other = [name for name in settings if before.get(name) != settings[name]]
-        if other:
-            raise UserError(
-                f"{output} holds candidates with {other[0]} {before.get(other[0])!r}, not {settings[other[0]]!r};"
-                " give another folder"
-            )
+        recorded = _read(path)
+        for name, value in provenance.items():
+            if recorded.get(name) != value:
+                raise UserError(
+                    f"{output} holds candidates with {name} {recorded.get(name)!r}, not {value!r}; give another folder"
+                )
     elif output.exists() and any(output.iterdir()):
         raise UserError(f"{output} is not empty and no folder of candidates; give another one")
-    write_atomically(path, json.dumps(settings, indent=1))
+    write_atomically(path, json.dumps(provenance, indent=1))
 
 
-def begin_again(building: Path, settings: dict[str, Any]) -> None:
-    """Keep what a killed call with the same settings left; remove what any other left."""
-    path, text = building / SETTINGS, json.dumps(settings, indent=1)
+def keep_or_clear(building: Path, provenance: dict[str, Any]) -> None:
+    """Keep the unfinished work of a killed call with the same provenance; remove that of any other call."""
+    path, text = building / PROVENANCE_FILE, json.dumps(provenance, indent=1)
     if not path.is_file() or path.read_bytes() != text.encode():
         shutil.rmtree(building, ignore_errors=True)
         write_atomically(path, text)
 
 
-def made_from(candidates: Path) -> Any:
-    """What was noted in a folder of candidates; the checksums of its shards where nothing was."""
-    path = candidates / SETTINGS
-    return _noted(path) if path.is_file() else checksums(candidates / "data", "*")
+def candidates_provenance(candidates: Path) -> Any:
+    """The provenance recorded in a folder of candidates; without a record, the checksums of its shards."""
+    path = candidates / PROVENANCE_FILE
+    return _read(path) if path.is_file() else checksums(candidates / "data", "*")
 
 
-def _noted(path: Path) -> dict[str, Any]:
-    """Raises UserError where the note is damaged."""
+def _read(path: Path) -> dict[str, Any]:
+    """Raises UserError where the record is damaged."""
     with contextlib.suppress(ValueError):
         found = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(found, dict):
             return found
-    raise UserError(f"{path} is damaged, so nobody knows what the candidates are of: propose them again elsewhere")
+    raise UserError(
+        f"{path} is damaged, so it is unknown what the candidates were made from; propose them again in a new folder"
+    )
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that can change what is written."""
+    """The versions of the packages that can change the output."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 

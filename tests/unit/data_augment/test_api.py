@@ -18,7 +18,7 @@ from datasets import ClassLabel, Features, Value, load_dataset
 from data_augment.__main__ import main
 from data_augment.api import propose, sample
 from data_augment.candidates_folder import read_candidates
-from data_augment.provenance import made_from
+from data_augment.provenance import candidates_provenance
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import checksum
 from pipeline.errors import UserError
@@ -133,9 +133,9 @@ def test_candidates_of_one_name_are_told_apart_by_what_they_hold(world: Path, tm
     for name in ("one", "other"):  # as the pipeline publishes them: without settings
         shutil.copytree(world / "candidates/data", tmp_path / name / "propose_candidates/data")
     one, other = (tmp_path / name / "propose_candidates" for name in ("one", "other"))
-    assert made_from(one) == made_from(other)
+    assert candidates_provenance(one) == candidates_provenance(other)
     next((other / "data").glob("*.parquet")).write_bytes(b"others")
-    assert made_from(one) != made_from(other)
+    assert candidates_provenance(one) != candidates_provenance(other)
 
 
 def test_another_tokenizer_is_another_model(world: Path, tmp_path: Path) -> None:
