@@ -1,9 +1,11 @@
-"""What the user's files say: rows, texts and labels, each checked where it is read.
+"""The user's files: rows, texts and labels, each checked when it is read.
 
+text_files       lines of plain and compressed text files
+parquet          rows, column types and label names of Parquet files
 tables           .csv, .tsv, .jsonl, .json, .parquet, row by row
 examples         from a row to an example of the task
 glue, conll, squad   formats with a layout of their own
-splits           which rows are held out, and what must hold between splits
+splits           which rows are held out, and the checks between splits
 documents, corpus, masking   unlabelled text: documents, blocks of tokens, masks
 word_vectors     GloVe and word2vec files
 """

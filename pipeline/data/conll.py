@@ -1,9 +1,9 @@
-"""Read words with their tags: CoNLL files, or tables with a list of words and a list of tags a row.
+"""Read words with their tags: CoNLL files, or tables whose rows hold a list of words and a list of tags.
 
-CoNLL: a word and its tag a line, the first and the last column unless the recipe gives numbers, or names of a header
-line; a blank line between sentences. In a table a list may be written as text, as pandas writes it to CSV. Tags in
-IOB1, IOB2, BIOES, BILOU or without prefixes become IOB2. A text is its words with single spaces between them, so words
-are what `split(" ")` gives.
+CoNLL: each line holds a word and its tag, in the first and the last column unless the recipe gives their numbers, or
+their names in a header line; a blank line ends a sentence. In a table a list may be written as text, as pandas writes
+it to CSV. Tags in IOB1, IOB2, BIOES, BILOU or without prefixes become IOB2. A text is its words joined by single
+spaces, so `split(" ")` gives the words back.
 """
 
 import ast
@@ -22,14 +22,14 @@ from pipeline.data.text_files import format_suffix, read_lines
 from pipeline.errors import UserError, nearest
 
 OUTSIDE = "O"
-UNNAMED = "ENTITY"  # the type of entities whose tags name none
+UNNAMED = "ENTITY"  # the type of entities whose tags are a bare prefix
 BARE = {"", OUTSIDE, *"BIES"}  # tags that are only a prefix
 PREFIXED = re.compile(r"([BIESLUM])[-_](.+)")
 TABLES = (".jsonl", ".json", ".csv", ".parquet")
 ITEM = r"""('([^'\\]|\\.)*'|"([^"\\]|\\.)*"|-?\d+)"""
 NUMPY_LIST = re.compile(rf"\[\s*{ITEM}(\s+({ITEM}|\.\.\.))+\s*\]", re.DOTALL)  # without commas
-DEFAULTS = ("text", "label")  # names that nobody gave: they stand for the first and the last column of a CoNLL file
-FEW_ROWS = 20  # of which each may be one word by chance
+DEFAULTS = ("text", "label")  # the recipe's defaults; in a CoNLL file they mean the first and the last column
+FEW_ROWS = 20  # so few rows may all be single words by chance
 
 
 def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
@@ -124,7 +124,7 @@ def _table(path: Path, columns: Columns) -> Iterator[tuple[int, list[str], Any, 
 
 
 def _list(value: Any, column: str, what: str) -> list[Any]:
-    """A list, one that is written as text, or what the blanks of a string part."""
+    """A list; from a text, the list that it holds as JSON or Python, else its words."""
     if isinstance(value, str):
         if NUMPY_LIST.fullmatch(value.strip()):
             raise ValueError(
@@ -138,7 +138,7 @@ def _list(value: Any, column: str, what: str) -> list[Any]:
 
 
 def _list_as_text(text: str) -> list[Any]:
-    """The list that a text is in JSON or Python; empty where it is none."""
+    """The list that a text holds as JSON or Python; empty where it holds none."""
     for parse in (json.loads, ast.literal_eval) if text.startswith("[") else ():
         with contextlib.suppress(ValueError, SyntaxError, RecursionError):
             if isinstance(found := parse(text), list):
@@ -147,7 +147,7 @@ def _list_as_text(text: str) -> list[Any]:
 
 
 def parse_tags(value: Any, columns: Columns) -> tuple[str, ...]:
-    """Tags by name in IOB2, from names, or from numbers of the names that the recipe (or a Parquet file) gives."""
+    """Tags by name in IOB2. Numbers are looked up in the names that the recipe, or the Parquet file, gives."""
     names = []
     for tag in _list(value, columns.label, "tags"):
         if not isinstance(tag, str | int) or isinstance(tag, bool):
@@ -164,12 +164,12 @@ def parse_tags(value: Any, columns: Columns) -> tuple[str, ...]:
 def iob2(tags: Sequence[str]) -> tuple[str, ...]:
     """Tags of a sentence in IOB2: B- on the first word of an entity, I- on its others.
 
-    IOB1's B- stands only between two entities of one type; S-, U- and E-, L-, M- are those of BIOES and BILOU; a tag
-    without prefix goes on while it is the same. In a sentence whose tags are all bare prefixes (B, I, O) every entity
-    is of one type, ENTITY.
+    IOB1 uses B- only between two neighbouring entities of one type. S-, U- and E-, L-, M- are the prefixes of BIOES and
+    BILOU. Equal neighbouring tags without a prefix are one entity. Where all tags of a sentence
+    are bare prefixes (B, I, O), the type of its entities is ENTITY.
     """
     found: list[str] = []
-    inside = None  # the type that may go on
+    inside = None  # the type of the entity that the next word may continue
     if set(tags) <= BARE:
         tags = [tag if tag in ("", OUTSIDE) else f"{tag}-{UNNAMED}" for tag in tags]
     for tag in tags:

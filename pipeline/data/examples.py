@@ -1,6 +1,6 @@
 """From a row of a table to an example of the task, every value checked.
 
-Errors name the file and the line; nothing is passed on that a later stage would choke on.
+Errors name the file and the line. A value that a later stage cannot use is refused here.
 """
 
 import math
@@ -18,11 +18,11 @@ LONGEST_REPR = 40  # characters of a wrong value that an error repeats
 
 
 class Example(NamedTuple):
-    """One text or pair, and where it was read."""
+    """One text or pair of texts, its label, and the row of the file that it comes from."""
 
     texts: tuple[str, ...]
     label: Any
-    """As the kind of task has it (a name, a score), or None for an unlabelled row."""
+    """Its type is the kind of task's own (a name, a score); None for an unlabelled row."""
     group: str | None
     path: Path
     line: int
@@ -42,15 +42,15 @@ class Columns:
     """Empty for unlabelled rows."""
     group: str | None
     answer: "Callable[[Any, Columns], Any]"
-    """The kind of task's: a raw value of the label's column as a label."""
+    """Parses a raw value of the label's column; given by the kind of task."""
     known_labels: tuple[str, ...] = ()
     """The labels that the recipe names, in order."""
     header: tuple[str, ...] = ()
     """Names of the columns of files without a header line."""
     drop_labels: frozenset[str]
-    """Rows with these labels are left out before anything else in them is looked at."""
+    """Rows with these labels are left out, and their other columns are not checked."""
     skip_empty: bool
-    """Rows without text are left out, else they are errors."""
+    """Whether rows without text are left out; else they are errors."""
 
     def names(self) -> list[str]:
         """The columns to ask a reader for."""
@@ -101,7 +101,7 @@ def parse_texts(values: Sequence[Any], columns: Columns) -> tuple[str, ...] | No
 
 
 def _parse_text(value: Any, column: str) -> str:
-    """The text; empty where there is none but blanks. NaN, which pandas writes for a gap, is none."""
+    """The text; empty where it is missing or blank. pandas writes NaN for a missing text."""
     if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
         return ""
     if not isinstance(value, str):
@@ -146,7 +146,10 @@ def parse_group(value: Any, column: str) -> str:
 
 
 def _name(value: Any) -> str:
-    """A label or group as text: 1 for 1.0 too (whole numbers with gaps, as pandas writes them), empty for nothing."""
+    """A label or group as text; empty where it is missing.
+
+    1.0 becomes "1": pandas writes whole numbers as floats where some are missing.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():

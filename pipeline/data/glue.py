@@ -2,9 +2,9 @@
 
 Both layouts give the same rows under the hub's names of columns and labels, in the hub's order of labels.
 
-GLUE keeps the labels of its test files to itself, so they are not read. The official dev set measures and chooses
-nothing: it is our `test` (MNLI's matched set; the mismatched one is `test_mismatched`), and the `dev` that chooses
-checkpoints is held out of the training rows, which published dev scores are not: those chose on the rows they report.
+GLUE does not publish the labels of its test files, so they are not read. The official dev set is our `test` (MNLI's
+matched set; the mismatched one is `test_mismatched`), and no checkpoint is chosen by it. The `dev` that chooses
+checkpoints is held out of the training rows. Published dev scores differ: they choose and report on the same rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ LABEL = "label"
 
 @dataclass(frozen=True)
 class GlueTask:
-    """One task: how its official files and the hub's call the same things."""
+    """One task: the names of the same things in its official files and on the hub."""
 
     folder: str
     """Name of the official folder."""
@@ -93,7 +93,7 @@ def read_rows(name: GlueName, path: Path, *, malformed: list[int]) -> Iterator[R
     """Rows with the hub's columns; labels by name, scores as the file has them.
 
     Args:
-        malformed: takes the lines of QQP's broken rows (some questions hold a line end), which every reader leaves out.
+        malformed: collects the lines of QQP's broken rows (some questions hold a line end), which are left out.
 
     Raises: UserError as `pipeline.data.tables.read_rows` does.
     """

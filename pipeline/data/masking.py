@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-MASKED, REPLACED = 0.8, 0.1  # the rest of the chosen tokens stay as they are
+MASKED, REPLACED = 0.8, 0.1  # shares of the chosen tokens; the rest stay as they are
 
 
 def mask_tokens(
@@ -16,15 +16,15 @@ def mask_tokens(
     special: Collection[int],
     share: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Chooses tokens to predict; of these 80% become [MASK], 10% a random token, 10% stay.
+    """Choose tokens to predict; 80% of them become [MASK], 10% a random token, and 10% stay.
 
-    A pure function: the same key gives the same masks, whichever worker or process asks.
+    The same key gives the same masks in every worker and process.
 
     Args:
         ids: the tokens of one example, (T,), int64.
         key: (seed, example index, epoch), none below 0.
         special: ids that are never chosen: [CLS], [SEP], padding.
-        share: share of the other tokens that is chosen; at least one is, where there is one.
+        share: the share of the other tokens that is chosen, at least one token.
 
     Returns: the masked copy of `ids`, and the chosen positions in order, (chosen,); their labels are `ids[positions]`.
     """

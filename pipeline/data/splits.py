@@ -1,7 +1,8 @@
-"""Which of the training rows are held out as dev and test; and what must hold between the rows of all splits.
+"""Hold out training rows as dev and test, and check the rows of all splits against each other.
 
-Pure functions of the number and order of the rows, their labels or groups, and a seed: never of the text, the process,
-or PYTHONHASHSEED. The splits are drawn in the order of `shares`: name test first, and dev's share does not move it.
+What is held out depends on the number and order of the rows, their labels or groups, and a seed; not on the text, the
+process, or PYTHONHASHSEED. The splits are drawn in the order of `shares`. With test first, dev's share does not change
+the test rows.
 """
 
 import random
@@ -16,7 +17,7 @@ Splits = Mapping[str, Sequence[Example]]
 
 
 def without_repeats(splits: Splits, left_out: MutableMapping[str, int]) -> dict[str, list[Example]]:
-    """The first row of each text or pair, over all splits in their order; the others are counted as 'repeated'."""
+    """The first row of each text or pair in all splits, in their order; later ones are counted as 'repeated'."""
     seen: set[tuple[str, ...]] = set()
     kept: dict[str, list[Example]] = {}
     for split, examples in splits.items():
@@ -62,7 +63,7 @@ def check_labels(splits: Splits, label_names: tuple[str, ...]) -> None:
 
 
 def check_groups(splits: Splits, column: str) -> None:
-    """Raises: UserError for a group that has rows in two splits: files that the user split must keep to it too."""
+    """Raises: UserError for a group with rows in two splits, which happens where the user made the splits."""
     home: dict[str, str] = {}
     for split, examples in splits.items():
         for example in examples:
@@ -82,7 +83,7 @@ DRAWS = 20  # shuffles of the groups that are tried
 
 
 def split_by_label(labels: Sequence[Hashable], *, shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:
-    """Held-out splits with the mixture of labels of the whole (give one label to all rows for a plain draw).
+    """Held-out splits with the same share of each label as the whole. With one label for all rows: a random draw.
 
     Args:
         labels: one a row.
@@ -98,7 +99,7 @@ def split_by_label(labels: Sequence[Hashable], *, shares: Mapping[str, float], s
     held_out = {}
     for name, share in shares.items():
         wanted = min(round(share * len(labels)), len(free))
-        # Evenly spaced over rows that lie label by label: each label gives its share, give or take one row.
+        # `free` is ordered by label, so evenly spaced rows give each label its share, to within one row.
         taken = {free[(2 * i + 1) * len(free) // (2 * wanted)] for i in range(wanted)}
         held_out[name] = sorted(taken)
         free = [row for row in free if row not in taken]
@@ -112,12 +113,12 @@ def split_by_group(
 
     Args:
         groups: one a row, such as the film of a review.
-        labels: one a row (the same for all rows: no mixture to keep).
+        labels: one a row; the same for all rows where they need not be balanced.
         shares: name of the split to its share of all rows.
 
-    Returns: name to row numbers, ascending; as near to the asked sizes as a greedy fill over shuffled groups comes, and
-        at least one group each while there are groups. Of a few shuffles the one whose mixture of labels is nearest to
-        that of the whole is taken.
+    Returns: name to row numbers, ascending. Shuffled groups fill each split greedily, up to about its size; it gets at
+        least one group while there are groups. Of several shuffles, that whose shares of labels are nearest to those
+        of the whole is taken.
     """
     by_group: dict[Hashable, list[int]] = {}
     for row, group in enumerate(groups):
@@ -151,13 +152,13 @@ def _fill(groups: Sequence[list[int]], wanted: int) -> tuple[list[int], list[lis
 
 
 def _imbalance(rows: Sequence[int], labels: Sequence[Hashable]) -> float:
-    """How far the mixture of labels of some rows is from that of all: the sum of the gaps of their shares."""
+    """How far the labels of some rows are from those of all rows: the sum of the differences of their shares."""
     whole, part = Counter(labels), Counter(labels[row] for row in rows)
     return sum(abs(whole[label] / len(labels) - part[label] / max(len(rows), 1)) for label in whole)
 
 
 def _shuffled(count: int, seed: int) -> list[int]:
-    """The numbers below `count` in an order that every Python gives: it promises `random()` to stay, not `shuffle`."""
+    """The numbers below `count`, shuffled. Python keeps `random()` the same in all versions, but not `shuffle`."""
     generator = random.Random(seed)
     keys = [generator.random() for _ in range(count)]
     return sorted(range(count), key=keys.__getitem__)

@@ -1,4 +1,4 @@
-"""Read questions about texts: SQuAD's nested .json, or tables with a question, a context and its answers a row."""
+"""Read questions about texts: SQuAD's nested .json, or tables whose rows hold a question, a context and its answers."""
 
 import re
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -10,11 +10,11 @@ from pipeline.data.tables import location, read_json, read_rows
 from pipeline.data.text_files import format_suffix
 from pipeline.errors import UserError
 
-Answers = dict[str, list[Any]]  # 'text' and 'answer_start', as on the hub; both empty: there is no answer
+Answers = dict[str, list[Any]]  # 'text' and 'answer_start', as on the hub; both are empty where there is no answer
 
 
 class Question(NamedTuple):
-    """A question as the files have it."""
+    """A question with raw values, as the file holds them."""
 
     where: str
     line: int
@@ -87,7 +87,8 @@ def _objects(value: Any, path: Path, name: str) -> Sequence[dict[str, Any]]:
 def parse_answers(value: Any, context: str) -> Answers:
     """Texts and starts, from SQuAD's list of answers or the hub's lists of texts and of starts.
 
-    Blanks around a text are no part of it. A text that does not stand at its start is looked for nearest to it.
+    Blanks around an answer are removed. Where the context has another text at the given start, the nearest occurrence
+    of the answer is taken.
     """
     found: Answers = {"text": [], "answer_start": []}
     for answer in _single_answers(value):
@@ -109,7 +110,7 @@ def parse_answers(value: Any, context: str) -> Answers:
 
 
 def _single_answers(value: Any) -> list[Any]:
-    """The answers of a question one by one, each with its own start."""
+    """The answers of a question as a list, each with its own start."""
     if value is None:
         return []
     if not isinstance(value, dict):
@@ -125,7 +126,7 @@ def _single_answers(value: Any) -> list[Any]:
 
 
 def _whole(start: Any) -> int | None:
-    """A start as a number, however it is written: pandas makes 12.0 of 12 in a column with gaps, CSV "12"."""
+    """A start as a number: 12, "12" from CSV, or 12.0, as pandas writes it in a column with missing values."""
     start = start[0] if isinstance(start, list) and len(start) == 1 else start
     try:
         number = float(start)
