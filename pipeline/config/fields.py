@@ -1,4 +1,4 @@
-"""The types of settings: what a value may be, beyond what Python's own types say."""
+"""The types of settings, which say more about a value than Python's own types do; and the texts of --help."""
 
 import ast
 import functools

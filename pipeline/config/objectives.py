@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-HIDDEN_STATES = ("hidden", "hidden_cosine", "normalised_hidden")  # through a projection to the teacher's width
-HEAD_BY_HEAD = ("attention", "attention_maps")  # as many heads on both sides
+HIDDEN_STATES = ("hidden", "hidden_cosine", "normalised_hidden")  # projected to the teacher's width
+HEAD_BY_HEAD = ("attention", "attention_maps")  # they need as many heads on both sides
 RELATIONS = ("query_relations", "key_relations", "value_relations")  # any number of heads on either side
 LAYER_OBJECTIVES = ("embedding", *HIDDEN_STATES, *HEAD_BY_HEAD, *RELATIONS)
 MASKED_LM = ("masked_lm", "soft_masked_lm")  # of general distillation

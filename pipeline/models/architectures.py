@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 WITHOUT_QUERIES = ("mpnet", "deberta", "deberta-v2")  # not built on transformers' attention interface
 # Global attention through that interface, and positions that are added to the embeddings.
 PACKABLE = frozenset({"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"})
-# Texts begin at the position after the padding token's number.
+# The first token of a text has the position after the padding token's number.
 _POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "mpnet")
-# Architectures whose weights can begin a BERT's, with the names that differ.
+# Architectures from whose weights a BERT can be initialised, with the names that differ.
 LIKE_BERT: Mapping[str, Mapping[str, str]] = {
     **{kind: {} for kind in ("bert", "roberta", "xlm-roberta", "camembert", "electra")},
     "distilbert": {

@@ -1,4 +1,4 @@
-"""What the files of a saved model say without loading it: its sizes, its pieces, and whether its weights are whole.
+"""What the files of a saved model say without loading it: its sizes, its vocabulary, whether its weights are whole.
 
 No torch: the plan reads them. Every problem is a `UserError`.
 """

@@ -1,4 +1,4 @@
-"""What the plan checks before anything is launched: that models, tokenizers, data and the recipe fit each other.
+"""Checks before anything is launched: models, tokenizers, data and the recipe must fit each other.
 
 Reads configuration and data files, never weights; torch is not imported. Every problem is a `UserError`.
 """
@@ -21,7 +21,7 @@ from pipeline.tasks.labelled_data import TaskData, read_task
 from pipeline.tasks.teacher_labels import teacher_labels
 
 OTHER_HEADS = ("Model", "ForMaskedLM", "ForPreTraining", *(kind.head for kind in KINDS.values() if kind.head))
-FIRST_WORDS = 100  # of the vectors, read by the plan
+FIRST_WORDS = 100  # of the word vectors: enough to see that the file can be read
 
 
 def check(recipe: Recipe, inputs: RecipeInputs) -> None:
@@ -87,7 +87,7 @@ def check_corpus(recipe: Recipe, inputs: RecipeInputs) -> None:
 
 
 def check_augmentation(recipe: Recipe, inputs: RecipeInputs, data: TaskData) -> None:
-    """A dataset to reuse fits the task; a teacher that is asked has answers to compare."""
+    """A dataset that is reused fits the task; a teacher that chooses variants gives labels to compare."""
     augment = recipe.augment_data
     require(
         not augment.same_answer or data.kind == "classification",

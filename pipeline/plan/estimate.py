@@ -1,6 +1,6 @@
-"""What a run will cost, roughly: arithmetic over the rate at which this machine multiplies.
+"""A rough estimate of what a run will cost: its multiplications, divided by the rate at which this machine multiplies.
 
-Of a training step the multiplications count: two operations a parameter and token forward, four more backward.
+A training step takes two operations for each parameter and token in its forward pass, and four in its backward pass.
 """
 
 import time
@@ -29,7 +29,7 @@ def estimates(plan: Plan) -> dict[str, tuple[float, float]]:
     corpus = _corpus_tokens(plan.inputs)
     rows, tokens = _task_size(plan)
     variants = 1 + recipe.augment_data.variants
-    words = 0.6 * tokens  # that are replaceable, of one piece
+    words = 0.6 * tokens  # those of one piece, which candidates can replace
     passes = variants if recipe.distill_layers.epoch_covers == "originals" else 1
     drawn = tokens * variants / passes
     both = 2 * teacher + 6 * student
@@ -56,7 +56,7 @@ def estimates(plan: Plan) -> dict[str, tuple[float, float]]:
 
 
 def multiplication_rate(recipe: Recipe) -> float:
-    """Operations a second that this machine is likely to reach in training."""
+    """Operations in a second that this machine is likely to reach in training."""
     if gpu_count():
         return GPU_RATE * SHARE_OF_PEAK
     matrix = np.ones((1024, 1024), dtype=np.float32)

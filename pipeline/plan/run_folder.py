@@ -38,7 +38,7 @@ def recipe_text(recipe: Recipe) -> str:
 
 
 def results(plan: Plan) -> dict[str, Any]:
-    """What evaluate_student measured, with the seconds that each stage took, and those before it could begin."""
+    """What evaluate_student measured, with the seconds that each stage worked, and those that it took to start."""
     folder = plan.stages["evaluate_student"].artifact.folder
     measured = json.loads(intact(folder, RESULTS).read_text(encoding="utf-8"))
     manifests = {stage: _manifest(plan, stage) for stage in plan.stages}
