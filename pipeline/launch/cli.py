@@ -9,15 +9,15 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline import PROJECT
 from pipeline.config.recipe_file import fields
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, status_of
-from pipeline.launch.exit_status import outlive_readers
-from pipeline.launch.launcher import asking, launch_command, run_launched
+from pipeline.launch.exit_status import survive_closed_readers
+from pipeline.launch.launcher import launch_command, run_launched, stop_signals
 from pipeline.plan.plan import Plan, check_inputs, make_plan, reasons
 from pipeline.plan.run_folder import RESULTS, publish_run
 from pipeline.plan.stages import STAGES
@@ -30,8 +30,8 @@ DEFAULT_RECIPE = PROJECT / "recipes" / "rotten_tomatoes.yaml"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 failed at work, 2 bad input, 75 interrupted (the same command goes on)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in asking()}
-    streams = outlive_readers()
+    before = {number: signal.signal(number, signal.default_int_handler) for number in stop_signals()}
+    streams = survive_closed_readers()
     try:
         return status_of(lambda: _run(words))
     finally:
@@ -63,12 +63,8 @@ def _run(words: list[str]) -> int:
     publish_run(plan)
     for stage in selected:
         command, changes = launch_command(stage, ["--recipe", str(recipe.resolve()), *overrides], launcher)
-        log = plan.run_folder / "logs" / f"{stage}.log"
-        print(f"== {stage} ({plan.why[stage]})", file=sys.stderr, flush=True)
-        status, message = run_launched(command, changes, log=log)
+        status = _launch(plan, stage, command, changes)
         if status != OK:
-            word = "was interrupted" if status == INTERRUPTED else "failed"
-            print(f"{stage} {word}{': ' + message if message else ''}\n  log:    {log}", file=sys.stderr)
             print(f"  resume: {_again(words)}", file=sys.stderr)
             return status
     plan = make_plan(recipe, overrides, checked=False)
@@ -85,6 +81,17 @@ def _run(words: list[str]) -> int:
     if push:
         print(f"on the hub: {push(plan.run_folder)}")
     return OK
+
+
+def _launch(plan: Plan, stage: str, command: Sequence[str], changes: Mapping[str, str]) -> int:
+    """Run one stage to its end; returns its exit status, and prints what went wrong and where its log lies."""
+    log = plan.run_folder / "logs" / f"{stage}.log"
+    print(f"== {stage} ({plan.why[stage]})", file=sys.stderr, flush=True)
+    status, message = run_launched(command, changes, log=log)
+    if status != OK:
+        outcome = "was interrupted" if status == INTERRUPTED else "failed"
+        print(f"{stage} {outcome}{': ' + message if message else ''}\n  log:    {log}", file=sys.stderr)
+    return status
 
 
 def _pusher(name: str) -> Callable[[Path], str]:

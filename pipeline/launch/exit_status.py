@@ -1,6 +1,6 @@
 """How a stage's process ends: its status, and the one sentence that it leaves for the command that launched it.
 
-And streams whose reader may be gone, as when a terminal closes: what cannot be shown is lost, and the work goes on.
+And output streams that survive a closed reader, such as a closed terminal: output is lost, and the work goes on.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ STATUS_FILE = "DISTILL_STATUS_FILE"  # a stage writes its true status there: the
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def sentence_of(error: Exception) -> tuple[int, str]:
+def status_and_sentence(error: Exception) -> tuple[int, str]:
     """The status that an error ends a stage with, and one sentence for the user."""
     for kind, status in ((UserError, BAD_INPUT), (WorkFailed, FAILED), (Interrupted, INTERRUPTED)):
         if isinstance(error, kind):
@@ -29,12 +29,12 @@ def sentence_of(error: Exception) -> tuple[int, str]:
 
 
 def is_explained(error: Exception) -> bool:
-    """Whether the sentence says it all, so that no traceback is needed."""
+    """Whether the sentence explains the error, so that no traceback is needed."""
     return isinstance(error, UserError | WorkFailed | Interrupted) or bool(getattr(error, "filename", None))
 
 
 def disk_trouble(error: BaseException | None) -> str | None:
-    """What the disk refused, as the system puts it; libraries say it in errors of their own, or wrap it in them."""
+    """The system's message where a full or read-only disk caused an error, however a library wraps it; else None."""
     while error is not None:
         number, text = getattr(error, "errno", None), str(error)
         for known in DISK:
@@ -46,29 +46,29 @@ def disk_trouble(error: BaseException | None) -> str | None:
     return None
 
 
-def tell(status: int, message: str, *, lost: bool = False) -> None:
-    """Print the sentence that this process ends with, and leave it for the command that launched it.
+def report_exit(status: int, message: str, *, of_peer: bool = False) -> None:
+    """Print the sentence that this process ends with, and write it to the file that the launching command reads.
 
-    Args: lost: it only says that another process is gone; what that one said itself comes first.
+    Args: of_peer: the sentence says that another process is gone; that process's own report explains more.
     """
     prefix = {BAD_INPUT: "error: ", FAILED: "failed: "}.get(status, "")
-    with contextlib.suppress(OSError):  # nobody reads any more
+    with contextlib.suppress(OSError):  # the reader is gone
         print(f"{prefix}{message}", file=sys.stderr, flush=True)
     if path := os.environ.get(STATUS_FILE):
-        said = json.dumps({"status": status, "message": message, "lost": lost})
+        report = json.dumps({"status": status, "message": message, "of_peer": of_peer})
         with contextlib.suppress(OSError):  # a full disk
-            Path(f"{path}.{os.environ.get('RANK', '0')}").write_text(said, encoding="utf-8")
+            Path(f"{path}.{os.environ.get('RANK', '0')}").write_text(report, encoding="utf-8")
 
 
-class Heedless:
-    """A stream that fails no more: from its first failure on it goes to /dev/null, what it still holds too."""
+class SurvivingStream:
+    """A stream that survives a closed reader: from its first failed write on, its output goes to /dev/null."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     @property
-    def buffer(self) -> "Heedless":
-        return Heedless(self._stream.buffer)
+    def buffer(self) -> "SurvivingStream":
+        return SurvivingStream(self._stream.buffer)
 
     def write(self, content: Any) -> int:
         self._try(lambda: self._stream.write(content))
@@ -87,12 +87,12 @@ class Heedless:
         return getattr(self._stream, name)
 
 
-def outlive_readers() -> tuple[Any, Any]:
-    """Make standard output and standard error heedless, or /dev/null where one was closed before the start.
+def survive_closed_readers() -> tuple[Any, Any]:
+    """Let standard output and standard error survive a closed reader, also one that was closed before the start.
 
-    Returns: what they were.
+    Returns: the two streams before.
     """
     before = sys.stdout, sys.stderr
     nowhere = Path(os.devnull).open
-    sys.stdout, sys.stderr = (Heedless(stream or nowhere("w", encoding="utf-8")) for stream in before)
+    sys.stdout, sys.stderr = (SurvivingStream(stream or nowhere("w", encoding="utf-8")) for stream in before)
     return before

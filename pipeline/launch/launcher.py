@@ -30,7 +30,9 @@ CPU_ENVIRONMENT = {
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8192",  # shapes vary with the lengths, and each is compiled
 }
 CLUSTER = re.compile("WORLD_SIZE|RANK|LOCAL_RANK|LOCAL_WORLD_SIZE|(OMPI|PMI|MV2)_.*")  # a job's, not the launcher's
-WORDLESS = "it ended without a word: killed, perhaps for want of memory, or its launcher's options are wrong"
+NO_REPORT = (
+    "it ended and reported nothing: it was killed, perhaps because memory ran out, or its launcher's options are wrong"
+)
 GRACE_SECONDS = 120  # for checkpoints after a signal
 
 
@@ -110,13 +112,13 @@ def _given(words: Sequence[str]) -> dict[str, str]:
 def run_launched(command: Sequence[str], changes: Mapping[str, str], *, log: Path) -> tuple[int, str]:
     """Run a launcher to its end, its output shown and logged, signals passed on to its whole process group.
 
-    Returns: the stage's true exit status, and its one sentence if it said one.
+    Returns: the stage's true exit status, and the sentence that it reported, or ''.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="distill-") as folder:
-        said = Path(folder) / "status.json"
+        status_file = Path(folder) / "status.json"
         python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
-        ours = {STATUS_FILE: str(said), LAUNCHED_AT: str(time.time()), "PYTHONPATH": python_path}
+        ours = {STATUS_FILE: str(status_file), LAUNCHED_AT: str(time.time()), "PYTHONPATH": python_path}
         environment = {name: value for name, value in os.environ.items() if not CLUSTER.fullmatch(name)}
         environment |= dict(changes) | ours
         with (
@@ -132,21 +134,21 @@ def run_launched(command: Sequence[str], changes: Mapping[str, str], *, log: Pat
         ):
             _copy_output(process, log)
             status = process.wait()
-        told = _told(Path(folder), signalled=bool(signalled))
-    if told:
-        return told
+        reported = _reported(Path(folder), signalled=bool(signalled))
+    if reported:
+        return reported
     if signalled:
         return INTERRUPTED, ""
-    return (OK, "") if status == 0 else (FAILED, WORDLESS)
+    return (OK, "") if status == 0 else (FAILED, NO_REPORT)
 
 
-def _told(folder: Path, *, signalled: bool) -> tuple[int, str] | None:
-    """What the processes said last: of several, the one that explains the others."""
-    said = [told for path in sorted(folder.iterdir()) if (told := _read(path))]
-    lost = [told for told in said if told.get("lost") and told["status"] != INTERRUPTED]
-    stopped = [told for told in said if told["status"] == INTERRUPTED]
-    own = [told for told in said if told not in lost and told not in stopped]
-    ordered = [*own, *stopped, *lost] if signalled else [*own, *lost, *stopped]
+def _reported(folder: Path, *, signalled: bool) -> tuple[int, str] | None:
+    """The status and sentence that the processes reported; of several reports the one that explains the others."""
+    reports = [report for path in sorted(folder.iterdir()) if (report := _read(path))]
+    stopped = [report for report in reports if report["status"] == INTERRUPTED]
+    of_peers = [report for report in reports if report.get("of_peer") and report not in stopped]
+    own = [report for report in reports if report not in of_peers and report not in stopped]
+    ordered = [*own, *stopped, *of_peers] if signalled else [*own, *of_peers, *stopped]
     return (ordered[0]["status"], ordered[0]["message"]) if ordered else None
 
 
@@ -157,7 +159,10 @@ def follow_parent() -> None:
 
 
 def _copy_output(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until the last process of the group has closed its end; a full disk or a closed terminal stops nothing."""
+    """Show and log the output until every process of the group has closed it.
+
+    Neither a full disk nor a closed terminal stops the stage.
+    """
     assert process.stdout is not None
     with log.open("ab", buffering=0) as file:
         while chunk := os.read(process.stdout.fileno(), 65536):
@@ -170,7 +175,7 @@ def _copy_output(process: subprocess.Popen[bytes], log: Path) -> None:
 
 @contextmanager
 def _signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
-    """What asks to stop is passed on as SIGTERM to the group; after a grace, SIGKILL. Yields the signals so far."""
+    """Pass a signal to stop on to the group as SIGTERM, and after GRACE_SECONDS SIGKILL. Yields the signals so far."""
     seen: list[int] = []
     kill = threading.Timer(GRACE_SECONDS, _to_group, (process, signal.SIGKILL))
     kill.daemon = True
@@ -181,7 +186,7 @@ def _signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
         if len(seen) == 1:
             kill.start()
 
-    before = {number: signal.signal(number, pass_on) for number in asking()}
+    before = {number: signal.signal(number, pass_on) for number in stop_signals()}
     try:
         yield seen
     finally:
@@ -190,7 +195,7 @@ def _signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def asking() -> list[int]:
+def stop_signals() -> list[int]:
     """The signals that ask to stop: Ctrl-C, a cluster's preemption, a closed terminal unless `nohup` has it ignored."""
     closed = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
     return [signal.SIGINT, signal.SIGTERM, *closed]

@@ -29,8 +29,14 @@ from accelerate import Accelerator
 
 from pipeline import PROJECT
 from pipeline.errors import OK, UserError, WorkFailed
-from pipeline.launch.exit_status import disk_trouble, is_explained, outlive_readers, sentence_of, tell
-from pipeline.launch.launcher import LAUNCHED_AT, asking, follow_parent
+from pipeline.launch.exit_status import (
+    disk_trouble,
+    is_explained,
+    report_exit,
+    status_and_sentence,
+    survive_closed_readers,
+)
+from pipeline.launch.launcher import LAUNCHED_AT, follow_parent, stop_signals
 from pipeline.plan.plan import Plan, make_plan, reasons
 from pipeline.plan.run_folder import publish_run
 from pipeline.runtime.processes import (
@@ -54,19 +60,21 @@ def run_stage(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
     parser.add_argument("--recipe", type=Path, required=True, help="the YAML file of the run")
     given, overrides = parser.parse_known_args()
     follow_parent()
-    outlive_readers()  # until the end: a checkpoint must not fail for want of a reader
-    status, watch = OK, None
+    survive_closed_readers()  # a checkpoint must not fail because nobody reads the output
+    status, heartbeat = OK, None
     try:
-        watch = meet_processes(partial(tell, lost=True))
+        heartbeat = meet_processes(partial(report_exit, of_peer=True))
         _run(name, main, given.recipe, overrides)
     except Exception as error:
-        news = watch.news() if watch and isinstance(error, RuntimeError) else None  # a collective lost its other side
-        if news is None and not is_explained(error):
+        failure = None
+        if heartbeat and isinstance(error, RuntimeError):  # perhaps a collective whose other side is gone
+            failure = heartbeat.peer_failure()
+        if failure is None and not is_explained(error):
             traceback.print_exc()
-        status, message = news or sentence_of(error)
-        tell(status, message, lost=news is not None)
-    if watch:
-        watch.leave(status)
+        status, message = failure or status_and_sentence(error)
+        report_exit(status, message, of_peer=failure is not None)
+    if heartbeat:
+        heartbeat.leave(status)
     sys.stdout.flush()
     os._exit(status)  # a process group that lost a member would wait for it in its destructor
 
@@ -207,7 +215,7 @@ def _publish(
 
 def _stop_when_asked(stage: Stage) -> None:
     """From now to the end of the process: a second signal, as a group gets it, must not cut the first one's work."""
-    for number in asking():
+    for number in stop_signals():
         signal.signal(number, lambda *_: stage.ask_to_stop())
 
 

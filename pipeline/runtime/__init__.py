@@ -2,5 +2,5 @@
 
 stage       its place in the plan, its folders, its processes
 processes   what the launcher started, as Accelerate sees it
-heartbeat   processes that watch each other
+heartbeat   each process notices when another one is gone
 """

@@ -16,18 +16,18 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 
 from pipeline.errors import UserError
-from pipeline.runtime.heartbeat import FOREVER, Tell, Watch, meeting
+from pipeline.runtime.heartbeat import FOREVER, Heartbeat, Report, meeting
 
 OTHER_WAYS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG")  # of sharing a model, as Accelerate names them
 NETWORK_DISK_SECONDS = 20.0  # a client may remember for a while that a file was not there
 
 
-def meet_processes(tell: Tell) -> Watch:
-    """Wait for all that the launcher started, here and on other machines; from then on they watch each other.
+def meet_processes(report: Report) -> Heartbeat:
+    """Wait for all that the launcher started, here and on other machines; from then on a heartbeat goes between them.
 
-    Nothing that can go wrong on one of them alone comes before it: a process that ends early would be waited for.
+    Call it before anything that can fail on one process alone: the others would wait for a process that ended early.
 
-    Args: tell: takes the status and the sentence when another process brings this one to its end.
+    Args: report: takes the exit status and a sentence when this process ends because another one did.
     Raises: UserError when N processes each think that they are alone, or are to share a model in another way.
     """
     for way in OTHER_WAYS:
@@ -37,14 +37,14 @@ def meet_processes(tell: Tell) -> Watch:
                 " process holds the whole model, so leave it out"
             )
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    with meeting(world, tell):
+    with meeting(world, report):
         state = PartialState(cpu=not torch.cuda.is_available(), timeout=FOREVER)
     if world != state.num_processes:
         raise UserError(
             f"the launcher started {world} processes, but each thinks it is one of {state.num_processes};"
             " on CPUs launch with ACCELERATE_USE_CPU=true and --multi_gpu"
         )
-    return Watch(tell)
+    return Heartbeat(report)
 
 
 def make_accelerator(*, tracker: str, curves: Path, run: str, stage: str) -> Accelerator:

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import PROJECT
 from pipeline.errors import FAILED, INTERRUPTED, OK
-from pipeline.launch.launcher import CPU_ENVIRONMENT, WORDLESS, asking, launch_command, run_launched
+from pipeline.launch.launcher import CPU_ENVIRONMENT, NO_REPORT, launch_command, run_launched, stop_signals
 
 STAGE = ["--recipe", "mine.yaml", "--seed", "1"]
 
@@ -142,7 +142,7 @@ def test_which_process_of_a_cluster_s_job_this_is_stays_with_the_command(
 
 @pytest.mark.parametrize("status", [1, 3, 75])
 def test_an_end_without_a_word_is_a_failure(tmp_path: Path, status: int) -> None:
-    assert launched(f"raise SystemExit({status})", tmp_path / "log") == (FAILED, WORDLESS)
+    assert launched(f"raise SystemExit({status})", tmp_path / "log") == (FAILED, NO_REPORT)
 
 
 @pytest.mark.parametrize("said", [{"status": 2, "message": "error: no"}, {"status": 75, "message": "saved"}])
@@ -158,7 +158,7 @@ def test_the_status_is_what_the_stage_wrote_not_what_the_launcher_made_of_it(tmp
 @pytest.fixture
 def deaf() -> Iterator[None]:
     """This process survives a signal that comes before or after the launch."""
-    before = {number: signal.signal(number, lambda *_: None) for number in asking()}
+    before = {number: signal.signal(number, lambda *_: None) for number in stop_signals()}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -16,10 +16,10 @@ from pipeline.errors import FAILED
 PROCESS = """
 import time
 import torch.distributed as dist
-from pipeline.runtime import heartbeat as watch
-watch.ALIVE_SECONDS, watch.SILENT_SECONDS = 0.2, 2.0
+from pipeline.runtime import heartbeat
+heartbeat.ALIVE_SECONDS, heartbeat.SILENT_SECONDS = 0.2, 2.0
 dist.init_process_group("gloo")
-watched = watch.Watch(lambda status, sentence: print(sentence, flush=True))
+kept = heartbeat.Heartbeat(lambda status, sentence: print(sentence, flush=True))
 print("watches", flush=True)
 time.sleep(120)
 """
