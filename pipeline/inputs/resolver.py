@@ -82,9 +82,7 @@ class Resolver:
 
     def folder(self, spec: str, *, pattern: str = "*") -> Path:
         """A folder or single file as it is; of a hub dataset the folder of those files that match `pattern`."""
-        if spec.startswith("hub:"):
-            return self._hub_dataset(spec, pattern=pattern)[0]
-        return self._path(spec)
+        return self._hub_dataset(spec, pattern=pattern)[0] if spec.startswith("hub:") else self._path(spec)
 
     def _path(self, spec: str) -> Path:
         """The file or folder that a local path or a wheel: spec names."""
@@ -177,10 +175,7 @@ def _matching(spec: str, names: Sequence[str], pattern: str) -> list[str]:
 def _data_files(
     spec: str, names: Sequence[str], *, split: Split | None = None, may_name_no_split: bool = False
 ) -> list[str]:
-    """The files of a folder that hold data; of a split those whose names say so.
-
-    Args: may_name_no_split: whether files whose names say no split at all belong to every split.
-    """
+    """The files of a folder that hold data; of a split those whose names say so, or all where no name says a split."""
     seen = sorted(name for name in names if "/." not in f"/{name}")
     data = [name for name in seen if DATA_FILE.fullmatch(name)]
     data = data or [name for name in seen if OTHER_DATA_FILE.fullmatch(name)]
