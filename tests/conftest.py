@@ -16,24 +16,35 @@ from pipeline.launch import cli
 from tests import tiny
 from tests.helpers.commands import run_all
 from tests.helpers.disks import Disk
+from tests.helpers.once import once
 
 
 @pytest.fixture(scope="session")
-def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny world of `tests.tiny`, written once; for reading."""
-    return tiny.make(tmp_path_factory.mktemp("template") / "tiny").parent
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of pytest-xdist see; without workers, this process's own."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def shipped(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_template(shared: Path) -> Path:
+    """The tiny world of `tests.tiny`; for reading."""
+    return once(shared / "template", tiny.make)
+
+
+@pytest.fixture(scope="session")
+def shipped(tiny_template: Path, shared: Path) -> Path:
     """The folder of a student that is ready to ship (random weights, labels rotten and fresh); for reading."""
-    from pipeline.export.onnx import export_onnx, quantise
-    from pipeline.export.onnx_session import FLOAT32, INT8
 
-    folder = tiny.write_classifier(tmp_path_factory.mktemp("shipped") / "student", tiny_template / "model")
-    export_onnx(tiny.load_eager(folder), folder / FLOAT32, inputs=["input_ids", "attention_mask"])
-    quantise(folder / FLOAT32, folder / INT8)
-    return folder
+    def make(folder: Path) -> None:
+        from pipeline.export.onnx import export_onnx, quantise
+        from pipeline.export.onnx_session import FLOAT32, INT8
+
+        tiny.write_classifier(folder, tiny_template / "model")
+        export_onnx(tiny.load_eager(folder), folder / FLOAT32, inputs=["input_ids", "attention_mask"])
+        quantise(folder / FLOAT32, folder / INT8)
+
+    return once(shared / "shipped", make)
 
 
 @pytest.fixture
@@ -54,16 +65,20 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_world(shared: Path) -> Path:
     """The tiny world that the whole run is made in."""
-    return tiny.make(tmp_path_factory.mktemp("tiny")).parent
+    return once(shared / "tiny", tiny.make)
 
 
 @pytest.fixture(scope="session")
-def finished(run_world: Path, clone: Path) -> Path:
+def finished(run_world: Path, clone: Path, shared: Path) -> Path:
     """The folder of a finished run."""
-    done = run_all(run_world / "recipe.yaml", project=clone)
-    assert done.returncode == 0, done.stderr[-3000:]
+
+    def run(_: Path) -> None:
+        done = run_all(run_world / "recipe.yaml", project=clone)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    once(shared / "finished", run)
     return run_world / "runs" / "recipe"
 
 

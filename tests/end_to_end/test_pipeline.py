@@ -7,23 +7,20 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from pipeline import PROJECT
+from pipeline.launch.launcher import launch_command
 from pipeline.plan.stages import STAGES
-from tests import tiny
 from tests.faults import differing, draw, kill_and_resume, work_seconds
 from tests.helpers.commands import copy_artifacts, run_all
+from tests.helpers.once import once
 
 pytestmark = pytest.mark.slow
-
-
-def changed(recipe: dict[str, Any], section: str, **fields: Any) -> dict[str, Any]:
-    return {**recipe, section: {**recipe.get(section, {}), **fields}}
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, int]]:
@@ -112,13 +109,27 @@ def test_the_augmented_dataset_is_read_by_datasets_and_pandas(finished: Path, tm
 TRAINED = ("pretrain_teacher", "finetune_teacher", "distill_general", "distill_layers", "distill_predictions")
 
 
+@pytest.fixture
+def two_processes(finished: Path, world: Path, shared: Path) -> Path:
+    """The runs of all stages on one pair of processes, each from the artifacts of the finished run: STAGE/r/recipe."""
+
+    def launch(folder: Path) -> None:
+        for stage in STAGES:
+            copy_artifacts(finished, folder / stage / "a", until=stage, copy=os.link)
+        command, changes = launch_command("NAME", [str(world / "recipe.yaml"), str(folder)], ["--num_processes", "2"])
+        command[command.index("stages.NAME")] = "tests.helpers.every_stage"
+        both = subprocess.run(
+            command, cwd=PROJECT, env=os.environ | changes, capture_output=True, text=True, check=False, timeout=600
+        )
+        assert both.returncode == 0, both.stderr[-3000:]
+
+    return once(shared / "two processes", launch)
+
+
 @pytest.mark.parametrize("stage", STAGES)
-def test_two_processes_do_what_one_does(finished: Path, world: Path, tmp_path: Path, stage: str) -> None:
-    copy_artifacts(finished, tmp_path / "a", until=stage, copy=os.link)
-    two = run_all(world / "recipe.yaml", "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r",
-                  "--only", stage, "--", "--num_processes", "2")  # fmt: skip
-    assert two.returncode == 0, two.stderr[-3000:]
-    one, other = ((run / stage).resolve() for run in (finished, tmp_path / "r" / "recipe"))
+def test_two_processes_do_what_one_does(finished: Path, two_processes: Path, stage: str) -> None:
+    run = two_processes / stage / "r" / "recipe"
+    one, other = ((each / stage).resolve() for each in (finished, run))
     manifests = [json.loads((folder / "stage.json").read_text()) for folder in (one, other)]
     assert [manifest["processes"] for manifest in manifests] == [1, 2]
     if stage not in TRAINED:
@@ -128,7 +139,7 @@ def test_two_processes_do_what_one_does(finished: Path, world: Path, tmp_path: P
     assert [point["step"] for point in same] == list(range(1, len(losses) + 1))
     for point, again in zip(losses, same, strict=True):
         assert again == pytest.approx(point, rel=1e-5)
-    ours, theirs = weights(finished, stage), weights(tmp_path / "r" / "recipe", stage)
+    ours, theirs = weights(finished, stage), weights(run, stage)
     for name in ours:
         np.testing.assert_allclose(theirs[name], ours[name], rtol=0, atol=1e-4, err_msg=name)
 
@@ -164,7 +175,7 @@ def test_another_run_trains_on_an_augmented_dataset_that_exists(finished: Path, 
     assert (tmp_path / "r" / "recipe" / logits).read_bytes() == (finished / logits).read_bytes()
 
 
-KILLS = 6
+KILLS = 2  # `python -m tests.faults` strikes as often as it is told
 
 
 @pytest.mark.parametrize("number", range(KILLS))
@@ -179,35 +190,6 @@ def test_a_run_killed_at_a_random_instant_ends_with_the_same_bytes(
         assert differ == [], (kill, left)
         if left[0] != "ended before":
             return
-
-
-VARIATIONS = {
-    "a regression on pairs, its teacher's score learnt": {
-        "task": {"text_pair": "other", "kind": "regression"},
-        "finetune_teacher": {"epochs": 3},
-    },
-    "no augmentation, no corpus, no vectors": {
-        "pretrain_teacher": {"epochs": 0},
-        "distill_general": {"epochs": 0},
-        "propose_candidates": {"vectors": None},
-        "augment_data": {"variants": 0},
-    },
-}
-
-
-@pytest.mark.parametrize("name", VARIATIONS)
-def test_the_pipeline_runs_with(world: Path, tmp_path: Path, name: str):
-    recipe = tiny.recipe(world)
-    pair = "text_pair" in VARIATIONS[name].get("task", {})
-    rows = tiny.write_rows(tmp_path / "rows.csv", pair=pair, regression=pair)
-    for section, fields in VARIATIONS[name].items():
-        recipe = changed(recipe, section, **fields)
-    recipe = changed(recipe, "task", train=[str(rows)])
-    recipe = changed(recipe, "run", artifacts=str(tmp_path / "a"), runs=str(tmp_path / "r"))
-    done = run_all(tiny.write_recipe(tmp_path / "other.yaml", recipe))
-    assert done.returncode == 0, done.stderr[-3000:]
-    results = json.loads((tmp_path / "r" / "other" / "results.json").read_text())
-    assert results["metric"] == ("pearson_and_spearman" if pair else "accuracy")
 
 
 def test_your_own_teacher_is_put_in_the_tasks_order(finished: Path, world: Path, tmp_path: Path):

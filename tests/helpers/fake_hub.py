@@ -1,7 +1,7 @@
 """A Hugging Face hub on 127.0.0.1 that serves folders: enough of its interface to resolve, list, download and publish.
 
-    with serve({"owner/tiny": folder}, {"owner/rows": folder}) as address:
-        subprocess.run(..., env={**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path)})
+    with serve({"owner/tiny": folder}, {"owner/rows": folder}) as address, talking_to(address, home=tmp_path):
+        ...  # huggingface_hub asks this one, and keeps what it gets below `home`
 
 Each repository has one commit, known as `main` and by its hash. With `uploads`, a folder, models and datasets can be
 published by whoever has the TOKEN, to the names below `owner/`; they land in it, and are served.
@@ -9,14 +9,20 @@ published by whoever has the TOKEN, to the names below `owner/`; they land in it
 
 import base64
 import hashlib
+import io
 import json
 import re
+import subprocess
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlparse
+
+import pytest
+from huggingface_hub import constants
+from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
 API = re.compile(r"/api/(models|datasets)/(.+?)(?:/(revision|tree)/([^/]+))?")
 PUBLISH = re.compile(r"/api/(models|datasets)/(.+?)/(preupload|commit)/main")
@@ -39,6 +45,32 @@ def serve(
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def talking_to(address: str, *, home: Path, token: str = "") -> Iterator[None]:
+    """Lets this process take a hub for the real one; elsewhere HF_ENDPOINT, HF_HOME and HF_TOKEN do, read at import."""
+    with pytest.MonkeyPatch.context() as patch:
+        there = constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
+        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + there)
+        patch.setattr(constants, "ENDPOINT", address)
+        patch.setattr(constants, "HF_HUB_OFFLINE", False)
+        patch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+        patch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+        patch.setenv("HF_TOKEN", token)
+        disable_progress_bars()
+        yield
+        enable_progress_bars()
+
+
+def answer_of(
+    main: Callable[[list[str]], int], *words: str | Path, address: str, home: Path, token: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """What a command says that talks to a hub, as `subprocess.run` would give it, without the process."""
+    arguments, out, err = [str(word) for word in words], io.StringIO(), io.StringIO()
+    with talking_to(address, home=home, token=token), redirect_stdout(out), redirect_stderr(err):
+        status = main(arguments)
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
 
 def commit_of(folder: Path) -> str:

@@ -110,7 +110,7 @@ def test_what_the_tests_need_is_all_that_a_run_needs(checkout: Checkout):
     checkout.calls()
     checkout.run("run_all.sh")
     checkout.run("run_tests.sh", "-k", "x")
-    assert checkout.calls() == ["python -m pipeline", "python -m pytest -k x"]
+    assert checkout.calls() == ["python -m pipeline", "python -m pytest -n 2 --dist worksteal -k x"]
 
 
 def test_another_checkout_with_the_same_pins_runs_its_own_code_in_the_same_environment(checkout: Checkout):
@@ -201,7 +201,7 @@ def test_without_arguments_every_check_runs_even_after_one_failed(checkout: Chec
         "-m ruff format",
         "-m pyright --pythonpath",
         "-c from importlinter.cli",
-        "-m pytest",
+        "-m pytest -n",
     ]
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "run_tests.sh: failed: ruff"

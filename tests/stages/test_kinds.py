@@ -95,3 +95,21 @@ def test_scores_far_from_0_are_learnt(world: Path, copied: bool) -> None:
     for role, spread in {"teacher": 5_000, "student": 5_000 if copied else 0}.items():
         found = predicted[role].to_numpy()
         assert 90_000 < found.min() < found.max() - spread < 180_000
+
+
+def test_every_stage_runs_without_augmentation_corpus_and_vectors(world: Path) -> None:
+    recipe = tiny.recipe(world)
+    recipe["pretrain_teacher"]["epochs"] = recipe["distill_general"]["epochs"] = 0
+    recipe["propose_candidates"]["vectors"] = None
+    recipe["augment_data"]["variants"] = 0
+    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
+    assert json.loads((run / "results.json").read_text())["metric"] == "accuracy"
+
+
+def test_every_stage_runs_on_pairs_whose_teacher_learns_the_scores(world: Path) -> None:
+    tiny.write_rows(world / "rows.csv", pair=True, regression=True)
+    recipe = tiny.recipe(world)
+    recipe["task"] |= {"text_pair": "other", "kind": "regression"}
+    recipe["finetune_teacher"]["epochs"] = 3
+    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
+    assert json.loads((run / "results.json").read_text())["metric"] == "pearson_and_spearman"

@@ -1,17 +1,15 @@
 """An augmented dataset on the hub: what is published, and what is said where it cannot be."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from datasets import Features, Value
 from huggingface_hub import DatasetCard
 
+from data_augment.__main__ import main
 from data_augment.dataset import read_counts, write_card, write_shard
-from pipeline import PROJECT
-from tests.helpers.fake_hub import TOKEN, serve
+from tests.helpers.fake_hub import TOKEN, answer_of, serve
 
 
 @pytest.fixture
@@ -26,17 +24,11 @@ def dataset(tmp_path: Path) -> Path:
 
 def publish(
     folder: Path, name: str, home: Path, *options: str, token: str = TOKEN
-) -> tuple[subprocess.CompletedProcess, Path]:
-    """`push`, in a process of its own since the hub's address is read at import; and what the hub then holds."""
+) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """`push`, and what the hub then holds."""
     hub = home / "hub"
     with serve({}, uploads=hub) as address:
-        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(home), "HF_TOKEN": token}
-        environment.pop("HF_HUB_OFFLINE", None)
-        command = [sys.executable, "-m", "data_augment", "push", str(folder), name, *options]
-        answer = subprocess.run(
-            command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=120
-        )
-    return answer, hub / name
+        return answer_of(main, "push", folder, name, *options, address=address, home=home, token=token), hub / name
 
 
 def test_a_dataset_is_published_with_its_card_and_nothing_else(dataset: Path, tmp_path: Path) -> None:

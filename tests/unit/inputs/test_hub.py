@@ -1,31 +1,15 @@
-"""Hub inputs, against a small hub on 127.0.0.1; each look-up is a process, since the address is read at import."""
+"""Hub inputs, against a small hub on 127.0.0.1."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.helpers.fake_hub import commit_of, serve
-
-NOBODY = "http://127.0.0.1:9"  # no hub answers there
-LOOK_UP = """
-import json, sys
-from pathlib import Path
 from pipeline.errors import UserError
 from pipeline.inputs.resolver import Resolver
+from tests.helpers.fake_hub import commit_of, serve, talking_to
 
-method, spec, options, pinned = json.loads(sys.argv[1])
-resolver = Resolver(root=Path("."), cache=Path("."), checksums={}, pinned=pinned)
-try:
-    result = getattr(resolver, method)(spec, **options)
-    result = [str(path) for path in result] if isinstance(result, tuple) else str(result)
-    print(json.dumps([result, pinned]))
-except UserError as error:
-    print(json.dumps(["error: " + str(error), pinned]))
-"""
+NOBODY = "http://127.0.0.1:9"  # no hub answers there
 
 
 @pytest.fixture
@@ -47,20 +31,20 @@ def fill(folder: Path, *names: str) -> Path:
     return folder
 
 
-def look_up(method: str, spec: str, *, address: str, home: Path, pinned: dict | None = None, **options):
+def look_up(
+    method: str, spec: str, *, address: str, home: Path, pinned: dict[str, str] | None = None, **options: Any
+) -> tuple[Any, dict[str, str]]:
     """What a Resolver's method says, and the commits it pinned."""
-    request = json.dumps([method, spec, options, pinned or {}])
-    environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    environment.pop("HF_HUB_CACHE", None)
-    environment.pop("HF_HUB_OFFLINE", None)
-    process = subprocess.run(
-        [sys.executable, "-c", LOOK_UP, request], env=environment, capture_output=True, text=True, check=False
-    )
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout)
+    pins = dict(pinned or {})
+    resolver = Resolver(root=Path(), cache=Path(), checksums={}, pinned=pins)
+    with talking_to(address, home=home):
+        try:
+            return getattr(resolver, method)(spec, **options), pins
+        except UserError as error:
+            return f"error: {error}", pins
 
 
-def files_in(folder: str) -> list[str]:
+def files_in(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
 
 

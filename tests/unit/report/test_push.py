@@ -1,18 +1,16 @@
 """Publishing the student on the hub: a small one on 127.0.0.1."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline import PROJECT
+from pipeline.launch import cli
 from pipeline.plan.plan import make_plan
 from pipeline.plan.run_folder import publish_run
-from tests.helpers.commands import run_all
-from tests.helpers.fake_hub import TOKEN, serve
+from pipeline.report.push import main
+from tests.helpers.fake_hub import TOKEN, answer_of, serve
 from tests.helpers.published import EVALUATION, write_stage
 
 NOBODY = "http://127.0.0.1:9"  # no hub answers there
@@ -34,11 +32,7 @@ def run(world: Path) -> Path:
 
 
 def push(run: Path, name: str, *, address: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
-    known = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(run.parent / "home"), "HF_TOKEN": token}
-    known |= {"PYTHONPATH": str(PROJECT), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    known.pop("HF_HUB_OFFLINE", None)
-    command = [sys.executable, "-m", "pipeline.report.push", str(run), name]
-    return subprocess.run(command, env=known, capture_output=True, text=True, check=False, timeout=120)
+    return answer_of(main, run, name, address=address, home=run.parent / "home", token=token)
 
 
 def test_the_student_is_published_under_its_name(run: Path, tmp_path: Path) -> None:
@@ -72,8 +66,8 @@ def test_what_the_hub_refuses_is_one_sentence(run: Path, tmp_path: Path, name: s
 
 def test_a_run_that_nobody_may_publish_does_not_begin(world: Path, tmp_path: Path) -> None:
     with serve({}, uploads=tmp_path / "hub") as address:
-        nobody = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "", "HF_HUB_OFFLINE": "0"}
-        done = run_all(world / "recipe.yaml", "--push", "owner/small", environment=nobody)
+        words = [world / "recipe.yaml", "--push", "owner/small"]
+        done = answer_of(cli.main, *words, address=address, home=tmp_path / "home")
     assert done.returncode == 2
     assert done.stderr == (
         "error: hub:owner/small cannot be written without a login: run `hf auth login`, or set HF_TOKEN\n"

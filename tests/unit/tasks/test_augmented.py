@@ -1,9 +1,6 @@
 """An augmented dataset that exists is taken instead of a new one: what fits a task, and what does not."""
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,13 +13,12 @@ import pytest
 from datasets import ClassLabel, Features, Value, load_dataset
 
 from data_augment.dataset import augmented_features
-from pipeline import PROJECT
 from pipeline.launch.cli import main
 from pipeline.plan.plan import make_plan
 from pipeline.tasks.augmented import augmented_rows, check_augmented
 from pipeline.tasks.labelled_data import read_task
 from stages import augment_data
-from tests.helpers.fake_hub import serve
+from tests.helpers.fake_hub import answer_of, serve
 from tests.helpers.one_process import make_stage
 
 Change = Callable[[pa.Table], pa.Table]
@@ -142,17 +138,8 @@ def test_a_dataset_of_the_hub_is_taken_by_commit(world: Path, tmp_path: Path) ->
     write(world, rows_of(world))
     (world / "made" / "README.md").write_text("its card")
     with serve({}, {"owner/augmented": world / "made"}) as address:
-        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home")}
-        environment.pop("HF_HUB_OFFLINE", None)
-        overrides = ["--augment_data.reuse", "hub:owner/augmented"]
-        answer = subprocess.run(
-            [sys.executable, "-m", "pipeline", str(world / "recipe.yaml"), "--list", *overrides],
-            cwd=PROJECT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        words = [world / "recipe.yaml", "--list", "--augment_data.reuse", "hub:owner/augmented"]
+        answer = answer_of(main, *words, address=address, home=tmp_path / "home")
     assert answer.returncode == 0, answer.stderr
     assert "augment_data" in answer.stdout + answer.stderr
     assert "propose_candidates" not in answer.stdout + answer.stderr
