@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models th
 import pytest
 
 from pipeline import PROJECT
-from pipeline.launch import cli
 from tests import tiny
 from tests.helpers.commands import run_all
 from tests.helpers.disks import Disk
@@ -30,21 +28,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_template(shared: Path) -> Path:
     """The tiny world of `tests.tiny`; for reading."""
     return once(shared / "template", tiny.make)
-
-
-@pytest.fixture(scope="session")
-def shipped(tiny_template: Path, shared: Path) -> Path:
-    """The folder of a student that is ready to ship (random weights, labels rotten and fresh); for reading."""
-
-    def make(folder: Path) -> None:
-        from pipeline.export.onnx import export_onnx, quantise
-        from pipeline.export.onnx_session import FLOAT32, INT8
-
-        tiny.write_classifier(folder, tiny_template / "model")
-        export_onnx(tiny.load_eager(folder), folder / FLOAT32, inputs=["input_ids", "attention_mask"])
-        quantise(folder / FLOAT32, folder / INT8)
-
-    return once(shared / "shipped", make)
 
 
 @pytest.fixture
@@ -80,19 +63,6 @@ def finished(run_world: Path, clone: Path, shared: Path) -> Path:
 
     once(shared / "finished", run)
     return run_world / "runs" / "recipe"
-
-
-@pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The stages that were launched, in order; each publishes a fake artifact."""
-    stages: list[str] = []
-
-    def command(stage: str, arguments: list[str], launcher: list[str]) -> tuple[list[str], dict[str, str]]:
-        stages.append(" ".join([stage, *launcher]))
-        return [sys.executable, "-m", "tests.helpers.published", stage, *arguments], {}
-
-    monkeypatch.setattr(cli, "launch_command", command)
-    return stages
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline.artifacts.atomic import checksum
 from pipeline.artifacts.store import Artifact
 from pipeline.launch import cli
@@ -87,6 +89,27 @@ def publish(plan: Plan, *stages: str) -> None:
                 "start_seconds": 0.5,
             }
         )
+
+
+def launches(patch: pytest.MonkeyPatch) -> list[str]:
+    """From now on the command line launches nothing: each stage publishes a fake artifact, in this process.
+
+    Returns: the stages that were launched instead, in order, with the launcher's words.
+    """
+    stages: list[str] = []
+
+    def command(stage: str, arguments: list[str], launcher: list[str]) -> tuple[list[str], dict[str, str]]:
+        stages.append(" ".join([stage, *launcher]))
+        return [stage, *arguments], {}
+
+    def run(words: list[str], changes: dict[str, str], *, log: Path) -> tuple[int, str]:
+        stage, _, recipe, *overrides = words
+        publish(make_plan(Path(recipe), overrides, checked=False), stage)
+        return 0, ""
+
+    patch.setattr(cli, "launch_command", command)
+    patch.setattr(cli, "run_launched", run)
+    return stages
 
 
 def write_stage(run: Path, name: str, metrics: dict[str, Any], *, reads: str | None = None, **settings: Any) -> Path:

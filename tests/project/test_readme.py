@@ -23,7 +23,7 @@ from pipeline.plan.plan import make_plan
 from pipeline.plan.stages import STAGES
 from tests import tiny
 from tests.helpers.fake_hub import TOKEN, serve
-from tests.helpers.published import publish
+from tests.helpers.published import launches, publish
 
 PAGES = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
 PAGES += sorted((PROJECT / "docs").glob("*.md"))
@@ -113,20 +113,7 @@ def test_a_long_command_is_one_that_its_program_understands(command: str) -> Non
 @pytest.fixture
 def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The stages that were launched, with the launcher's words; each publishes a fake artifact."""
-    stages: list[str] = []
-
-    def command(stage: str, arguments: list[str], launcher: list[str]) -> tuple[list[str], dict[str, str]]:
-        stages.append(" ".join([stage, *launcher]))
-        return [stage, *arguments], {}
-
-    def publish_it(words: list[str], changes: dict[str, str], *, log: Path) -> tuple[int, str]:
-        stage, _, recipe, *overrides = words
-        publish(make_plan(Path(recipe), overrides, checked=False), stage)
-        return 0, ""
-
-    monkeypatch.setattr(cli, "launch_command", command)
-    monkeypatch.setattr(cli, "run_launched", publish_it)
-    return stages
+    return launches(monkeypatch)
 
 
 @pytest.mark.parametrize("command", LAUNCH)

@@ -1,6 +1,7 @@
 """`run_all.sh` as a user runs it, its stages replaced by ones that publish a fake artifact."""
 
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +25,15 @@ def written(world: Path) -> dict[str, int]:
 
 
 def test_a_run_goes_from_nothing_to_a_table_and_a_second_one_launches_nothing(
-    world: Path, launched: list[str], capsys: pytest.CaptureFixture[str]
+    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    launched: list[str] = []
+
+    def command(stage: str, arguments: list[str], _: list[str]) -> tuple[list[str], dict[str, str]]:
+        launched.append(stage)
+        return [sys.executable, "-m", "tests.helpers.published", stage, *arguments], {}
+
+    monkeypatch.setattr(cli, "launch_command", command)
     assert started(world) == 0
     assert launched == list(STAGES)
     first = capsys.readouterr()
