@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.cases import MODEL_INPUTS, Case
+from benchmarks.cases import Case
 from benchmarks.reference import padded
 from pipeline.training.loop import backward
 from pipeline.training.prefetch import steps
@@ -32,9 +32,8 @@ def gaps(case: Case) -> list[Gap]:
     first = next(steps(plan, case.job.collate, case.stage.accelerator, first=0))
     model = case.job.model.to(case.stage.accelerator.device).train()
     ours = backward(case.job, case.stage, model, first)
-    rows = np.concatenate(first.batch.micro_batches)
-    inputs = {name: tensor for name, tensor in case.job.collate(rows, 0).items() if name in MODEL_INPUTS}
-    inputs = padded(inputs, case.length + 16, pad_id=0)
+    rows = np.concatenate(first.global_batch.micro_batches)
+    inputs = padded(case.job.collate(rows, 0), case.length + 16, pad_id=0)
     inputs = {name: tensor.to(case.stage.accelerator.device) for name, tensor in inputs.items()}
     theirs = case.losses(inputs)
     torch.stack(list(theirs.values())).sum().backward()

@@ -21,21 +21,21 @@ from pipeline.config.objectives import layer_map
 from pipeline.config.training import Student, Training
 from pipeline.data.corpus import blocks_of
 from pipeline.data.documents import read_documents
-from pipeline.distill.layers import Distilled, layer_flops, layer_terms
+from pipeline.distill.layers import ProjectedStudent, Teacher, both_pack, layer_flops, layer_loss
 from pipeline.evaluate.inference import predict
 from pipeline.losses.tinybert import prediction_loss
-from pipeline.models.attention import ATTENTION
-from pipeline.models.collate import Inputs, Rows, model_inputs
-from pipeline.models.loading import freeze, load_classifier, load_encoder, load_tokenizer, new_student
-from pipeline.models.packing import run
+from pipeline.models.attention import ATTENTION, can_pack
+from pipeline.models.collate import Batch, Rows, collate
+from pipeline.models.loading import freeze, load_classifier, load_masked_lm, load_tokenizer, new_student
+from pipeline.models.trace import forward
 from pipeline.plan.plan import Plan
 from pipeline.runtime.processes import make_accelerator
 from pipeline.runtime.stage import Stage
-from pipeline.tasks.labelled_data import as_datasets, read_task
-from pipeline.tasks.tokenised import EncodedTexts
+from pipeline.tasks.labelled_data import read_task
+from pipeline.tasks.tokenised import TokenisedTexts, as_datasets
 from pipeline.training.batches import BatchPlan, GlobalBatch, planned
 from pipeline.training.loop import Job, train
-from pipeline.training.throughput import training_flops
+from pipeline.training.throughput import Throughput, training_flops
 
 TINYBERT4 = Student(layers=4, width=312, feed_forward=1200, heads=12, hidden_dropout=0)
 LABELS = ("rotten", "fresh")
@@ -62,14 +62,14 @@ class Case:
     unit: str = "tokens/s"
 
     def run_ours(self, steps: int) -> tuple[float, dict[str, float]]:
-        """Units a second, and the training's own summary of its pace."""
-        job = replace(self.job, batches=self.plan(steps), pace=type(self.job.pace)())
+        """Units a second, and the training's own throughput."""
+        job = replace(self.job, batches=self.plan(steps), throughput=Throughput())
         began = time.perf_counter()
         self.before()
         ahead = time.perf_counter() - began
         train(job, self.stage)
-        pace = job.pace
-        return self._units(job.batches) / (ahead + pace.seconds), vars(pace) | {"ahead": ahead}
+        found = job.throughput
+        return self._units(job.batches) / (ahead + found.seconds), vars(found) | {"ahead": ahead}
 
     def run_reference(self, steps: int) -> float:
         """Units a second."""
@@ -83,8 +83,7 @@ class Case:
     def _padded(self, plan: BatchPlan) -> Iterator[dict[str, Tensor]]:
         for step in range(plan.steps):
             rows = np.concatenate(plan.at(step).micro_batches)
-            inputs = {name: t for name, t in self.job.collate(rows, 0).items() if name in MODEL_INPUTS}
-            inputs = reference.padded(inputs, self.length, pad_id=0)
+            inputs = reference.padded(self.job.collate(rows, 0), self.length, pad_id=0)
             yield {name: tensor.to(self.stage.accelerator.device) for name, tensor in inputs.items()}
 
     def _units(self, plan: BatchPlan) -> int:
@@ -94,9 +93,6 @@ class Case:
     def _wait(self) -> None:
         if self.stage.accelerator.device.type == "cuda":
             torch.cuda.synchronize()
-
-
-MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def make_stage(plan: Plan, name: str, work: Path) -> Stage:
@@ -131,13 +127,13 @@ def general(stage: Stage, *, models: str, length: int, batch_size: int, only: st
     full = (block for block in blocks_of(documents, tokenizer, length=length) if len(block) == length)
     blocks = list(islice(full, 20 * batch_size))
 
-    def collate(rows: Rows, epoch: int) -> Inputs:
-        return model_inputs({"input_ids": [blocks[int(row)] for row in rows]}, 0)
+    def columns(rows: Rows) -> Mapping[str, Any]:
+        return {"input_ids": [blocks[int(row)] for row in rows]}
 
     encoder = new_student(student, teacher)
     lengths = np.array([len(block) for block in blocks])
     settings = replace(stage.recipe.distill_general, batch_size=batch_size)
-    return _layer_case(stage, teacher, encoder, lengths, collate, settings=settings, length=length, only=only)
+    return _layer_case(stage, teacher, encoder, lengths, columns, settings=settings, length=length, only=only)
 
 
 def layers(stage: Stage, *, examples: int, only: str = "") -> Case:
@@ -146,8 +142,8 @@ def layers(stage: Stage, *, examples: int, only: str = "") -> Case:
     teacher, texts = load_encoder(stage.inputs.backbone), task_texts(stage, examples)
     encoder = new_student(stage.recipe.student, teacher)
     settings = stage.recipe.distill_layers
-    collate, length = _collate(texts), stage.recipe.task.max_length
-    return _layer_case(stage, teacher, encoder, texts.lengths, collate, settings=settings, length=length, only=only)
+    sizes = {"length": stage.recipe.task.max_length, "pad_id": texts.pad_id}
+    return _layer_case(stage, teacher, encoder, texts.lengths, texts.columns, settings=settings, only=only, **sizes)
 
 
 def predictions(stage: Stage, *, examples: int, only: str = "") -> Case:
@@ -163,24 +159,29 @@ def predictions(stage: Stage, *, examples: int, only: str = "") -> Case:
     slow_student.set_attn_implementation(reference.SCORES)
     frozen, slow_teacher = _teachers(stage, teacher, only)
     logits = np.zeros((examples, len(LABELS)), dtype=np.float32)
-    plain = _collate(texts)
+    packed = can_pack(student)
 
     def annotate() -> None:
         logits[:] = predict(frozen, texts, stage, tokens=stage.recipe.annotate_data.decode_tokens)
 
-    def collate(rows: Rows, epoch: int) -> Inputs:
-        return plain(rows, epoch) | {"teacher_logits": torch.from_numpy(logits[rows])}
+    def with_logits(rows: Rows, epoch: int) -> Batch:
+        batch = collate(texts.columns(rows), texts.pad_id, packed=packed)
+        return batch.with_targets(teacher_outputs=torch.from_numpy(logits[rows]))
 
-    def loss(model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
-        ours = run(model, inputs).logits
-        gap = prediction_loss(ours, inputs["teacher_logits"], temperature=1.0, examples=batch.examples)
-        return {"prediction": gap}
+    def loss(model: nn.Module, batch: Batch, global_batch: GlobalBatch) -> dict[str, Tensor]:
+        ours, theirs = forward(model, batch).logits, batch.targets["teacher_outputs"]
+        return {"prediction": prediction_loss(ours, theirs, temperature=1.0, examples=global_batch.examples)}
 
     plan = _plan(texts.lengths, settings)
     return Case(
         stage=stage,
         job=Job(
-            model=student, batches=plan(1), collate=collate, loss=loss, settings=settings, flops=training_flops(student)
+            model=student,
+            batches=plan(1),
+            collate=with_logits,
+            loss=loss,
+            settings=settings,
+            flops=training_flops(student),
         ),
         plan=lambda steps: plan(3 * -(-examples // settings.batch_size)),
         losses=reference.prediction_losses(slow_teacher, slow_student),
@@ -193,16 +194,17 @@ def predictions(stage: Stage, *, examples: int, only: str = "") -> Case:
     )
 
 
-def task_texts(stage: Stage, examples: int) -> EncodedTexts:
+def load_encoder(folder: Path) -> PreTrainedModel:
+    """A model without its head."""
+    return cast(PreTrainedModel, load_masked_lm(folder, new_head=True).base_model)
+
+
+def task_texts(stage: Stage, examples: int) -> TokenisedTexts:
     """The first training texts of the task."""
     data = read_task(stage.recipe.task, stage.inputs.task)
     dataset = as_datasets(data)["train"].select(range(examples))
     tokenizer = load_tokenizer(stage.inputs.backbone)
-    return EncodedTexts(dataset, tokenizer, text_columns=data.text_columns, max_length=stage.recipe.task.max_length)
-
-
-def _collate(texts: EncodedTexts) -> Callable[[Rows, int], Inputs]:
-    return lambda rows, epoch: texts.collate(rows)
+    return TokenisedTexts(dataset, tokenizer, text_columns=data.text_columns, max_length=stage.recipe.task.max_length)
 
 
 def _plan(lengths: np.ndarray, settings: Training) -> Callable[[int], BatchPlan]:
@@ -215,29 +217,30 @@ def _layer_case(
     teacher: PreTrainedModel,
     encoder: PreTrainedModel,
     lengths: np.ndarray,
-    collate: Callable[[Rows, int], Inputs],
+    columns: Callable[[Rows], Mapping[str, Any]],
     *,
     settings: Any,
     length: int,
     only: str,
+    pad_id: int = 0,
 ) -> Case:
     sizes = {"teacher_layers": teacher.config.num_hidden_layers, "student_layers": encoder.config.num_hidden_layers}
     sources = layer_map("uniform", **sizes)
-    widths = {"student_width": encoder.config.hidden_size, "teacher_width": teacher.config.hidden_size}
-    model = Distilled(encoder, **widths, layers=encoder.config.num_hidden_layers)
+    model = ProjectedStudent(encoder, teacher_width=teacher.config.hidden_size)
     slow_model = copy.deepcopy(model).to(stage.accelerator.device)
     slow_model.encoder.set_attn_implementation(reference.SCORES)
     frozen, slow_teacher = _teachers(stage, teacher, only)
-    plan = _plan(lengths, settings)
+    to_copy = Teacher(model=frozen, encoder=frozen)
+    plan, packed = _plan(lengths, settings), both_pack(to_copy, model)
     return Case(
         stage=stage,
         job=Job(
             model=model,
             batches=plan(1),
-            collate=collate,
-            loss=layer_terms(frozen, sources, settings),
+            collate=lambda rows, epoch: collate(columns(rows), pad_id, packed=packed),
+            loss=layer_loss(to_copy, sources, settings),
             settings=settings,
-            flops=layer_flops(frozen, model),
+            flops=layer_flops(to_copy, model),
         ),
         plan=plan,
         losses=reference.layer_losses(slow_teacher, slow_model, sources),

@@ -23,7 +23,7 @@ from pipeline.models.loading import freeze, load_masked_lm, load_tokenizer, prop
 from pipeline.plan.plan import Plan
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.labelled_data import read_task
-from pipeline.training.throughput import Pace, encoder_flops
+from pipeline.training.throughput import Throughput, encoder_flops
 
 STEP = 16  # texts
 TIE = 1e-4  # two log-probabilities nearer than this are equal: batches round differently
@@ -47,14 +47,14 @@ class Proposals:
     """The candidates of the last runs: 'reference', and ours by context."""
 
     def run_ours(self, steps: int, *, context: Context = "pair") -> tuple[float, dict[str, float]]:
-        """Sentences a second; and its pace, where all that is not the masked LM's own time counts as waiting."""
+        """Sentences a second; and its throughput, where all that is not the masked LM's own time counts as waiting."""
         texts = self.texts[: steps * STEP]
         with _stopwatch(self.model) as inside:
             began = time.perf_counter()
             self.found[context] = self.propose(texts, self.model, self.stage.precision, context=context)
             seconds = time.perf_counter() - began
-        pace = Pace(seconds=seconds, waited=seconds - sum(inside), flops=self._flops(texts, context))
-        return len(texts) / seconds, vars(pace)
+        throughput = Throughput(seconds=seconds, data_wait=seconds - sum(inside), flops=self._flops(texts, context))
+        return len(texts) / seconds, vars(throughput)
 
     def run_reference(self, steps: int) -> float:
         """Sentences a second."""

@@ -19,14 +19,18 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from benchmarks.cases import load_encoder
 from pipeline import PROJECT
-from pipeline.evaluate.scoring import answers, judged, labelled_split, score
+from pipeline.evaluate.scoring import labelled_split
+from pipeline.heads import head_of
 from pipeline.launch.cli import DEFAULT_RECIPE
-from pipeline.models.loading import backbone_of, copy_model_files, load_encoder, load_tokenizer, new_student
+from pipeline.models.attention import can_pack
+from pipeline.models.collate import collate
+from pipeline.models.loading import backbone_of, copy_model_files, load_tokenizer, new_student
 from pipeline.models.saved_model import TOKENIZER_FILES
 from pipeline.plan.plan import Plan, make_plan
-from pipeline.tasks import KINDS
-from pipeline.tasks.labelled_data import as_datasets, read_task
+from pipeline.tasks.labelled_data import read_task
+from pipeline.tasks.tokenised import as_datasets
 from pipeline.training.batches import pack
 
 LABELS_ALONE_RATE = 5e-4  # that of the default recipe's layer stage
@@ -127,14 +131,15 @@ def test_score(plan: Plan, folder: Path, other: PreTrainedModel | None = None) -
     """
     task = read_task(plan.recipe.task, plan.inputs.task)
     split = labelled_split(as_datasets(task)["test"], task, plan.recipe.task, load_tokenizer(folder))
-    kind, texts = KINDS[task.kind], split.texts
-    model = other or kind.load(folder, label_names=task.label_names, new_head=False).eval()
-    bounds = texts.bounds(np.arange(len(texts)))
-    outputs = np.zeros((bounds[-1], kind.width(model)), dtype=np.float32)
-    for rows in pack(np.arange(len(texts)), texts.lengths, 8192):
-        for row, output in zip(rows, kind.outputs(model, texts.collate(rows)).numpy(), strict=True):
-            outputs[bounds[row] : bounds[row + 1]] = output[: texts.lengths[row]] if kind.per_token else output
-    return score(task, judged(task, answers(task, outputs, split), split))
+    head, texts = head_of(task.kind), split.texts
+    model = other or head.load(folder, label_names=task.label_names, new_head=False).eval()
+    bounds, packed = texts.bounds(np.arange(len(texts))), can_pack(model)
+    outputs = np.zeros((bounds[-1], head.width(model)), dtype=np.float32)
+    for rows in pack(np.arange(len(texts)), texts.lengths, 8192, packed=packed):
+        batch = collate(texts.columns(rows), texts.pad_id, packed=packed)
+        for row, output in zip(rows, head.outputs(model, batch).numpy(), strict=True):
+            outputs[bounds[row] : bounds[row + 1]] = output[: texts.lengths[row]] if task.kind.per_token else output
+    return split.score(outputs)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from data_augment.pieces import Vocabulary, proposable
 from data_augment.vectors import WordVectors
 from data_augment.words import Span, replaceable_words
-from pipeline.distill.layers import Distilled
+from pipeline.distill.layers import ProjectedStudent
+from pipeline.models.collate import Batch
 
 SCORES = "eager_with_scores"
 Inputs = dict[str, Tensor]
@@ -42,15 +43,17 @@ AttentionInterface.register(SCORES, _attention_with_scores)
 AttentionMaskInterface.register(SCORES, eager_mask)
 
 
-def padded(inputs: Inputs, length: int, *, pad_id: int) -> Inputs:
-    """A batch, (B, T), padded to (B, length)."""
-    missing = length - inputs["input_ids"].shape[1]
-    return {
-        name: pad(tensor, (0, missing), value=pad_id if name == "input_ids" else 0) for name, tensor in inputs.items()
-    }
+def padded(batch: Batch, length: int, *, pad_id: int) -> Inputs:
+    """What a model takes of a batch, (B, T), padded to (B, length)."""
+    missing = (0, length - batch.input_ids.shape[1])
+    inputs = {"input_ids": pad(batch.input_ids, missing, value=pad_id)}
+    inputs["attention_mask"] = pad(batch.attention_mask, missing)
+    if batch.token_type_ids is not None:
+        inputs["token_type_ids"] = pad(batch.token_type_ids, missing)
+    return inputs
 
 
-def layer_losses(teacher: PreTrainedModel, student: Distilled, layers: Mapping[int, int]) -> Losses:
+def layer_losses(teacher: PreTrainedModel, student: ProjectedStudent, layers: Mapping[int, int]) -> Losses:
     """TinyBERT eq. 7 to 9 on whole maps and states, means over real tokens and pairs of them.
 
     Args:

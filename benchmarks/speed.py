@@ -105,24 +105,24 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
     """Both in turn; the figures, printed and returned."""
     import torch  # noqa: PLC0415
 
-    from pipeline.training.throughput import Pace, matrix_rate  # noqa: PLC0415
+    from pipeline.training.throughput import Throughput, matrix_rate  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as work:
         case = make_case(given, overrides, work)
         case.run_ours(2)  # what is compiled or allocated at the first step is not timed
         case.run_reference(2)
-        ours, reference, paces, single = [], [], [], []
+        ours, reference, throughputs, single = [], [], [], []
         for _ in range(given.rounds):
-            rate, pace = case.run_ours(given.steps)
+            rate, throughput = case.run_ours(given.steps)
             ours.append(rate)
-            paces.append(pace)
+            throughputs.append(throughput)
             reference.append(case.run_reference(given.steps))
             if given.what == "augment":
                 single.append(case.run_ours(given.steps, context="single")[0])
         agreement = case.gaps(given.steps) if given.what == "augment" else []
         device = case.stage.accelerator.device
         peak = matrix_rate(device, torch.bfloat16)
-    sums = {name: sum(pace[name] for pace in paces) for name in vars(Pace())}
+    sums = {name: sum(one[name] for one in throughputs) for name in vars(Throughput())}
     memory = {way: alone(given, overrides, way) for way in ("ours", "reference")}
     figures = {
         "what": given.what,
@@ -136,7 +136,7 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
         "memory_ratio": memory["ours"] / memory["reference"],
         "matrix_rate": peak,
         "share_of_peak": sums["flops"] / sums["seconds"] / peak,
-        "data_wait_share": sums["waited"] / sums["seconds"],
+        "data_wait_share": sums["data_wait"] / sums["seconds"],
         "precision": case.stage.precision,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores",
     }

@@ -32,9 +32,9 @@ from pipeline.artifacts.store import MANIFEST
 from pipeline.distill.augmented_dataset import augmented_texts, teacher_logits
 from pipeline.launch.stage_runner import run_stage
 from pipeline.runtime.stage import Stage
-from pipeline.tasks import KINDS
 from pipeline.tasks.augmented import augmented_rows, check_augmented
-from pipeline.tasks.labelled_data import TaskData, as_datasets, read_task
+from pipeline.tasks.labelled_data import TaskData, read_task
+from pipeline.tasks.tokenised import as_datasets
 
 
 def main(stage: Stage) -> dict[str, Any]:
@@ -84,9 +84,7 @@ def new_shards(stage: Stage, data: TaskData, datasets: DatasetDict) -> list[Shar
     occurrences = count_occurrences(texts, columns=len(columns))
     candidates = read_candidates(stage.upstream["propose_candidates"]) if settings.variants else {}
     originals = {example.texts for examples in data.splits.values() for example in examples}
-    kind, label = KINDS[data.kind], data.label_column
-    protected, realigned = kind.protected, kind.realigned
-    kept = (lambda row, column: protected(row, column, label, settings)) if protected else None
+    kind, label = data.kind, data.label_column
 
     def augmented(first: int, dropped: Counter[str]) -> Iterable[Row]:
         part = range(first, min(first + SHARD_EXAMPLES, len(rows)))
@@ -100,9 +98,9 @@ def new_shards(stage: Stage, data: TaskData, datasets: DatasetDict) -> list[Shar
             seed=stage.recipe.seed,
             originals=originals,
             dropped=dropped,
-            protected=kept,
+            protected=lambda row, column: kind.protected(row, column, label, settings),
         )
-        return (realigned(row, columns, label) for row in found) if realigned else found
+        return (kind.realign(row, columns, label) for row in found)
 
     return [partial(augmented, first) for first in range(0, len(rows), SHARD_EXAMPLES)]
 

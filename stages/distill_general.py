@@ -16,13 +16,20 @@ from transformers import PreTrainedModel
 
 from pipeline.config.objectives import MASKED_LM, chosen
 from pipeline.data.corpus import Corpus
-from pipeline.distill.layers import Distilled, freeze_unreached, layer_flops, layer_terms, mapped_layers
+from pipeline.distill.layers import (
+    ProjectedStudent,
+    Teacher,
+    both_pack,
+    freeze_unreached,
+    layer_flops,
+    layer_loss,
+    mapped_layers,
+)
 from pipeline.distill.objectives import masked_terms
 from pipeline.launch.stage_runner import run_stage
-from pipeline.models.collate import Inputs, Rows, model_inputs
+from pipeline.models.collate import Batch, Rows, collate
 from pipeline.models.loading import (
     backbone_of,
-    freeze,
     load_masked_lm,
     load_tokenizer,
     new_student,
@@ -30,9 +37,10 @@ from pipeline.models.loading import (
     proposer_of,
     save_model,
     separate_head,
-    special_id,
 )
-from pipeline.models.student_init import begin_student, student_config
+from pipeline.models.saved_model import special_id
+from pipeline.models.student_init import init_student, student_config
+from pipeline.models.trace import Wanted
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import planned
 from pipeline.training.loop import Job, train
@@ -41,59 +49,70 @@ from pipeline.training.masked_lm import MaskedBlocks
 
 def main(stage: Stage) -> dict[str, Any]:
     settings, pretrained = stage.recipe.distill_general, stage.upstream["pretrain_teacher"]
-    backbone, masked = backbone_of(pretrained), bool(chosen(settings, MASKED_LM))
-    guesses = bool(settings.soft_masked_lm)  # the teacher's: it is then the masked LM, and needs its head
-    whole = load_masked_lm(proposer_of(pretrained) if guesses else backbone, new_head=not guesses)
-    teacher = cast(PreTrainedModel, whole.base_model)
-    torch.manual_seed(stage.recipe.seed)
-    given, dropout = stage.inputs.student, stage.recipe.student.hidden_dropout
-    config = student_config(given, hidden_dropout=dropout) if given else None
-    student = new_student(stage.recipe.student, teacher, masked_lm=masked, config=config)
-    encoder = cast(PreTrainedModel, student.base_model)
-    model = Distilled(
-        encoder,
-        student_width=stage.recipe.student.width,
-        teacher_width=teacher.config.hidden_size,
-        layers=stage.recipe.student.layers,
-        head=separate_head(student) if masked else None,
-    )
-    model.begin_projections(begin_student(stage, encoder, teacher))
+    needs_head = bool(settings.soft_masked_lm)  # of the teacher, whose guesses at masked tokens are learnt
+    source = proposer_of(pretrained) if needs_head else backbone_of(pretrained)
+    teacher_model = load_masked_lm(source, new_head=not needs_head)
+    student, encoder = make_student(stage, cast(PreTrainedModel, teacher_model.base_model))
     progress = None
     if settings.epochs:
-        corpus, tokenizer = Corpus(stage.upstream["prepare_corpus"]), load_tokenizer(backbone)
-        pad_id = special_id(tokenizer, "pad_token_id")
-
-        def collate(rows: Rows, epoch: int) -> Inputs:
-            return model_inputs({"input_ids": [corpus[int(row)] for row in rows]}, pad_id)
-
-        frozen = freeze(whole, precision=stage.precision).to(stage.accelerator.device)
-        trunk = cast(PreTrainedModel, frozen.base_model)
-        layers = mapped_layers(stage, settings, teacher=teacher.config, student=encoder.config)
-        loss = layer_terms(trunk, layers, settings)
-        if masked:
-            vocabulary = encoder.config.vocab_size
-            blocks = MaskedBlocks(
-                corpus, np.arange(len(corpus)), tokenizer, vocab_size=vocabulary, seed=stage.recipe.seed
-            )
-            collate, head = blocks.collate, separate_head(frozen)
-            loss = layer_terms(
-                trunk if head else frozen, layers, settings, head=head, more=masked_terms(blocks, settings)
-            )
-        job = Job(
-            model=model,
-            batches=planned(corpus.lengths, settings, seed=stage.recipe.seed),
-            collate=collate,
-            loss=loss,
-            settings=settings,
-            flops=layer_flops(teacher, model),
-        )
+        teacher = Teacher.of(teacher_model, stage, masked_lm=bool(chosen(settings, MASKED_LM)))
+        job = general_job(stage, teacher, student)
         freeze_unreached(job, stage)
         progress = train(job, stage)
     if stage.is_main:
         (stage.output / "student").mkdir()
-        save_model(encoder, stage.output / "student", tokenizer_of=backbone)
-        model.save_projections(stage.output)
+        save_model(encoder, stage.output / "student", tokenizer_of=backbone_of(pretrained))
+        student.save_projections(stage.output)
     return {"parameters": parameter_count(encoder.parameters()), "curve": progress.curve if progress else []}
+
+
+def make_student(stage: Stage, teacher: PreTrainedModel) -> tuple[ProjectedStudent, PreTrainedModel]:
+    """The student as the recipe initialises it, and its encoder."""
+    settings, existing = stage.recipe.student, stage.inputs.student
+    masked_lm = bool(chosen(stage.recipe.distill_general, MASKED_LM))
+    config = student_config(existing, hidden_dropout=settings.hidden_dropout) if existing else None
+    torch.manual_seed(stage.recipe.seed)
+    whole = new_student(settings, teacher, masked_lm=masked_lm, config=config)
+    encoder = cast(PreTrainedModel, whole.base_model)
+    head = separate_head(whole) if masked_lm else None
+    student = ProjectedStudent(encoder, teacher_width=teacher.config.hidden_size, masked_lm_head=head)
+    student.init_projections(init_student(encoder, settings, teacher=teacher, existing=existing))
+    return student, encoder
+
+
+def general_job(stage: Stage, teacher: Teacher, student: ProjectedStudent) -> Job:
+    """The training on the corpus: the layers, and masked tokens where the recipe gives them a weight."""
+    settings, corpus = stage.recipe.distill_general, Corpus(stage.upstream["prepare_corpus"])
+    tokenizer = load_tokenizer(backbone_of(stage.upstream["pretrain_teacher"]))
+    pad_id, packed = special_id(tokenizer, "pad_token_id"), both_pack(teacher, student)
+    layers = mapped_layers(stage, settings, teacher=teacher, student=student)
+
+    def blocks_as_they_are(rows: Rows, epoch: int) -> Batch:
+        return collate({"input_ids": [corpus[int(row)] for row in rows]}, pad_id, packed=packed)
+
+    collated, loss = blocks_as_they_are, layer_loss(teacher, layers, settings)
+    if chosen(settings, MASKED_LM):
+        blocks = MaskedBlocks(
+            corpus,
+            np.arange(len(corpus)),
+            tokenizer,
+            vocab_size=student.encoder.config.vocab_size,
+            seed=stage.recipe.seed,
+            packed=packed,
+        )
+        more = masked_terms(blocks, settings)
+        collated, loss = (
+            blocks.collate,
+            layer_loss(teacher, layers, settings, more=more, more_wants=Wanted(masked_logits=True)),
+        )
+    return Job(
+        model=student,
+        batches=planned(corpus.lengths, settings, seed=stage.recipe.seed),
+        collate=collated,
+        loss=loss,
+        settings=settings,
+        flops=layer_flops(teacher, student),
+    )
 
 
 if __name__ == "__main__":

@@ -15,9 +15,19 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from pipeline.distill.augmented_dataset import augmented_batches, augmented_texts
-from pipeline.distill.layers import beside_teacher, copied_student, freeze_unreached, layer_flops
+from pipeline.distill.layers import (
+    ProjectedStudent,
+    both_pack,
+    freeze_unreached,
+    init_from_task_teacher,
+    layer_flops,
+    layer_loss,
+    load_task_teacher,
+    mapped_layers,
+)
+from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
-from pipeline.models.collate import Inputs, Rows
+from pipeline.models.collate import Batch, Rows, collate
 from pipeline.runtime.stage import Stage
 from pipeline.training.loop import Job, train
 
@@ -25,38 +35,42 @@ from pipeline.training.loop import Job, train
 def main(stage: Stage) -> dict[str, Any]:
     settings, general = stage.recipe.distill_layers, stage.upstream.get("distill_general")
     data = augmented_texts(stage)
-    kind = data.texts.kind
+    head = head_of(data.texts.kind)
     torch.manual_seed(stage.recipe.seed)  # of the student's new head
-    begun = general or copied_student(stage, data)
-    student = kind.load(
-        begun / "student",
+    source = general or init_from_task_teacher(stage, data)
+    whole = head.load(
+        source / "student",
         label_names=data.label_names,
         new_head=general is not None,
         hidden_dropout=stage.recipe.student.hidden_dropout,
     )
-    model, loss, teacher = beside_teacher(stage, cast(PreTrainedModel, student.base_model), data, settings)
-    model.load_projections(begun)
-    progress = None
+    teacher = load_task_teacher(stage, data)
+    student = ProjectedStudent(
+        cast(PreTrainedModel, whole.base_model), teacher_width=teacher.encoder.config.hidden_size
+    )
+    student.load_projections(source)
+    packed, progress = both_pack(teacher, student), None
     if settings.epochs:
 
-        def collate(rows: Rows, epoch: int) -> Inputs:
-            return data.texts.collate(rows)
+        def collated(rows: Rows, epoch: int) -> Batch:
+            return collate(data.texts.columns(rows), data.texts.pad_id, packed=packed)
 
+        layers = mapped_layers(stage, settings, teacher=teacher, student=student)
         job = Job(
-            model=model,
+            model=student,
             batches=augmented_batches(stage, data, settings),
-            collate=collate,
-            loss=loss,
+            collate=collated,
+            loss=layer_loss(teacher, layers, settings),
             settings=settings,
-            flops=layer_flops(teacher, model),
+            flops=layer_flops(teacher, student),
         )
         freeze_unreached(job, stage)
         progress = train(job, stage)
-    kind.begin_head(student, cast(nn.Linear, model.projections[-1]), stage.recipe.student)
+    head.init_from_projection(whole, cast(nn.Linear, student.projections[-1]), stage.recipe.student)
     if stage.is_main:
         (stage.output / "student").mkdir()
-        kind.save(student, stage.output / "student", tokenizer_of=begun / "student")
-        model.save_projections(stage.output)
+        head.save(whole, stage.output / "student", tokenizer_of=source / "student")
+        student.save_projections(stage.output)
     return {"curve": progress.curve if progress else []}
 
 

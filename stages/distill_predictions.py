@@ -14,15 +14,28 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from pipeline.config.objectives import chosen
-from pipeline.distill.augmented_dataset import augmented_batches, augmented_texts
-from pipeline.distill.layers import beside_teacher, freeze_unreached
-from pipeline.evaluate.inference import Outputs
+from pipeline.distill.augmented_dataset import AugmentedTexts, augmented_batches, augmented_texts
+from pipeline.distill.layers import (
+    Loss,
+    ProjectedStudent,
+    both_pack,
+    freeze_unreached,
+    layer_loss,
+    load_task_teacher,
+    mapped_layers,
+)
+from pipeline.distill.objectives import Terms
+from pipeline.evaluate.inference import StoredOutputs
 from pipeline.evaluate.scoring import dev_scorer, labelled_splits
+from pipeline.heads import head_of
+from pipeline.heads.base import total_weight
 from pipeline.launch.stage_runner import run_stage
-from pipeline.models.collate import Inputs, Rows
-from pipeline.models.trace import Trace
+from pipeline.models.attention import can_pack
+from pipeline.models.collate import Batch, Rows
+from pipeline.models.trace import Trace, Wanted
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import GlobalBatch
 from pipeline.training.loop import Job, train
@@ -34,44 +47,22 @@ def main(stage: Stage) -> dict[str, Any]:
     task, splits = labelled_splits(stage, source, "dev")
     data = augmented_texts(stage, labels=bool(settings.label))
     logits = np.load(stage.upstream["annotate_data"] / "logits.npy", mmap_mode="r", allow_pickle=False)
-    kind = data.texts.kind
-    student = kind.load(
-        source, label_names=task.label_names, new_head=False, hidden_dropout=stage.recipe.student.hidden_dropout
-    ).to(stage.accelerator.device)
-    outputs, scale = Outputs(data.texts, logits), kind.scale(logits)
+    head, dropout = head_of(task.kind), stage.recipe.student.hidden_dropout
+    student = head.load(source, label_names=task.label_names, new_head=False, hidden_dropout=dropout)
+    student = student.to(stage.accelerator.device)
+    stored, scale = StoredOutputs(data.texts, logits), head.scale(logits)
     if scale and stage.recipe.student.copy_from == "task_teacher":
         scale.take_out_of(student)  # the teacher's head gives scores, a new one begins around 0
+    model, loss, packed = model_and_loss(stage, data, student)
 
-    def collate(rows: Rows, epoch: int) -> Inputs:
-        inputs = data.texts.collate_with_targets(rows) | {"teacher": outputs.collate(rows)}
-        return scale.standardised(inputs) if scale else inputs
+    def collate(rows: Rows, epoch: int) -> Batch:
+        batch = head.collate(data.texts, rows, packed=packed).with_targets(teacher_outputs=stored.collate(rows))
+        return scale.standardise(batch) if scale else batch
 
-    def of_outputs(ours: Tensor, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
-        weight, found = data.texts.weight(batch), {}
-        if settings.prediction:
-            found["prediction"] = settings.prediction * kind.distilled(
-                ours, inputs["teacher"], inputs, weight, settings
-            )
-        if settings.label and kind.supervised:
-            terms = kind.supervised(ours, inputs, weight)
-            found |= {name: settings.label * term for name, term in terms.items()}
-        return found
-
-    def alone(model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
-        return of_outputs(kind.outputs(model, inputs), inputs, batch)
-
-    def beside_layers(seen: Trace, _: Trace, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
-        return of_outputs(kind.outputs_of(seen.output), inputs, batch)
-
-    model, loss = student, alone
-    if chosen(settings):
-        model, loss, _ = beside_teacher(stage, student, data, settings, beside_layers)
-        model.load_projections(stage.upstream["distill_layers"])
-    score_of = dev_scorer(stage, task, splits["dev"])
-    batches = augmented_batches(stage, data, settings)
+    score_of = dev_scorer(stage, splits["dev"])
     job = Job(
         model=model,
-        batches=batches,
+        batches=augmented_batches(stage, data, settings),
         collate=collate,
         loss=loss,
         settings=settings,
@@ -83,8 +74,39 @@ def main(stage: Stage) -> dict[str, Any]:
     if scale:
         scale.put_into(student)
     if stage.is_main:
-        kind.save(student, stage.output, tokenizer_of=source)
+        head.save(student, stage.output, tokenizer_of=source)
     return {"dev_score": progress.best_score, "dev_scores": progress.scores, "curve": progress.curve}
+
+
+def model_and_loss(stage: Stage, data: AugmentedTexts, student: PreTrainedModel) -> tuple[nn.Module, Loss, bool]:
+    """What is trained, on which loss, and whether it can take packed batches."""
+    settings, head = stage.recipe.distill_predictions, head_of(data.texts.kind)
+
+    def terms(outputs: Tensor, batch: Batch, global_batch: GlobalBatch) -> Terms:
+        weight, found = total_weight(data.texts, global_batch.micro_batches), {}
+        if settings.prediction:
+            theirs = batch.targets["teacher_outputs"]
+            gap = head.distillation_loss(outputs, theirs, batch, weight=weight, settings=settings)
+            found["prediction"] = settings.prediction * gap
+        if settings.label:
+            supervised = head.supervised_loss(outputs, batch, weight=weight)
+            found |= {name: settings.label * term for name, term in supervised.items()}
+        return found
+
+    def predictions_alone(model: nn.Module, batch: Batch, global_batch: GlobalBatch) -> Terms:
+        return terms(head.outputs(model, batch), batch, global_batch)
+
+    def beside_layers(found: Trace, _: Trace, batch: Batch, global_batch: GlobalBatch) -> Terms:
+        return terms(head.read(found.output), batch, global_batch)
+
+    if not chosen(settings):
+        return student, predictions_alone, can_pack(student)
+    teacher = load_task_teacher(stage, data)
+    model = ProjectedStudent(student, teacher_width=teacher.encoder.config.hidden_size)
+    model.load_projections(stage.upstream["distill_layers"])
+    layers = mapped_layers(stage, settings, teacher=teacher, student=model)
+    loss = layer_loss(teacher, layers, settings, more=beside_layers, more_wants=Wanted(output=True))
+    return model, loss, both_pack(teacher, model)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from pipeline.errors import UserError
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.loading import load_tokenizer
 from pipeline.runtime.stage import Stage
-from pipeline.tasks import KINDS
 from pipeline.tasks.labelled_data import read_task
 
 Source = tuple[Path, range] | None  # a part of a file; None: the task's training texts
@@ -67,7 +66,7 @@ def documents(stage: Stage, source: Source) -> Iterator[str]:
 def task_texts(stage: Stage) -> Iterator[str]:
     """Texts of training rows only: what dev and test hold must stay unseen."""
     data = read_task(stage.recipe.task, stage.inputs.task)
-    yield from KINDS[data.kind].corpus_texts(data.splits["train"])
+    yield from data.kind.corpus_texts(data.splits["train"])
 
 
 def gather(parts: list[Path], output: Path) -> None:

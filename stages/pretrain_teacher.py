@@ -16,6 +16,7 @@ from transformers import AutoModelForMaskedLM
 
 from pipeline.data.corpus import Corpus
 from pipeline.launch.stage_runner import run_stage
+from pipeline.models.attention import can_pack
 from pipeline.models.loading import (
     PROPOSER,
     attention_of,
@@ -48,7 +49,7 @@ def main(stage: Stage) -> dict[str, Any]:
     if settings.train == "head":
         plain.base_model.requires_grad_(False)
     model = MaskedLM(plain.to(stage.accelerator.device))
-    tokenizer = load_tokenizer(backbone)
+    tokenizer, packed = load_tokenizer(backbone), can_pack(plain)
     corpus = Corpus(stage.upstream["prepare_corpus"])
     trained, measured = (
         MaskedBlocks(
@@ -57,6 +58,7 @@ def main(stage: Stage) -> dict[str, Any]:
             tokenizer,
             vocab_size=plain.config.vocab_size,
             seed=settings.seed,
+            packed=packed,
             share=settings.mask_share,
         )
         for rows in split_blocks(len(corpus), held_out=settings.held_out, seed=settings.seed)

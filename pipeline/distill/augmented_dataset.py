@@ -11,9 +11,10 @@ from datasets import ClassLabel, Dataset
 from pipeline.artifacts.shards import write_once
 from pipeline.config.training import TaskDistillation
 from pipeline.evaluate.inference import predict
+from pipeline.heads import head_of
 from pipeline.models.loading import freeze, load_tokenizer
 from pipeline.runtime.stage import Stage
-from pipeline.tasks.tokenised import EncodedTexts
+from pipeline.tasks.tokenised import TokenisedTexts
 from pipeline.training.batches import BatchPlan, Groups, planned
 
 NOT_TEXT = ("source_id", "variant", "replaced")
@@ -25,7 +26,7 @@ IN_MEMORY = 200_000  # rows whose tokens are kept in memory; more go to a file
 class AugmentedTexts:
     """Tokenised rows, which of them belong together, and the task's label names (none: a regression)."""
 
-    texts: EncodedTexts
+    texts: TokenisedTexts
     groups: Groups
     label_names: tuple[str, ...]
 
@@ -47,7 +48,7 @@ def augmented_texts(stage: Stage, folder: Path | None = None, *, labels: bool = 
     dataset = read_augmented(stage, folder or stage.upstream["augment_data"])
     label = next(name for name in dataset.column_names if name not in NOT_TEXT and not _is_text(dataset, name))
     cache = stage.work / f"tokens-{stage.accelerator.process_index}.arrow"
-    texts = EncodedTexts(
+    texts = TokenisedTexts(
         dataset,
         load_tokenizer(stage.upstream["finetune_teacher"]),
         text_columns=[name for name in dataset.column_names if name not in NOT_TEXT and _is_text(dataset, name)],
@@ -76,7 +77,9 @@ def teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
     A fixed shard of rows is a unit of work: processes take shards by number, and what lies in `stage.work` is not done
     again after a crash.
     """
-    teacher = data.texts.kind.load(stage.upstream["finetune_teacher"], label_names=data.label_names, new_head=False)
+    teacher = head_of(data.texts.kind).load(
+        stage.upstream["finetune_teacher"], label_names=data.label_names, new_head=False
+    )
     teacher = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
     rows = np.arange(len(data.texts))
     parts = [rows[start : start + SHARD] for start in range(0, len(rows), SHARD)]

@@ -2,113 +2,131 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.config.objectives import OF_ATTENTION, chosen
 from pipeline.config.training import DistillGeneral, LayerObjectives
 from pipeline.losses.related_methods import attention_map_loss, cosine_loss, normalised_hidden_loss, relation_loss
-from pipeline.losses.tinybert import attention_loss, hidden_loss, label_loss, prediction_loss
-from pipeline.models.collate import Inputs
-from pipeline.models.trace import Trace
+from pipeline.losses.tinybert import AttentionStates, attention_loss, hidden_loss, label_loss, prediction_loss
+from pipeline.models.collate import Batch
+from pipeline.models.trace import Trace, Wanted
 from pipeline.training.batches import GlobalBatch
 from pipeline.training.masked_lm import MaskedBlocks
 
 Terms = dict[str, Tensor]
-Loss = Callable[[nn.Module, Inputs, GlobalBatch], Terms]
-More = Callable[[Trace, Trace, Inputs, GlobalBatch], Terms]  # of the student's and the teacher's trace
+MoreTerms = Callable[[Trace, Trace, Batch, GlobalBatch], Terms]
+"""Terms from the student's and the teacher's trace."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A layer of the student, its hidden states projected, beside the layer of the teacher that it learns from."""
+    """A layer of the student, its hidden states projected, and the layer of the teacher that it learns from."""
 
-    ours: Trace
-    theirs: Trace
+    student: Trace
+    teacher: Trace
     layer: int
     source: int
-    batch: GlobalBatch
+    global_batch: GlobalBatch
     relation_heads: int
 
-    def both(self, what: str) -> tuple[Any, Any]:
-        """The student's and the teacher's `hidden_states`, `query_keys` or `values`."""
-        return getattr(self.ours, what)[self.layer], getattr(self.theirs, what)[self.source]
+    @property
+    def hidden_states(self) -> tuple[Tensor, Tensor]:
+        """The student's and the teacher's, (B, T, D) or (1, N, D)."""
+        return self.student.hidden_states[self.layer], self.teacher.hidden_states[self.source]
 
     def first_tokens(self) -> tuple[Tensor, Tensor]:
         """The hidden states of the rows' first tokens, (B, 1, D)."""
-        packing, (ours, theirs) = self.ours.packing, self.both("hidden_states")
-        return (ours[:, :1], theirs[:, :1]) if packing is None else (packing.first(ours), packing.first(theirs))
+        packing, (ours, theirs) = self.student.packing, self.hidden_states
+        if packing is None:
+            return ours[:, :1], theirs[:, :1]
+        return packing.first_tokens(ours), packing.first_tokens(theirs)
 
-    def by_bucket(self, what: str, loss: Callable[[Any, Any, Tensor], Tensor]) -> Tensor:
-        """The sum of a loss of `query_keys` or `values` over the buckets, each with its real tokens."""
-        buckets = zip(*self.both(what), self.ours.buckets_real, strict=True)
-        return torch.stack([loss(ours, theirs, real) for ours, theirs, real in buckets]).sum()
-
-
-def _relations(pair: Pair, what: str, states: Callable[[Any], Tensor]) -> Tensor:
-    def loss(ours: Any, theirs: Any, real_BT: Tensor) -> Tensor:
-        heads = pair.relation_heads or states(theirs).shape[1]
-        return relation_loss(states(ours), states(theirs), real_BT, heads=heads, tokens=pair.batch.tokens)
-
-    return pair.by_bucket(what, loss)
+    def over_buckets(self, loss: Callable[[AttentionStates, AttentionStates, Tensor], Tensor]) -> Tensor:
+        """The sum of a loss of the attention states over the buckets, each with its real tokens."""
+        ours, theirs = self.student.attention[self.layer], self.teacher.attention[self.source]
+        buckets = zip(ours, theirs, self.student.buckets_real, strict=True)
+        return torch.stack([loss(*bucket) for bucket in buckets]).sum()
 
 
 def _hidden(pair: Pair) -> Tensor:
-    return hidden_loss(*pair.both("hidden_states"), pair.ours.real, tokens=pair.batch.tokens)
+    return hidden_loss(*pair.hidden_states, pair.student.real, tokens=pair.global_batch.tokens)
+
+
+def _hidden_cosine(pair: Pair) -> Tensor:
+    return cosine_loss(*pair.hidden_states, pair.student.real, tokens=pair.global_batch.tokens)
+
+
+def _normalised_hidden(pair: Pair) -> Tensor:
+    return normalised_hidden_loss(*pair.first_tokens(), examples=pair.global_batch.examples)
+
+
+def _attention(pair: Pair) -> Tensor:
+    pairs = pair.global_batch.pairs
+    return pair.over_buckets(lambda ours, theirs, real: attention_loss(ours, theirs, real, pairs=pairs))
+
+
+def _attention_maps(pair: Pair) -> Tensor:
+    tokens = pair.global_batch.tokens
+    return pair.over_buckets(lambda ours, theirs, real: attention_map_loss(ours, theirs, real, tokens=tokens))
+
+
+def _relations(states: Callable[[AttentionStates], Tensor]) -> Callable[[Pair], Tensor]:
+    """The relations between queries, keys or values."""
+
+    def objective(pair: Pair) -> Tensor:
+        def loss(ours: AttentionStates, theirs: AttentionStates, real: Tensor) -> Tensor:
+            heads = pair.relation_heads or theirs.query.shape[1]
+            return relation_loss(states(ours), states(theirs), real, heads=heads, tokens=pair.global_batch.tokens)
+
+        return pair.over_buckets(loss)
+
+    return objective
 
 
 OBJECTIVES: dict[str, Callable[[Pair], Tensor]] = {  # their names are those of the weights in the recipe
     "embedding": _hidden,  # of layer 0, and of that alone
     "hidden": _hidden,
-    "attention": lambda p: p.by_bucket("query_keys", partial(attention_loss, pairs=p.batch.pairs)),
-    "hidden_cosine": lambda p: cosine_loss(*p.both("hidden_states"), p.ours.real, tokens=p.batch.tokens),
-    "normalised_hidden": lambda p: normalised_hidden_loss(*p.first_tokens(), examples=p.batch.examples),
-    "attention_maps": lambda p: p.by_bucket("query_keys", partial(attention_map_loss, tokens=p.batch.tokens)),
-    "query_relations": lambda p: _relations(p, "query_keys", lambda seen: seen.query),
-    "key_relations": lambda p: _relations(p, "query_keys", lambda seen: seen.key),
-    "value_relations": lambda p: _relations(p, "values", lambda seen: seen),
+    "attention": _attention,
+    "hidden_cosine": _hidden_cosine,
+    "normalised_hidden": _normalised_hidden,
+    "attention_maps": _attention_maps,
+    "query_relations": _relations(lambda states: states.query),
+    "key_relations": _relations(lambda states: states.key),
+    "value_relations": _relations(lambda states: states.value),
 }
 
 
-class Asked(NamedTuple):
-    """What the objectives of a stage want to see of a model; see `pipeline.traces.trace`."""
+def wanted_by(weights: LayerObjectives, layers: Mapping[int, int]) -> tuple[Wanted, Wanted]:
+    """What the objectives with a weight need of the student's and of the teacher's pass.
 
-    layers: tuple[int, ...] = ()
-    queries: bool = False
-    values: bool = False
-    whole: bool = False
-
-
-def asked_by(weights: LayerObjectives, layers: Mapping[int, int]) -> tuple[Asked, Asked]:
-    """What the objectives with a weight want to see of the student and of the teacher."""
+    Args: layers: student layer -> teacher layer.
+    """
     names = chosen(weights)
-    wanted = {layer: source for layer, source in layers.items() if names and (layer or "embedding" in names)}
-    queries = any(name in OF_ATTENTION for name in names)
-    values = "value_relations" in names
-    return Asked(tuple(wanted), queries, values), Asked(tuple(wanted.values()), queries, values)
+    needed = {layer: source for layer, source in layers.items() if names and (layer or "embedding" in names)}
+    attention = any(name in OF_ATTENTION for name in names)
+    return Wanted(tuple(needed), attention), Wanted(tuple(needed.values()), attention)
 
 
-def compared(
-    ours: Trace,
-    theirs: Trace,
+def layer_terms(
+    student: Trace,
+    teacher: Trace,
     layers: Mapping[int, int],
     weights: LayerObjectives,
     *,
-    batch: GlobalBatch,
+    global_batch: GlobalBatch,
 ) -> Terms:
     """The weighted objectives, a layer each: for TinyBERT eq. 11 without the prediction layer."""
     found: Terms = {}
     names = chosen(weights, tuple(OBJECTIVES))
     for layer, source in layers.items():
         pair = Pair(
-            ours=ours,
-            theirs=theirs,
+            student=student,
+            teacher=teacher,
             layer=layer,
             source=source,
-            batch=batch,
+            global_batch=global_batch,
             relation_heads=weights.relation_heads,
         )
         for name in names:
@@ -117,22 +135,21 @@ def compared(
     return found
 
 
-def masked_terms(blocks: MaskedBlocks, settings: DistillGeneral) -> More:
+def masked_terms(blocks: MaskedBlocks, settings: DistillGeneral) -> MoreTerms:
     """The terms of a student that learns masked tokens, and the teacher's guesses at them (DistilBERT, section 3).
 
     Both are means over the masked tokens of the whole global batch.
     """
 
-    def terms(ours: Trace, theirs: Trace, inputs: dict[str, Tensor], batch: GlobalBatch) -> Terms:
-        assert ours.masked_logits is not None and theirs.masked_logits is not None
-        count, found = blocks.masked_count(batch), {}
+    def terms(student: Trace, teacher: Trace, batch: Batch, global_batch: GlobalBatch) -> Terms:
+        ours, theirs = student.masked_logits, teacher.masked_logits
+        assert ours is not None and theirs is not None
+        count, found = blocks.masked_count(global_batch), {}
         if settings.soft_masked_lm:
-            gap = prediction_loss(
-                ours.masked_logits, theirs.masked_logits, temperature=settings.temperature, examples=count
-            )
+            gap = prediction_loss(ours, theirs, temperature=settings.temperature, examples=count)
             found["soft_masked_lm"] = settings.soft_masked_lm * gap
         if settings.masked_lm:
-            gap = label_loss(ours.masked_logits, inputs["label"], examples=count)
+            gap = label_loss(ours, batch.targets["masked_ids"], examples=count)
             found["masked_lm"] = settings.masked_lm * gap
         return found
 

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pyarrow as pa
 import torch
 from transformers import PreTrainedModel
 
+from pipeline.evaluate.inference import predict_together
+from pipeline.evaluate.scoring import LabelledSplit, score
+from pipeline.heads import head_of
 from pipeline.models.loading import encoder_parameter_count, parameter_count
 from pipeline.models.saved_model import MODEL_FILES
-from pipeline.tasks import KINDS
-from pipeline.tasks.labelled_data import TaskData
+from pipeline.runtime.stage import Stage
 
 LATENCY_TOKENS = 32
 
@@ -53,14 +56,79 @@ def latencies_ms(
     return [statistics.median(taken) for taken in times]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One model on the labelled splits."""
+
+    model: PreTrainedModel
+    outputs: Mapping[str, np.ndarray]
+    """(units, C), by split."""
+    test_statistics: np.ndarray
+    results: dict[str, Any]
+    """As results.json has them."""
+
+
+def measure(stage: Stage, splits: Mapping[str, LabelledSplit], folder: Path) -> Measured:
+    """Score a model in float32, as `from_pretrained` gives it; every process takes its share of the rows."""
+    task = splits["test"].task
+    model = head_of(task.kind).load(folder, label_names=task.label_names, new_head=False, attention="sdpa")
+    model = model.to(stage.accelerator.device).eval()
+    begin = time.perf_counter()
+    outputs = {name: predict_together(model, split.texts, stage) for name, split in splits.items()}
+    seconds = time.perf_counter() - begin
+    statistics_of = {name: split.statistics(split.predictions(outputs[name])) for name, split in splits.items()}
+    scores = {name: score(task, found) for name, found in statistics_of.items()}
+    results = {
+        "score": scores["test"],
+        "scores": scores,
+        "parts": task.kind.details(task.metric, statistics_of["test"]),
+        **size(model, folder),
+        "examples_per_s": sum(len(split.dataset) for split in splits.values()) / seconds,
+    }
+    return Measured(model=model, outputs=outputs, test_statistics=statistics_of["test"], results=results)
+
+
+def compare(stage: Stage, test: LabelledSplit, *, teacher: Measured, student: Measured) -> dict[str, Any]:
+    """Teacher against student, as results.json has it; measures their latencies too."""
+    settings, task = stage.recipe.evaluate_student, test.task
+    latencies = latencies_ms([teacher.model, student.model], rounds=settings.timing_rounds)
+    theirs, ours = (
+        side.results | {"latency_ms": latency} for side, latency in zip((teacher, student), latencies, strict=True)
+    )
+    interval = kept_interval(
+        lambda rows: score(task, rows),
+        teacher=teacher.test_statistics,
+        student=student.test_statistics,
+        samples=settings.bootstrap,
+        seed=stage.recipe.seed,
+    )
+    predictions = [test.predictions(side.outputs["test"]) for side in (teacher, student)]
+    return {
+        "task": task.name,
+        "metric": task.metric,
+        "split": "test",
+        "rows": len(test.dataset),
+        "labels": task.label_names,
+        "teacher": theirs,
+        "student": ours,
+        "kept": ours["score"] / theirs["score"] if theirs["score"] > 0 else None,
+        "kept_interval": interval,
+        "agreement": task.kind.agreement(*predictions),
+        "times_smaller": theirs["parameters"] / ours["parameters"],
+        "encoder_times_smaller": theirs["encoder_parameters"] / ours["encoder_parameters"],
+        "times_faster": theirs["latency_ms"] / ours["latency_ms"],
+        "seed": stage.recipe.seed,
+    }
+
+
 def kept_interval(
     score: Callable[[np.ndarray], float], *, teacher: np.ndarray, student: np.ndarray, samples: int, seed: int
 ) -> tuple[float, float] | None:
     """95% interval of the student's share of the teacher's score: a paired bootstrap over the rows (Efron, 1979).
 
     Args:
-        score: of some rows' figures.
-        teacher, student: figures of the same rows, (rows, S) (`pipeline.tasks.base.Kind.statistics`).
+        score: of some rows' statistics.
+        teacher, student: statistics of the same rows, (rows, S) (`TaskKind.statistics`).
 
     Returns: its ends; None for a teacher that never scores above 0.
     """
@@ -77,23 +145,27 @@ def kept_interval(
     return float(low), float(high)
 
 
-def answer_table(data: TaskData, split: str, found: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> pa.Table:
-    """Each row of a split with what both models say of it.
+def prediction_table(splits: Mapping[str, LabelledSplit], outputs: Mapping[str, Mapping[str, np.ndarray]]) -> pa.Table:
+    """Each row of some splits with what both models say of it.
 
-    Args:
-        found: answers by role, teacher and student.
-        outputs: the same of outputs, (units, C).
-
-    Returns: columns `split`, `texts`, `label`, and of each role what the kind of task writes of an answer: `teacher`,
-        `student` (label names, scores, ...); of a classification also `teacher_probability` and `student_probability`.
+    Args: outputs: (units, C) by role, teacher and student, and split.
+    Returns: columns `split`, `texts`, `label`, and of each role what the kind of task writes of a prediction:
+        `teacher`, `student` (label names, scores, ...); of a classification also `teacher_probability` and
+        `student_probability`.
     """
-    examples = data.splits[split]
-    columns: dict[str, list] = {
-        "split": [split] * len(examples),
-        "texts": [list(example.texts) for example in examples],
-        "label": [example.label for example in examples],
-    }
-    for role in found:
-        for name, values in KINDS[data.kind].written(found[role], outputs[role], data.label_names).items():
-            columns[f"{role}_{name}" if name else role] = values
-    return pa.table(columns)
+    tables = []
+    for name, split in splits.items():
+        task = split.task
+        examples = task.splits[name]
+        columns: dict[str, list] = {
+            "split": [name] * len(examples),
+            "texts": [list(example.texts) for example in examples],
+            "label": [example.label for example in examples],
+        }
+        for role, by_split in outputs.items():
+            predictions = split.predictions(by_split[name])
+            written = task.kind.prediction_columns(predictions, by_split[name], task.label_names)
+            for column, values in written.items():
+                columns[f"{role}_{column}" if column else role] = values
+        tables.append(pa.table(columns))
+    return pa.concat_tables(tables)

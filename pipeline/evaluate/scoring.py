@@ -1,4 +1,4 @@
-"""The task's labelled splits, tokenised: how a model learns from them, and how it scores."""
+"""The task's labelled splits, tokenised, and how a model scores on them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,32 +7,46 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from pipeline.config.data import Task
 from pipeline.evaluate.inference import predict_together
-from pipeline.models.collate import Inputs
 from pipeline.models.loading import load_tokenizer
 from pipeline.runtime.stage import Stage
-from pipeline.tasks import KINDS
-from pipeline.tasks.labelled_data import TaskData, as_datasets, read_task
-from pipeline.tasks.tokenised import EncodedTexts
-from pipeline.training.batches import GlobalBatch
+from pipeline.tasks.labelled_data import TaskData, read_task
+from pipeline.tasks.tokenised import TokenisedTexts, as_datasets
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledSplit:
     """Rows of one split: as a dataset, as tokens, and what is right of each."""
 
+    task: TaskData
     dataset: Dataset
-    texts: EncodedTexts
-    labels: Any
-    """As the kind of task has them (`Kind.gold`): label numbers (int64), scores (float32), ..."""
+    texts: TokenisedTexts
+    references: Any
+    """As the kind of task has them: label numbers (int64), scores (float32), ..."""
+
+    def predictions(self, outputs: np.ndarray) -> Any:
+        """What a model's outputs say of each row."""
+        return self.task.kind.predictions(outputs, self.texts, self.dataset)
+
+    def statistics(self, predictions: Any) -> np.ndarray:
+        """Numbers (rows, S) from which the score of any selection of rows follows."""
+        return self.task.kind.statistics(predictions, self.references)
+
+    def score(self, outputs: np.ndarray) -> float:
+        """The task's metric of a model's outputs on all rows."""
+        return score(self.task, self.statistics(self.predictions(outputs)))
+
+
+def score(task: TaskData, statistics: np.ndarray) -> float:
+    """The task's metric of some rows' statistics."""
+    return task.kind.score(task.metric, statistics)
 
 
 def labelled_splits(stage: Stage, tokenizer: Path, *names: str) -> tuple[TaskData, dict[str, LabelledSplit]]:
-    """The task and some of its splits, tokenised; the share of training texts that the length cuts is reported."""
+    """The task and some of its splits, tokenised; the share of texts that the length cuts is reported."""
     files = {role: paths for role, paths in stage.inputs.task.items() if role != "unlabelled"}
     data = read_task(stage.recipe.task, files)
     datasets, task = as_datasets(data), stage.recipe.task
@@ -45,7 +59,7 @@ def labelled_splits(stage: Stage, tokenizer: Path, *names: str) -> tuple[TaskDat
 
 def labelled_split(dataset: Dataset, data: TaskData, task: Task, tokenizer: PreTrainedTokenizerFast) -> LabelledSplit:
     """One of the splits of `as_datasets`, tokenised."""
-    texts = EncodedTexts(
+    texts = TokenisedTexts(
         dataset,
         tokenizer,
         text_columns=data.text_columns,
@@ -53,40 +67,10 @@ def labelled_split(dataset: Dataset, data: TaskData, task: Task, tokenizer: PreT
         task=task,
         label_column=data.label_column,
     )
-    return LabelledSplit(dataset=dataset, texts=texts, labels=KINDS[data.kind].gold(dataset, data.label_column))
+    references = data.kind.references(dataset, data.label_column)
+    return LabelledSplit(task=data, dataset=dataset, texts=texts, references=references)
 
 
-def answers(data: TaskData, outputs: np.ndarray, split: LabelledSplit) -> Any:
-    """What a model's outputs say of each row."""
-    return KINDS[data.kind].answers(outputs, split.texts, split.dataset)
-
-
-def judged(data: TaskData, found: Any, split: LabelledSplit) -> np.ndarray:
-    """Figures (rows, S) that the score of the answers follows from."""
-    return KINDS[data.kind].statistics(found, split.labels)
-
-
-def score(data: TaskData, figures: np.ndarray) -> float:
-    """The task's metric of some rows' figures."""
-    return KINDS[data.kind].score(data.metric, figures)
-
-
-def supervised_loss(texts: EncodedTexts) -> Callable[[nn.Module, Inputs, GlobalBatch], dict[str, Tensor]]:
-    """The kind of task's loss of the labels, which are among the inputs."""
-
-    def loss(model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
-        supervised = texts.kind.supervised
-        assert supervised is not None  # the plan has said so
-        return supervised(texts.kind.outputs(model, inputs), inputs, texts.weight(batch))
-
-    return loss
-
-
-def dev_scorer(stage: Stage, data: TaskData, dev: LabelledSplit) -> Callable[[PreTrainedModel], float]:
+def dev_scorer(stage: Stage, dev: LabelledSplit) -> Callable[[PreTrainedModel], float]:
     """A function that scores a model on the dev rows with the task's metric."""
-
-    def score_of(model: PreTrainedModel) -> float:
-        found = answers(data, predict_together(model, dev.texts, stage), dev)
-        return score(data, judged(data, found, dev))
-
-    return score_of
+    return lambda model: dev.score(predict_together(model, dev.texts, stage))

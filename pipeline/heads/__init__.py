@@ -1,5 +1,27 @@
-"""What sits on the encoder, one module a kind of task: load, save, outputs, losses.
+"""What sits on the encoder, one module a kind of task: loading, saving, outputs, targets and losses.
 
-regression   scores, standardised while a model learns
-embedding    one vector a text
+base                   class Head
+classification, regression, token_classification, question_answering, embedding
 """
+
+from pipeline.config.data import KindName
+from pipeline.heads.base import Head
+from pipeline.heads.classification import ClassificationHead
+from pipeline.heads.embedding import EmbeddingHead
+from pipeline.heads.question_answering import QuestionAnsweringHead
+from pipeline.heads.regression import RegressionHead
+from pipeline.heads.token_classification import TokenClassificationHead
+from pipeline.tasks.base import TaskKind
+
+HEADS: dict[KindName, Head] = {
+    "classification": ClassificationHead(),
+    "regression": RegressionHead(),
+    "token_classification": TokenClassificationHead(),
+    "question_answering": QuestionAnsweringHead(),
+    "embedding": EmbeddingHead(),
+}
+
+
+def head_of(kind: TaskKind) -> Head:
+    """The head of a kind of task."""
+    return HEADS[kind.name]

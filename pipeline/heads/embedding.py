@@ -1,13 +1,96 @@
-"""An encoder that gives a text one vector."""
+"""A vector for each text: semantic search. Models are saved as sentence-transformers does.
+
+The student learns the teacher's vectors; one of another width through a projection that ships with it, or by the
+similarities between the texts of a batch.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, cast
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from pipeline.models.collate import Bucket, Inputs
-from pipeline.models.packing import run
+from pipeline.config.training import DistillPredictions, Student
+from pipeline.heads.base import Head
+from pipeline.losses.tinybert import regression_loss, similarity_loss
+from pipeline.models.attention import ATTENTION
+from pipeline.models.collate import Batch
+from pipeline.models.loading import load_masked_lm, save_model
+from pipeline.models.packing import Packing
+from pipeline.models.trace import forward
+
+POOLING, DENSE, NORMALIZE = "1_Pooling", "2_Dense", "3_Normalize"  # folders, as sentence-transformers names them
+
+
+class EmbeddingHead(Head):
+    """A vector of length 1 (B, E): the mean over a text's tokens, projected where the model has a projection."""
+
+    def load(
+        self, folder: Path, *, hidden_dropout: float = 0.0, attention: str = ATTENTION, **_: Any
+    ) -> PreTrainedModel:
+        """An encoder whose logits are embeddings, with the projection that was saved beside it; it has no labels."""
+        masked_lm = load_masked_lm(folder, new_head=True, hidden_dropout=hidden_dropout, attention=attention)
+        weights = folder / DENSE / "model.safetensors"
+        projection = new_projection(load_file(weights)["linear.weight"]) if weights.is_file() else None
+        return SentenceEncoder(cast(PreTrainedModel, masked_lm.base_model), projection)
+
+    def save(self, model: PreTrainedModel, folder: Path, *, tokenizer_of: Path) -> None:
+        """The encoder as transformers loads it, and what sentence-transformers needs beside it."""
+        assert isinstance(model, SentenceEncoder)
+        save_model(model.encoder, folder, tokenizer_of=tokenizer_of)
+        width, parts = model.encoder.config.hidden_size, [("", "Transformer"), (POOLING, "Pooling")]
+        _write(folder / POOLING / "config.json", {"word_embedding_dimension": width, "pooling_mode_mean_tokens": True})
+        if model.projection is not None:
+            parts.append((DENSE, "Dense"))
+            weight = model.projection.weight.detach().cpu().contiguous()
+            settings = {"in_features": weight.shape[1], "out_features": weight.shape[0], "bias": False}
+            settings |= {"activation_function": "torch.nn.modules.linear.Identity"}
+            _write(folder / DENSE / "config.json", settings)
+            save_file({"linear.weight": weight}, folder / DENSE / "model.safetensors")
+        parts.append((NORMALIZE, "Normalize"))
+        modules = [
+            {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{name}"}
+            for number, (path, name) in enumerate(parts)
+        ]
+        _write(folder / "modules.json", modules)
+        _write(folder / "sentence_bert_config.json", {"max_seq_length": None, "do_lower_case": False})
+        _write(folder / "config_sentence_transformers.json", {"similarity_fn_name": "cosine"})
+
+    def width(self, model: PreTrainedModel) -> int:
+        """E."""
+        return model.config.sentence_width
+
+    def outputs(self, model: nn.Module, batch: Batch) -> Tensor:
+        """(B, E). A packed batch goes in whole, since it is the encoder that takes it so."""
+        inputs: dict[str, Any] = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        if batch.token_type_ids is not None:
+            inputs["token_type_ids"] = batch.token_type_ids
+        if batch.packing is not None:
+            inputs["packing"] = batch.packing
+        return model(**inputs).logits
+
+    def init_from_projection(self, student: PreTrainedModel, projection: nn.Linear, settings: Student) -> None:
+        """The last layer's projection becomes the student's: both are linear, and so is the mean over tokens."""
+        assert isinstance(student, SentenceEncoder)
+        if settings.project_embedding and projection.in_features != projection.out_features:
+            student.project(new_projection(projection.weight.detach()))
+
+    def supervised_loss(self, outputs: Tensor, batch: Batch, *, weight: int) -> dict[str, Tensor]:
+        """No terms: embeddings have no labels to learn."""
+        return {}
+
+    def distillation_loss(
+        self, student: Tensor, teacher: Tensor, batch: Batch, *, weight: int, settings: DistillPredictions
+    ) -> Tensor:
+        """Squared distance of the embeddings, or of another width squared gap of the similarities in the batch."""
+        if student.shape == teacher.shape:
+            return regression_loss(student, teacher, examples=weight)
+        return similarity_loss(student, teacher, examples=weight)
 
 
 class SentenceEncoder(PreTrainedModel):
@@ -35,19 +118,13 @@ class SentenceEncoder(PreTrainedModel):
         input_ids: Tensor,
         attention_mask: Tensor,
         token_type_ids: Tensor | None = None,
-        buckets: tuple[Bucket, ...] | None = None,
-        places: Tensor | None = None,
+        packing: Packing | None = None,
     ) -> SequenceClassifierOutput:
-        """Embeddings (B, E), where a classifier has its logits; of inputs as `packing.run` takes them."""
-        inputs: Inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "buckets": buckets,
-            "places": places,
-        }
-        if token_type_ids is not None:
-            inputs["token_type_ids"] = token_type_ids
-        states_BTD = run(self.encoder, inputs).last_hidden_state
+        """Embeddings (B, E), where a classifier has its logits, of a batch's tensors (B, T)."""
+        batch = Batch(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, packing=packing
+        )
+        states_BTD = forward(self.encoder, batch).last_hidden_state
         real_BT1 = attention_mask[..., None]
         mean_BD = (states_BTD * real_BT1).sum(dim=1) / real_BT1.sum(dim=1)
         vectors_BE = self.projection(mean_BD) if self.projection is not None else mean_BD
@@ -61,3 +138,8 @@ def new_projection(weight_ED: Tensor) -> nn.Linear:
     with torch.no_grad():
         projection.weight.copy_(weight_ED)
     return projection
+
+
+def _write(path: Path, content: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content, indent=2), encoding="utf-8")

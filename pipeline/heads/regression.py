@@ -1,49 +1,43 @@
-"""Scores of any size, learnt as distances from their mean in units of their spread.
-
-A head begins with outputs around 0, and Adam's steps do not grow with the loss: scores around 50 or 2,000 would never
-be reached. So the targets are standardised while a model learns, and afterwards its last layer takes the scale in.
-"""
+"""A score for each text or pair."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
+from transformers import PreTrainedModel
 
-TARGETS = ("labels", "teacher")  # inputs of the losses that are scores
+from pipeline.config.training import DistillPredictions
+from pipeline.heads.base import Head, Scale, output_layer
+from pipeline.losses.tinybert import regression_loss
+from pipeline.models.collate import Batch
 
 
-class Scale(NamedTuple):
-    """Mean and standard deviation of scores."""
+class RegressionHead(Head):
+    """One score (B, 1), computed in float32."""
 
-    mean: float
-    spread: float
+    def load(self, folder: Path, **settings: Any) -> PreTrainedModel:
+        """A model with a head for one score."""
+        model = super().load(folder, **settings)
+        make_exact(model)
+        return model
 
-    @classmethod
-    def of(cls, scores: np.ndarray) -> "Scale":
-        """That of some scores, of any shape; a spread of 1 where all are the same."""
-        exact = np.asarray(scores, dtype=np.float64)
-        return cls(float(exact.mean()), float(exact.std()) or 1.0)
+    def scale(self, targets: np.ndarray) -> Scale:
+        """Mean and spread of the scores of a training."""
+        return Scale.of(targets)
 
-    def standardised(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Inputs of a step, their scores in units of the scale."""
-        return inputs | {name: (inputs[name] - self.mean) / self.spread for name in TARGETS if name in inputs}
+    def supervised_loss(self, outputs: Tensor, batch: Batch, *, weight: int) -> dict[str, Tensor]:
+        """Squared gap to the score."""
+        return {"score": regression_loss(outputs, batch.targets["labels"][:, None], examples=weight)}
 
-    @torch.no_grad()
-    def put_into(self, model: nn.Module) -> None:
-        """What the model gave as x it gives as x times the spread, plus the mean."""
-        last = output_layer(model)
-        last.weight.mul_(self.spread)
-        last.bias.mul_(self.spread).add_(self.mean)
-
-    @torch.no_grad()
-    def take_out_of(self, model: nn.Module) -> None:
-        """The reverse of `put_into`."""
-        last = output_layer(model)
-        last.weight.div_(self.spread)
-        last.bias.sub_(self.mean).div_(self.spread)
+    def distillation_loss(
+        self, student: Tensor, teacher: Tensor, batch: Batch, *, weight: int, settings: DistillPredictions
+    ) -> Tensor:
+        """Squared gap to the teacher's score."""
+        return regression_loss(student, teacher, examples=weight)
 
 
 class ExactLinear(nn.Linear):
@@ -56,11 +50,6 @@ class ExactLinear(nn.Linear):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ExactLinear":
         """Moves between devices only; its weights are never cast."""
         return super()._apply(lambda tensor: tensor.to(fn(tensor).device), recurse)
-
-
-def output_layer(model: nn.Module) -> nn.Linear:
-    """The last linear layer, which gives a classifier's outputs."""
-    return [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
 
 
 def make_exact(model: nn.Module) -> None:

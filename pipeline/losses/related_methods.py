@@ -10,7 +10,7 @@ from torch.nn.functional import cosine_similarity, normalize
 from torch.utils.checkpoint import checkpoint
 
 from pipeline.errors import UserError
-from pipeline.losses.tinybert import QueryKey, same_heads
+from pipeline.losses.tinybert import AttentionStates, same_heads
 
 
 def cosine_loss(student_BTD: Tensor, teacher_BTD: Tensor, real_BT: Tensor, *, tokens: int | None = None) -> Tensor:
@@ -36,15 +36,17 @@ def normalised_hidden_loss(student_BTD: Tensor, teacher_BTD: Tensor, *, examples
     return gap_BD.square().sum() / (examples or len(gap_BD))
 
 
-def attention_map_loss(student: QueryKey, teacher: QueryKey, real_BT: Tensor, *, tokens: int | None = None) -> Tensor:
+def attention_map_loss(
+    student: AttentionStates, teacher: AttentionStates, real_BT: Tensor, *, tokens: int | None = None
+) -> Tensor:
     """Divergence of the attention distributions: MiniLM (Wang et al., arXiv:2002.10957, section 3.1).
 
         L = 1 / (H * tokens) * sum over heads and real tokens of KL(A^T || A^S),   A = softmax(Q K' / sqrt(head width))
 
-    Raises: HeadCountMismatch when the numbers of heads differ.
+    Raises: UserError when the numbers of heads differ.
     """
     same_heads(student, teacher)
-    return divergence(*student, *teacher, real_BT, tokens=tokens)
+    return divergence(student.query, student.key, teacher.query, teacher.key, real_BT, tokens=tokens)
 
 
 def relation_loss(

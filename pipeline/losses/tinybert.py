@@ -16,15 +16,12 @@ from torch.nn.functional import cross_entropy, log_softmax, mse_loss
 from pipeline.errors import UserError
 
 
-class QueryKey(NamedTuple):
-    """Queries and keys of one layer, each (B, H, T, head width)."""
+class AttentionStates(NamedTuple):
+    """Queries, keys and values of one layer (or of one bucket of it), each (B, H, T, head width)."""
 
     query: Tensor
     key: Tensor
-
-
-class HeadCountMismatch(UserError):
-    """The attention loss compares heads one by one."""
+    value: Tensor
 
 
 def hidden_loss(student_BTD: Tensor, teacher_BTD: Tensor, real_BT: Tensor, *, tokens: int | None = None) -> Tensor:
@@ -44,7 +41,9 @@ def hidden_loss(student_BTD: Tensor, teacher_BTD: Tensor, real_BT: Tensor, *, to
     return (gap_BTD.square().sum(dim=-1) * real_BT).sum() / (tokens * gap_BTD.shape[-1])
 
 
-def attention_loss(student: QueryKey, teacher: QueryKey, real_BT: Tensor, *, pairs: int | None = None) -> Tensor:
+def attention_loss(
+    student: AttentionStates, teacher: AttentionStates, real_BT: Tensor, *, pairs: int | None = None
+) -> Tensor:
     """Mean squared gap of the unnormalised attention scores: TinyBERT eq. 7.
 
         L = 1/H * sum_h MSE(A_h^S, A_h^T),   A = Q K' / sqrt(head width)
@@ -56,7 +55,7 @@ def attention_loss(student: QueryKey, teacher: QueryKey, real_BT: Tensor, *, pai
         pairs: real pairs (sum of squared lengths) of the whole global batch; None: of this batch.
 
     Returns: a scalar, float32.
-    Raises: HeadCountMismatch when the numbers of heads differ.
+    Raises: UserError when the numbers of heads differ.
     """
     heads = same_heads(student, teacher)
     pairs = int(real_BT.sum(dim=1).square().sum()) if pairs is None else pairs
@@ -66,11 +65,11 @@ def attention_loss(student: QueryKey, teacher: QueryKey, real_BT: Tensor, *, pai
     return squares / (heads * pairs)
 
 
-def same_heads(student: QueryKey, teacher: QueryKey) -> int:
-    """The number of heads of both. Raises: HeadCountMismatch, which names the objective that needs no equal heads."""
+def same_heads(student: AttentionStates, teacher: AttentionStates) -> int:
+    """The number of heads of both. Raises: UserError, which names the objective that needs no equal heads."""
     heads, theirs = student.query.shape[1], teacher.query.shape[1]
     if heads != theirs:
-        raise HeadCountMismatch(
+        raise UserError(
             f"the student has {heads} attention heads, the teacher {theirs}; make them equal, or copy query_relations,"
             " key_relations and value_relations instead, for which they may differ"
         )
@@ -81,8 +80,8 @@ class _SquaredGap(torch.autograd.Function):
     """||X Y'||^2 of `_score_gap_factors`, with the gradient of the student's part alone, taken on the way forward."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, teacher: QueryKey, real_BT: Tensor) -> Tensor:
-        left, right = _score_gap_factors(QueryKey(query, key), teacher, real_BT)
+    def forward(ctx: Any, query: Tensor, key: Tensor, teacher: AttentionStates, real_BT: Tensor) -> Tensor:
+        left, right = _score_gap_factors(query, key, teacher, real_BT)
         T, D, S = *left.shape[-2:], query.shape[-1]
         form = squared_gap_direct if T * (D + 2 * S) < 2 * D * (D + S) else squared_gap_gram
         squares, left_gradient, right_gradient = form(left, right, S)
@@ -95,15 +94,15 @@ class _SquaredGap(torch.autograd.Function):
         return gradient * of_query, gradient * of_key, None, None
 
 
-def _score_gap_factors(student: QueryKey, teacher: QueryKey, real_BT: Tensor) -> tuple[Tensor, Tensor]:
+def _score_gap_factors(query: Tensor, key: Tensor, teacher: AttentionStates, real_BT: Tensor) -> tuple[Tensor, Tensor]:
     """X and Y, (B, H, T, S + R), with X Y' the gap of the scores; rows of padding are zero.
 
     X = [Q / sqrt(S), -P / sqrt(R)] and Y = [K, V] for the student's Q, K and the teacher's P, V.
     """
-    S, R = student.query.shape[-1], teacher.query.shape[-1]
+    S, R = query.shape[-1], teacher.query.shape[-1]
     real = real_BT[:, None, :, None].float()  # bf16 times float32 is float32
-    left = torch.cat([student.query * (real * S**-0.5), teacher.query * (real * -(R**-0.5))], dim=-1)
-    return left, torch.cat([student.key * real, teacher.key * real], dim=-1)
+    left = torch.cat([query * (real * S**-0.5), teacher.query * (real * -(R**-0.5))], dim=-1)
+    return left, torch.cat([key * real, teacher.key * real], dim=-1)
 
 
 def squared_gap_direct(left: Tensor, right: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:

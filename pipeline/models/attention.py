@@ -5,31 +5,31 @@ values that distillation compares. No (T, T) map is kept: the fused kernel write
 faster without it (bf16 on CPUs) the map is made again in the backward pass.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface
+from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from pipeline.losses.tinybert import AttentionStates
+from pipeline.models.architectures import PACKABLE
 
 if TYPE_CHECKING:
     from pipeline.models.packing import Packing
 
 ATTENTION = "sdpa_with_query_key"
 SHORT = 128  # tokens up to which writing the map out, in bf16, beats the fused kernel on CPUs (torch 2.13)
-VECTOR = 32  # a bf16 softmax of a multiple of so many needs no copy in float32; what is over makes it slow (torch 2.13)
+VECTOR = 32  # tokens: a bf16 softmax over a multiple of so many needs no copy in float32 (torch 2.13)
 
 
-class QueryKeyValue(NamedTuple):
-    """Queries, keys and values of one layer (or of one bucket of it), each (B, H, T, head width)."""
-
-    query: Tensor
-    key: Tensor
-    value: Tensor
+def can_pack(model: PreTrainedModel) -> bool:
+    """Whether a model can be given a batch as one sequence: by its architecture, and by how it attends."""
+    return model.config.model_type in PACKABLE and model.config._attn_implementation == ATTENTION
 
 
-def _with_query_key(
+def _with_states(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -38,16 +38,16 @@ def _with_query_key(
     *,
     packing: "Packing | None" = None,
     **kwargs: Any,
-) -> tuple[Tensor, tuple[QueryKeyValue, ...]]:
+) -> tuple[Tensor, tuple[AttentionStates, ...]]:
     """Attention that hands back, where maps would stand, the queries, keys and values of each bucket."""
     kwargs.pop("output_attentions", None)
     if packing is None:
-        return _attend(module, query, key, value, attention_mask, **kwargs), (QueryKeyValue(query, key, value),)
+        return _attend(module, query, key, value, attention_mask, **kwargs), (AttentionStates(query, key, value),)
     split = [packing.split(states.transpose(1, 2)) for states in (query, key, value)]
-    seen = [QueryKeyValue(*(part.transpose(1, 2) for part in parts)) for parts in zip(*split, strict=True)]
+    buckets = tuple(AttentionStates(*(part.transpose(1, 2) for part in parts)) for parts in zip(*split, strict=True))
     masks = [real[:, None, None] for real in packing.real]
-    outputs = [_attend(module, *bucket, mask, **kwargs) for bucket, mask in zip(seen, masks, strict=True)]
-    return packing.join(outputs), tuple(seen)
+    outputs = [_attend(module, *bucket, mask, **kwargs) for bucket, mask in zip(buckets, masks, strict=True)]
+    return packing.join(outputs), buckets
 
 
 def _attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any) -> Tensor:
@@ -104,5 +104,5 @@ def _map(query: Tensor, key: Tensor, mask: Tensor | None, shape: torch.Size) -> 
     return scores.softmax(dim=-1)
 
 
-AttentionInterface.register(ATTENTION, _with_query_key)
+AttentionInterface.register(ATTENTION, _with_states)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)  # without it padding is attended to, in silence

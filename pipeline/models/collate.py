@@ -1,6 +1,10 @@
-"""."""
+"""Token sequences as a batch of tensors: padded, and where models can take it without padding, packed.
 
-from collections.abc import Sequence
+A batch lies in buckets of rows of nearly equal lengths, each with its own padding (`packing`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -8,22 +12,87 @@ import torch
 from torch import Tensor
 
 from pipeline.hardware import ROUND
+from pipeline.models.packing import Bucket, Packing
 
 Rows = np.ndarray  # of row numbers, int64
-
-
-Bucket = tuple[int, int]
-"""Rows, and the tokens that each is padded to."""
-
-
-Inputs = dict[str, Any]
-"""Tensors by name, and `buckets`."""
-
-
 A_BUCKET = 128  # tokens: what attention to one more bucket costs, whatever is in it
-
-
 SEQUENCE_ROUND = ROUND**2  # tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What goes through a model at once. B rows, T tokens of the longest."""
+
+    input_ids: Tensor  # (B, T)
+    attention_mask: Tensor  # (B, T)
+    token_type_ids: Tensor | None = None  # (B, T)
+    packing: Packing | None = None
+    """How it lies in one sequence; None: the models see it padded."""
+    targets: Mapping[str, Tensor] = field(default_factory=dict)
+    """What the losses need beside the model's outputs, such as `labels`."""
+
+    def with_targets(self, **targets: Tensor) -> "Batch":
+        """The same batch with more targets."""
+        return replace(self, targets={**self.targets, **targets})
+
+    def padded(self) -> "Batch":
+        """The same batch, for a model that sees it padded."""
+        return replace(self, packing=None)
+
+    def to(self, device: torch.device) -> "Batch":
+        """Every tensor moved to a device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """Every tensor in page-locked memory, from which a copy to a GPU is not waited for."""
+        return self._map(Tensor.pin_memory)
+
+    def _map(self, move: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(
+            input_ids=move(self.input_ids),
+            attention_mask=move(self.attention_mask),
+            token_type_ids=None if self.token_type_ids is None else move(self.token_type_ids),
+            packing=None if self.packing is None else self.packing.map(move),
+            targets={name: move(tensor) for name, tensor in self.targets.items()},
+        )
+
+
+def collate(columns: Mapping[str, Any], pad_id: int, *, packed: bool) -> Batch:
+    """Token sequences as a batch.
+
+    Args:
+        columns: `input_ids`, a sequence of ids a row, and for pairs `token_type_ids`.
+        packed: whether the models can take it as one sequence (`attention.can_pack`). It is packed where rows also come
+            longest first, as in a micro-batch, and that saves padding.
+    """
+    lengths = np.array([len(ids) for ids in columns["input_ids"]])
+    segments = columns.get("token_type_ids")
+    batch = Batch(
+        input_ids=pad(columns["input_ids"], pad_id),
+        attention_mask=pad([np.ones(length, dtype=np.int64) for length in lengths], 0),
+        token_type_ids=None if segments is None else pad(segments, 0),
+    )
+    if not packed or (lengths[1:] > lengths[:-1]).any():
+        return batch
+    found = buckets(lengths, batch.input_ids.numel())
+    places = _places(lengths, found)
+    if len(places) == batch.input_ids.numel():
+        return batch
+    return replace(batch, packing=Packing.of(found, torch.from_numpy(places), batch.attention_mask))
+
+
+def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
+    """Sequences of ids as one tensor (B, T), filled up with `value`; T is a multiple of ROUND."""
+    longest = rounded(max(len(ids) for ids in sequences))
+    padded = np.full((len(sequences), longest), value, dtype=np.int64)
+    for row, ids in zip(padded, sequences, strict=True):
+        row[: len(ids)] = ids
+    return torch.from_numpy(padded)
+
+
+def rounded(length: Any) -> Any:
+    """A length, or an array of them, up to the next multiple of ROUND."""
+    return -(-length // ROUND) * ROUND
 
 
 def buckets(lengths: np.ndarray, tokens: int, *, cost: int = A_BUCKET) -> list[Bucket]:
@@ -52,50 +121,14 @@ def buckets(lengths: np.ndarray, tokens: int, *, cost: int = A_BUCKET) -> list[B
     return found[::-1]
 
 
-def rounded(length: Any) -> Any:
-    """A length, or an array of them, up to the next multiple of ROUND."""
-    return -(-length // ROUND) * ROUND
-
-
-def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
-    """Sequences of ids as one tensor (B, T), filled up with `value`; T is a multiple of ROUND."""
-    longest = rounded(max(len(ids) for ids in sequences))
-    padded = np.full((len(sequences), longest), value, dtype=np.int64)
-    for row, ids in zip(padded, sequences, strict=True):
-        row[: len(ids)] = ids
-    return torch.from_numpy(padded)
-
-
-def model_inputs(columns: dict[str, Any], pad_id: int) -> Inputs:
-    """Tokenised rows as what a model takes: input_ids, attention_mask and, for pairs, token_type_ids, each (B, T).
-
-    With `buckets` and the `places` of the tokens in them where rows come longest first, as in a micro-batch, and that
-    saves padding.
-    """
-    lengths = np.array([len(ids) for ids in columns["input_ids"]])
-    inputs: Inputs = {"input_ids": pad(columns["input_ids"], pad_id)}
-    inputs["attention_mask"] = pad([np.ones(length, dtype=np.int64) for length in lengths], 0)
-    if "token_type_ids" in columns:
-        inputs["token_type_ids"] = pad(columns["token_type_ids"], 0)
-    if (lengths[1:] <= lengths[:-1]).all():
-        found = buckets(lengths, inputs["input_ids"].numel())
-        places = _places(lengths, found)
-        if len(places) < inputs["input_ids"].numel():
-            inputs |= {"buckets": tuple(found), "places": torch.from_numpy(places)}
-    return inputs
-
-
 def _places(lengths: np.ndarray, found: Sequence[Bucket]) -> np.ndarray:
-    """Where the tokens of all rows lie when buckets are laid end to end; and as much padding as makes their number one
-    that multiplies fast."""
+    """Where the tokens of all rows lie when buckets are laid end to end.
+
+    Some padding is kept, as much as makes the number of tokens a multiple of SEQUENCE_ROUND, which multiplies fast.
+    """
     padded_to = np.repeat([tokens for _, tokens in found], [rows for rows, _ in found])
     begins = np.cumsum(padded_to) - padded_to
     place = np.arange(padded_to.sum())
     kept = place - np.repeat(begins, padded_to) < np.repeat(lengths, padded_to)
     kept[np.flatnonzero(~kept)[: -int(kept.sum()) % SEQUENCE_ROUND]] = True
     return np.flatnonzero(kept)
-
-
-def on_device(inputs: Inputs, device: torch.device) -> Inputs:
-    """The tensors moved, the rest as it is."""
-    return {name: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for name, v in inputs.items()}

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -52,14 +52,6 @@ def proposer_of(pretrained: Path) -> Path:
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer saved beside a model."""
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
-
-
-def special_id(tokenizer: PreTrainedTokenizerFast, name: str) -> int:
-    """The id of a special token, such as `pad_token_id`. Raises UserError when the tokenizer has none."""
-    number = getattr(tokenizer, name)
-    if not isinstance(number, int):
-        raise UserError(f"{tokenizer.name_or_path}: the tokenizer has no {name}; take one of a BERT-like encoder")
-    return number
 
 
 def copy_model_files(source: Path, target: Path, patterns: Sequence[str] = MODEL_FILES) -> None:
@@ -111,11 +103,6 @@ def load_masked_lm(
     missing = {name for name in info["missing_keys"] if not new_head or name.startswith(prefix)}
     refuse_missing(folder, missing)
     return model
-
-
-def load_encoder(folder: Path) -> PreTrainedModel:
-    """A backbone without any head or pooler. Layers come out one by one through `pipeline.models.trace`."""
-    return cast(PreTrainedModel, load_masked_lm(folder, new_head=True).base_model)
 
 
 def load_classifier(

@@ -7,12 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
 from pipeline.errors import UserError, require
 from pipeline.models.architectures import rows_before_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,3 +132,11 @@ MODEL_FILES = (
 
 
 TOKENIZER_FILES = MODEL_FILES[3:]
+
+
+def special_id(tokenizer: "PreTrainedTokenizerFast", name: str) -> int:
+    """The id of a special token, such as `pad_token_id`. Raises: UserError when the tokenizer has none."""
+    number = getattr(tokenizer, name)
+    if not isinstance(number, int):
+        raise UserError(f"{tokenizer.name_or_path}: the tokenizer has no {name}; take one of a BERT-like encoder")
+    return number

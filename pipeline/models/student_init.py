@@ -1,5 +1,4 @@
-"""How a student begins: its embeddings a low-rank copy of the teacher's, its layers some of the teacher's, or another
-student's weights."""
+"""How a student's weights are initialised: from a student, the teacher's layers, its embeddings, or at random."""
 
 import json
 from collections.abc import Mapping
@@ -12,32 +11,34 @@ from transformers import AutoConfig, BertConfig, PreTrainedConfig, PreTrainedMod
 
 from pipeline.config.fields import LayerMap
 from pipeline.config.objectives import layer_map
+from pipeline.config.training import Student
 from pipeline.models.architectures import LIKE_BERT, rows_before_text
 from pipeline.models.loading import ARCHITECTURES, LOAD, refuse_missing
-from pipeline.runtime.stage import Stage
 
 BY_HEAD = ("attention.self.query", "attention.self.key", "attention.self.value")
 TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 
 
-def begin_student(stage: Stage, encoder: PreTrainedModel, teacher: PreTrainedModel) -> dict[int, Tensor]:
-    """Begin the student's encoder: with an existing one, the teacher's layers, its embeddings, or at random.
+def init_student(
+    encoder: PreTrainedModel, settings: Student, *, teacher: PreTrainedModel, existing: Path | None
+) -> dict[int, Tensor]:
+    """Initialise the student's encoder as the recipe says; what it does not name stays random.
 
+    Args: existing: the folder of a student whose weights are taken.
     Returns: the projections that fit it, (teacher width, student width), by layer, 0 being the embeddings; those that
         are not known are left out.
     """
-    student = stage.recipe.student
-    if stage.inputs.student:
-        encoder.load_state_dict(load_student(stage.inputs.student, encoder.config).state_dict())
-    elif student.copy_layers is not None:
-        return begin_with_layers(encoder, teacher, student.copy_layers)
-    elif student.embeddings == "teacher":
+    if existing is not None:
+        encoder.load_state_dict(load_student(existing, encoder.config).state_dict())
+    elif settings.copy_layers is not None:
+        return init_from_layers(encoder, teacher, settings.copy_layers)
+    elif settings.embeddings == "teacher":
         return {0: copy_embeddings(encoder, teacher)}
     return {}
 
 
-def begin_with_layers(student: PreTrainedModel, teacher: PreTrainedModel, wanted: LayerMap) -> dict[int, Tensor]:
-    """Begin with some of the teacher's layers; returns the projections that fit them, by layer."""
+def init_from_layers(student: PreTrainedModel, teacher: PreTrainedModel, wanted: LayerMap) -> dict[int, Tensor]:
+    """Copy some of the teacher's layers; returns the projections that fit them, by layer."""
     layers = layer_map(
         wanted,
         teacher_layers=teacher.config.num_hidden_layers,
@@ -48,7 +49,7 @@ def begin_with_layers(student: PreTrainedModel, teacher: PreTrainedModel, wanted
 
 
 def copy_embeddings(student: PreTrainedModel, teacher: PreTrainedModel) -> Tensor:
-    """Begin the student's embeddings as the best low-rank copy of the teacher's (truncated SVD, Eckart-Young).
+    """Make the student's embeddings the best low-rank copy of the teacher's (truncated SVD, Eckart-Young).
 
     Returns: V (teacher width, student width) with orthonormal columns; E^S = E^T V, and V takes E^S back to E^T.
     """
@@ -74,7 +75,7 @@ def embedding_tables(model: PreTrainedModel) -> dict[str, Tensor]:
 
 
 def copy_layers(student: PreTrainedModel, teacher: PreTrainedModel, layers: Mapping[int, int]) -> None:
-    """Begin with the teacher's embeddings and some of its layers, cut to the student's sizes.
+    """Copy the teacher's embeddings and some of its layers, cut to the student's sizes.
 
     Of each head, layer and table the first numbers are taken; heads stay heads.
 
@@ -100,7 +101,7 @@ def copy_layers(student: PreTrainedModel, teacher: PreTrainedModel, layers: Mapp
 
 
 def copy_head(student: PreTrainedModel, teacher: PreTrainedModel) -> None:
-    """Begin with the teacher's pooler and head, cut to the student's width, where both name and shape them alike."""
+    """Copy the teacher's pooler and head, cut to the student's width, where both name and shape them alike."""
     theirs = dict(teacher.named_parameters())
     for name, own in student.named_parameters():
         of_head = ".encoder.layer." not in name and ".embeddings." not in name

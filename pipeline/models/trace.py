@@ -1,78 +1,140 @@
-"""One forward pass, and everything that distillation needs from it: hidden states, queries, keys and values."""
+"""One forward pass of a model over a batch, and the states in it that distillation compares."""
 
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from pipeline.losses.tinybert import QueryKey
-from pipeline.models.attention import QueryKeyValue
-from pipeline.models.collate import Inputs
-from pipeline.models.packing import Packing, packed, padded_states
+from pipeline.models.architectures import encoder_layers, rows_before_text
+from pipeline.models.attention import AttentionStates, can_pack
+from pipeline.models.collate import Batch
+from pipeline.models.packing import Packing
+
+
+class Wanted(NamedTuple):
+    """What to keep of a forward pass."""
+
+    layers: tuple[int, ...] = ()
+    """Whose hidden states; 0 is the output of the embeddings."""
+    attention: bool = False
+    """Whether these layers' queries, keys and values too."""
+    output: bool = False
+    """Whether the model's own output."""
+    masked_logits: bool = False
+    """Whether a masked LM's logits of the tokens that the batch's target `masked` (B, T) marks."""
 
 
 class Trace(NamedTuple):
     """What one forward pass left behind; of a packed batch tokens lie in one row, and attention in buckets."""
 
-    hidden_states: dict[int, Tensor]  # by layer, (B, T, D) or (1, N, D); layer 0 is the output of the embeddings
-    query_keys: dict[int, tuple[QueryKey, ...]]  # by layer, from 1; one a bucket
-    values: dict[int, tuple[Tensor, ...]]  # by layer, from 1; one a bucket, (B, H, T, head width)
+    hidden_states: dict[int, Tensor]  # by layer, (B, T, D) or (1, N, D)
+    attention: dict[int, tuple[AttentionStates, ...]]  # by layer, from 1; one a bucket
     real: Tensor  # (B, T) or (1, N): True on tokens, False on padding
-    buckets_real: tuple[Tensor, ...]  # the same of each bucket
     packing: Packing | None
-    output: Any = None  # the model's own, padded, where it is asked for
-    masked_logits: Tensor | None = None  # (masked positions, vocabulary)
+    output: Any = None  # with padded logits
+    masked_logits: Tensor | None = None  # (masked tokens, vocabulary)
+
+    @property
+    def buckets_real(self) -> tuple[Tensor, ...]:
+        """`real` of each bucket, (b, t)."""
+        return (self.real,) if self.packing is None else self.packing.real
 
 
-def trace(
-    model: PreTrainedModel,
-    inputs: Inputs,
-    layers: Sequence[int],
-    *,
-    queries: bool = True,
-    values: bool = False,
-    whole: bool = False,
-) -> Trace:
-    """Run an encoder once and keep what the named layers left behind.
+def forward(model: Any, batch: Batch) -> Any:
+    """`model(**batch)`; hidden states and logits come back padded, (B, T, ...), of a packed batch too.
+
+    Args: model: an encoder with any head; perhaps wrapped for several processes.
+    Raises: TypeError for a packed batch where the model cannot take one.
+    """
+    inner = getattr(model, "module", model)
+    inputs = _model_inputs(inner, batch)
+    if batch.packing is None:
+        return model(**inputs)
+    with _padded_states(inner, batch.packing):
+        return model(**inputs)
+
+
+def trace(model: PreTrainedModel, batch: Batch, wanted: Wanted, *, masked_lm_head: nn.Module | None = None) -> Trace:
+    """Run a model once and keep what is wanted.
 
     Args:
         model: an encoder, or a model with one, loaded with `attn_implementation=ATTENTION`.
-        inputs: as `batches.model_inputs` makes them.
-        layers: layers to keep, 0 for the embeddings.
-        queries, values: whether the queries and keys, or the values too, are asked for.
-        whole: whether the model's own output is.
+        masked_lm_head: of a masked LM whose encoder `model` is; None: `model` is all of it.
 
-    Raises: TypeError when they are, and the architecture does not go through the attention interface.
+    Raises: TypeError when attention is wanted, and the architecture does not go through the attention interface.
     """
-    plain, packing = packed(model, inputs)
-    asked: dict[str, Any] = {"output_hidden_states": True} if layers else {}
-    if queries or values:
-        asked |= {"output_attentions": True}
-    with contextlib.ExitStack() as stack:
-        if packing is not None:
-            asked |= {"packing": packing}
-            if model.base_model is not model:
-                stack.enter_context(padded_states(model, packing))
-        output = model(**plain, **asked)
-    seen: dict[int, tuple[QueryKeyValue, ...]] = {}
-    if queries or values:
-        handed_out = [found for found in output.attentions if isinstance(found[0], QueryKeyValue)]
-        if len(handed_out) < max(layers):
-            raise TypeError(f"{type(model).__name__} does not hand out its queries and keys")
-        seen = {layer: handed_out[layer - 1] for layer in layers if layer}
-    hidden_states = {layer: output.hidden_states[layer] for layer in layers}
-    real = inputs["attention_mask"].bool()
-    if packing is not None:  # the head's padded states, if any, are the last layer's
-        real = packing.packed(real)
-        hidden_states = {n: state if len(state) == 1 else packing.packed(state) for n, state in hidden_states.items()}
+    packing, inputs = batch.packing, _model_inputs(model, batch)
+    if wanted.layers:
+        inputs["output_hidden_states"] = True
+    if wanted.attention:
+        inputs["output_attentions"] = True
+    has_head = model.base_model is not model
+    with _padded_states(model, packing) if packing is not None and has_head else nullcontext():
+        output = model(**inputs)
+    attention = _attention_states(model, output, wanted) if wanted.attention else {}
+    hidden_states = {layer: output.hidden_states[layer] for layer in wanted.layers}
+    real = batch.attention_mask.bool()
+    if packing is not None:  # the last layer's states may be padded, for the head
+        real = packing.pack(real)
+        hidden_states = {n: state if len(state) == 1 else packing.pack(state) for n, state in hidden_states.items()}
     return Trace(
         hidden_states=hidden_states,
-        query_keys={layer: tuple(QueryKey(*bucket[:2]) for bucket in found) for layer, found in seen.items()},
-        values={layer: tuple(bucket.value for bucket in found) for layer, found in seen.items()} if values else {},
+        attention=attention,
         real=real,
-        buckets_real=(real,) if packing is None else packing.real,
         packing=packing,
-        output=output if whole else None,
+        output=output if wanted.output else None,
+        masked_logits=_masked_logits(output, batch, masked_lm_head) if wanted.masked_logits else None,
     )
+
+
+def _model_inputs(model: PreTrainedModel, batch: Batch) -> dict[str, Any]:
+    """What to call a model with: (B, T) tensors, or of a packed batch (1, N) ones, their positions and the packing."""
+    inputs: dict[str, Any] = {"input_ids": batch.input_ids}
+    if batch.token_type_ids is not None:
+        inputs["token_type_ids"] = batch.token_type_ids
+    if batch.packing is None:
+        return inputs | {"attention_mask": batch.attention_mask}
+    if not can_pack(model):
+        raise TypeError(
+            f"{type(model).__name__} with {model.config._attn_implementation} attention takes no packed batch"
+        )
+    begin = rows_before_text({name: getattr(model.config, name) for name in ("model_type", "pad_token_id")})
+    positions = torch.arange(begin, begin + batch.input_ids.shape[1], device=batch.input_ids.device)
+    inputs["position_ids"] = positions.expand_as(batch.input_ids)
+    packed = {name: batch.packing.pack(tensor) for name, tensor in inputs.items()}
+    return packed | {"packing": batch.packing}
+
+
+@contextmanager
+def _padded_states(model: PreTrainedModel, packing: Packing) -> Generator[None]:
+    """Meanwhile the last hidden states leave the encoder padded, as heads want them."""
+
+    def unpack(_module: Any, _arguments: Any, output: Any) -> Any:
+        output.last_hidden_state = packing.unpack(output.last_hidden_state)
+        return output
+
+    hook = encoder_layers(model).register_forward_hook(unpack)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _attention_states(model: PreTrainedModel, output: Any, wanted: Wanted) -> dict[int, tuple[AttentionStates, ...]]:
+    """By layer, what our attention function handed out in place of maps."""
+    found = [states for states in output.attentions if isinstance(states[0], AttentionStates)]
+    if len(found) < max(wanted.layers):
+        raise TypeError(f"{type(model).__name__} does not hand out its queries and keys")
+    return {layer: found[layer - 1] for layer in wanted.layers if layer}
+
+
+def _masked_logits(output: Any, batch: Batch, head: nn.Module | None) -> Tensor:
+    """(masked tokens, vocabulary); with a head of its own only the masked states go through it."""
+    masked_BT = batch.targets["masked"]
+    if head is None:
+        return output.logits[masked_BT]
+    masked = masked_BT if batch.packing is None else batch.packing.pack(masked_BT)  # as the encoder's states lie
+    return head(output.last_hidden_state[masked])

@@ -20,7 +20,12 @@ from pipeline.tasks.augmented import check_augmented
 from pipeline.tasks.labelled_data import TaskData, read_task
 from pipeline.tasks.teacher_labels import teacher_labels
 
-OTHER_HEADS = ("Model", "ForMaskedLM", "ForPreTraining", *(kind.head for kind in KINDS.values() if kind.head))
+OTHER_HEADS = (
+    "Model",
+    "ForMaskedLM",
+    "ForPreTraining",
+    *(kind.head_class for kind in KINDS.values() if kind.head_class),
+)
 FIRST_WORDS = 100  # of the word vectors: enough to see that the file can be read
 
 
@@ -60,7 +65,7 @@ def check_files(inputs: RecipeInputs) -> None:
 def check_training(recipe: Recipe) -> None:
     """A kind of task that has no labels to learn leaves its teacher as it is."""
     kind, settings = recipe.task.kind, recipe.finetune_teacher
-    if kind_of(recipe.task).supervised is None:
+    if not kind_of(recipe.task).learns_labels:
         require(
             not recipe.distill_predictions.label,
             f"distill_predictions.label: {kind} tasks have no label to learn; set it to 0",
@@ -90,8 +95,8 @@ def check_augmentation(recipe: Recipe, inputs: RecipeInputs, data: TaskData) -> 
     """A dataset that is reused fits the task; a teacher that chooses variants gives labels to compare."""
     augment = recipe.augment_data
     require(
-        not augment.same_answer or data.kind == "classification",
-        f"augment_data.same_answer: compares labels, and the task's kind is {data.kind}; leave it out",
+        not augment.same_answer or data.kind.name == "classification",
+        f"augment_data.same_answer: compares labels, and the task's kind is {data.kind.name}; leave it out",
     )
     if augment.reuse:
         check_augmented(inputs.augmented, data, needs_labels=bool(recipe.distill_predictions.label))
@@ -169,7 +174,7 @@ def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Pa
         tokenizer_vocabulary(teacher) == tokenizer_vocabulary(backbone),
         f"finetune_teacher.model: the tokenizer of {teacher} is not that of {backbone}; they must share one",
     )
-    head = kind_of(recipe.task).head
+    head = data.kind.head_class
     others = [name for name in shape.classes if name.endswith(OTHER_HEADS) and not name.endswith(head)]
     require(
         not head or not others,
@@ -177,7 +182,7 @@ def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Pa
         f" {head.removeprefix('For')}; give a fine-tuned model, or leave the setting out",
     )
     require(
-        data.kind != "regression" or len(shape.labels) == 1,
+        data.kind.name != "regression" or len(shape.labels) == 1,
         f"finetune_teacher.model: {teacher} has {len(shape.labels)} outputs, a regression has one",
     )
     if data.label_names:

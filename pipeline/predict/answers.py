@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp, softmax
 from tokenizers import Encoding
 
 from pipeline.errors import UserError
 from pipeline.tasks.answer_spans import best_span
-from pipeline.tasks.token_classification import begun_words, word_spans
+from pipeline.tasks.classification import softmax
+from pipeline.tasks.token_classification import word_spans, words_started
 
 Arrays = dict[str, np.ndarray]
 Texts = tuple[str, ...]
@@ -60,7 +60,7 @@ def answer(reading: Reading, texts: Texts, config: Mapping[str, Any]) -> dict[st
         return {"words": tags(reading, texts[0], labels)}
     if config.get("problem_type") == "regression" or len(labels) == 1:
         return {"score": float(logits[0])}
-    probabilities = dict(zip(labels, softmax(logits.astype(np.float64)).tolist(), strict=True))
+    probabilities = dict(zip(labels, softmax(logits).tolist(), strict=True))
     return most_probable(probabilities) | {"probabilities": probabilities}
 
 
@@ -81,9 +81,9 @@ def tags(reading: Reading, text: str, labels: Sequence[str]) -> list[dict[str, A
         start = text.index(parted[first:last], end)
         end = start + last - first
         spans.append((start, end))
-    probabilities_TC = softmax(window.outputs["logits"].astype(np.float64), axis=-1)
+    probabilities_TC = softmax(window.outputs["logits"])
     words = []
-    for number, probabilities_C in zip(begun_words(parted, window.encoding.offsets), probabilities_TC, strict=True):
+    for number, probabilities_C in zip(words_started(parted, window.encoding.offsets), probabilities_TC, strict=True):
         if number >= 0:
             start, end = spans[number]
             word = {"word": text[start:end], "start": start, "end": end}
@@ -108,6 +108,7 @@ def span(reading: Reading, *, always: bool = False) -> dict[str, Any]:
     score, (begin, end), number = (none, (0, 0), 0) if none > best[0] else best
     outputs, encoding = reading.windows[number]
     allowed = [token == 0 or part == 1 for token, part in enumerate(encoding.sequence_ids)]
-    all_spans = sum(logsumexp(outputs[name][allowed].astype(np.float64)) for name in ("start_logits", "end_logits"))
+    logits = [outputs[name][allowed].astype(np.float64) for name in ("start_logits", "end_logits")]
+    all_spans = sum(float(np.logaddexp.reduce(of_tokens)) for of_tokens in logits)
     probability = float(np.exp(score - all_spans))
     return {"answer": reading.texts[-1][begin:end], "start": begin, "end": end, "probability": probability}

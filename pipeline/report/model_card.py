@@ -13,7 +13,7 @@ from pipeline.artifacts.store import MANIFEST
 from pipeline.config import Recipe
 from pipeline.inputs.resolver import RecipeInputs
 from pipeline.plan.run_folder import RESULTS
-from pipeline.report.results import MEASURES
+from pipeline.report.run_summary import MEASURES
 from pipeline.report.templates import render
 
 CARD = "README.md"

@@ -9,8 +9,7 @@ from pipeline.artifacts.store import intact
 from pipeline.plan.run_folder import PREDICTIONS
 from pipeline.plan.stages import STAGES
 from pipeline.report import plots
-from pipeline.report.results import MEASURES
-from pipeline.report.run_summary import RunSummary, differences
+from pipeline.report.run_summary import MEASURES, RunSummary, differences
 from pipeline.report.templates import render
 from pipeline.tasks.augmented import DiffPart, word_diff
 

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from pipeline.report.results import MEASURES, Measure
-from pipeline.report.run_summary import Curve
+from pipeline.report.run_summary import MEASURES, Curve, Measure
 
 # Placeholders for the page's colours: each is replaced by its CSS variable when the picture is written.
 INK, FAINT, TEACHER, STUDENT = "#010101", "#020202", "#030303", "#040404"

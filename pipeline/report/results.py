@@ -1,32 +1,14 @@
 """What a user sees at the end of a run: the table in the terminal, and the report brought up to date."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.config.data import CORRELATIONS
 from pipeline.report.run_summary import read_run_summary
 
 REPORT = "report.html"
-
-
-class Measure(NamedTuple):
-    """A figure that is measured of every model."""
-
-    name: str
-    key: str
-    """Under which results.json has it."""
-    write: Callable[[float], str]
-
-
-MEASURES = (
-    Measure("parameters", "parameters", lambda value: f"{value / 1e6:,.1f}M"),
-    Measure("of these in the layers", "encoder_parameters", lambda value: f"{value / 1e6:,.1f}M"),
-    Measure("on disk", "disk_bytes", lambda value: f"{value / 1e6:,.1f} MB"),
-    Measure("latency", "latency_ms", lambda value: f"{value:,.1f} ms"),
-    Measure("throughput", "examples_per_s", lambda value: f"{value:,.0f} texts/s"),
-)
 
 
 def table(results: Mapping[str, Any]) -> str:

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.artifacts.atomic import checksum
 from pipeline.artifacts.store import MANIFEST, intact
@@ -16,6 +16,24 @@ from pipeline.plan.stages import STAGES
 
 Curve = tuple[list[float], list[float]]
 """Steps, and the value at each."""
+
+
+class Measure(NamedTuple):
+    """A figure that is measured of every model."""
+
+    name: str
+    key: str
+    """Under which results.json has it."""
+    write: Callable[[float], str]
+
+
+MEASURES = (
+    Measure("parameters", "parameters", lambda value: f"{value / 1e6:,.1f}M"),
+    Measure("of these in the layers", "encoder_parameters", lambda value: f"{value / 1e6:,.1f}M"),
+    Measure("on disk", "disk_bytes", lambda value: f"{value / 1e6:,.1f} MB"),
+    Measure("latency", "latency_ms", lambda value: f"{value:,.1f} ms"),
+    Measure("throughput", "examples_per_s", lambda value: f"{value:,.0f} texts/s"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

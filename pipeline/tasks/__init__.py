@@ -1,44 +1,36 @@
-"""The kinds of task, one module each. A new one is a module of this package and a line of `KINDS` (and its name, and
-those of new metrics and settings, in `pipeline/config/data.py`)."""
+"""Kinds of task: what their rows, tokens, answers and scores are. No torch.
 
-from pipeline.config.data import GlueName, KindName, MetricName, Task
+base              class TaskKind
+sequence          one answer to a text or pair; classification, regression and embedding build on it
+token_classification, question_answering, answer_spans   named entities; answers in texts
+metrics           scores of labels and numbers
+labelled_data     read, check, split; tokenised: as token sequences
+augmented         an augmented dataset that is reused; teacher_labels: whose label each output is
+"""
+
+from pipeline.config.data import KindName, Task
 from pipeline.data import glue
-from pipeline.errors import UserError
-from pipeline.tasks import classification, embedding, question_answering, regression, token_classification
-from pipeline.tasks.base import Kind
-from pipeline.tasks.metrics import GLUE_METRICS, TWO_LABELS
+from pipeline.tasks.base import TaskKind
+from pipeline.tasks.classification import ClassificationTask
+from pipeline.tasks.embedding import EmbeddingTask
+from pipeline.tasks.question_answering import QuestionAnsweringTask
+from pipeline.tasks.regression import RegressionTask
+from pipeline.tasks.token_classification import TokenClassificationTask
 
-KINDS: dict[KindName, Kind] = {
-    "classification": classification.KIND,
-    "regression": regression.KIND,
-    "token_classification": token_classification.KIND,
-    "question_answering": question_answering.KIND,
-    "embedding": embedding.KIND,
+KINDS: dict[KindName, TaskKind] = {
+    kind.name: kind
+    for kind in (
+        ClassificationTask(),
+        RegressionTask(),
+        TokenClassificationTask(),
+        QuestionAnsweringTask(),
+        EmbeddingTask(),
+    )
 }
 
 
-def kind_name(task: Task) -> KindName:
-    """The kind that a recipe's task is of; of a GLUE task the recipe need not say it."""
+def kind_of(task: Task) -> TaskKind:
+    """The kind of a recipe's task; of a GLUE task the recipe need not say it."""
     if task.glue:
-        return "classification" if glue.GLUE[task.glue].label_names else "regression"
-    return task.kind
-
-
-def kind_of(task: Task) -> Kind:
-    """What the pipeline knows about a recipe's kind of task."""
-    return KINDS[kind_name(task)]
-
-
-def default_metric(kind: KindName, glue: GlueName | None = None) -> MetricName:
-    """GLUE's own metric of its task, or the kind's first."""
-    return GLUE_METRICS[glue] if glue in GLUE_METRICS else KINDS[kind].metrics[0]
-
-
-def check_metric(metric: MetricName, *, kind: KindName, label_count: int) -> None:
-    """Raises: UserError where the metric cannot score the task."""
-    if metric not in KINDS[kind].metrics:
-        raise UserError(f"task.metric: '{metric}' does not score a {kind}; '{default_metric(kind)}' does")
-    if metric in TWO_LABELS and label_count != 2:
-        raise UserError(
-            f"task.metric: '{metric}' needs two labels and the task has {label_count}; 'macro_f1' takes any"
-        )
+        return KINDS["classification" if glue.GLUE[task.glue].label_names else "regression"]
+    return KINDS[task.kind]

@@ -11,28 +11,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.config.data import MetricName
 from pipeline.tasks.base import Span
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from pipeline.tasks.tokenised import EncodedTexts
+    from pipeline.tasks.tokenised import TokenisedTexts
 
 BEST = 20  # starts and ends of a window that are paired
 LONGEST_ANSWER = 30  # tokens
 
 
-def answers(outputs: np.ndarray, encoded: "EncodedTexts", dataset: "Dataset") -> list[str]:
+def best_answers(outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset") -> list[str]:
     """The best span of all windows of each row; empty where none is better than no answer and that may be said."""
     context_column, label_column = _columns(dataset)
-    rows = encoded.rows
+    rows = texts.rows
     none_may_be = any(not answers["text"] for answers in dataset[label_column] if answers is not None)
-    bounds = encoded.bounds(np.arange(len(encoded)))
+    bounds = texts.bounds(np.arange(len(texts)))
     best: list[tuple[float, Span]] = [(-np.inf, (0, 0))] * len(dataset)
     no_answer = np.full(len(dataset), np.inf)
     for number, (begins, ends) in enumerate(zip(rows["begin"], rows["end"], strict=True)):
-        logits, row = outputs[bounds[number] : bounds[number + 1]], encoded.row[number]
+        logits, row = outputs[bounds[number] : bounds[number + 1]], texts.row[number]
         no_answer[row] = min(no_answer[row], logits[0].sum())
         best[row] = max(best[row], best_span(logits, np.asarray(begins), np.asarray(ends)))
     contexts = dataset[context_column]
@@ -81,36 +80,19 @@ def token_f1(answer: str, right: str) -> float:
     return 2 * same / (len(ours) + len(theirs))
 
 
-def gold(dataset: "Dataset", label_column: str) -> list[list[str]]:
+def right_answers(labels: Sequence[dict[str, list]]) -> list[list[str]]:
     """The right answers of each row; one that is empty where there is none (or none but articles)."""
-    found = dataset[label_column]
-    return [[text for text in answers["text"] if normalized(text)] or [""] for answers in found]
+    return [[text for text in answers["text"] if normalized(text)] or [""] for answers in labels]
 
 
-def statistics(answers: Sequence[str], gold: Sequence[Sequence[str]]) -> np.ndarray:
+def statistics(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
     """(R, 3): exact match and F1, each with the best of the right answers, and whether no answer is right."""
-    figures = [
+    found = [
         (
             max(exact_match(answer, right) for right in rights),
             max(token_f1(answer, right) for right in rights),
             float(rights == [""]),
         )
-        for answer, rights in zip(answers, gold, strict=True)
+        for answer, rights in zip(predictions, references, strict=True)
     ]
-    return np.array(figures, dtype=np.float64).reshape(-1, 3)
-
-
-def details(metric: MetricName, statistics: np.ndarray) -> dict[str, float]:
-    """Means over rows, as SQuAD's scripts compute them (there times 100)."""
-    parts = {"exact_match": float(statistics[:, 0].mean()), "answer_f1": float(statistics[:, 1].mean())}
-    return parts if metric == "exact_match_and_f1" else {metric: parts[metric]}
-
-
-def beats_no_answer(statistics: np.ndarray) -> bool:
-    """Whether F1 is larger than that of never answering."""
-    return statistics[:, 1].mean() > statistics[:, 2].mean()
-
-
-def agreement(theirs: Sequence[str], ours: Sequence[str]) -> float:
-    """Share of the rows with the same answer."""
-    return float(np.mean([exact_match(a, b) for a, b in zip(theirs, ours, strict=True)]))
+    return np.array(found, dtype=np.float64).reshape(-1, 3)

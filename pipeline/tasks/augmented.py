@@ -5,13 +5,14 @@ replaced. Needs neither torch nor datasets.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.data.parquet import (
     is_integer,
     is_list,
+    is_number,
     is_struct,
     is_text,
     item_type,
@@ -20,7 +21,6 @@ from pipeline.data.parquet import (
     read_schema,
 )
 from pipeline.errors import UserError, nearest
-from pipeline.tasks import KINDS
 from pipeline.tasks.labelled_data import TaskData
 
 if TYPE_CHECKING:
@@ -29,6 +29,22 @@ if TYPE_CHECKING:
 DiffPart = tuple[Literal["same", "old", "new"], str]
 REPLACED = ("column", "start", "end", "old", "new", "source")
 MAKE = "`python -m data_augment sample`, or the stage augment_data, makes such files"
+
+
+def _holds_answers(column: "pa.DataType") -> bool:
+    """Whether each row holds answers as the hub has them: a struct of a list of texts and a list of starts."""
+    if not is_struct(column) or {field.name for field in column} != {"text", "answer_start"}:
+        return False
+    texts, starts = column.field("text").type, column.field("answer_start").type
+    return is_list(texts) and is_text(texts.value_type) and is_list(starts) and is_integer(starts.value_type)
+
+
+LABEL_COLUMNS: dict[str, tuple[Callable[["pa.DataType"], bool], str]] = {  # by TaskKind.label_column
+    "any": (lambda column: True, "labels are needed"),
+    "numbers": (is_number, "the scores of a regression are needed"),
+    "tags": (is_list, "a list of tags is needed, one a word"),
+    "answers": (_holds_answers, "answers are needed: a list of 'text' and one of 'answer_start'"),
+}
 
 
 def word_diff(original: str, replaced: Sequence[Mapping[str, Any]]) -> list[DiffPart]:
@@ -125,8 +141,9 @@ def _label_names(path: Path, data: TaskData) -> tuple[str, ...] | None:
     schema = read_schema(path)
     kind = schema.field(data.label_column).type
     where = f"{path}: column '{data.label_column}' holds"
-    if not KINDS[data.kind].column_fits(kind):
-        raise UserError(f"{where} {kind}, and {KINDS[data.kind].column_needs}")
+    fits, needs = LABEL_COLUMNS[data.kind.label_column]
+    if not fits(kind):
+        raise UserError(f"{where} {kind}, and {needs}")
     if not data.label_names or is_text(item_type(kind)):
         return None
     names = label_names(schema, data.label_column)

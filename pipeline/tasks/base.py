@@ -1,145 +1,171 @@
-"""What the pipeline has to know about a kind of task: one record of functions, one module of this package a kind.
+"""What a kind of task is: how its rows are read, tokenised, answered and scored. One class a kind; no torch.
 
-Reading and scoring need no torch: a kind's functions that do import it when they are called.
+What sits on the encoder for a kind (loading, outputs, losses) is its head, in `pipeline.heads`.
 
 Legend: N sequences (what a model reads: a text, a pair, a window of a long one), U units (sequences, or where a kind is
-`per_token` their tokens), C outputs a unit, R rows of a split, S figures a row.
+`per_token` their tokens), C outputs a unit, R rows of a split, S statistics a row.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from pipeline.config.data import AugmentData, MetricName, Task
-from pipeline.config.training import DistillPredictions, Student
+from pipeline.config.data import AugmentData, KindName, MetricName, Task
 from pipeline.data.examples import Columns, Example, read_table
+from pipeline.errors import UserError
+from pipeline.tasks.metrics import TWO_LABELS
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from datasets import Dataset
-    from torch import Tensor, nn
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
-    from pipeline.heads.regression import Scale
-    from pipeline.models.collate import Inputs
-    from pipeline.tasks.tokenised import EncodedTexts
+    from pipeline.tasks.tokenised import TokenisedTexts
 
 Span = tuple[int, int]
+"""The first character and the one after the last."""
 Splits = Mapping[str, Sequence[Example]]
+Row = dict[str, Any]
 
 
-class Asked(NamedTuple):
+class Tokenising(NamedTuple):
     """How texts become sequences."""
 
     text_columns: Sequence[str]
     label_column: str | None
-    """None: the labels are not asked for."""
+    """None: without labels."""
     task: Task
     max_length: int
 
 
-def logits(model: "nn.Module", inputs: "Inputs") -> "Tensor":
-    """What most heads give."""
-    from pipeline.models.packing import run  # noqa: PLC0415
+class TaskKind(ABC):
+    """One kind of task. What most kinds share is written here; a kind overrides what differs."""
 
-    return run(model, inputs).logits
+    name: ClassVar[KindName]
+    metrics: ClassVar[tuple[MetricName, ...]]
+    """Those that can score it; the first is the default."""
+    head_class: ClassVar[str] = ""
+    """How the name of a transformers class with its head ends; empty: no head is needed."""
+    label_column: ClassVar[Literal["any", "numbers", "tags", "answers"]] = "any"
+    """What the label's column of a Parquet file must hold."""
+    has_label_names: ClassVar[bool] = True
+    learns_labels: ClassVar[bool] = True
+    """Whether a teacher is fine-tuned on the labels; else it is taken as it is."""
+    per_token: ClassVar[bool] = False
+    """Whether a model answers each token, not each sequence."""
 
+    # ---- the rows
 
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """One kind of task."""
+    def read(self, path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
+        """The examples of a file; counts the rows left out."""
+        return read_table(path, columns, left_out)
 
-    # The rows.
-    metrics: tuple[MetricName, ...]
-    """Those that score it; the first where the recipe names none."""
-    answer: Callable[[Any, Columns], Any]
-    """A raw value of the label's column as an example's label; raises ValueError with the half of a sentence."""
-    read: Callable[[Path, Columns, MutableMapping[str, int]], Iterator[Example]] = read_table
-    """A file's examples; counts the rows left out."""
-    text_columns: Callable[[Columns], tuple[str, ...]] = lambda columns: columns.texts
-    """The columns of text of the task's dataset."""
-    label_names: Callable[[Splits, tuple[str, ...]], tuple[str, ...]]
-    """The names of the model's outputs from the splits that have files and the names that the recipe gives."""
-    has_label_names: bool = True
-    check: Callable[[Splits, tuple[str, ...]], None] = lambda splits, names: None
-    """Raises UserError for labels that do not fit, once all splits are cut."""
-    stratum: Callable[[Example], Hashable] = lambda example: None
-    """What held-out splits must hold in the same mixture as the whole."""
-    origin: Callable[[Example], Hashable] | None = None
-    """What must not straddle two splits that are cut from one file, where the recipe names no group."""
-    feature: Callable[[tuple[str, ...]], Any]
-    """The feature of the label's column, from the label names."""
-    value: Callable[[Any, Mapping[str, int]], Any] = lambda label, numbers: label
-    """An example's label as that column holds it, from the numbers of the label names."""
-    column_fits: "Callable[[pa.DataType], bool]" = lambda column: True
-    """Whether a Parquet column of this type can hold its labels."""
-    column_needs: str = "labels are needed"
-    """The rest of the sentence about one that cannot."""
-    corpus_texts: Callable[[Sequence[Example]], Iterable[str]] = lambda examples: (
-        text for example in examples for text in example.texts
-    )
-    """Training texts for the corpus."""
+    @abstractmethod
+    def parse_label(self, value: Any, columns: Columns) -> Any:
+        """A raw value of the label's column as an example's label. Raises: ValueError with half a sentence."""
 
-    # Augmentation.
-    protected: Callable[[Mapping[str, Any], str, str, AugmentData], Sequence[Span]] | None = None
-    """Spans of characters that are never replaced, from (row, column of the text, label's column, settings)."""
-    realigned: Callable[[dict[str, Any], Sequence[str], str], dict[str, Any]] | None = None
-    """A row of the augmented dataset with its label moved to where its text now has it, checked by re-reading; from
-    (row with `replaced`, columns of text, label's column)."""
+    @abstractmethod
+    def label_names(self, splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
+        """The names of the model's outputs, in order.
 
-    # Tokens.
-    encode: Callable[[dict[str, Any], "PreTrainedTokenizerFast", Asked], dict[str, Any]]
-    """A batch of rows as columns of sequences: input_ids, token_type_ids, cut, what `targets` needs; `row`, the row
-    of the batch of each, and `weight`, where they are not one of each; `place`, the sequence's number in its row."""
-    targets: Callable[[Mapping[str, Any]], dict[str, "Tensor"]] = lambda columns: {}
-    """Encoded columns of some sequences as the tensors that the losses need, beside the model's inputs."""
+        Args:
+            splits: those that have files of their own.
+            known: the names that the recipe gives.
+        """
 
-    # The model.
-    load: "Callable[..., PreTrainedModel]"
-    """As `pipeline.models.loading.load_classifier`: (folder, label_names=, new_head=, hidden_dropout=, attention=)."""
-    save: "Callable[..., None]"
-    """As `pipeline.models.loading.save_model`: (model, folder, tokenizer_of=)."""
-    head: str = ""
-    """How the class of a model with the head of this kind ends; empty: none is needed."""
-    per_token: bool = False
-    width: "Callable[[PreTrainedModel], int]" = lambda model: model.config.num_labels or 1
-    """C."""
-    outputs: "Callable[[nn.Module, Inputs], Tensor]" = logits
-    """(B, C), or (B, T, C) where per token, of the model's inputs (what else is among the inputs stays out)."""
-    outputs_of: "Callable[[Any], Tensor]" = lambda output: output.logits
-    """The same of what a pass of the model gave, for a pass that gave more."""
-    begin_head: "Callable[[PreTrainedModel, nn.Linear, Student], None]" = lambda student, projection, settings: None
-    """What the student's head can begin with from the projection of its last layer to the teacher's width."""
-    scale: "Callable[[np.ndarray], Scale | None]" = lambda targets: None
-    """That of a training's targets, where a model learns them in units of it; None: it learns them as they are."""
-    config: Callable[[Splits], dict[str, Any]] = lambda splits: {}
-    """What config.json of a student that ships says beside the architecture, from the labelled rows."""
-    supervised: "Callable[[Tensor, dict[str, Tensor], int], dict[str, Tensor]] | None" = None
-    """Loss terms from outputs, inputs with targets, and the weight of the whole global batch; None: the teacher is
-    taken as it is."""
-    distilled: "Callable[[Tensor, Tensor, dict[str, Tensor], int, DistillPredictions], Tensor]"
-    """The prediction loss from the student's and the teacher's outputs, inputs with targets, weight, settings."""
+    def check(self, splits: Splits, label_names: tuple[str, ...]) -> None:  # noqa: B027
+        """Raises: UserError for labels that do not fit, once all splits are made."""
 
-    # Scores.
-    gold: "Callable[[Dataset, str], Any]"
-    """What is right of each row, from the dataset and the label's column."""
-    answers: "Callable[[np.ndarray, EncodedTexts, Dataset], Any]"
-    """What outputs (U, C) say of each row."""
-    written: Callable[[Any, np.ndarray, tuple[str, ...]], dict[str, list]]
-    """Answers as a table shows them, from (answers, outputs, label names): a column "", and others by name."""
-    statistics: Callable[[Any, Any], np.ndarray]
-    """Figures (R, S) that the score of any selection of rows follows from, from answers and gold."""
-    details: Callable[[MetricName, np.ndarray], dict[str, float]]
-    """Each part of a metric, from figures (R, S)."""
-    beats_trivial: Callable[[MetricName, np.ndarray], bool]
-    """Whether, by this metric, these figures are better than an answer that looks at no text."""
-    agreement: Callable[[Any, Any], float]
-    """How alike two models' answers are, 1 at most."""
+    def stratum(self, example: Example) -> Hashable:
+        """Held-out splits keep the mixture of strata of the whole; one for all keeps none."""
+        return None
+
+    def origin(self, example: Example) -> Hashable | None:
+        """What must not stand in two held-out splits, where the recipe names no group; None: nothing."""
+        return None
+
+    @abstractmethod
+    def feature(self, label_names: tuple[str, ...]) -> dict[str, Any]:
+        """The feature of the label's column, as `datasets.Features.from_dict` takes it."""
+
+    def column_value(self, label: Any, numbers: Mapping[str, int]) -> Any:
+        """An example's label as that column holds it. Args: numbers: of the label names."""
+        return label
+
+    def corpus_texts(self, examples: Sequence[Example]) -> Iterable[str]:
+        """Training texts for the corpus."""
+        return (text for example in examples for text in example.texts)
+
+    # ---- augmentation
+
+    def protected(
+        self, row: Mapping[str, Any], column: str, label_column: str, settings: AugmentData
+    ) -> Sequence[Span]:
+        """Spans of a row's text in which nothing is replaced."""
+        return ()
+
+    def realign(self, row: Row, text_columns: Sequence[str], label_column: str) -> Row:
+        """A variant with its label moved to where its text has it now, and checked there."""
+        return row
+
+    # ---- tokens
+
+    @abstractmethod
+    def tokenise(self, rows: Row, tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> Row:
+        """A batch of rows as columns of sequences: input_ids, token_type_ids, cut, and what the losses need.
+
+        Where a row is not one sequence: `row`, the row of each; `place`, the number of each in its row. Where sequences
+        do not count alike in a mean: `weight`.
+        """
+
+    # ---- scores
+
+    @abstractmethod
+    def references(self, dataset: "Dataset", label_column: str) -> Any:
+        """What is right of each row."""
+
+    @abstractmethod
+    def predictions(self, outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset") -> Any:
+        """What outputs (U, C) say of each row."""
+
+    @abstractmethod
+    def prediction_columns(
+        self, predictions: Any, outputs: np.ndarray, label_names: tuple[str, ...]
+    ) -> dict[str, list]:
+        """Predictions as a table shows them: a column "" and, for some kinds, others by name."""
+
+    @abstractmethod
+    def statistics(self, predictions: Any, references: Any) -> np.ndarray:
+        """Numbers (R, S) from which the score of any selection of rows follows."""
+
+    @abstractmethod
+    def details(self, metric: MetricName, statistics: np.ndarray) -> dict[str, float]:
+        """Each part of a metric, from statistics (R, S)."""
 
     def score(self, metric: MetricName, statistics: np.ndarray) -> float:
         """The score that chooses checkpoints and is reported: the mean of the parts."""
         parts = self.details(metric, statistics)
         return sum(parts.values()) / len(parts)
+
+    @abstractmethod
+    def beats_trivial(self, metric: MetricName, statistics: np.ndarray) -> bool:
+        """Whether the score is better than that of an answer that looks at no text."""
+
+    @abstractmethod
+    def agreement(self, theirs: Any, ours: Any) -> float:
+        """How alike two models' predictions are, 1 at most."""
+
+    def check_metric(self, metric: MetricName, *, label_count: int) -> None:
+        """Raises: UserError where the metric cannot score the task."""
+        if metric not in self.metrics:
+            raise UserError(f"task.metric: '{metric}' does not score a {self.name}; '{self.metrics[0]}' does")
+        if metric in TWO_LABELS and label_count != 2:
+            raise UserError(
+                f"task.metric: '{metric}' needs two labels and the task has {label_count}; 'macro_f1' takes any"
+            )
+
+    def student_config(self, splits: Splits) -> dict[str, Any]:
+        """What config.json of an exported student says beside the architecture."""
+        return {}

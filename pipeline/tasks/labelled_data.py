@@ -1,4 +1,4 @@
-"""The labelled data of a task: read, checked, split. Needs neither torch nor datasets until `as_datasets`.
+"""The labelled data of a task: read, checked, split. Needs neither torch nor datasets.
 
 Splits: `train`; `dev`, which chooses checkpoints; `test`, which only measures, and for MNLI `test_mismatched`; and
 `unlabelled`, more text to distil on. Whoever needs rows asks `read_task`, and gets the same rows in the same order.
@@ -8,20 +8,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pipeline.config.data import KindName, MetricName, Task
+from pipeline.config.data import MetricName, Task
 from pipeline.data import glue
 from pipeline.data.examples import Columns, Example, read_examples
 from pipeline.data.splits import check_groups, split_by_group, split_by_label, without_repeats
 from pipeline.errors import UserError
-from pipeline.tasks import KINDS, check_metric, default_metric, kind_name, kind_of
-
-if TYPE_CHECKING:
-    from datasets import DatasetDict
+from pipeline.tasks import kind_of
+from pipeline.tasks.base import TaskKind
+from pipeline.tasks.metrics import GLUE_METRICS
 
 ID = "id"
-RESERVED = ("source_id", "variant", "replaced", "length", "row", "cut")  # the last three: of the tokens (encoding.py)
+RESERVED = ("source_id", "variant", "replaced", "length", "row", "cut")  # the last three: of the tokens (tokenised.py)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +28,7 @@ class TaskData:
 
     name: str
     """GLUE's name, or that of the first training file."""
-    kind: KindName
+    kind: TaskKind
     text_columns: tuple[str, ...]
     """One column, or two for a pair, under the task's own names."""
     label_column: str
@@ -62,40 +60,19 @@ def read_task(task: Task, files: Mapping[str, Sequence[Path]]) -> TaskData:
     label_names = kind.label_names(splits, columns.known_labels)
     splits = _hold_out(task, splits, columns)
     kind.check(splits, label_names)
-    metric = task.metric or default_metric(kind_name(task), task.glue)
-    check_metric(metric, kind=kind_name(task), label_count=len(label_names))
+    default = GLUE_METRICS.get(task.glue, kind.metrics[0]) if task.glue else kind.metrics[0]
+    metric = task.metric or default
+    kind.check_metric(metric, label_count=len(label_names))
     return TaskData(
         name=task.glue or files["train"][0].name.split(".")[0],
-        kind=kind_name(task),
-        text_columns=kind.text_columns(columns),
+        kind=kind,
+        text_columns=columns.texts,
         label_column=columns.label,
         label_names=label_names,
         metric=metric,
         splits=splits,
         left_out=dict(left_out),
     )
-
-
-def as_datasets(data: TaskData) -> "DatasetDict":
-    """Every split as a Dataset with the task's own columns.
-
-    Features: each text column string; the label column as the kind of task has it (ClassLabel, float32, ...), None in
-    unlabelled rows; `id` int64, the row's position in its split.
-    """
-    from datasets import Dataset, DatasetDict, Features, Value  # noqa: PLC0415
-
-    kind, numbers = KINDS[data.kind], {name: number for number, name in enumerate(data.label_names)}
-    texts = {column: Value("string") for column in data.text_columns}
-    features = Features({**texts, data.label_column: kind.feature(data.label_names), ID: Value("int64")})
-    datasets = DatasetDict()
-    for split, examples in data.splits.items():
-        columns: dict[str, Sequence[object]] = {
-            column: [example.texts[side] for example in examples] for side, column in enumerate(data.text_columns)
-        }
-        columns[data.label_column] = [kind.value(example.label, numbers) for example in examples]
-        columns[ID] = range(len(examples))
-        datasets[split] = Dataset.from_dict(columns, features=features)
-    return datasets
 
 
 def _columns(task: Task) -> Columns:
@@ -110,7 +87,7 @@ def _columns(task: Task) -> Columns:
             texts=tuple(known.texts),
             label=glue.LABEL,
             group=None,
-            answer=kind.answer,
+            answer=kind.parse_label,
             known_labels=known.label_names,
             drop_labels=frozenset(task.drop_labels),
             skip_empty=True,  # QQP has empty questions, and nobody can be asked to mend GLUE
@@ -138,7 +115,7 @@ def _columns(task: Task) -> Columns:
         texts=texts,
         label=task.label,
         group=task.group,
-        answer=kind.answer,
+        answer=kind.parse_label,
         known_labels=task.labels,
         header=task.header,
         drop_labels=frozenset(task.drop_labels),
@@ -193,9 +170,9 @@ def _hold_out(task: Task, splits: Mapping[str, list[Example]], columns: Columns)
         )
     kind = kind_of(task)
     strata = [kind.stratum(example) for example in train]
-    origin = (lambda example: example.group) if columns.group else kind.origin
-    if origin:
-        groups = [origin(example) for example in train]
+    groups = [example.group if columns.group else kind.origin(example) for example in train]
+    grouped = any(group is not None for group in groups)
+    if grouped:
         held_out = split_by_group(groups, strata, shares=shares, seed=task.split_seed)
     else:
         held_out = split_by_label(strata, shares=shares, seed=task.split_seed)
@@ -206,7 +183,7 @@ def _hold_out(task: Task, splits: Mapping[str, list[Example]], columns: Columns)
         if not examples and train and split in ("train", *shares):
             raise UserError(
                 f"task.{split if split in shares else 'dev'}_share: the {len(train)} rows"
-                f"{' and their groups' if origin else ''} are too few for a row in {split}; change the share, or"
+                f"{' and their groups' if grouped else ''} are too few for a row in {split}; change the share, or"
                 " give files in task.dev and task.test"
             )
         if not examples:

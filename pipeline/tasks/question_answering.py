@@ -1,135 +1,177 @@
-"""Answer a question by a span of a text: SQuAD v1.1 and v2. `squad.py` reads the files, `answer_spans.py` scores.
+"""Answer a question by a span of a text: SQuAD v1.1 and v2. `pipeline.data.squad` reads the files.
 
 A context that is too long is read in windows that overlap. A question without answers (SQuAD v2) is right when none is
 given; where a split holds none of these, an answer is always given.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config.data import AugmentData
-from pipeline.config.training import DistillPredictions
+import numpy as np
+
+from pipeline.config.data import AugmentData, MetricName
 from pipeline.data import squad
-from pipeline.data.examples import Example
-from pipeline.data.parquet import is_integer, is_list, is_struct, is_text
+from pipeline.data.examples import Columns, Example
 from pipeline.errors import UserError
-from pipeline.tasks import answer_spans, sequence
-from pipeline.tasks.base import Asked, Kind, Span, Splits
+from pipeline.tasks import answer_spans
+from pipeline.tasks.base import Row, Span, Splits, TaskKind, Tokenising
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from torch import Tensor, nn
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerFast
 
-    from pipeline.models.collate import Inputs
+    from pipeline.tasks.tokenised import TokenisedTexts
 
 QUESTION_SHARE = 4  # of a window's tokens at most a quarter are the question's
-FORBIDDEN = -1e4  # logit of what can be no answer; finite, so that zero times it is zero
 
 
-# ---- the rows
+class QuestionAnsweringTask(TaskKind):
+    """A span of a text for each question about it."""
 
+    name = "question_answering"
+    metrics = ("exact_match_and_f1", "answer_f1", "exact_match")
+    head_class = "ForQuestionAnswering"
+    label_column = "answers"
+    has_label_names = False
+    per_token = True
 
-def label_names(splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
-    """None; raises UserError where no question of the training rows has an answer."""
-    train = splits["train"]
-    if train and not any(example.label["text"] for example in train):
-        raise UserError(f"{train[0].path}: no question has an answer")
-    return ()
+    # ---- the rows
 
+    def read(self, path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
+        """SQuAD's nested .json, or tables with a question, a context and its answers a row."""
+        return squad.read(path, columns, left_out)
 
-def feature(label_names: tuple[str, ...]) -> Any:
-    """Answers as the hub has them."""
-    from datasets import List, Value  # noqa: PLC0415
+    def parse_label(self, value: Any, columns: Columns) -> Any:
+        """Answers as they are: `squad.read` checks them beside their context."""
+        return value
 
-    return {"text": List(Value("string")), "answer_start": List(Value("int32"))}
+    def label_names(self, splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
+        """None. Raises: UserError where no question of the training rows has an answer."""
+        train = splits["train"]
+        if train and not any(example.label["text"] for example in train):
+            raise UserError(f"{train[0].path}: no question has an answer")
+        return ()
 
+    def origin(self, example: Example) -> str:
+        """The context: its questions stay in one split."""
+        return example.texts[1]
 
-def column_fits(column: "pa.DataType") -> bool:
-    """Answers as the hub has them do: a struct of a list of texts and a list of starts."""
-    if not is_struct(column) or {field.name for field in column} != {"text", "answer_start"}:
-        return False
-    texts, starts = column.field("text").type, column.field("answer_start").type
-    return is_list(texts) and is_text(texts.value_type) and is_list(starts) and is_integer(starts.value_type)
+    def feature(self, label_names: tuple[str, ...]) -> dict[str, Any]:
+        """Answers as the hub has them."""
+        text, start = {"dtype": "string", "_type": "Value"}, {"dtype": "int32", "_type": "Value"}
+        return {"text": {"feature": text, "_type": "List"}, "answer_start": {"feature": start, "_type": "List"}}
 
+    def corpus_texts(self, examples: Sequence[Example]) -> Iterable[str]:
+        """Questions and contexts, each different one once: a context has several questions."""
+        return dict.fromkeys(text for example in examples for text in example.texts)
 
-def corpus_texts(examples: Sequence[Example]) -> Iterable[str]:
-    """Questions and contexts, each different one once: a context has several questions."""
-    return dict.fromkeys(text for example in examples for text in example.texts)
+    # ---- augmentation
 
+    def protected(self, row: Mapping[str, Any], column: str, label_column: str, settings: AugmentData) -> list[Span]:
+        """The answers in the context; the question holds none."""
+        answers = row[label_column] or {"text": [], "answer_start": []}
+        starts = zip(answers["text"], answers["answer_start"], strict=True)
+        spans = [(start, start + len(text)) for text, start in starts]
+        return [span for span, text in zip(spans, answers["text"], strict=True) if row[column][slice(*span)] == text]
 
-# ---- augmentation
+    def realign(self, row: Row, text_columns: Sequence[str], label_column: str) -> Row:
+        """The answers' starts, moved by what was replaced before them, and checked in the new context."""
+        answers, context = row[label_column], text_columns[1]
+        if answers is None:
+            return row
+        moves = [
+            (replaced["end"], len(replaced["new"]) - (replaced["end"] - replaced["start"]))
+            for replaced in row["replaced"]
+            if replaced["column"] == context
+        ]
+        starts = [start + sum(by for end, by in moves if end <= start) for start in answers["answer_start"]]
+        for text, start in zip(answers["text"], starts, strict=True):
+            if row[context][start : start + len(text)] != text:
+                raise ValueError(f"the answer {text!r} does not stand at {start} of {row[context]!r}")
+        return {**row, label_column: {"text": answers["text"], "answer_start": starts}}
 
+    # ---- tokens
 
-def protected(row: Mapping[str, Any], column: str, label_column: str, settings: AugmentData) -> list[Span]:
-    """Where the answers stand; in the question they do not."""
-    answers = row[label_column] or {"text": [], "answer_start": []}
-    spans = [(start, start + len(text)) for text, start in zip(answers["text"], answers["answer_start"], strict=True)]
-    return [span for span, text in zip(spans, answers["text"], strict=True) if row[column][slice(*span)] == text]
+    def tokenise(self, rows: Row, tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> Row:
+        """A question with its context is one window, or several that overlap.
 
+        `begin` and `end` are each token's characters of the context, -1 elsewhere. `start_token` and `end_token` are
+        those of the first answer, or 0, the first token of the window, where it has none of it.
+        """
+        question_column, context_column = how.text_columns
+        longest = max(1, how.max_length // QUESTION_SHARE)
+        questions = [cut_text(tokenizer, text.strip(), longest) for text in rows[question_column]]
+        encoded = tokenizer(
+            questions,
+            rows[context_column],
+            truncation="only_second",
+            max_length=how.max_length,
+            stride=min(how.task.window_overlap, (how.max_length - longest - 4) // 2),
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        row_of: list[int] = encoded["overflow_to_sample_mapping"]
+        columns: Row = {
+            "input_ids": encoded["input_ids"],
+            "row": row_of,
+            "place": [number - row_of.index(row) for number, row in enumerate(row_of)],
+            "cut": [questions[row] != rows[question_column][row].strip() for row in row_of],
+        }
+        if "token_type_ids" in encoded:
+            columns["token_type_ids"] = encoded["token_type_ids"]
+        windows = [
+            [span if part == 1 else (-1, -1) for span, part in zip(offsets, one.sequence_ids, strict=True)]
+            for offsets, one in zip(encoded["offset_mapping"], encoded.encodings or (), strict=True)
+        ]
+        columns["begin"] = [[begin for begin, _ in spans] for spans in windows]
+        columns["end"] = [[end for _, end in spans] for spans in windows]
+        if how.label_column:
+            found = []
+            for row, group in groupby(zip(row_of, windows, strict=True), itemgetter(0)):
+                found += answer_tokens([spans for _, spans in group], rows[how.label_column][row])
+            columns["start_token"], columns["end_token"] = map(list, zip(*found, strict=True))
+        return columns
 
-def realigned(row: dict[str, Any], text_columns: Sequence[str], label_column: str) -> dict[str, Any]:
-    """The answers' starts moved by what was replaced before them, and read again from the new context."""
-    answers, context = row[label_column], text_columns[1]
-    if answers is None:
-        return row
-    moves = [
-        (replaced["end"], len(replaced["new"]) - (replaced["end"] - replaced["start"]))
-        for replaced in row["replaced"]
-        if replaced["column"] == context
-    ]
-    starts = [start + sum(by for end, by in moves if end <= start) for start in answers["answer_start"]]
-    for text, start in zip(answers["text"], starts, strict=True):
-        if row[context][start : start + len(text)] != text:
-            raise ValueError(f"the answer {text!r} does not stand at {start} of {row[context]!r}")
-    return {**row, label_column: {"text": answers["text"], "answer_start": starts}}
+    # ---- scores
 
+    def references(self, dataset: "Dataset", label_column: str) -> list[list[str]]:
+        """The right answers of each row."""
+        return answer_spans.right_answers(dataset[label_column])
 
-# ---- tokens
+    def predictions(self, outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset") -> list[str]:
+        """The best span of all windows of each row."""
+        return answer_spans.best_answers(outputs, texts, dataset)
 
+    def prediction_columns(
+        self, predictions: Sequence[str], outputs: np.ndarray, label_names: tuple[str, ...]
+    ) -> dict[str, list]:
+        """Answers."""
+        return {"": list(predictions)}
 
-def encode(batch: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", asked: Asked) -> dict[str, Any]:
-    """A question with its context is one window, or several that overlap.
+    def statistics(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> np.ndarray:
+        """(R, 3): exact match, F1, and whether no answer is right."""
+        return answer_spans.statistics(predictions, references)
 
-    `begin` and `end` are each token's characters of the context, -1 elsewhere. `start_token` and `end_token` are those
-    of the first answer, or 0, the first token of the window, where it has none of it.
-    """
-    question_column, context_column = asked.text_columns
-    longest = max(1, asked.max_length // QUESTION_SHARE)
-    questions = [cut_text(tokenizer, text.strip(), longest) for text in batch[question_column]]
-    encoded = tokenizer(
-        questions,
-        batch[context_column],
-        truncation="only_second",
-        max_length=asked.max_length,
-        stride=min(asked.task.window_overlap, (asked.max_length - longest - 4) // 2),
-        return_overflowing_tokens=True,
-        return_offsets_mapping=True,
-    )
-    rows: list[int] = encoded["overflow_to_sample_mapping"]
-    columns: dict[str, Any] = {
-        "input_ids": encoded["input_ids"],
-        "row": rows,
-        "place": [number - rows.index(row) for number, row in enumerate(rows)],
-        "cut": [questions[row] != batch[question_column][row].strip() for row in rows],
-    }
-    if "token_type_ids" in encoded:
-        columns["token_type_ids"] = encoded["token_type_ids"]
-    characters = [
-        [span if part == 1 else (-1, -1) for span, part in zip(offsets, one.sequence_ids, strict=True)]
-        for offsets, one in zip(encoded["offset_mapping"], encoded.encodings or (), strict=True)
-    ]
-    columns["begin"] = [[begin for begin, _ in spans] for spans in characters]
-    columns["end"] = [[end for _, end in spans] for spans in characters]
-    if asked.label_column:
-        found = []
-        for row, windows in groupby(zip(rows, characters, strict=True), itemgetter(0)):
-            found += answer_tokens([spans for _, spans in windows], batch[asked.label_column][row])
-        columns["start_token"], columns["end_token"] = map(list, zip(*found, strict=True))
-    return columns
+    def details(self, metric: MetricName, statistics: np.ndarray) -> dict[str, float]:
+        """Means over rows, as SQuAD's scripts compute them (there times 100)."""
+        parts = {"exact_match": float(statistics[:, 0].mean()), "answer_f1": float(statistics[:, 1].mean())}
+        return parts if metric == "exact_match_and_f1" else {metric: parts[metric]}
+
+    def beats_trivial(self, metric: MetricName, statistics: np.ndarray) -> bool:
+        """Whether F1 is larger than that of never answering."""
+        return bool(statistics[:, 1].mean() > statistics[:, 2].mean())
+
+    def agreement(self, theirs: Sequence[str], ours: Sequence[str]) -> float:
+        """Share of the rows with the same answer."""
+        return float(np.mean([answer_spans.exact_match(a, b) for a, b in zip(theirs, ours, strict=True)]))
+
+    def student_config(self, splits: Splits) -> dict[str, Any]:
+        """Whether every question of the task has an answer: then one is always given, as in evaluation."""
+        labels = [example.label for examples in splits.values() for example in examples if example.label is not None]
+        return {"always_answers": all(label["text"] for label in labels)}
 
 
 def cut_text(tokenizer: "PreTrainedTokenizerFast", text: str, tokens: int) -> str:
@@ -163,112 +205,3 @@ def answer_tokens(windows: Sequence[Sequence[Span]], answers: squad.Answers) -> 
         else (0, 0)
         for spans, numbers in zip(windows, inside, strict=True)
     ]
-
-
-def targets(columns: Mapping[str, Any]) -> "dict[str, Tensor]":
-    """`allowed` (B, T), 1 on the context and on the first token, which stands for no answer; `start` and `end` (B,)."""
-    import torch  # noqa: PLC0415
-
-    from pipeline.models.collate import pad  # noqa: PLC0415
-
-    found = {"allowed": pad([[1, *(int(begin >= 0) for begin in row[1:])] for row in columns["begin"]], 0)}
-    if "start_token" in columns:
-        found |= {"start": torch.tensor(columns["start_token"]), "end": torch.tensor(columns["end_token"])}
-    return found
-
-
-# ---- the model
-
-
-def load(folder: Path, *, label_names: Sequence[str], **settings: Any) -> "PreTrainedModel":
-    """A model with a start and an end logit a token."""
-    from transformers import AutoModelForQuestionAnswering  # noqa: PLC0415
-
-    from pipeline.models.loading import load_classifier  # noqa: PLC0415
-
-    return load_classifier(folder, label_names=("start", "end"), head=AutoModelForQuestionAnswering, **settings)
-
-
-def outputs_of(output: Any) -> "Tensor":
-    """(B, T, 2): start and end logits."""
-    import torch  # noqa: PLC0415
-
-    return torch.stack([output.start_logits, output.end_logits], dim=-1)
-
-
-def outputs(model: "nn.Module", inputs: "Inputs") -> "Tensor":
-    """The same, by a pass of the model."""
-    from pipeline.models.packing import run  # noqa: PLC0415
-
-    return outputs_of(run(model, inputs))
-
-
-def _places(logits_BT2: "Tensor", inputs: "dict[str, Tensor]") -> "tuple[Tensor, Tensor]":
-    """Start and end logits (B, T), float32, out of the running where no answer can begin or end."""
-    masked_BT2 = logits_BT2.float().masked_fill(inputs["allowed"][..., None] == 0, FORBIDDEN)
-    return masked_BT2[..., 0], masked_BT2[..., 1]
-
-
-def supervised(outputs: "Tensor", inputs: "dict[str, Tensor]", weight: int) -> "dict[str, Tensor]":
-    """Cross-entropy of the first and of the last token of the answer, a mean over windows."""
-    from pipeline.losses.tinybert import label_loss  # noqa: PLC0415
-
-    start_BT, end_BT = _places(outputs, inputs)
-    return {
-        "start": label_loss(start_BT, inputs["start"], examples=weight) / 2,
-        "end": label_loss(end_BT, inputs["end"], examples=weight) / 2,
-    }
-
-
-def distilled(
-    student: "Tensor", teacher: "Tensor", inputs: "dict[str, Tensor]", weight: int, settings: DistillPredictions
-) -> "Tensor":
-    """Soft cross-entropy (TinyBERT eq. 10) over the tokens of a window, of start and end, a mean over windows."""
-    from pipeline.losses.tinybert import prediction_loss  # noqa: PLC0415
-
-    pairs = zip(_places(student, inputs), _places(teacher, inputs), strict=True)
-    losses = [
-        prediction_loss(ours, theirs, temperature=settings.temperature, examples=weight) for ours, theirs in pairs
-    ]
-    return (losses[0] + losses[1]) / 2
-
-
-def config(splits: Splits) -> dict[str, Any]:
-    """Whether every question of the task has an answer: then one is always given, as in evaluation."""
-    labels = [example.label for examples in splits.values() for example in examples if example.label is not None]
-    return {"always_answers": all(label["text"] for label in labels)}
-
-
-KIND = Kind(
-    metrics=("exact_match_and_f1", "answer_f1", "exact_match"),
-    answer=lambda value, columns: value,
-    read=squad.read,
-    label_names=label_names,
-    has_label_names=False,
-    origin=lambda example: example.texts[1],
-    feature=feature,
-    column_fits=column_fits,
-    column_needs="answers are needed: a list of 'text' and one of 'answer_start'",
-    corpus_texts=corpus_texts,
-    protected=protected,
-    realigned=realigned,
-    encode=encode,
-    targets=targets,
-    load=load,
-    save=sequence.save,
-    head="ForQuestionAnswering",
-    per_token=True,
-    width=lambda model: 2,
-    outputs=outputs,
-    outputs_of=outputs_of,
-    config=config,
-    supervised=supervised,
-    distilled=distilled,
-    gold=answer_spans.gold,
-    answers=answer_spans.answers,
-    written=lambda answers, outputs, label_names: {"": list(answers)},
-    statistics=answer_spans.statistics,
-    details=answer_spans.details,
-    beats_trivial=lambda metric, statistics: answer_spans.beats_no_answer(statistics),
-    agreement=answer_spans.agreement,
-)

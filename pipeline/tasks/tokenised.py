@@ -1,28 +1,52 @@
-"""Texts as the token rows that a model reads."""
+"""Rows of a task as datasets, and as the token sequences that a model reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from datasets import Dataset
-from transformers import PreTrainedTokenizerFast
+from datasets import Dataset, DatasetDict, Features
 
 from pipeline.config.data import Task
-from pipeline.models.collate import Inputs, Rows, model_inputs
-from pipeline.models.loading import special_id
+from pipeline.models.saved_model import special_id
 from pipeline.tasks import kind_of
-from pipeline.tasks.base import Asked
-from pipeline.training.batches import GlobalBatch
+from pipeline.tasks.base import Tokenising
+from pipeline.tasks.labelled_data import ID, TaskData
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+PIECES_BATCH = 10_000  # sequences whose pieces are counted at once
 
 
-class EncodedTexts:
+def as_datasets(data: TaskData) -> DatasetDict:
+    """Every split as a Dataset with the task's own columns.
+
+    Features: each text column string; the label column as the kind of task has it (ClassLabel, float32, ...), None in
+    unlabelled rows; `id` int64, the row's position in its split.
+    """
+    numbers = {name: number for number, name in enumerate(data.label_names)}
+    string, integer = {"dtype": "string", "_type": "Value"}, {"dtype": "int64", "_type": "Value"}
+    label = {data.label_column: data.kind.feature(data.label_names)}
+    features = Features.from_dict(dict.fromkeys(data.text_columns, string) | label | {ID: integer})
+    datasets = DatasetDict()
+    for split, examples in data.splits.items():
+        columns: dict[str, Sequence[object]] = {
+            column: [example.texts[side] for example in examples] for side, column in enumerate(data.text_columns)
+        }
+        columns[data.label_column] = [data.kind.column_value(example.label, numbers) for example in examples]
+        columns[ID] = range(len(examples))
+        datasets[split] = Dataset.from_dict(columns, features=features)
+    return datasets
+
+
+class TokenisedTexts:
     """A dataset's texts as the sequences that a model reads, tokenised once.
 
     Args:
         dataset: has the text columns.
         max_length: tokens of a sequence.
-        task: of which kind the texts are, and how they are cut; None: a text or pair is one sequence.
+        task: its kind, and how texts are cut; None: a text or pair is one sequence.
         label_column: whose labels become targets; None: there are none.
         cache: a file for the tokens of large datasets, of this process alone; None: they stay in memory.
     """
@@ -30,7 +54,7 @@ class EncodedTexts:
     def __init__(
         self,
         dataset: Dataset,
-        tokenizer: PreTrainedTokenizerFast,
+        tokenizer: "PreTrainedTokenizerFast",
         *,
         text_columns: Sequence[str],
         max_length: int,
@@ -40,17 +64,17 @@ class EncodedTexts:
     ) -> None:
         task = task or Task()
         self.kind = kind_of(task)
-        asked = Asked(text_columns, label_column, task, max_length)
+        how = Tokenising(text_columns, label_column, task, max_length)
 
-        def encode(batch: dict[str, Any], numbers: list[int]) -> dict[str, Any]:
-            columns = self.kind.encode(batch, tokenizer, asked)
+        def tokenise(batch: dict[str, Any], numbers: list[int]) -> dict[str, Any]:
+            columns = self.kind.tokenise(batch, tokenizer, how)
             columns["length"] = [len(ids) for ids in columns["input_ids"]]
             rows = columns.get("row")
             columns["row"] = numbers if rows is None else [numbers[row] for row in rows]
             return columns
 
         self.rows = dataset.map(
-            encode,
+            tokenise,
             batched=True,
             with_indices=True,
             remove_columns=dataset.column_names,
@@ -73,31 +97,26 @@ class EncodedTexts:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def collate(self, rows: Rows) -> Inputs:
-        """The model's inputs for some rows, padded to the longest, each (B, T); and their buckets."""
-        return model_inputs(self.rows[rows.tolist()], self.pad_id)
+    def columns(self, numbers: np.ndarray) -> Mapping[str, Any]:
+        """The columns of some sequences, by number."""
+        return self.rows[numbers.tolist()]
 
-    def collate_with_targets(self, rows: Rows) -> Inputs:
-        """The same, and beside them what the kind of task needs for its losses, such as `labels`."""
-        columns: dict[str, Any] = self.rows[rows.tolist()]
-        return model_inputs(columns, self.pad_id) | self.kind.targets(columns)
+    def model_inputs(self) -> list[str]:
+        """The names of what a model takes of these texts."""
+        names = ["input_ids", "attention_mask"]
+        return [*names, "token_type_ids"] if "token_type_ids" in self.rows.column_names else names
 
-    def weight(self, batch: GlobalBatch) -> int:
-        """What the mean of a loss over the outputs of a global batch is taken over."""
-        return int(self.weights[np.concatenate(batch.micro_batches)].sum())
-
-    def bounds(self, rows: Rows) -> np.ndarray:
-        """Where the outputs of some sequences begin and end, (len(rows) + 1,), when they lie one after another."""
-        return np.r_[0, np.cumsum(self.lengths[rows] if self.kind.per_token else np.ones_like(rows))]
+    def bounds(self, numbers: np.ndarray) -> np.ndarray:
+        """Where the outputs of some sequences begin and end, (len(numbers) + 1,), when they lie one after another."""
+        return np.r_[0, np.cumsum(self.lengths[numbers] if self.kind.per_token else np.ones_like(numbers))]
 
     def piece_counts(self) -> np.ndarray:
         """How often each id occurs, up to the largest that does."""
         counts = np.zeros(0, dtype=np.int64)
         numbers: Any = self.rows.with_format("numpy")
-        for begin in range(0, len(self), 10_000):
-            found = np.bincount(
-                np.concatenate(list(numbers[begin : begin + 10_000]["input_ids"])), minlength=len(counts)
-            )
+        for begin in range(0, len(self), PIECES_BATCH):
+            ids = np.concatenate(list(numbers[begin : begin + PIECES_BATCH]["input_ids"]))
+            found = np.bincount(ids, minlength=len(counts))
             found[: len(counts)] += counts
             counts = found
         return counts

@@ -19,13 +19,13 @@ from tqdm import tqdm
 
 from pipeline.config.training import Training
 from pipeline.errors import Interrupted, UserError, WorkFailed
-from pipeline.models.collate import Inputs, on_device
+from pipeline.models.collate import Batch
 from pipeline.runtime.processes import check_same
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import BatchPlan, GlobalBatch
 from pipeline.training.checkpoints import latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
 from pipeline.training.prefetch import Collate, Step, steps
-from pipeline.training.throughput import Flops, Pace, line, matrix_rate
+from pipeline.training.throughput import Flops, Throughput, matrix_rate, summary_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +35,14 @@ class Job:
     model: nn.Module
     batches: BatchPlan
     collate: Collate
-    loss: Callable[[nn.Module, Inputs, GlobalBatch], dict[str, Tensor]]
+    loss: Callable[[nn.Module, Batch, GlobalBatch], dict[str, Tensor]]
     """Named, weighted terms, each averaged over the whole global batch."""
     settings: Training
     score: Callable[[Any], float] | None = None
     """A dev score, larger is better: the best epoch's weights are the result. None: the last step's are."""
     flops: Flops = field(default=lambda batch: 0.0)
     """Model FLOPs of a global batch, forward and backward."""
-    pace: Pace = field(default_factory=Pace)
+    throughput: Throughput = field(default_factory=Throughput)
     """Filled in by `train`."""
 
 
@@ -81,18 +81,8 @@ def train(job: Job, stage: Stage) -> Progress:
 
     with stage.bar(total=total, done=progress.step, unit="step") as bar:
         for step in steps(job.batches, job.collate, accelerator, first=progress.step):
-            began = time.perf_counter()
-            model.train()
-            terms = backward(job, stage, model, step)
-            norm = accelerator.clip_grad_norm_(model.parameters(), job.settings.clip)
-            _check_finite(stage, step.batch, terms, norm)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(job.settings, progress.step, total)
-            optimizer.step()
-            optimizer.zero_grad()
+            terms = _update(job, stage, model, optimizer, step)
             progress.step += 1
-            seconds = time.perf_counter() - began + step.waited
-            job.pace.add(step.batch, seconds=seconds, waited=step.waited, flops=job.flops(step.batch))
             bar.update()
             progress.sums = {name: progress.sums.get(name, 0.0) + value for name, value in terms.items()}
             if progress.step % stage.recipe.run.log_every == 0 or progress.step == total:
@@ -110,15 +100,31 @@ def train(job: Job, stage: Stage) -> Progress:
     if best is not None:
         job.model.load_state_dict(best, strict=False)  # tied tensors are stored once
     job.model.eval()
-    if job.pace.flops:
-        stage.say(line(pace_of(job, stage)))
+    if job.throughput.flops:
+        stage.say(summary_line(throughput_of(job, stage)))
     return progress
 
 
-def pace_of(job: Job, stage: Stage) -> dict[str, float]:
+def _update(job: Job, stage: Stage, model: nn.Module, optimizer: torch.optim.Optimizer, step: Step) -> dict[str, float]:
+    """One optimiser step; returns its loss terms, over all processes."""
+    began, number = time.perf_counter(), step.global_batch.step
+    model.train()
+    terms = backward(job, stage, model, step)
+    norm = stage.accelerator.clip_grad_norm_(model.parameters(), job.settings.clip)
+    _check_finite(stage, step.global_batch, terms, norm)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(job.settings, number, job.batches.steps)
+    optimizer.step()
+    optimizer.zero_grad()
+    seconds, flops = time.perf_counter() - began + step.data_wait, job.flops(step.global_batch)
+    job.throughput.add(step.global_batch, seconds=seconds, data_wait=step.data_wait, flops=flops)
+    return terms
+
+
+def throughput_of(job: Job, stage: Stage) -> dict[str, float]:
     """How fast the last training went, beside what its devices multiply."""
     dtype = torch.bfloat16 if stage.precision == "bf16" else torch.float32
-    return job.pace.summary(stage.accelerator.num_processes * matrix_rate(stage.accelerator.device, dtype))
+    return job.throughput.summary(stage.accelerator.num_processes * matrix_rate(stage.accelerator.device, dtype))
 
 
 def _resume(job: Job, stage: Stage, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Tensor] | None]:
@@ -169,18 +175,20 @@ def backward(job: Job, stage: Stage, model: nn.Module, step: Step) -> dict[str, 
     accelerator = stage.accelerator
     names: list[str] = []
     values = torch.zeros(1, dtype=torch.float64)
-    for place, part in enumerate(step.parts):
-        inputs = on_device(part.inputs, accelerator.device)
-        torch.manual_seed(seed_of(job.batches.seed, stage.name, step.batch.step, part.number))
-        last = place == len(step.parts) - 1
-        with contextlib.nullcontext() if last else accelerator.no_sync(model):
+    for micro_batch in step.micro_batches:
+        batch = micro_batch.batch.to(accelerator.device)
+        torch.manual_seed(seed_of(job.batches.seed, stage.name, step.global_batch.step, micro_batch.number))
+        is_last = micro_batch is step.micro_batches[-1]
+        with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
             with stage.autocast():
-                terms = job.loss(model, inputs, step.batch)
+                terms = job.loss(model, batch, step.global_batch)
             losses = torch.stack(list(terms.values()))
-            weight = part.weight * accelerator.num_processes  # DDP takes the mean over processes, we want the sum
+            weight = (
+                micro_batch.weight * accelerator.num_processes
+            )  # DDP takes the mean over processes; we want the sum
             accelerator.backward(losses.sum() * weight)
         names = list(terms)
-        values = values.to(losses.device) + losses.detach().double() * part.weight
+        values = values.to(losses.device) + losses.detach().double() * micro_batch.weight
     return dict(zip(names, stage.sum_over_processes(values).tolist(), strict=True))
 
 

@@ -11,9 +11,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from pipeline.data.corpus import Corpus
 from pipeline.data.masking import mask_tokens
 from pipeline.losses.tinybert import label_loss
-from pipeline.models.collate import Inputs, Rows, model_inputs, on_device
-from pipeline.models.loading import separate_head, special_id
-from pipeline.models.packing import run
+from pipeline.models.collate import Batch, Rows, collate
+from pipeline.models.loading import separate_head
+from pipeline.models.saved_model import special_id
+from pipeline.models.trace import forward
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import GlobalBatch, pack
 from pipeline.training.throughput import training_flops
@@ -29,12 +30,12 @@ class MaskedLM(nn.Module):
         self.model = model
         self.head = separate_head(model)
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        """(masked positions, vocabulary). `inputs` are the model's, and `masked`, (B, T) bool."""
-        masked_BT = inputs["masked"]
+    def forward(self, batch: Batch) -> Tensor:
+        """(masked positions, vocabulary), of a batch whose target `masked` (B, T) marks them."""
+        masked_BT = batch.targets["masked"]
         if self.head is None:
-            return run(self.model, inputs).logits[masked_BT]
-        return self.head(run(self.model.base_model, inputs).last_hidden_state[masked_BT])
+            return forward(self.model, batch).logits[masked_BT]
+        return self.head(forward(self.model.base_model, batch).last_hidden_state[masked_BT])
 
     def flops(self, batch: GlobalBatch, masked: int) -> float:
         """FLOPs of a forward and a backward pass, the head on the masked positions alone."""
@@ -45,7 +46,9 @@ class MaskedLM(nn.Module):
 class MaskedBlocks:
     """Blocks of a corpus with some tokens masked, anew in every epoch.
 
-    Args: rows: the blocks it draws from.
+    Args:
+        rows: the blocks it draws from.
+        packed: whether the models that read them can take a packed batch.
     """
 
     def __init__(
@@ -56,9 +59,10 @@ class MaskedBlocks:
         *,
         vocab_size: int,
         seed: int,
+        packed: bool,
         share: float = 0.15,
     ) -> None:
-        self.corpus, self.rows, self.seed, self.share = corpus, rows, seed, share
+        self.corpus, self.rows, self.seed, self.share, self.packed = corpus, rows, seed, share, packed
         self.pad_id = special_id(tokenizer, "pad_token_id")
         self.mask_id = special_id(tokenizer, "mask_token_id")
         # The first and the last token of a block. [UNK] is a word like others: `masked_count` counts on it.
@@ -79,18 +83,20 @@ class MaskedBlocks:
         )
         return ids, positions, block[positions]
 
-    def collate(self, rows: Rows, epoch: int) -> Inputs:
-        """The model's inputs, `masked` (B, T) bool, and `label`, the ids to find, in the order of `masked`."""
+    def collate(self, rows: Rows, epoch: int) -> Batch:
+        """A batch with `masked` (B, T) bool and `masked_ids`, the ids to find, in the order of `masked`."""
         found = [self.masked(int(row), epoch) for row in rows]
-        inputs = model_inputs({"input_ids": [ids for ids, _, _ in found]}, self.pad_id)
-        masked_BT = torch.zeros_like(inputs["input_ids"], dtype=torch.bool)
+        batch = collate({"input_ids": [ids for ids, _, _ in found]}, self.pad_id, packed=self.packed)
+        masked_BT = torch.zeros_like(batch.input_ids, dtype=torch.bool)
         for row, (_, positions, _) in enumerate(found):
             masked_BT[row, torch.from_numpy(positions)] = True
-        return inputs | {"masked": masked_BT, "label": torch.from_numpy(np.concatenate([label for *_, label in found]))}
+        masked_ids = torch.from_numpy(np.concatenate([ids for _, _, ids in found]))
+        return batch.with_targets(masked=masked_BT, masked_ids=masked_ids)
 
-    def loss(self, model: nn.Module, inputs: Inputs, batch: GlobalBatch) -> dict[str, Tensor]:
+    def loss(self, model: nn.Module, batch: Batch, global_batch: GlobalBatch) -> dict[str, Tensor]:
         """Cross-entropy of the masked tokens, a mean over those of the whole global batch."""
-        return {"masked_lm": label_loss(model(inputs), inputs["label"], examples=self.masked_count(batch))}
+        count = self.masked_count(global_batch)
+        return {"masked_lm": label_loss(model(batch), batch.targets["masked_ids"], examples=count)}
 
     def masked_count(self, batch: GlobalBatch) -> int:
         """Masked tokens of a global batch. They follow from the lengths (mask_tokens): no process asks the others."""
@@ -105,9 +111,9 @@ def masked_accuracy(model: MaskedLM, blocks: MaskedBlocks, stage: Stage, *, toke
     batches = list(pack(np.arange(len(blocks.rows)), blocks.lengths, tokens))
     with torch.inference_mode(), stage.autocast():
         for number in stage.shares(len(batches)):
-            inputs = on_device(blocks.collate(batches[number], MEASURED), stage.accelerator.device)
-            right = (model(inputs).argmax(dim=-1) == inputs["label"]).sum().item()
-            right_and_all += torch.tensor([right, len(inputs["label"])])
+            batch = blocks.collate(batches[number], MEASURED).to(stage.accelerator.device)
+            wanted = batch.targets["masked_ids"]
+            right_and_all += torch.tensor([(model(batch).argmax(dim=-1) == wanted).sum().item(), len(wanted)])
     right, count = stage.sum_over_processes(right_and_all).tolist()
     return right / max(count, 1)
 

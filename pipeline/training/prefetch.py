@@ -7,59 +7,56 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from accelerate import Accelerator
-from torch import Tensor
 
-from pipeline.models.collate import Inputs, Rows
+from pipeline.models.collate import Batch, Rows
 from pipeline.training.batches import BatchPlan, GlobalBatch
 
-Collate = Callable[[Rows, int], Inputs]
-"""Rows and the epoch -> the inputs of a micro-batch."""
+Collate = Callable[[Rows, int], Batch]
+"""Rows and the epoch -> a micro-batch."""
 
 
-class Part(NamedTuple):
+class MicroBatch(NamedTuple):
     """A micro-batch that this process runs."""
 
     number: int  # in the global batch
-    weight: float
-    inputs: Inputs
+    weight: float  # of its losses: 0 where it only keeps this process in step with the others
+    batch: Batch
 
 
 class Step(NamedTuple):
     """One optimiser step as one process sees it."""
 
-    batch: GlobalBatch
-    parts: list[Part]
-    waited: float  # seconds for the data
+    global_batch: GlobalBatch
+    micro_batches: list[MicroBatch]
+    data_wait: float  # seconds
 
 
 def steps(batches: BatchPlan, collate: Collate, accelerator: Accelerator, *, first: int) -> Generator[Step]:
     """The steps from `first` to the last, each collated in a thread while the one before it is used.
 
-    Every process gets the same number of parts, since the last pass of a step synchronises: one without a micro-batch
-    of its own repeats the first with weight zero.
+    Every process gets the same number of micro-batches, since the last pass of a step synchronises: one without any of
+    its own repeats the first with weight zero.
     """
     rank, world = accelerator.process_index, accelerator.num_processes
-    pin = accelerator.device.type == "cuda"  # a copy from page-locked memory is not waited for
+    pin = accelerator.device.type == "cuda"
 
-    def parts_of(step: int) -> tuple[GlobalBatch, list[Part]]:
-        batch = batches.at(step)
-        count, found = len(batch.micro_batches), []
+    def collated(step: int) -> tuple[GlobalBatch, list[MicroBatch]]:
+        global_batch = batches.at(step)
+        count, found = len(global_batch.micro_batches), []
         for round_ in range(math.ceil(count / world)):
             number = round_ * world + rank
             weight, number = (1.0, number) if number < count else (0.0, 0)
-            inputs = collate(batch.micro_batches[number], batch.epoch)
-            if pin:
-                inputs = {name: v.pin_memory() if isinstance(v, Tensor) else v for name, v in inputs.items()}
-            found.append(Part(number, weight, inputs))
-        return batch, found
+            batch = collate(global_batch.micro_batches[number], global_batch.epoch)
+            found.append(MicroBatch(number, weight, batch.pin_memory() if pin else batch))
+        return global_batch, found
 
     with ThreadPoolExecutor(max_workers=1) as worker:
-        pending = worker.submit(parts_of, first) if first < batches.steps else None
+        pending = worker.submit(collated, first) if first < batches.steps else None
         step = first
         while pending is not None:
             asked = time.perf_counter()
-            batch, parts = pending.result()
-            waited = time.perf_counter() - asked
+            global_batch, micro_batches = pending.result()
+            data_wait = time.perf_counter() - asked
             step += 1
-            pending = worker.submit(parts_of, step) if step < batches.steps else None
-            yield Step(batch, parts, waited)
+            pending = worker.submit(collated, step) if step < batches.steps else None
+            yield Step(global_batch, micro_batches, data_wait)

@@ -1,4 +1,4 @@
-"""How fast a training goes, and how much of what the device can multiply its models need.
+"""How fast a training goes, and what share of the device's peak it reaches (MFU).
 
 Model FLOPs: two a weight of the transformer layers and token, four a width and pair of tokens for attention; twice that
 again for a backward pass. Real tokens alone count: padding is no work done.
@@ -19,20 +19,20 @@ Flops = Callable[[GlobalBatch], float]
 
 
 @dataclass(kw_only=True)
-class Pace:
+class Throughput:
     """Sums over the steps of this launch; validation and checkpoints are not in them."""
 
     tokens: int = 0  # real ones, of all processes
     examples: int = 0
     flops: float = 0.0
     seconds: float = 0.0
-    waited: float = 0.0  # for data
+    data_wait: float = 0.0
 
-    def add(self, batch: GlobalBatch, *, seconds: float, waited: float, flops: float) -> None:
+    def add(self, batch: GlobalBatch, *, seconds: float, data_wait: float, flops: float) -> None:
         self.tokens += batch.tokens
         self.examples += batch.examples
         self.seconds += seconds
-        self.waited += waited
+        self.data_wait += data_wait
         self.flops += flops
 
     def summary(self, rate: float) -> dict[str, float]:
@@ -40,14 +40,14 @@ class Pace:
         return {
             "tokens_per_s": self.tokens / self.seconds,
             "examples_per_s": self.examples / self.seconds,
-            "data_wait_share": self.waited / self.seconds,
+            "data_wait_share": self.data_wait / self.seconds,
             "flops_per_s": self.flops / self.seconds,
             "share_of_peak": self.flops / self.seconds / rate,
         }
 
 
-def line(summary: dict[str, float]) -> str:
-    """A pace as a user reads it."""
+def summary_line(summary: dict[str, float]) -> str:
+    """A summary as a user reads it."""
     return (
         f"{summary['tokens_per_s']:,.0f} tokens/s, {summary['data_wait_share']:.1%} of the time waiting for data,"
         f" {summary['flops_per_s'] / 1e9:,.0f} GFLOP/s ({summary['share_of_peak']:.0%} of what this machine multiplies)"
@@ -69,7 +69,7 @@ def training_flops(model: PreTrainedModel) -> Flops:
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of the device's matrix product: the best of several square ones."""
+    """FLOP/s of the device's matrix product: the best of several square ones. The peak that shares are of."""
     size = 8192 if device.type == "cuda" else 2048
     matrix = torch.ones((size, size), device=device, dtype=dtype)
     best = float("inf")

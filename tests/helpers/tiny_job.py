@@ -10,7 +10,8 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from pipeline.config.training import Training
 from pipeline.losses.tinybert import label_loss
-from pipeline.models.collate import Rows, model_inputs
+from pipeline.models.collate import Batch, Rows
+from pipeline.models.collate import collate as collate_ids
 from pipeline.training.batches import BatchPlan, GlobalBatch
 from pipeline.training.loop import Job
 
@@ -36,14 +37,17 @@ def classifier(dropout: float = 0.1) -> BertForSequenceClassification:
     )
 
 
-def collate(rows: Rows, epoch: int) -> dict[str, Tensor]:
+def collate(rows: Rows, epoch: int) -> Batch:
     ids = [np.random.default_rng(row).integers(1, 40, LENGTHS[row]) for row in rows]
-    return model_inputs({"input_ids": ids}, 0) | {"labels": torch.from_numpy(rows % 2)}
+    return collate_ids({"input_ids": ids}, 0, packed=False).with_targets(labels=torch.from_numpy(rows % 2))
 
 
-def loss(model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
-    logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
-    return {"label": label_loss(logits, inputs["labels"], examples=batch.examples)}
+def logits_of(model: nn.Module, batch: Batch) -> Tensor:
+    return model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+
+
+def loss(model: nn.Module, batch: Batch, global_batch: GlobalBatch) -> dict[str, Tensor]:
+    return {"label": label_loss(logits_of(model, batch), batch.targets["labels"], examples=global_batch.examples)}
 
 
 def job(*, dropout: float = 0.1, settings: Training = SETTINGS, seed: int = 0, **changes: Any) -> Job:

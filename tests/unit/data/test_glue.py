@@ -198,7 +198,7 @@ def test_the_sts_benchmark_is_read_from_the_official_layout(tmp_path):
             lines = ["\t".join(["x"] * 7 + row) for row in csv.reader(file)]
         (tmp_path / f"{split}.tsv").write_text("\n".join([header, *lines]), encoding="utf-8")
     data = read("stsb", tmp_path)
-    assert (data.kind, data.metric, data.label_names) == ("regression", "pearson_and_spearman", ())
+    assert (data.kind.name, data.metric, data.label_names) == ("regression", "pearson_and_spearman", ())
     assert len(data.splits["train"]) + len(data.splits["dev"]) == 5_749
     scores = [float(example.label or 0) for example in data.splits["test"]]
     assert (len(scores), min(scores), max(scores)) == (1_500, 0.0, 5.0)

@@ -173,3 +173,12 @@ def test_any_bytes_give_rows_or_one_sentence(tmp_path, ending, content):
 def test_any_text_without_tab_or_line_end_survives_tsv(tmp_path, texts):
     content = "a\tb\n" + "".join(f"{text}\t1\n" for text in texts)
     assert [values for _, values in rows(tmp_path / "t.tsv", content.encode(), "a")] == [[text] for text in texts]
+
+
+def test_a_file_without_a_header_line_takes_the_recipe_s_names(tmp_path: Path) -> None:
+    (tmp_path / "sts.csv").write_text('"A plane, taking off.",An air plane.,5.0\n', encoding="utf-8")
+    names = ("one", "two", "score")
+    rows = list(read_rows(tmp_path / "sts.csv", columns=("score", "one"), header=names))
+    assert [(row.line, row.values) for row in rows] == [(1, {"score": "5.0", "one": "A plane, taking off."})]
+    with pytest.raises(UserError, match=r"task.header: no column 'three'"):
+        list(read_rows(tmp_path / "sts.csv", columns=("three",), header=names))

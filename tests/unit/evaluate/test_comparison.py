@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from pipeline.data.examples import Example
-from pipeline.evaluate.comparison import answer_table, kept_interval, latencies_ms, size
+from pipeline.evaluate.comparison import kept_interval, latencies_ms, prediction_table, size
+from pipeline.evaluate.scoring import LabelledSplit
 from pipeline.models.loading import load_classifier, save_model
-from pipeline.tasks import KINDS, classification, regression
+from pipeline.tasks import KINDS
 from pipeline.tasks.labelled_data import TaskData
-from pipeline.tasks.sequence import statistics
 from tests.tiny import write_model
 
+CLASSIFICATION, REGRESSION = KINDS["classification"], KINDS["regression"]
 RANDOM = np.random.default_rng(0)
 LABELS = RANDOM.integers(0, 2, 400)
 
@@ -31,9 +32,9 @@ def interval(teacher: np.ndarray, student: np.ndarray, *, samples: int = 300, se
 
 def kept(teacher: np.ndarray, student: np.ndarray, *, samples: int = 300, seed: int = 0) -> tuple[float, float] | None:
     return kept_interval(
-        lambda rows: classification.KIND.score("accuracy", rows),
-        teacher=statistics(teacher, LABELS),
-        student=statistics(student, LABELS),
+        lambda rows: CLASSIFICATION.score("accuracy", rows),
+        teacher=CLASSIFICATION.statistics(teacher, LABELS),
+        student=CLASSIFICATION.statistics(student, LABELS),
         samples=samples,
         seed=seed,
     )
@@ -69,14 +70,14 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert interval(teacher, student) == interval(teacher, student) != interval(teacher, student, seed=1)
 
 
-def test_agreement_is_the_share_of_equal_answers() -> None:
-    assert classification.agreement(np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2])) == 0.75
+def test_agreement_is_the_share_of_equal_predictions() -> None:
+    assert CLASSIFICATION.agreement(np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2])) == 0.75
 
 
 def test_agreement_of_scores_is_their_correlation() -> None:
     scores = np.array([1.0, 2.5, 3.0, 4.5])
-    assert regression.agreement(scores, 2 * scores + 1) == pytest.approx(1)
-    assert regression.agreement(scores, -scores) == pytest.approx(-1)
+    assert REGRESSION.agreement(scores, 2 * scores + 1) == pytest.approx(1)
+    assert REGRESSION.agreement(scores, -scores) == pytest.approx(-1)
 
 
 def test_size_counts_parameters_and_the_files_of_the_model_alone(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def task_of(*labels: str | float, names: tuple[str, ...]) -> TaskData:
     examples = [Example((f"text {row}",), label, None, Path("rows.csv"), row) for row, label in enumerate(labels)]
     return TaskData(
         name="rows",
-        kind="classification" if names else "regression",
+        kind=CLASSIFICATION if names else REGRESSION,
         text_columns=("text",),
         label_column="label",
         label_names=names,
@@ -115,12 +116,13 @@ def task_of(*labels: str | float, names: tuple[str, ...]) -> TaskData:
 
 
 def table_of(task: TaskData, **outputs: np.ndarray) -> list[dict[str, Any]]:
-    split: Any = None
-    found = {role: KINDS[task.kind].answers(values, split, split) for role, values in outputs.items()}
-    return answer_table(task, "test", found, outputs).to_pylist()
+    unused: Any = None
+    split = LabelledSplit(task=task, dataset=unused, texts=unused, references=unused)
+    by_role = {role: {"test": values} for role, values in outputs.items()}
+    return prediction_table({"test": split}, by_role).to_pylist()
 
 
-def test_the_answers_of_both_models_stand_beside_the_label() -> None:
+def test_the_predictions_of_both_models_stand_beside_the_label() -> None:
     teacher, student = np.log([[0.9, 0.1], [0.4, 0.6]]), np.log([[0.2, 0.8], [0.3, 0.7]])
     rows = table_of(task_of("a", "b", names=("a", "b")), teacher=teacher, student=student)
     assert rows[0] == {
@@ -135,6 +137,6 @@ def test_the_answers_of_both_models_stand_beside_the_label() -> None:
     assert (rows[1]["teacher"], rows[1]["student"]) == ("b", "b")
 
 
-def test_the_answers_of_a_regression_are_scores() -> None:
+def test_the_predictions_of_a_regression_are_scores() -> None:
     one = table_of(task_of(2.5, names=()), teacher=np.array([[2.0]]), student=np.array([[1.5]]))
     assert one == [{"split": "test", "texts": ["text 0"], "label": 2.5, "teacher": 2.0, "student": 1.5}]

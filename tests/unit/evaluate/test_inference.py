@@ -1,4 +1,4 @@
-"""A classifier run over token rows."""
+"""A classifier run over many texts."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
 from pipeline.evaluate.inference import predict, predict_together
 from pipeline.models.loading import load_classifier, load_tokenizer
-from pipeline.tasks.tokenised import EncodedTexts
+from pipeline.tasks.tokenised import TokenisedTexts
 from tests.helpers.one_process import make_stage
 from tests.tiny import write_model
 
@@ -23,8 +23,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    return load_tokenizer(folder)
+def texts(folder: Path) -> TokenisedTexts:
+    dataset = Dataset.from_dict({"text": TEXTS})
+    return TokenisedTexts(dataset, load_tokenizer(folder), text_columns=["text"], max_length=24)
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +34,9 @@ def model(folder: Path) -> PreTrainedModel:
     return load_classifier(folder, label_names=("a", "b", "c"), new_head=True).eval()
 
 
-def encoded(tokenizer: PreTrainedTokenizerFast, *, cache: Path | None = None) -> EncodedTexts:
-    return EncodedTexts(
-        Dataset.from_dict({"text": TEXTS}), tokenizer, text_columns=["text"], max_length=24, cache=cache
-    )
-
-
 @torch.no_grad()
-def test_logits_are_in_the_order_of_the_rows(
-    tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, tmp_path: Path
-) -> None:
-    texts = encoded(tokenizer)
-    one_by_one = [model(**texts.collate(np.array([row]))).logits[0].numpy() for row in range(7)]
+def test_logits_are_in_the_order_of_the_rows(texts: TokenisedTexts, model: PreTrainedModel, tmp_path: Path) -> None:
+    one_by_one = [model(torch.tensor([ids])).logits[0].numpy() for ids in texts.rows["input_ids"]]
     for tokens in (1, 48, 8192):
         logits = predict(model, texts, make_stage(tmp_path), tokens=tokens)
         np.testing.assert_allclose(logits, one_by_one, rtol=1e-4, atol=1e-6)
@@ -53,18 +45,15 @@ def test_logits_are_in_the_order_of_the_rows(
 
 
 def test_logits_of_slices_are_put_together(
-    tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    texts: TokenisedTexts, model: PreTrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts, stage = encoded(tokenizer), make_stage(tmp_path)
+    stage = make_stage(tmp_path)
     monkeypatch.setattr("pipeline.evaluate.inference.SLICE", 3)
     logits = predict_together(model, texts, stage)
     np.testing.assert_allclose(logits, predict(model, texts, stage), rtol=1e-4, atol=1e-6)
 
 
-def test_logits_are_float32_in_bf16_too(
-    tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, tmp_path: Path
-) -> None:
-    texts = encoded(tokenizer)
+def test_logits_are_float32_in_bf16_too(texts: TokenisedTexts, model: PreTrainedModel, tmp_path: Path) -> None:
     half = predict(model, texts, make_stage(tmp_path, precision="bf16"))
     whole = predict(model, texts, make_stage(tmp_path))
     assert half.dtype == np.float32

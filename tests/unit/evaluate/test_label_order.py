@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ from pipeline.evaluate.label_order import better_order, own_teacher, reorder_out
 from pipeline.evaluate.scoring import LabelledSplit
 from pipeline.models.loading import load_classifier, load_tokenizer, save_model
 from pipeline.runtime.stage import Stage
+from pipeline.tasks import KINDS
 from pipeline.tasks.labelled_data import TaskData
-from pipeline.tasks.tokenised import EncodedTexts
+from pipeline.tasks.tokenised import TokenisedTexts
 from tests.helpers.one_process import make_stage
 from tests.tiny import write_model, write_text
 
@@ -86,31 +88,43 @@ def test_a_teacher_that_only_guesses_has_no_better_order() -> None:
     assert sum(better_order(logits_for(found, 3), labels) is not None for found, labels in guesses) <= 4
 
 
-def test_the_orders_of_many_labels_are_not_tried() -> None:
-    assert better_order(logits_for([0, 1], 7), np.array([1, 0])) is None
+@pytest.mark.parametrize("seed", range(5))
+def test_no_other_order_is_right_more_often(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 5, 60)
+    found = np.where(generator.random(60) < 0.6, (labels + 2) % 5, generator.integers(0, 5, 60))
+    order = better_order(logits_for(found.tolist(), 5), labels)
+    assert order is not None
+    right = [int((np.array(other)[found] == labels).sum()) for other in permutations(range(5))]
+    assert (np.array(order)[found] == labels).sum() == max(right)
 
 
-def task(label_names: tuple[str, ...] = NAMES) -> TaskData:
-    return TaskData(
-        name="tiny",
-        kind="classification" if label_names else "regression",
-        text_columns=("text",),
-        label_column="label",
-        label_names=label_names,
-        metric="accuracy",
-        splits={},
-        left_out={},
-    )
+def test_the_order_of_many_labels_is_found_too() -> None:
+    labels = np.arange(20).repeat(3)
+    assert better_order(logits_for(((labels + 1) % 20).tolist(), 20), labels) == [19, *range(19)]
+    assert better_order(logits_for(labels.tolist(), 20), labels) is None
+
+
+TASK = TaskData(
+    name="tiny",
+    kind=KINDS["classification"],
+    text_columns=("text",),
+    label_column="label",
+    label_names=NAMES,
+    metric="accuracy",
+    splits={},
+    left_out={},
+)
 
 
 @pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EncodedTexts, np.ndarray]:
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TokenisedTexts, np.ndarray]:
     """A classifier that names its outputs fair, good, bad; some texts, and its logits."""
     source, folder = (tmp_path_factory.mktemp(name) for name in ("source", "teacher"))
     write_model(source)
     text = write_text(source / "text.txt", lines=30).read_text(encoding="utf-8")
     dataset = Dataset.from_dict({"text": text.split("\n\n")})
-    texts = EncodedTexts(dataset, load_tokenizer(source), text_columns=["text"], max_length=32)
+    texts = TokenisedTexts(dataset, load_tokenizer(source), text_columns=["text"], max_length=32)
     torch.manual_seed(0)
     model = load_classifier(source, label_names=("fair", "good", "bad"), new_head=True).eval()
     with torch.no_grad():  # each class is the clear answer of some texts
@@ -127,33 +141,32 @@ def stage_with(folder: Path, labels: tuple[str, ...] = ()) -> Stage:
     return replace(stage, recipe=replace(stage.recipe, finetune_teacher=FinetuneTeacher(labels=labels)))
 
 
-def dev_of(texts: EncodedTexts, logits: np.ndarray, names: tuple[str, ...]) -> LabelledSplit:
+def dev_of(texts: TokenisedTexts, logits: np.ndarray, names: tuple[str, ...]) -> LabelledSplit:
     """Rows that a teacher with these names of its outputs is right on."""
-    return LabelledSplit(
-        dataset=texts.rows, texts=texts, labels=np.array([NAMES.index(names[n]) for n in logits.argmax(axis=1)])
-    )
+    references = np.array([NAMES.index(names[number]) for number in logits.argmax(axis=1)])
+    return LabelledSplit(task=TASK, dataset=texts.rows, texts=texts, references=references)
 
 
 def test_a_teacher_with_its_own_order_answers_in_the_task_s(
-    teacher: tuple[Path, EncodedTexts, np.ndarray], tmp_path: Path
+    teacher: tuple[Path, TokenisedTexts, np.ndarray], tmp_path: Path
 ) -> None:
     folder, texts, logits = teacher
     stage = stage_with(tmp_path)
-    model = own_teacher(stage, task(), folder, dev_of(texts, logits, ("fair", "good", "bad")))
+    model = own_teacher(stage, folder, dev_of(texts, logits, ("fair", "good", "bad")))
     np.testing.assert_allclose(predict(model, texts, stage), logits[:, [2, 0, 1]], rtol=1e-4, atol=1e-5)
     assert model.config.id2label == dict(enumerate(NAMES))
 
 
 def test_wrong_names_are_found_out_and_the_labels_proposed_are_right(
-    teacher: tuple[Path, EncodedTexts, np.ndarray], tmp_path: Path
+    teacher: tuple[Path, TokenisedTexts, np.ndarray], tmp_path: Path
 ) -> None:
     folder, texts, logits = teacher
     truth = ("good", "bad", "fair")
     dev = dev_of(texts, logits, truth)
     with pytest.raises(UserError, match="fit the labels in another order") as caught:
-        own_teacher(stage_with(tmp_path), task(), folder, dev)
+        own_teacher(stage_with(tmp_path), folder, dev)
     proposed = re.search(r"set finetune_teacher.labels: \[(.*)\]", str(caught.value))
     assert proposed is not None and tuple(proposed[1].split(", ")) == truth
     stage = stage_with(tmp_path, truth)
-    model = own_teacher(stage, task(), folder, dev)
-    assert (predict(model, texts, stage).argmax(axis=1) == dev.labels).all()
+    model = own_teacher(stage, folder, dev)
+    assert (predict(model, texts, stage).argmax(axis=1) == dev.references).all()

@@ -1,7 +1,8 @@
-"""Sentence embeddings: a text is a vector, pairs measure, and what is saved is what sentence-transformers reads."""
+"""Sentence embeddings: a text is a vector, and what is saved is what sentence-transformers reads."""
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,16 @@ from transformers import AutoModel
 
 from pipeline.config.data import Task
 from pipeline.config.training import Student
-from pipeline.data.tables import read_rows
 from pipeline.errors import UserError
-from pipeline.heads.embedding import SentenceEncoder
+from pipeline.heads.embedding import EmbeddingHead, SentenceEncoder
 from pipeline.losses.tinybert import similarity_loss
+from pipeline.models.collate import Batch
 from pipeline.models.loading import load_tokenizer
 from pipeline.plan.plan import make_plan
-from pipeline.tasks import embedding as kind
-from pipeline.tasks.tokenised import EncodedTexts
+from pipeline.tasks.tokenised import TokenisedTexts
 from tests import tiny
 
+HEAD = EmbeddingHead()
 TEXTS = ["the film is good", "a dull story", "the cast was very unwatchable and the plot was cold ."]
 
 
@@ -32,39 +33,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def encoder(folder: Path) -> SentenceEncoder:
-    model = kind.load(folder, label_names=(), new_head=True).eval()
+    model = HEAD.load(folder, label_names=(), new_head=True).eval()
     assert isinstance(model, SentenceEncoder)
     return model
 
 
-def encoded(folder: Path, rows: Dataset, *columns: str) -> EncodedTexts:
-    task = Task(kind="embedding")
-    return EncodedTexts(rows, load_tokenizer(folder), text_columns=columns, max_length=24, task=task)
+def batch_of(folder: Path, texts: Sequence[str], rows: Sequence[int]) -> Batch:
+    dataset, task = Dataset.from_dict({"text": texts}), Task(kind="embedding")
+    tokenised = TokenisedTexts(dataset, load_tokenizer(folder), text_columns=["text"], max_length=24, task=task)
+    return HEAD.collate(tokenised, np.array(rows), packed=True)
 
 
 @torch.no_grad()
 def test_an_embedding_is_the_mean_over_real_tokens_at_length_1(folder: Path) -> None:
-    texts = encoded(folder, Dataset.from_dict({"text": TEXTS}), "text")
-    found = kind.outputs(encoder(folder), texts.collate(np.array([2, 0, 1])))
+    batch = batch_of(folder, TEXTS, [2, 0, 1])
+    assert batch.packing is not None
+    found = HEAD.outputs(encoder(folder), batch)
     bare, tokenizer = AutoModel.from_pretrained(folder).eval(), load_tokenizer(folder)
     for vector, text in zip(found, (TEXTS[2], TEXTS[0], TEXTS[1]), strict=True):
         states = bare(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
         mean = states.mean(dim=0)
         torch.testing.assert_close(vector, mean / mean.norm(), rtol=1e-4, atol=1e-5)
-
-
-def test_both_texts_of_a_pair_are_sequences_and_of_a_variant_the_varied_one(folder: Path) -> None:
-    replaced = [[], [{"column": "b"}], [{"column": "a"}]]
-    rows = Dataset.from_dict({"a": TEXTS, "b": TEXTS[::-1], "replaced": replaced})
-    texts = encoded(folder, rows, "a", "b")
-    assert texts.row.tolist() == [0, 0, 1, 2]
-    assert texts.place.tolist() == [0, 1, 1, 0]
-
-
-def test_answers_are_the_cosines_of_the_pairs(folder: Path) -> None:
-    rows = Dataset.from_dict({"a": TEXTS[:2], "b": TEXTS[1:]})
-    vectors = np.array([[1, 0], [0.6, 0.8], [0, 1], [0, 1]])
-    assert kind.answers(vectors, encoded(folder, rows, "a", "b"), rows).tolist() == [0.6, 1]
 
 
 def test_the_similarity_loss_is_that_of_a_slow_loop() -> None:
@@ -80,20 +69,20 @@ def test_the_similarity_loss_is_that_of_a_slow_loop() -> None:
 def test_the_projection_of_a_narrow_student_ships_with_it(folder: Path, tmp_path: Path) -> None:
     student = encoder(folder)
     projection = torch.nn.Linear(24, 40, bias=False)
-    kind.begin_head(student, projection, Student(project_embedding=False))
-    assert kind.KIND.width(student) == 24
-    kind.begin_head(student, projection, Student())
-    assert kind.KIND.width(student) == 40
-    kind.save(student, tmp_path, tokenizer_of=folder)
-    texts = encoded(folder, Dataset.from_dict({"text": TEXTS}), "text").collate(np.arange(3))
+    HEAD.init_from_projection(student, projection, Student(project_embedding=False))
+    assert HEAD.width(student) == 24
+    HEAD.init_from_projection(student, projection, Student())
+    assert HEAD.width(student) == 40
+    HEAD.save(student, tmp_path, tokenizer_of=folder)
+    batch = batch_of(folder, TEXTS, [0, 1, 2])
     with torch.no_grad():
-        torch.testing.assert_close(kind.outputs(encoder(tmp_path), texts), kind.outputs(student, texts))
+        torch.testing.assert_close(HEAD.outputs(encoder(tmp_path), batch), HEAD.outputs(student, batch))
 
 
 def test_what_is_saved_has_the_modules_that_sentence_transformers_reads(folder: Path, tmp_path: Path) -> None:
     student = encoder(folder)
-    kind.begin_head(student, torch.nn.Linear(24, 40, bias=False), Student())
-    kind.save(student, tmp_path, tokenizer_of=folder)
+    HEAD.init_from_projection(student, torch.nn.Linear(24, 40, bias=False), Student())
+    HEAD.save(student, tmp_path, tokenizer_of=folder)
     modules = json.loads((tmp_path / "modules.json").read_text())
     names = [(module["path"], module["type"].rpartition(".")[2]) for module in modules]
     assert names == [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"), ("3_Normalize", "Normalize")]
@@ -107,17 +96,8 @@ def test_what_is_saved_has_the_modules_that_sentence_transformers_reads(folder: 
     with torch.no_grad():
         mean = bare(**tokenizer(TEXTS[0], return_tensors="pt")).last_hidden_state[0].mean(dim=0)
         vector = torch.nn.functional.normalize(weight @ mean, dim=0)
-        texts = encoded(folder, Dataset.from_dict({"text": TEXTS[:1]}), "text").collate(np.arange(1))
-        torch.testing.assert_close(kind.outputs(student, texts)[0], vector, rtol=1e-4, atol=1e-5)
-
-
-def test_a_file_without_a_header_line_takes_the_recipe_s_names(tmp_path: Path) -> None:
-    (tmp_path / "sts.csv").write_text('"A plane, taking off.",An air plane.,5.0\n', encoding="utf-8")
-    names = ("one", "two", "score")
-    rows = list(read_rows(tmp_path / "sts.csv", columns=("score", "one"), header=names))
-    assert [(row.line, row.values) for row in rows] == [(1, {"score": "5.0", "one": "A plane, taking off."})]
-    with pytest.raises(UserError, match=r"task.header: no column 'three'"):
-        list(read_rows(tmp_path / "sts.csv", columns=("three",), header=names))
+        batch = batch_of(folder, TEXTS[:1], [0])
+        torch.testing.assert_close(HEAD.outputs(student, batch)[0], vector, rtol=1e-4, atol=1e-5)
 
 
 def test_a_teacher_of_embeddings_is_not_trained(world: Path) -> None:

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.heads.regression import ExactLinear, Scale, output_layer
+from pipeline.heads.base import Scale, output_layer
+from pipeline.heads.regression import ExactLinear, RegressionHead
+from pipeline.models.collate import Batch
 from pipeline.models.loading import freeze
-from pipeline.tasks.regression import load, scale
 from tests import tiny
 
+HEAD = RegressionHead()
 SCORES = np.array([1990.0, 2005.5, 2020.0])
 INPUTS = {"input_ids": torch.tensor([[2, 7, 8, 3]]), "attention_mask": torch.ones(1, 4, dtype=torch.long)}
 
@@ -21,16 +23,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_model(tmp_path_factory.mktemp("model"))
 
 
-def test_targets_are_standardised_and_other_inputs_are_not() -> None:
-    found = scale(SCORES).standardised({"labels": torch.from_numpy(SCORES), "input_ids": INPUTS["input_ids"]})
-    assert float(found["labels"].mean()) == pytest.approx(0, abs=1e-9)
-    assert float(found["labels"].std(correction=0)) == pytest.approx(1)
-    assert found["input_ids"] is INPUTS["input_ids"]
+def test_scores_are_standardised_and_nothing_else_is() -> None:
+    targets = {"labels": torch.from_numpy(SCORES), "begins": torch.ones(1, 4)}
+    batch = Batch(input_ids=INPUTS["input_ids"], attention_mask=INPUTS["attention_mask"], targets=targets)
+    found = HEAD.scale(SCORES).standardise(batch)
+    assert float(found.targets["labels"].mean()) == pytest.approx(0, abs=1e-9)
+    assert float(found.targets["labels"].std(correction=0)) == pytest.approx(1)
+    assert found.targets["begins"] is targets["begins"]
+    assert found.input_ids is INPUTS["input_ids"]
     assert Scale.of(np.array([3.0, 3.0])) == (3.0, 1.0)
 
 
 def test_what_is_put_into_a_model_is_what_it_gives(folder: Path) -> None:
-    model = load(folder, label_names=(), new_head=True)
+    model = HEAD.load(folder, label_names=(), new_head=True)
     before = model(**INPUTS).logits
     one = Scale(2005.0, 12.0)
     one.put_into(model)
@@ -40,7 +45,7 @@ def test_what_is_put_into_a_model_is_what_it_gives(folder: Path) -> None:
 
 
 def test_in_bf16_scores_keep_their_digits(folder: Path) -> None:
-    model = load(folder, label_names=(), new_head=True)
+    model = HEAD.load(folder, label_names=(), new_head=True)
     Scale(2005.3, 1.0).put_into(model)
     exact = model(**INPUTS).logits
     frozen = freeze(copy.deepcopy(model), precision="bf16")

@@ -9,30 +9,33 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
     BertModel,
     DistilBertConfig,
+    DistilBertModel,
     PreTrainedModel,
 )
 
 from pipeline.config.training import Student
+from pipeline.distill.layers import ProjectedStudent
 from pipeline.errors import UserError
 from pipeline.models.loading import (
     copy_model_files,
     encoder_parameter_count,
     load_classifier,
     load_config,
-    load_encoder,
     load_masked_lm,
     load_tokenizer,
     new_student,
     parameter_count,
     pooler_of,
     save_model,
-    special_id,
 )
+from pipeline.models.student_init import copy_embeddings
+from tests.helpers.encoders import load_encoder
 from tests.tiny import write_model
 
 WIDTH = 24  # of the tiny teacher
@@ -52,6 +55,10 @@ def copy(teacher_folder: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def embeddings(model: PreTrainedModel) -> dict[str, Tensor]:
+    return {name: table.detach() for name, table in model.named_parameters() if name.startswith("embeddings.")}
+
+
 def test_a_new_student_has_its_own_size_and_the_teacher_s_vocabulary(teacher_folder: Path) -> None:
     teacher = load_encoder(teacher_folder)
     config = new_student(SMALL, teacher).config
@@ -59,6 +66,44 @@ def test_a_new_student_has_its_own_size_and_the_teacher_s_vocabulary(teacher_fol
     assert (config.num_attention_heads, config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (2, 0.2, 0)
     for name in ("vocab_size", "max_position_embeddings", "type_vocab_size", "pad_token_id"):
         assert getattr(config, name) == getattr(teacher.config, name)
+
+
+def test_a_student_of_a_teacher_without_token_types_has_some() -> None:
+    teacher = DistilBertModel(DistilBertConfig(vocab_size=50, dim=16, n_layers=1, n_heads=2, hidden_dim=16))
+    student = new_student(SMALL, teacher)
+    assert student.config.type_vocab_size == 2
+    copy_embeddings(student, teacher)
+
+
+def test_copied_embeddings_are_the_best_of_their_rank(teacher_folder: Path) -> None:
+    teacher = load_encoder(teacher_folder)
+    student = new_student(SMALL, teacher)
+    basis = copy_embeddings(student, teacher)
+    theirs = embeddings(teacher)["embeddings.word_embeddings.weight"]
+    left, values, right = torch.linalg.svd(theirs, full_matrices=False)
+    best = left[:, :16] * values[:16] @ right[:16]
+    ours = embeddings(student)["embeddings.word_embeddings.weight"]
+    torch.testing.assert_close(ours @ basis.T, best, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(basis.T @ basis, torch.eye(16), rtol=0, atol=1e-6)
+
+
+def test_positions_and_token_types_are_copied_in_the_same_basis(teacher_folder: Path) -> None:
+    teacher = load_encoder(teacher_folder)
+    student = new_student(SMALL, teacher)
+    basis = copy_embeddings(student, teacher)
+    for name in ("position_embeddings", "token_type_embeddings"):
+        key = f"embeddings.{name}.weight"
+        torch.testing.assert_close(embeddings(student)[key], embeddings(teacher)[key] @ basis, rtol=1e-4, atol=1e-6)
+
+
+def test_at_full_width_the_embedding_projection_gives_the_teacher_s_back(teacher_folder: Path) -> None:
+    teacher = load_encoder(teacher_folder)
+    student = new_student(Student(layers=1, width=WIDTH, feed_forward=20, heads=2), teacher)
+    model = ProjectedStudent(student, teacher_width=WIDTH)
+    model.init_projections({0: copy_embeddings(student, teacher)})
+    for name, table in embeddings(student).items():
+        if table.ndim == 2:
+            torch.testing.assert_close(model.projections[0](table), embeddings(teacher)[name], rtol=1e-4, atol=1e-6)
 
 
 def test_a_parameter_used_twice_counts_once(teacher_folder: Path) -> None:
@@ -112,14 +157,6 @@ def test_hidden_dropout_is_as_asked_and_attention_dropout_is_off(teacher_folder:
     DistilBertConfig().save_pretrained(tmp_path)
     config = load_config(tmp_path, hidden_dropout=0.3)
     assert (config.dropout, config.attention_dropout) == (0.3, 0)
-
-
-def test_a_special_token_that_the_tokenizer_lacks_is_named(teacher_folder: Path) -> None:
-    tokenizer = load_tokenizer(teacher_folder)
-    assert special_id(tokenizer, "mask_token_id") == 4
-    tokenizer.mask_token = None
-    with pytest.raises(UserError, match="the tokenizer has no mask_token_id"):
-        special_id(tokenizer, "mask_token_id")
 
 
 @pytest.mark.parametrize("saved_as", [BertModel, BertForSequenceClassification])

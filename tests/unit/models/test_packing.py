@@ -1,5 +1,6 @@
 """A batch as one sequence gives what the padded batch gives."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,14 +23,11 @@ from transformers import (
     RobertaForTokenClassification,
 )
 
-from pipeline.distill.layers import look
-from pipeline.distill.objectives import Asked
 from pipeline.losses.tinybert import attention_loss
-from pipeline.models.attention import ATTENTION
-from pipeline.models.collate import Inputs, model_inputs
+from pipeline.models.attention import ATTENTION, can_pack
+from pipeline.models.collate import Batch, collate
 from pipeline.models.loading import freeze, load_classifier, separate_head
-from pipeline.models.packing import packed, run
-from pipeline.models.trace import trace
+from pipeline.models.trace import Trace, Wanted, forward, trace
 from tests.tiny import write_model
 
 SIZE: dict[str, Any] = {
@@ -41,6 +39,7 @@ SIZE: dict[str, Any] = {
     "max_position_embeddings": 80,
     "pad_token_id": 0,
 }
+ALL_LAYERS = (0, 1, 2)
 LENGTHS = (61, 60, 58, 57, 20, 19, 19, 18, 6, 5, 5, 4)  # two buckets
 ONE_BUCKET = (40, 37, 30, 21)
 PACKED = [
@@ -51,9 +50,10 @@ PACKED = [
 ]
 
 
-def batch(lengths: tuple[int, ...] = LENGTHS) -> Inputs:
+def packed_batch(lengths: tuple[int, ...] = LENGTHS) -> Batch:
     rows = [np.random.default_rng(length).integers(5, 50, length) for length in lengths]
-    return model_inputs({"input_ids": rows, "token_type_ids": [np.arange(len(row)) // 10 % 2 for row in rows]}, 0)
+    segments = [np.arange(len(row)) // 10 % 2 for row in rows]
+    return collate({"input_ids": rows, "token_type_ids": segments}, 0, packed=True)
 
 
 def build(architecture: Any, config: Any) -> PreTrainedModel:
@@ -68,15 +68,25 @@ def encoder(precision: str) -> PreTrainedModel:
     return freeze(cast(PreTrainedModel, build(*PACKED[0]).base_model), precision=precision)
 
 
-def inputs_of(model: PreTrainedModel, lengths: tuple[int, ...] = LENGTHS, **changes: Any) -> Inputs:
-    inputs = batch(lengths) | changes
-    if model.config.model_type == "distilbert":
-        del inputs["token_type_ids"]
-    return inputs
+def batch_for(model: PreTrainedModel, lengths: tuple[int, ...] = LENGTHS) -> Batch:
+    batch = packed_batch(lengths)
+    return replace(batch, token_type_ids=None) if model.config.model_type == "distilbert" else batch
 
 
-def padded(inputs: Inputs) -> Inputs:
-    return {name: value for name, value in inputs.items() if name != "buckets"}
+def called_with(model: PreTrainedModel, batch: Batch) -> dict[str, Any]:
+    """What a model is called with in a forward pass."""
+    calls: list[dict[str, Any]] = []
+    hook = model.register_forward_pre_hook(lambda _module, _arguments, named: calls.append(named), with_kwargs=True)
+    forward(model, batch)
+    hook.remove()
+    (call,) = calls
+    return call
+
+
+def padded_output(model: Any, batch: Batch) -> Any:
+    """What the bare model gives of the padded batch."""
+    segments = {} if batch.token_type_ids is None else {"token_type_ids": batch.token_type_ids}
+    return model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, **segments)
 
 
 @pytest.fixture(params=PACKED, ids=lambda pair: pair[0].__name__)
@@ -86,22 +96,22 @@ def model(request: pytest.FixtureRequest) -> PreTrainedModel:
 
 @pytest.mark.parametrize(("lengths", "buckets"), [(LENGTHS, 2), (ONE_BUCKET, 1)])
 def test_logits_are_those_of_the_padded_batch(model: PreTrainedModel, lengths: tuple[int, ...], buckets: int) -> None:
-    inputs = inputs_of(model, lengths)
-    assert len(inputs["buckets"]) == buckets
-    found, right = run(model, inputs).logits, model(**padded(inputs)).logits
+    batch = batch_for(model, lengths)
+    assert batch.packing is not None and len(batch.packing.buckets) == buckets
+    found, right = forward(model, batch).logits, padded_output(model, batch).logits
     if found.ndim == 3:
-        found, right = (logits[inputs["attention_mask"].bool()] for logits in (found, right))
+        found, right = (logits[batch.attention_mask.bool()] for logits in (found, right))
     torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("lengths", [LENGTHS, ONE_BUCKET])
 def test_gradients_are_those_of_the_padded_batch(model: PreTrainedModel, lengths: tuple[int, ...]) -> None:
-    inputs = inputs_of(model, lengths)
-    real = inputs["attention_mask"].bool()
+    batch = batch_for(model, lengths)
+    real = batch.attention_mask.bool()
     gradients = []
-    for one in (inputs, padded(inputs)):
+    for given in (batch, batch.padded()):
         model.zero_grad()
-        logits = run(model, one).logits
+        logits = forward(model, given).logits
         (logits[real] if logits.ndim == 3 else logits).square().sum().backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     for name, gradient in gradients[1].items():
@@ -110,48 +120,60 @@ def test_gradients_are_those_of_the_padded_batch(model: PreTrainedModel, lengths
 
 @pytest.mark.parametrize("lengths", [LENGTHS, ONE_BUCKET])
 def test_the_model_itself_sees_the_tokens_alone_in_one_row(model: PreTrainedModel, lengths: tuple[int, ...]) -> None:
-    plain, packing = packed(model, inputs_of(model, lengths))
-    assert packing is not None and "attention_mask" not in plain
+    given = called_with(model, batch_for(model, lengths))
+    assert given["packing"] is not None and "attention_mask" not in given
     fast = -(-sum(lengths) // 16) * 16  # a number that multiplies fast
-    assert plain["input_ids"].shape == plain["position_ids"].shape == (1, fast)
-    assert (plain["input_ids"] > 0).sum() == sum(lengths)
+    assert given["input_ids"].shape == given["position_ids"].shape == (1, fast)
+    assert (given["input_ids"] > 0).sum() == sum(lengths)
 
 
 def test_what_is_cut_into_buckets_is_put_together_again() -> None:
-    packing, real = packed(build(*PACKED[0]), batch())[1], batch()["attention_mask"].bool()
+    packing, real = packed_batch().packing, packed_batch().attention_mask.bool()
     assert packing is not None
     states = torch.randn(1, len(packing.places), 3)
     buckets = packing.split(states)
     assert [tuple(part.shape[:2]) for part in buckets] == list(packing.buckets)
     assert torch.equal(packing.join(buckets), states)
-    assert torch.equal(packing.padded(states)[real], states[packing.packed(real)])
-    assert torch.equal(packing.first(states), packing.padded(states)[:, :1])
+    assert torch.equal(packing.unpack(states)[real], states[packing.pack(real)])
+    assert torch.equal(packing.first_tokens(states), packing.unpack(states)[:, :1])
 
 
 def test_labels_and_the_like_are_not_given_to_the_model(model: PreTrainedModel) -> None:
-    torch.testing.assert_close(
-        run(model, inputs_of(model, labels=torch.tensor([99]))).logits, run(model, inputs_of(model)).logits
-    )
+    batch = batch_for(model)
+    labelled = batch.with_targets(labels=torch.tensor([99]))
+    torch.testing.assert_close(forward(model, labelled).logits, forward(model, batch).logits)
 
 
 def test_the_model_is_left_as_it_was(model: PreTrainedModel) -> None:
-    run(model, inputs_of(model))
+    forward(model, batch_for(model))
     assert not any(module._forward_hooks for module in model.modules())
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_a_model_with_another_attention_runs_padded(attention: str) -> None:
+def test_a_model_with_another_attention_runs_padded_and_refuses_a_packed_batch(attention: str) -> None:
     model = build(*PACKED[0])
-    expected = run(model, batch()).logits
+    expected = forward(model, packed_batch()).logits
     model.set_attn_implementation(attention)
-    torch.testing.assert_close(run(model, batch()).logits, expected, rtol=1e-4, atol=1e-5)
+    assert not can_pack(model)
+    torch.testing.assert_close(forward(model, packed_batch().padded()).logits, expected, rtol=1e-4, atol=1e-5)
+    for run in (forward, trace_nothing):
+        with pytest.raises(
+            TypeError, match=f"BertForSequenceClassification with {attention} attention takes no packed"
+        ):
+            run(model, packed_batch())
 
 
-def test_an_architecture_that_cannot_be_packed_runs_padded() -> None:
+def trace_nothing(model: PreTrainedModel, batch: Batch) -> Trace:
+    return trace(model, batch, Wanted())
+
+
+def test_an_architecture_that_cannot_be_packed_runs_padded_and_refuses_a_packed_batch() -> None:
     modern = build(ModernBertForSequenceClassification, ModernBertConfig)
-    inputs = {name: value for name, value in batch().items() if name != "token_type_ids"}
-    assert packed(modern, inputs)[1] is None
-    torch.testing.assert_close(run(modern, inputs).logits, modern(**padded(inputs)).logits)
+    batch = replace(packed_batch(), token_type_ids=None)
+    assert not can_pack(modern)
+    torch.testing.assert_close(forward(modern, batch.padded()).logits, padded_output(modern, batch).logits)
+    with pytest.raises(TypeError, match=f"ModernBertForSequenceClassification with {ATTENTION} attention takes no"):
+        forward(modern, batch)
 
 
 @torch.no_grad()
@@ -160,28 +182,30 @@ def test_a_packed_trace_has_the_padded_one_s_states_and_attention_losses(precisi
     teacher, student = (encoder(precision) for _ in range(2))
     for weight in student.parameters():
         weight.mul_(1.1)
-    inputs = batch()
-    real = inputs["attention_mask"].bool()
+    packed = packed_batch()
+    real = packed.attention_mask.bool()
     tolerance: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5} if precision == "fp32" else {"rtol": 0.03, "atol": 0.05}
-    ours, theirs = trace(student, inputs, range(3)), trace(teacher, inputs, range(3))
-    plain, plain_theirs = trace(student, padded(inputs), range(3)), trace(teacher, padded(inputs), range(3))
-    for layer in range(3):
+    wanted = Wanted(ALL_LAYERS, attention=True)
+    ours, theirs = trace(student, packed, wanted), trace(teacher, packed, wanted)
+    plain, plain_theirs = trace(student, packed.padded(), wanted), trace(teacher, packed.padded(), wanted)
+    for layer in ALL_LAYERS:
         torch.testing.assert_close(ours.hidden_states[layer][ours.real], plain.hidden_states[layer][real], **tolerance)
-    buckets = zip(ours.query_keys[2], theirs.query_keys[2], ours.buckets_real, strict=True)
+    assert len(ours.attention[2]) == 2
+    buckets = zip(ours.attention[2], theirs.attention[2], ours.buckets_real, strict=True)
     pairs = int(real.sum(dim=1).square().sum())
     found = sum(attention_loss(*bucket, pairs=pairs) for bucket in buckets)
-    right = attention_loss(plain.query_keys[2][0], plain_theirs.query_keys[2][0], real)
+    right = attention_loss(plain.attention[2][0], plain_theirs.attention[2][0], real)
     torch.testing.assert_close(found, right, rtol=0.05 if precision == "bf16" else 1e-4, atol=0)
 
 
 @torch.no_grad()
 def test_a_packed_trace_of_a_model_with_a_head_has_its_logits_and_its_last_states(model: PreTrainedModel) -> None:
-    inputs = inputs_of(model)
-    real = inputs["attention_mask"].bool()
-    found, right = (trace(model, given, range(3), whole=True) for given in (inputs, padded(inputs)))
+    batch, wanted = batch_for(model), Wanted(ALL_LAYERS, output=True)
+    real = batch.attention_mask.bool()
+    found, right = (trace(model, given, wanted) for given in (batch, batch.padded()))
     where = real if found.output.logits.ndim == 3 else slice(None)
     torch.testing.assert_close(found.output.logits[where], right.output.logits[where])
-    for layer in range(3):
+    for layer in ALL_LAYERS:
         torch.testing.assert_close(found.hidden_states[layer][found.real], right.hidden_states[layer][real])
 
 
@@ -191,14 +215,15 @@ def test_a_packed_trace_of_a_model_with_a_head_has_its_logits_and_its_last_state
 @torch.no_grad()
 def test_masked_logits_of_a_packed_batch_are_those_of_the_padded_one(architecture: Any, config: Any) -> None:
     whole = build(architecture, config)
-    inputs = inputs_of(whole)
-    inputs["masked"] = inputs["attention_mask"].bool() & (inputs["input_ids"] % 5 == 0)
+    plain = batch_for(whole)
+    batch = plain.with_targets(masked=plain.attention_mask.bool() & (plain.input_ids % 5 == 0))
     head = separate_head(whole)
     assert (head is not None) == (config is BertConfig)
     model = cast(PreTrainedModel, whole.base_model) if head else whole
-    found, right = (look(model, given, Asked(whole=True), head=head) for given in (inputs, padded(inputs)))
+    wanted = Wanted(masked_logits=True)
+    found, right = (trace(model, given, wanted, masked_lm_head=head) for given in (batch, batch.padded()))
     assert found.packing is not None and right.packing is None
-    assert found.masked_logits is not None and len(found.masked_logits) == inputs["masked"].sum()
+    assert found.masked_logits is not None and len(found.masked_logits) == batch.targets["masked"].sum()
     torch.testing.assert_close(found.masked_logits, right.masked_logits, rtol=1e-4, atol=1e-5)
 
 
@@ -206,7 +231,6 @@ def test_masked_logits_of_a_packed_batch_are_those_of_the_padded_one(architectur
 def test_a_model_with_another_attention_is_not_packed(tmp_path: Path) -> None:
     folder = write_model(tmp_path)
     model = load_classifier(folder, label_names=("a", "b"), new_head=True, attention="sdpa").eval()
-    inputs = model_inputs({"input_ids": [[5] * 40] * 4 + [[6] * 8] * 8}, 0)
-    assert len(inputs["buckets"]) > 1
-    plain = {name: value for name, value in inputs.items() if name != "buckets"}
-    assert torch.equal(run(model, inputs).logits, model(**plain).logits)
+    batch = collate({"input_ids": [[5] * 40] * 4 + [[6] * 8] * 8}, 0, packed=can_pack(model))
+    assert batch.packing is None
+    assert torch.equal(forward(model, batch).logits, padded_output(model, batch).logits)

@@ -2,13 +2,11 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 from transformers import (
     BertConfig,
     BertModel,
@@ -22,13 +20,9 @@ from transformers import (
 )
 
 from pipeline.config.training import Student
-from pipeline.distill.layers import Distilled
-from pipeline.models.loading import (
-    load_encoder,
-    new_student,
-)
-from pipeline.models.student_init import begin_student, copy_embeddings, copy_layers, load_student, student_config
-from tests.tiny import write_model
+from pipeline.distill.layers import ProjectedStudent
+from pipeline.models.loading import new_student
+from pipeline.models.student_init import copy_embeddings, copy_layers, init_student, load_student, student_config
 
 SIZE: dict[str, Any] = {
     "vocab_size": 50,
@@ -72,10 +66,9 @@ def test_a_student_with_all_of_the_layers_is_the_teacher(teacher: Any) -> None:
 @torch.no_grad()
 def test_projections_begin_so_that_copied_layers_already_say_what_the_teacher_says(teacher: Any) -> None:
     sizes = Student(layers=4, width=24, feed_forward=40, heads=3, copy_layers="uniform")
-    stage: Any = SimpleNamespace(recipe=SimpleNamespace(student=sizes), inputs=SimpleNamespace(student=None))
     student: Any = new_student(sizes, teacher).eval()
-    model = Distilled(student, student_width=24, teacher_width=24, layers=4)
-    model.begin_projections(begin_student(stage, student, teacher))
+    model = ProjectedStudent(student, teacher_width=24)
+    model.init_projections(init_student(student, sizes, teacher=teacher, existing=None))
     states = [m(**inputs(), output_hidden_states=True).hidden_states for m in (student, teacher)]
     real = inputs()["attention_mask"].bool()
     for projection, ours, theirs in zip(model.projections, *states, strict=True):
@@ -157,56 +150,3 @@ def test_a_published_tinybert_without_model_type_is_loaded_as_the_bert_it_is(tmp
     assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob, config.model_type) == (0.2, 0.0, "bert")
     for name, tensor in student.state_dict().items():
         assert torch.equal(tensor, original.state_dict()[name])
-
-
-WIDTH = 24  # of the tiny teacher
-
-
-SMALL = Student(layers=1, width=16, feed_forward=20, heads=2, hidden_dropout=0.2)
-
-
-@pytest.fixture(scope="module")
-def teacher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("teacher"))
-
-
-def embeddings(model: PreTrainedModel) -> dict[str, Tensor]:
-    return {name: table.detach() for name, table in model.named_parameters() if name.startswith("embeddings.")}
-
-
-def test_a_student_of_a_teacher_without_token_types_has_some() -> None:
-    teacher = DistilBertModel(DistilBertConfig(vocab_size=50, dim=16, n_layers=1, n_heads=2, hidden_dim=16))
-    student = new_student(SMALL, teacher)
-    assert student.config.type_vocab_size == 2
-    copy_embeddings(student, teacher)
-
-
-def test_copied_embeddings_are_the_best_of_their_rank(teacher_folder: Path) -> None:
-    teacher = load_encoder(teacher_folder)
-    student = new_student(SMALL, teacher)
-    basis = copy_embeddings(student, teacher)
-    theirs = embeddings(teacher)["embeddings.word_embeddings.weight"]
-    left, values, right = torch.linalg.svd(theirs, full_matrices=False)
-    best = left[:, :16] * values[:16] @ right[:16]
-    ours = embeddings(student)["embeddings.word_embeddings.weight"]
-    torch.testing.assert_close(ours @ basis.T, best, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(basis.T @ basis, torch.eye(16), rtol=0, atol=1e-6)
-
-
-def test_positions_and_token_types_are_copied_in_the_same_basis(teacher_folder: Path) -> None:
-    teacher = load_encoder(teacher_folder)
-    student = new_student(SMALL, teacher)
-    basis = copy_embeddings(student, teacher)
-    for name in ("position_embeddings", "token_type_embeddings"):
-        key = f"embeddings.{name}.weight"
-        torch.testing.assert_close(embeddings(student)[key], embeddings(teacher)[key] @ basis, rtol=1e-4, atol=1e-6)
-
-
-def test_at_full_width_the_embedding_projection_gives_the_teacher_s_back(teacher_folder: Path) -> None:
-    teacher = load_encoder(teacher_folder)
-    student = new_student(Student(layers=1, width=WIDTH, feed_forward=20, heads=2), teacher)
-    model = Distilled(student, student_width=WIDTH, teacher_width=WIDTH, layers=1)
-    model.begin_projections({0: copy_embeddings(student, teacher)})
-    for name, table in embeddings(student).items():
-        if table.ndim == 2:
-            torch.testing.assert_close(model.projections[0](table), embeddings(teacher)[name], rtol=1e-4, atol=1e-6)

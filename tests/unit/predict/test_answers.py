@@ -79,7 +79,7 @@ def test_an_answer_is_a_span_of_the_context_as_written(
 def test_a_student_always_answers_where_every_question_has_an_answer(answers: list[list[str]], always: bool) -> None:
     labels = [{"text": texts, "answer_start": [2] * len(texts)} for texts in answers]
     examples = [Example((QUESTION, CONTEXT), label, None, Path("train.json"), 1) for label in [*labels, None]]
-    assert KINDS["question_answering"].config({"train": examples}) == {"always_answers": always}
+    assert KINDS["question_answering"].student_config({"train": examples}) == {"always_answers": always}
 
 
 def test_the_best_span_of_all_windows_is_the_answer(tokenizer: Tokenizer) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from pipeline.config.data import Task
 from pipeline.errors import UserError
-from pipeline.tasks.labelled_data import TaskData, as_datasets, read_task
+from pipeline.tasks.labelled_data import TaskData, read_task
+from pipeline.tasks.tokenised import as_datasets
 
 MANY = "text,label\n" + "".join(f"text {row},{'ab'[row % 2]}\n" for row in range(40))
 
@@ -114,20 +115,6 @@ def test_unlabelled_text_needs_no_label(tmp_path):
     assert [(row.texts, row.label) for row in data.splits["unlabelled"]] == [(("more",), None), (("and more",), None)]
 
 
-def test_datasets_have_the_tasks_own_columns(tmp_path):
-    rows = "one,two,answer\n" + "".join(f"left {row},right {row},{'ab'[row % 2]}\n" for row in range(20))
-    files = {"train.csv": rows, "unlabelled.csv": "one,two\nx,y\n"}
-    data = read(tmp_path, files, text="one", text_pair="two", label="answer", labels=("b", "a"))
-    datasets = as_datasets(data)
-    assert datasets["train"].column_names == ["one", "two", "answer", "id"]
-    assert datasets["train"].features["answer"].names == ["b", "a"]
-    first = data.splits["train"][0]
-    expected = {"one": first.texts[0], "two": first.texts[1], "answer": 1 if first.label == "a" else 0, "id": 0}
-    assert datasets["train"][0] == expected
-    assert datasets["unlabelled"][0] == {"one": "x", "two": "y", "answer": None, "id": 0}
-    assert datasets["train"]["id"][:] == list(range(16))
-
-
 def test_a_regression_has_scores_and_no_label_names(tmp_path):
     rows = "text,score\n" + "".join(f"text {row},{row / 4}\n" for row in range(20))
     data = read(tmp_path, {"train.csv": rows}, label="score", kind="regression")
@@ -216,6 +203,7 @@ def test_a_row_without_a_group_is_refused(tmp_path):
 
 
 def test_reading_a_task_imports_neither_torch_nor_datasets():
-    code = "import sys, pipeline.tasks; print({'torch', 'datasets', 'sklearn', 'scipy'} & set(sys.modules))"
+    heavy = "{'torch', 'datasets', 'sklearn', 'scipy'}"
+    code = f"import sys, pipeline.tasks.labelled_data; print({heavy} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parents[3])
     assert run.stdout == b"set()\n"

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from pipeline.errors import UserError, WorkFailed
-from pipeline.tasks import check_metric, default_metric, regression
-from pipeline.tasks.metrics import beats_majority, details, score
+from pipeline.tasks import KINDS
+from pipeline.tasks.metrics import GLUE_METRICS, beats_majority, details, score
 
 LABELS = np.array([0, 0, 1, 1, 1, 0, 1, 0])
 PREDICTED = np.array([0, 1, 1, 1, 0, 0, 1, 0])
@@ -96,16 +96,17 @@ def test_where_all_rows_have_one_label_half_of_them_are_enough(metric):
 
 
 def test_a_regression_learns_something_when_its_ranks_agree():
-    assert regression.correlates(np.transpose([[0.1, 0.2, 0.3], [1, 2, 3]]))
-    assert not regression.correlates(np.transpose([[0.2, 0.2, 0.2], [1, 2, 3]]))
-    assert not regression.correlates(np.transpose([[0.3, 0.2, 0.1], [1, 2, 3]]))
+    kind = KINDS["regression"]
+    assert kind.beats_trivial("pearson", np.transpose([[0.1, 0.2, 0.3], [1, 2, 3]]))
+    assert not kind.beats_trivial("pearson", np.transpose([[0.2, 0.2, 0.2], [1, 2, 3]]))
+    assert not kind.beats_trivial("pearson", np.transpose([[0.3, 0.2, 0.1], [1, 2, 3]]))
 
 
 def test_glue_brings_its_own_metrics():
-    assert default_metric("classification", "cola") == "matthews"
-    assert default_metric("classification", "qqp") == "accuracy_and_f1"
-    assert default_metric("regression", "stsb") == "pearson_and_spearman"
-    assert default_metric("classification", "mnli") == default_metric("classification") == "accuracy"
+    assert GLUE_METRICS["cola"] == "matthews"
+    assert GLUE_METRICS["qqp"] == "accuracy_and_f1"
+    assert GLUE_METRICS["stsb"] == KINDS["regression"].metrics[0] == "pearson_and_spearman"
+    assert GLUE_METRICS.get("mnli", KINDS["classification"].metrics[0]) == "accuracy"
 
 
 @pytest.mark.parametrize(
@@ -114,4 +115,4 @@ def test_glue_brings_its_own_metrics():
 )
 def test_a_metric_that_cannot_score_the_task_is_refused(metric, kind, count):
     with pytest.raises(UserError, match=f"task.metric: '{metric}'"):
-        check_metric(metric, kind=kind, label_count=count)
+        KINDS[kind].check_metric(metric, label_count=count)

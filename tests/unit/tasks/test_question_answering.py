@@ -6,22 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from datasets import Dataset
 
 from data_augment.candidates_folder import WordCandidates
 from data_augment.samples import augment_rows
 from pipeline.config.data import AugmentData, Task
-from pipeline.config.training import DistillPredictions
 from pipeline.errors import UserError
 from pipeline.models.loading import load_tokenizer
-from pipeline.tasks import answer_spans
-from pipeline.tasks import question_answering as kind
-from pipeline.tasks.labelled_data import TaskData, as_datasets, read_task
-from pipeline.tasks.tokenised import EncodedTexts
+from pipeline.tasks import KINDS
+from pipeline.tasks.labelled_data import TaskData, read_task
+from pipeline.tasks.question_answering import answer_tokens
+from pipeline.tasks.tokenised import TokenisedTexts
 from tests import tiny
+from tests.helpers.tiny_tokenised import QUESTIONS, question_rows, tokenised_questions
 
-COLUMNS: dict[str, Any] = {"kind": "question_answering", "text": "question", "text_pair": "context", "label": "answers"}
+KIND = KINDS["question_answering"]
 CONTEXT = "The Denver Broncos beat the Carolina Panthers 24–10 in 2016."
 LABEL = {"text": ["Denver Broncos"], "answer_start": [4]}
 
@@ -36,7 +35,7 @@ def squad(*, answers: Any = None, **more: Any) -> str:
 
 def read(path: Path, content: str, **settings: Any) -> TaskData:
     path.write_text(content, encoding="utf-8")
-    return read_task(Task(**{**COLUMNS, **settings}), {split: [path] for split in ("train", "dev", "test")})
+    return read_task(Task(**{**QUESTIONS, **settings}), {split: [path] for split in ("train", "dev", "test")})
 
 
 def rows(*answers: Any) -> list[dict[str, Any]]:
@@ -67,7 +66,7 @@ def test_flat_rows_as_the_hub_has_them_are_read_too(tmp_path: Path, name: str, a
 def test_parquet_of_the_hub_is_read_too(tmp_path: Path) -> None:
     Dataset.from_list(rows(LABEL, LABEL)).to_parquet(tmp_path / "train.parquet")
     paths = {split: [tmp_path / "train.parquet"] for split in ("train", "dev", "test")}
-    assert [example.label for example in read_task(Task(**COLUMNS), paths).splits["dev"]] == [LABEL, LABEL]
+    assert [example.label for example in read_task(Task(**QUESTIONS), paths).splits["dev"]] == [LABEL, LABEL]
 
 
 def test_an_answer_beside_its_start_is_found_again(tmp_path: Path) -> None:
@@ -98,28 +97,10 @@ def test_no_context_is_in_two_splits_that_are_cut_from_one_file(tmp_path: Path) 
     for paragraph in tree["data"][0]["paragraphs"]:
         paragraph["qas"] = [{**paragraph["qas"][0], "question": question} for question in ("who", "which", "what")]
     (tmp_path / "train.json").write_text(json.dumps(tree), encoding="utf-8")
-    splits = read_task(Task(**COLUMNS, dev_share=0.2, test_share=0.2), {"train": [tmp_path / "train.json"]}).splits
+    splits = read_task(Task(**QUESTIONS, dev_share=0.2, test_share=0.2), {"train": [tmp_path / "train.json"]}).splits
     contexts = [{example.texts[1] for example in splits[name]} for name in ("train", "dev", "test")]
     assert not (contexts[0] & contexts[1] or contexts[0] & contexts[2] or contexts[1] & contexts[2])
     assert all(contexts)
-
-
-def dataset_of(folder: Path, **settings: Any) -> tuple[Dataset, Any]:
-    tokenizer = load_tokenizer(tiny.write_model(folder))
-    path = tiny.write_questions(folder / "train.json", rows=12, **settings)
-    data = read_task(Task(**COLUMNS), {split: [path] for split in ("train", "dev", "test")})
-    return as_datasets(data)["train"], tokenizer
-
-
-def encoded_of(rows: Dataset, tokenizer: Any, *, max_length: int, overlap: int = 4) -> EncodedTexts:
-    return EncodedTexts(
-        rows,
-        tokenizer,
-        text_columns=["question", "context"],
-        max_length=max_length,
-        task=Task(**COLUMNS, window_overlap=overlap),
-        label_column="answers",
-    )
 
 
 def spans_of(context: str, tokenizer: Any) -> list[tuple[int, int]]:
@@ -128,7 +109,7 @@ def spans_of(context: str, tokenizer: Any) -> list[tuple[int, int]]:
     return [(-1, -1) if begin == end else (begin, end) for begin, end in encoded["offset_mapping"]]
 
 
-def right_outputs(texts: EncodedTexts) -> np.ndarray:
+def right_outputs(texts: TokenisedTexts) -> np.ndarray:
     """Logits of a model that is sure of the labels."""
     bounds = texts.bounds(np.arange(len(texts)))
     outputs = np.zeros((bounds[-1], 2), dtype=np.float32)
@@ -140,13 +121,12 @@ def right_outputs(texts: EncodedTexts) -> np.ndarray:
 @pytest.mark.parametrize("max_length", [64, 20])
 @pytest.mark.parametrize("impossible", [False, True])
 def test_the_labels_of_windows_give_the_answers_back(tmp_path: Path, max_length: int, impossible: bool) -> None:
-    rows, tokenizer = dataset_of(tmp_path, impossible=impossible)
-    texts = encoded_of(rows, tokenizer, max_length=max_length)
+    rows, tokenizer = question_rows(tmp_path, impossible=impossible)
+    texts = tokenised_questions(rows, tokenizer, max_length=max_length)
     assert (len(texts) > len(rows)) == (max_length == 20)
     assert max(texts.lengths) <= max_length
-    found = answer_spans.answers(right_outputs(texts), texts, rows)
-    gold = answer_spans.gold(rows, "answers")
-    assert answer_spans.statistics(found, gold)[:, 0].mean() == 1
+    found = KIND.predictions(right_outputs(texts), texts, rows)
+    assert KIND.statistics(found, KIND.references(rows, "answers"))[:, 0].mean() == 1
     assert ("" in found) == impossible
 
 
@@ -154,25 +134,25 @@ def test_the_labels_of_windows_give_the_answers_back(tmp_path: Path, max_length:
 def test_an_answer_may_begin_and_end_with_characters_of_no_token(tmp_path: Path, answer: str) -> None:
     context = "the cast of \u200bcafe\u0301\u200b is cafe\u0301 ".replace("\u200b", "\u200b" * ("\u200b" in answer))
     spans = spans_of(context, load_tokenizer(tiny.write_model(tmp_path)))
-    [(first, last)] = kind.answer_tokens([spans], {"text": [answer], "answer_start": [context.index(answer)]})
+    [(first, last)] = answer_tokens([spans], {"text": [answer], "answer_start": [context.index(answer)]})
     assert first and context[spans[first][0] : spans[last][1]].strip("\u200b") in ("cafe", "cafe\u0301")
 
 
 def test_an_answer_at_the_beginning_of_a_text_may_begin_with_a_character_of_no_token() -> None:
     spans = [(-1, -1), (1, 5), (6, 8), (-1, -1)]
-    assert kind.answer_tokens([spans], {"text": ["\u200bfilm"], "answer_start": [0]}) == [(1, 1)]
+    assert answer_tokens([spans], {"text": ["\u200bfilm"], "answer_start": [0]}) == [(1, 1)]
 
 
 def test_only_windows_that_hold_the_whole_answer_have_it() -> None:
     windows = [[(-1, -1), (0, 3), (4, 8)], [(-1, -1), (4, 8), (9, 11)], [(-1, -1), (9, 11), (12, 15)]]
-    assert kind.answer_tokens(windows, {"text": [" film is"], "answer_start": [3]}) == [(0, 0), (1, 2), (0, 0)]
-    assert kind.answer_tokens(windows, {"text": ["the film is"], "answer_start": [0]}) == [(0, 0)] * 3
-    assert kind.answer_tokens(windows, {"text": [], "answer_start": []}) == [(0, 0)] * 3
+    assert answer_tokens(windows, {"text": [" film is"], "answer_start": [3]}) == [(0, 0), (1, 2), (0, 0)]
+    assert answer_tokens(windows, {"text": ["the film is"], "answer_start": [0]}) == [(0, 0)] * 3
+    assert answer_tokens(windows, {"text": [], "answer_start": []}) == [(0, 0)] * 3
 
 
 def test_windows_overlap_and_hold_the_whole_context(tmp_path: Path) -> None:
-    rows, tokenizer = dataset_of(tmp_path)
-    texts = encoded_of(rows, tokenizer, max_length=20)
+    rows, tokenizer = question_rows(tmp_path)
+    texts = tokenised_questions(rows, tokenizer, max_length=20)
     windows = [number for number in range(len(texts)) if texts.row[number] == 0]
     assert texts.place[windows].tolist() == list(range(len(windows)))
     spans = [
@@ -184,30 +164,12 @@ def test_windows_overlap_and_hold_the_whole_context(tmp_path: Path) -> None:
 
 
 def test_a_long_question_leaves_room_for_the_context(tmp_path: Path) -> None:
-    rows, tokenizer = dataset_of(tmp_path)
+    rows, tokenizer = question_rows(tmp_path)
     rows = rows.map(lambda row: {**row, "question": " ".join([row["question"]] * 20)}, load_from_cache_file=False)
-    texts = encoded_of(rows, tokenizer, max_length=24)
+    texts = tokenised_questions(rows, tokenizer, max_length=24)
     assert texts.share_cut() == 1
-    found = answer_spans.answers(right_outputs(texts), texts, rows)
-    assert answer_spans.statistics(found, answer_spans.gold(rows, "answers"))[:, 0].mean() == 1
-
-
-def test_the_losses_are_means_over_windows_of_start_and_end(tmp_path: Path) -> None:
-    rows, tokenizer = dataset_of(tmp_path)
-    texts = encoded_of(rows, tokenizer, max_length=20)
-    inputs = texts.collate_with_targets(np.arange(5))
-    ours, theirs = torch.randn(5, inputs["input_ids"].shape[1], 2), torch.randn(5, inputs["input_ids"].shape[1], 2)
-    label, soft = 0.0, 0.0
-    for row in range(5):
-        allowed = inputs["allowed"][row].bool()
-        for side, name in enumerate(("start", "end")):
-            logs = ours[row, allowed, side].log_softmax(-1)
-            place = int(allowed[: inputs[name][row]].sum())
-            label -= float(logs[place]) / 2
-            soft -= float((theirs[row, allowed, side].softmax(-1) * logs).sum()) / 2
-    found = kind.supervised(ours, inputs, 10)
-    assert float(found["start"] + found["end"]) == pytest.approx(label / 10, rel=1e-4)
-    assert float(kind.distilled(ours, theirs, inputs, 10, DistillPredictions())) == pytest.approx(soft / 10, rel=1e-4)
+    found = KIND.predictions(right_outputs(texts), texts, rows)
+    assert KIND.statistics(found, KIND.references(rows, "answers"))[:, 0].mean() == 1
 
 
 def test_answers_are_kept_and_their_starts_move_with_the_words_before_them() -> None:
@@ -215,7 +177,7 @@ def test_answers_are_kept_and_their_starts_move_with_the_words_before_them() -> 
     words = [WordCandidates(*span, ("extraordinary",), "vectors") for span in ((0, 3), (4, 10), (19, 23), (28, 36))]
     label = {"text": ["Broncos", "Carolina Panthers"], "answer_start": [11, 28]}
     varied = [
-        kind.realigned(variant, ("question", "context"), "answers")
+        KIND.realign(variant, ("question", "context"), "answers")
         for variant in augment_rows(
             [{**row, "answers": label}],
             [(0, 0)],
@@ -225,7 +187,7 @@ def test_answers_are_kept_and_their_starts_move_with_the_words_before_them() -> 
             p=1.0,
             seed=0,
             originals=set(),
-            protected=lambda row, column: kind.protected(row, column, "answers", AugmentData()),
+            protected=lambda row, column: KIND.protected(row, column, "answers", AugmentData()),
         )
     ]
     context, answers = varied[1]["context"], varied[1]["answers"]
@@ -238,4 +200,4 @@ def test_answers_are_kept_and_their_starts_move_with_the_words_before_them() -> 
 def test_an_answer_that_does_not_stand_where_it_should_is_an_error() -> None:
     row = {"context": CONTEXT, "answers": {"text": ["Broncos"], "answer_start": [12]}, "replaced": []}
     with pytest.raises(ValueError, match="does not stand at 12"):
-        kind.realigned(row, ("question", "context"), "answers")
+        KIND.realign(row, ("question", "context"), "answers")

@@ -9,22 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import seqeval.metrics
-import torch
 from datasets import ClassLabel, Dataset, Features, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.data import AugmentData, Task
-from pipeline.config.training import DistillPredictions
 from pipeline.data.conll import iob2
 from pipeline.errors import UserError
-from pipeline.models.loading import load_tokenizer
-from pipeline.tasks import token_classification as kind
-from pipeline.tasks.labelled_data import TaskData, as_datasets, read_task
-from pipeline.tasks.tokenised import EncodedTexts
-from pipeline.training.batches import BatchPlan
-from tests import tiny
+from pipeline.tasks import KINDS
+from pipeline.tasks.labelled_data import TaskData, read_task
+from pipeline.tasks.token_classification import word_spans
+from tests.helpers.tiny_tokenised import tokenised_tags
 
+KIND = KINDS["token_classification"]
 CONLL = "EU\tB-ORG\nrejects\tO\nGerman\tB-MISC\ncall\tO\n\nPeter\tB-PER\nBlackburn\tI-PER\n"
 SENTENCES = [("EU rejects German call", ("B-ORG", "O", "B-MISC", "O")), ("Peter Blackburn", ("B-PER", "I-PER"))]
 NAMES = ("O", "B-MISC", "I-MISC", "B-ORG", "I-ORG", "B-PER", "I-PER")
@@ -157,57 +154,14 @@ def test_labels_of_the_recipe_that_lack_a_tag_are_an_error(tmp_path: Path) -> No
 
 
 def test_the_words_of_a_text_are_what_single_spaces_part() -> None:
-    assert [slice(*span) for span in kind.word_spans("a  bc d")] == [slice(0, 1), slice(2, 2), slice(3, 5), slice(6, 7)]
+    assert [slice(*span) for span in word_spans("a  bc d")] == [slice(0, 1), slice(2, 2), slice(3, 5), slice(6, 7)]
 
 
-@pytest.fixture(scope="module")
-def encoded(tmp_path_factory: pytest.TempPathFactory) -> tuple[EncodedTexts, Dataset]:
-    folder = tmp_path_factory.mktemp("model")
-    tokenizer = load_tokenizer(tiny.write_model(folder))
-    task = Task(kind="token_classification")
-    rows = as_datasets(read_same(tiny.write_tagged(folder / "rows.conll", rows=6), task))["train"]
-    return EncodedTexts(rows, tokenizer, text_columns=["text"], max_length=12, task=task, label_column="label"), rows
-
-
-def test_the_first_piece_of_each_word_bears_its_tag(encoded: tuple[EncodedTexts, Dataset]) -> None:
-    texts, rows = encoded
-    inputs = texts.collate_with_targets(np.array([0, 1]))
-    assert inputs["labels"].shape == inputs["input_ids"].shape == inputs["begins"].shape
-    # [CLS] the X of Y is very Z and W un[watch][able] . [SEP], cut at 12 tokens: the dot is beyond the cut
-    assert inputs["labels"][0].tolist()[:12] == [-100, *rows["label"][0][:10], -100]
-    assert inputs["begins"][0].tolist()[:12] == [0, *[1] * 10, 0]
-    assert texts.weights.tolist() == [10] * 6
-
-
-def test_answers_are_a_tag_a_word_and_o_beyond_the_cut(encoded: tuple[EncodedTexts, Dataset]) -> None:
-    texts, rows = encoded
+def test_predictions_are_a_tag_a_word_and_o_beyond_the_cut(tmp_path: Path) -> None:
+    texts, rows = tokenised_tags(tmp_path)
     outputs = np.zeros((texts.lengths.sum(), 3), dtype=np.float32)
     outputs[:, 1] = 1
-    found = kind.answers(outputs, texts, rows)
-    assert found == [[1] * 10 + [0]] * 6
-
-
-def test_the_losses_are_means_over_words_of_the_global_batch(encoded: tuple[EncodedTexts, Dataset]) -> None:
-    texts, _ = encoded
-    batch = BatchPlan(texts.lengths, batch_size=6, epochs=1, micro_batch_tokens=36, seed=0).at(0)
-    outputs = torch.randn(6, 12, 3)
-    teacher = torch.randn(6, 12, 3)
-    label, soft, words = 0.0, 0.0, 0
-    whole = texts.collate_with_targets(np.arange(6))
-    for row in range(6):
-        for place in range(12):
-            if whole["begins"][row, place]:
-                words += 1
-                logs = outputs[row, place].log_softmax(-1)
-                label -= float(logs[whole["labels"][row, place]])
-                soft -= float((teacher[row, place].softmax(-1) * logs).sum())
-    assert len(batch.micro_batches) > 1
-    weight, found = texts.weight(batch), torch.zeros(2)
-    for rows in batch.micro_batches:
-        inputs = texts.collate_with_targets(rows)
-        found[0] += kind.supervised(outputs[rows], inputs, weight)["label"]
-        found[1] += kind.distilled(outputs[rows], teacher[rows], inputs, weight, DistillPredictions())
-    torch.testing.assert_close(found, torch.tensor([label / words, soft / words]))
+    assert KIND.predictions(outputs, texts, rows) == [[1] * 10 + [0]] * 6
 
 
 TAGS = st.lists(st.integers(0, 4), min_size=1, max_size=12)
@@ -219,13 +173,13 @@ def test_entity_f1_is_that_of_seqeval(pairs: list[tuple[list[int], list[int]]]) 
     found = [first[: len(second)] + [0] * (len(second) - len(first)) for first, second in pairs]
     right = [second for _, second in pairs]
     by_name = [[[names[tag] for tag in tags] for tags in rows] for rows in (right, found)]
-    score = kind.details("entity_f1", kind.statistics(found, right))["entity_f1"]
+    score = KIND.details("entity_f1", KIND.statistics(found, right))["entity_f1"]
     zero: Any = 0  # seqeval annotates the argument as a string
     assert score == pytest.approx(seqeval.metrics.f1_score(*by_name, zero_division=zero))
 
 
 def test_words_of_entities_are_protected_where_the_recipe_says_so() -> None:
     row = {"text": "the cast of story is good", "label": [0, 1, 2, 2, 0, 0]}
-    assert kind.protected(row, "text", "label", AugmentData()) == []
-    spans = kind.protected(row, "text", "label", AugmentData(protect_entities=True))
+    assert KIND.protected(row, "text", "label", AugmentData()) == []
+    spans = KIND.protected(row, "text", "label", AugmentData(protect_entities=True))
     assert [row["text"][start:end] for start, end in spans] == ["cast", "of", "story"]

@@ -1,4 +1,4 @@
-"""Texts as token rows."""
+"""Rows as datasets, and as the token sequences that a model reads."""
 
 from pathlib import Path
 
@@ -8,9 +8,12 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 
+from pipeline.config.data import Task
 from pipeline.hardware import ROUND
+from pipeline.models.collate import collate
 from pipeline.models.loading import load_tokenizer
-from pipeline.tasks.tokenised import EncodedTexts
+from pipeline.tasks.labelled_data import read_task
+from pipeline.tasks.tokenised import TokenisedTexts, as_datasets
 from tests.tiny import write_model
 
 TEXTS = [" ".join(["the film is good"] * count) for count in (3, 1, 7, 2, 20, 1, 5)]
@@ -26,14 +29,14 @@ def tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     return load_tokenizer(folder)
 
 
-def encoded(tokenizer: PreTrainedTokenizerFast, *, cache: Path | None = None) -> EncodedTexts:
-    return EncodedTexts(
+def tokenised(tokenizer: PreTrainedTokenizerFast, *, cache: Path | None = None) -> TokenisedTexts:
+    return TokenisedTexts(
         Dataset.from_dict({"text": TEXTS}), tokenizer, text_columns=["text"], max_length=24, cache=cache
     )
 
 
 def test_rows_are_the_tokenizer_s_cut_at_the_length(tokenizer: PreTrainedTokenizerFast) -> None:
-    texts = encoded(tokenizer)
+    texts = tokenised(tokenizer)
     right = tokenizer(TEXTS, truncation=True, max_length=24)["input_ids"]
     assert texts.rows["input_ids"][:] == right
     assert texts.lengths.tolist() == [len(ids) for ids in right] == [14, 6, 24, 10, 24, 6, 22]
@@ -41,30 +44,51 @@ def test_rows_are_the_tokenizer_s_cut_at_the_length(tokenizer: PreTrainedTokeniz
 
 
 def test_the_share_that_the_length_cuts_is_known(tokenizer: PreTrainedTokenizerFast) -> None:
-    assert encoded(tokenizer).share_cut() == pytest.approx(2 / 7)
+    assert tokenised(tokenizer).share_cut() == pytest.approx(2 / 7)
 
 
 def test_collated_rows_are_padded_to_the_longest_of_them(tokenizer: PreTrainedTokenizerFast) -> None:
-    inputs = encoded(tokenizer).collate(np.array([3, 1]))
-    texts = [TEXTS[3], TEXTS[1]]
-    right = tokenizer(texts, padding=True, pad_to_multiple_of=ROUND, return_tensors="pt", return_token_type_ids=False)
-    assert inputs.keys() - right.keys() == {"buckets", "places"}
-    assert all(torch.equal(inputs[name], tensor) for name, tensor in right.items())
+    texts = tokenised(tokenizer)
+    batch = collate(texts.columns(np.array([3, 1])), texts.pad_id, packed=True)
+    rows = [TEXTS[3], TEXTS[1]]
+    right = tokenizer(rows, padding=True, pad_to_multiple_of=ROUND, return_tensors="pt")
+    assert batch.packing is not None and batch.token_type_ids is None
+    assert torch.equal(batch.input_ids, right["input_ids"])
+    assert torch.equal(batch.attention_mask, right["attention_mask"])
 
 
 def test_a_pair_is_one_row_with_token_types(tokenizer: PreTrainedTokenizerFast) -> None:
     first, second = TEXTS[:4], TEXTS[3::-1]
     dataset = Dataset.from_dict({"question": first, "answer": second})
-    texts = EncodedTexts(dataset, tokenizer, text_columns=["question", "answer"], max_length=24)
-    inputs = texts.collate(np.arange(4))
+    texts = TokenisedTexts(dataset, tokenizer, text_columns=["question", "answer"], max_length=24)
+    batch = collate(texts.columns(np.arange(4)), texts.pad_id, packed=True)
     right = tokenizer(
         first, second, truncation=True, max_length=24, padding=True, pad_to_multiple_of=ROUND, return_tensors="pt"
     )
-    assert inputs.keys() == right.keys()
-    assert all(torch.equal(inputs[name], right[name]) for name in inputs)
+    assert texts.model_inputs() == ["input_ids", "attention_mask", "token_type_ids"]
+    assert batch.packing is None and batch.token_type_ids is not None
+    assert torch.equal(batch.input_ids, right["input_ids"])
+    assert torch.equal(batch.attention_mask, right["attention_mask"])
+    assert torch.equal(batch.token_type_ids, right["token_type_ids"])
 
 
 def test_rows_in_a_file_are_those_in_memory(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
-    texts = encoded(tokenizer, cache=tmp_path / "tokens.arrow")
+    texts = tokenised(tokenizer, cache=tmp_path / "tokens.arrow")
     assert (tmp_path / "tokens.arrow").is_file()
-    assert texts.rows["input_ids"][:] == encoded(tokenizer).rows["input_ids"][:]
+    assert texts.rows["input_ids"][:] == tokenised(tokenizer).rows["input_ids"][:]
+
+
+def test_datasets_have_the_tasks_own_columns(tmp_path: Path) -> None:
+    rows = "one,two,answer\n" + "".join(f"left {row},right {row},{'ab'[row % 2]}\n" for row in range(20))
+    (tmp_path / "train.csv").write_text(rows)
+    (tmp_path / "unlabelled.csv").write_text("one,two\nx,y\n")
+    task = Task(text="one", text_pair="two", label="answer", labels=("b", "a"))
+    data = read_task(task, {name: [tmp_path / f"{name}.csv"] for name in ("train", "unlabelled")})
+    datasets = as_datasets(data)
+    assert datasets["train"].column_names == ["one", "two", "answer", "id"]
+    assert datasets["train"].features["answer"].names == ["b", "a"]
+    first = data.splits["train"][0]
+    expected = {"one": first.texts[0], "two": first.texts[1], "answer": 1 if first.label == "a" else 0, "id": 0}
+    assert datasets["train"][0] == expected
+    assert datasets["unlabelled"][0] == {"one": "x", "two": "y", "answer": None, "id": 0}
+    assert datasets["train"]["id"][:] == list(range(16))

@@ -14,12 +14,13 @@ from torch.nn.functional import cross_entropy
 
 from pipeline.config.training import Training
 from pipeline.errors import WorkFailed
+from pipeline.models.collate import Batch
 from pipeline.training.batches import GlobalBatch
 from pipeline.training.checkpoints import latest_checkpoint, own_tensors
 from pipeline.training.loop import Progress, backward, learning_rate, make_optimizer, train
 from pipeline.training.prefetch import steps
 from tests.helpers.one_process import make_stage
-from tests.helpers.tiny_job import SETTINGS, STEPS, classifier, collate, job, loss, same
+from tests.helpers.tiny_job import SETTINGS, STEPS, classifier, collate, job, logits_of, loss, same
 
 
 def test_gradients_are_those_of_the_whole_batch_at_once(tmp_path: Path) -> None:
@@ -27,9 +28,8 @@ def test_gradients_are_those_of_the_whole_batch_at_once(tmp_path: Path) -> None:
     batch, stage = ours.batches.at(0), make_stage(tmp_path)
     first = next(steps(ours.batches, ours.collate, stage.accelerator, first=0))
     terms = backward(ours, stage, ours.model.train(), first)
-    inputs = collate(np.concatenate(batch.micro_batches), 0)
-    labels = inputs.pop("labels")
-    right = cross_entropy(plain(**inputs).logits, labels)
+    whole = collate(np.concatenate(batch.micro_batches), 0)
+    right = cross_entropy(logits_of(plain, whole), whole.targets["labels"])
     right.backward()
     assert len(batch.micro_batches) > 1
     assert terms["label"] == pytest.approx(right.item(), rel=1e-6)
@@ -44,9 +44,8 @@ def test_a_training_is_that_of_a_plain_loop_with_clipping_decay_and_schedule(tmp
     curve = train(ours, make_stage(tmp_path, log_every=1)).curve
     optimizer, right = make_optimizer(plain, settings), []
     for step in range(STEPS):
-        inputs = collate(np.concatenate(ours.batches.at(step).micro_batches), 0)
-        labels = inputs.pop("labels")
-        value = cross_entropy(plain(**inputs).logits, labels)
+        batch = collate(np.concatenate(ours.batches.at(step).micro_batches), 0)
+        value = cross_entropy(logits_of(plain, batch), batch.targets["labels"])
         right.append(value.item())
         optimizer.zero_grad()
         value.backward()
@@ -70,9 +69,9 @@ def test_the_micro_batch_budget_does_not_change_the_loss(tmp_path: Path) -> None
 def test_dropout_is_another_for_each_micro_batch_and_step(tmp_path: Path) -> None:
     drawn: list[float] = []
 
-    def draw(model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
+    def draw(model: nn.Module, batch: Batch, global_batch: GlobalBatch) -> dict[str, Tensor]:
         drawn.append(float(torch.rand(())))
-        return loss(model, inputs, batch)
+        return loss(model, batch, global_batch)
 
     train(job(loss=draw), make_stage(tmp_path))
     assert len(set(drawn)) == len(drawn) > STEPS
@@ -122,9 +121,9 @@ def test_the_best_epoch_is_the_result_and_the_first_of_equals(tmp_path: Path) ->
 
 
 def broken_at(step: int, how: Callable[[Tensor], Tensor]) -> Callable[..., dict[str, Tensor]]:
-    def broken(model: nn.Module, inputs: dict[str, Tensor], batch: GlobalBatch) -> dict[str, Tensor]:
-        terms = loss(model, inputs, batch)
-        return {"label": how(terms["label"])} if batch.step == step else terms
+    def broken(model: nn.Module, batch: Batch, global_batch: GlobalBatch) -> dict[str, Tensor]:
+        terms = loss(model, batch, global_batch)
+        return {"label": how(terms["label"])} if global_batch.step == step else terms
 
     return broken
 

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from pipeline.data.corpus import Corpus, blocks_of, write_shards
-from pipeline.models.collate import Rows
+from pipeline.models.collate import Batch, Rows
 from pipeline.models.loading import load_masked_lm, load_tokenizer
 from pipeline.training.batches import BatchPlan, GlobalBatch
 from pipeline.training.masked_lm import MEASURED, MaskedBlocks, MaskedLM, masked_accuracy, split_blocks
@@ -64,7 +64,7 @@ def test_logits_of_masked_positions_are_the_whole_model_s(build: Build, separate
     mask = (torch.arange(9) < torch.tensor([9, 5, 7])[:, None]).long()
     model = MaskedLM(plain)
     assert (model.head is not None) == separate  # elsewhere the whole model runs, and the result is cut
-    found = model({"input_ids": ids, "attention_mask": mask, "masked": masked})
+    found = model(Batch(input_ids=ids, attention_mask=mask, targets={"masked": masked}))
     torch.testing.assert_close(found, plain(input_ids=ids, attention_mask=mask).logits[masked])
 
 
@@ -90,7 +90,7 @@ def corpus(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 def masked_blocks(corpus: Corpus, folder: Path, rows: Rows | None = None) -> MaskedBlocks:
     rows = np.arange(len(corpus)) if rows is None else rows
-    return MaskedBlocks(corpus, rows, load_tokenizer(folder), vocab_size=50, seed=3, share=0.15)
+    return MaskedBlocks(corpus, rows, load_tokenizer(folder), vocab_size=50, seed=3, share=0.15, packed=True)
 
 
 def batch_of(blocks: MaskedBlocks) -> GlobalBatch:
@@ -102,21 +102,21 @@ def test_the_loss_is_a_mean_over_the_masked_tokens_of_the_whole_batch(corpus: Co
     batch = batch_of(blocks)
     whole = blocks.collate(np.concatenate(batch.micro_batches), 0)
     assert len(batch.micro_batches) > 1
-    assert (whole["input_ids"] == 1).any()  # [UNK]: a word like others
-    right = torch.nn.functional.cross_entropy(model(whole), whole["label"])
+    assert (whole.input_ids == 1).any()  # [UNK]: a word like others
+    right = torch.nn.functional.cross_entropy(model(whole), whole.targets["masked_ids"])
     parts = [blocks.loss(model, blocks.collate(rows, 0), batch)["masked_lm"] for rows in batch.micro_batches]
     assert sum(part.item() for part in parts) == pytest.approx(right.item(), rel=1e-5)
 
 
 def test_labels_are_what_stood_at_the_masked_positions_in_their_order(corpus: Corpus, folder: Path) -> None:
     rows = np.array([5, 2, 9])
-    inputs = masked_blocks(corpus, folder).collate(rows, 0)
+    batch = masked_blocks(corpus, folder).collate(rows, 0)
+    masked_BT, masked_ids = batch.targets["masked"], batch.targets["masked_ids"]
     before = [
-        corpus[int(row)][masked[: len(corpus[int(row)])].numpy()]
-        for row, masked in zip(rows, inputs["masked"], strict=True)
+        corpus[int(row)][masked[: len(corpus[int(row)])].numpy()] for row, masked in zip(rows, masked_BT, strict=True)
     ]
-    assert inputs["label"].tolist() == np.concatenate(before).tolist()
-    changed = inputs["input_ids"][inputs["masked"]] != inputs["label"]
+    assert masked_ids.tolist() == np.concatenate(before).tolist()
+    changed = batch.input_ids[masked_BT] != masked_ids
     assert changed.float().mean() > 0.5
 
 
@@ -132,9 +132,9 @@ def test_masked_accuracy_is_the_share_of_masked_tokens_found(corpus: Corpus, fol
     the = load_tokenizer(folder).get_vocab()["the"]
     with torch.no_grad():  # so that it always says 'the'
         model.model.get_parameter("cls.predictions.bias")[the] = 1e3
-    labels = blocks.collate(np.arange(len(corpus)), MEASURED)["label"]
+    masked_ids = blocks.collate(np.arange(len(corpus)), MEASURED).targets["masked_ids"]
     accuracy = masked_accuracy(model, blocks, make_stage(tmp_path), tokens=100)
-    assert 0 < accuracy == pytest.approx(np.mean(labels.numpy() == the))
+    assert 0 < accuracy == pytest.approx(np.mean(masked_ids.numpy() == the))
 
 
 def test_blocks_that_measure_are_not_trained_on() -> None:

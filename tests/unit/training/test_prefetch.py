@@ -3,8 +3,8 @@
 import threading
 from pathlib import Path
 
-from pipeline.models.collate import Rows
-from pipeline.training.prefetch import Inputs, steps
+from pipeline.models.collate import Batch, Rows
+from pipeline.training.prefetch import steps
 from tests.helpers.one_process import make_stage
 from tests.helpers.tiny_job import STEPS, collate, job
 
@@ -14,7 +14,7 @@ def test_the_next_step_is_collated_while_one_is_used(tmp_path: Path) -> None:
     micro_batches = [len(plan.at(step).micro_batches) for step in range(3)]
     enough, calls = threading.Event(), 0
 
-    def counting(rows: Rows, epoch: int) -> Inputs:
+    def counting(rows: Rows, epoch: int) -> Batch:
         nonlocal calls
         calls += 1
         if calls == micro_batches[0] + micro_batches[1]:
@@ -30,6 +30,6 @@ def test_the_next_step_is_collated_while_one_is_used(tmp_path: Path) -> None:
 
 def test_steps_begin_where_they_are_told_and_end_with_the_plan(tmp_path: Path) -> None:
     ours, accelerator = job(), make_stage(tmp_path).accelerator
-    seen = [step.batch.step for step in steps(ours.batches, ours.collate, accelerator, first=2)]
+    seen = [step.global_batch.step for step in steps(ours.batches, ours.collate, accelerator, first=2)]
     assert seen == list(range(2, STEPS))
     assert list(steps(ours.batches, ours.collate, accelerator, first=STEPS)) == []

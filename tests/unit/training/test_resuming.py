@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline.errors import Interrupted, UserError
-from pipeline.models.collate import Rows
+from pipeline.models.collate import Batch, Rows
 from pipeline.training.checkpoints import checkpoints
 from pipeline.training.loop import train
 from pipeline.training.prefetch import steps
@@ -39,7 +39,7 @@ def test_a_run_killed_in_any_micro_batch_ends_with_the_same_bytes(tmp_path: Path
     assert progress.best_step == STEPS // 2
     calls = 0
 
-    def killed(rows: Rows, epoch: int) -> dict[str, Tensor]:
+    def killed(rows: Rows, epoch: int) -> Batch:
         nonlocal calls
         calls += 1
         if calls > call:
@@ -58,7 +58,7 @@ def test_asked_to_stop_it_leaves_a_checkpoint_and_goes_on_from_there(tmp_path: P
     train(whole, make_stage(tmp_path / "whole"))
     stage = make_stage(tmp_path / "stopped")
 
-    def stop(rows: Rows, epoch: int) -> dict[str, Tensor]:
+    def stop(rows: Rows, epoch: int) -> Batch:
         stage.ask_to_stop()
         return collate(rows, epoch)
 
@@ -126,9 +126,10 @@ def test_any_number_of_processes_keeps_the_global_batch(world: int) -> None:
     batches = job().batches
     shares = [list(steps(batches, collate, cast(Accelerator, Rank(rank, world)), first=0)) for rank in range(world)]
     for step in range(STEPS):
-        parts = [part for share in shares for part in share[step].parts]
-        assert len({len(share[step].parts) for share in shares}) == 1  # or some would wait for others
-        assert sorted(part.number for part in parts if part.weight) == list(range(len(batches.at(step).micro_batches)))
+        run = [micro_batch for share in shares for micro_batch in share[step].micro_batches]
+        assert len({len(share[step].micro_batches) for share in shares}) == 1  # or some would wait for others
+        counted = sorted(micro_batch.number for micro_batch in run if micro_batch.weight)
+        assert counted == list(range(len(batches.at(step).micro_batches)))
 
 
 class Rank:

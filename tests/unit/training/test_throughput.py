@@ -9,10 +9,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
-from pipeline.distill.layers import Distilled, layer_flops
+from pipeline.distill.layers import ProjectedStudent, Teacher, layer_flops
 from pipeline.training.batches import GlobalBatch
 from pipeline.training.loop import train
-from pipeline.training.throughput import Pace, encoder_flops, line, matrix_rate, training_flops
+from pipeline.training.throughput import Throughput, encoder_flops, matrix_rate, summary_line, training_flops
 from tests.helpers.one_process import make_stage
 from tests.helpers.tiny_job import STEPS, job
 
@@ -51,16 +51,16 @@ def test_flops_of_a_training_are_those_that_torch_counts() -> None:
 
 def test_distillation_counts_teacher_student_and_projections() -> None:
     teacher, encoder = bert(layers=4, width=16, feed_forward=40), bert(layers=2, width=8, feed_forward=20)
-    student = Distilled(encoder, student_width=8, teacher_width=16, layers=2)
+    student = ProjectedStudent(encoder, teacher_width=16)
     right = counted(teacher, backward=False) + counted(encoder, backward=True) + 3 * 2 * 3 * 8 * 16 * BATCH.tokens
-    assert layer_flops(teacher, student)(BATCH) == right
+    assert layer_flops(Teacher(model=teacher, encoder=teacher), student)(BATCH) == right
 
 
-def test_a_pace_is_sums_over_steps_by_seconds() -> None:
-    pace = Pace()
-    pace.add(BATCH, seconds=1.5, waited=0.3, flops=4e9)
-    pace.add(BATCH, seconds=0.5, waited=0.1, flops=2e9)
-    summary = pace.summary(6e9)
+def test_throughput_is_sums_over_steps_by_seconds() -> None:
+    throughput = Throughput()
+    throughput.add(BATCH, seconds=1.5, data_wait=0.3, flops=4e9)
+    throughput.add(BATCH, seconds=0.5, data_wait=0.1, flops=2e9)
+    summary = throughput.summary(6e9)
     assert summary == {
         "tokens_per_s": pytest.approx(72),
         "examples_per_s": pytest.approx(3),
@@ -68,18 +68,18 @@ def test_a_pace_is_sums_over_steps_by_seconds() -> None:
         "flops_per_s": pytest.approx(3e9),
         "share_of_peak": pytest.approx(0.5),
     }
-    assert line(summary) == (
+    assert summary_line(summary) == (
         "72 tokens/s, 20.0% of the time waiting for data, 3 GFLOP/s (50% of what this machine multiplies)"
     )
 
 
-def test_a_training_says_its_pace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_training_says_its_throughput(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ours = job(flops=lambda batch: float(batch.tokens))
     train(ours, make_stage(tmp_path))
     assert "tokens/s" in capsys.readouterr().err
     all_tokens = sum(ours.batches.at(step).tokens for step in range(STEPS))
-    assert (ours.pace.tokens, ours.pace.flops) == (all_tokens, all_tokens)
-    assert 0 <= ours.pace.waited < ours.pace.seconds
+    assert (ours.throughput.tokens, ours.throughput.flops) == (all_tokens, all_tokens)
+    assert 0 <= ours.throughput.data_wait < ours.throughput.seconds
 
 
 def test_a_device_multiplies_at_some_rate() -> None:

@@ -1,0 +1,109 @@
+"""The forms of an exported student (PyTorch, ONNX, int8 ONNX), scored on the dev rows beside the student itself."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from pipeline.errors import WorkFailed
+from pipeline.evaluate.comparison import latencies_ms
+from pipeline.evaluate.inference import predict_together
+from pipeline.evaluate.scoring import LabelledSplit
+from pipeline.export.onnx import OnnxModel
+from pipeline.export.onnx_session import FLOAT32, INT8
+from pipeline.models.loading import parameter_count
+from pipeline.runtime.stage import Stage
+
+WEIGHTS = "model.safetensors"
+TIMING_ROUNDS = 50
+ROUNDING = 1e-3  # between PyTorch and ONNX in float32; relative where outputs are larger than 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forms:
+    """What was measured of each form, by its file's name."""
+
+    forms: dict[str, dict[str, Any]]
+    student_score: float
+    """Before export."""
+    largest_output: float
+    """Absolute value, of the exported weights."""
+
+    def check(self, *, largest_loss: float) -> None:
+        """Raises: WorkFailed for a form that loses too much, or an ONNX file that is not the PyTorch model."""
+        for name, form in self.forms.items():
+            if self.student_score - form["score"] > largest_loss:
+                raise WorkFailed(
+                    f"{name} scores {form['score']:.4f} on dev, the student {self.student_score:.4f}: more than"
+                    f" export_student.largest_loss, {largest_loss:g}, below; raise it, or lower"
+                    " export_student.min_count"
+                )
+        gap = self.forms[FLOAT32]["largest_difference"]
+        if gap > ROUNDING * max(1.0, self.largest_output):
+            raise WorkFailed(
+                f"{FLOAT32}: its outputs differ by {gap:.2g} from those of PyTorch, more than rounding does"
+            )
+
+
+def measure_forms(
+    stage: Stage,
+    folder: Path,
+    *,
+    student: PreTrainedModel,
+    exported: PreTrainedModel,
+    before: LabelledSplit,
+    after: LabelledSplit,
+) -> Forms:
+    """Score every form in a folder; every process takes its share of the rows, and only the main one's times count.
+
+    Args:
+        student, before: the student and the dev rows as its tokenizer cuts them.
+        exported, after: the same of the exported weights, whose vocabulary may be smaller.
+    """
+    student, exported = (model.to(stage.accelerator.device) for model in (student, exported))
+    base = predict_together(student, before.texts, stage)
+    models: dict[str, Any] = {WEIGHTS: exported}
+    models |= {name: OnnxModel(folder / name, exported.config) for name in (FLOAT32, INT8)}
+    inputs = after.texts.model_inputs()
+    outputs, rates, latencies = {}, {}, {}
+    for name, model in models.items():
+        begin = time.perf_counter()
+        outputs[name] = predict_together(model, after.texts, stage)
+        rates[name] = len(after.dataset) / (time.perf_counter() - begin)
+    for name, model in models.items() if stage.is_main else ():
+        latencies[name] = latencies_ms([model], rounds=TIMING_ROUNDS, inputs=inputs)[0]  # alone: threads spin
+    forms = {
+        name: {
+            "score": after.score(found),
+            "largest_difference": _largest_difference(found, base if name == WEIGHTS else outputs[WEIGHTS]),
+            "bytes": (folder / name).stat().st_size,
+            "parameters": parameter_count(exported.parameters()),
+            "latency_ms": latencies.get(name, 0.0),
+            "examples_per_s": rates[name],
+        }
+        for name, found in outputs.items()
+    }
+    return Forms(forms=forms, student_score=before.score(base), largest_output=float(np.abs(outputs[WEIGHTS]).max()))
+
+
+def share_of_texts_changed(before: LabelledSplit, after: LabelledSplit, kept: np.ndarray | None) -> float:
+    """Share of the rows whose texts are cut into other pieces than with the whole vocabulary.
+
+    Args: kept: the old id of each new one; None: all stay.
+    """
+    if kept is None:
+        return 0.0
+    old, new = ([[] for _ in range(len(split.dataset))] for split in (before, after))
+    for row, ids in zip(before.texts.row, before.texts.rows["input_ids"], strict=True):
+        old[row] += ids
+    for row, ids in zip(after.texts.row, after.texts.rows["input_ids"], strict=True):
+        new[row] += kept[ids].tolist()
+    return float(np.mean([mine != theirs for mine, theirs in zip(old, new, strict=True)]))
+
+
+def _largest_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Between outputs (units, C); NaN where other pieces make other units of the same texts."""
+    return float(np.abs(ours - theirs).max()) if ours.shape == theirs.shape else float("nan")

@@ -1,0 +1,38 @@
+"""A tag for each word: its first token answers for it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+from transformers import AutoModelForTokenClassification
+
+from pipeline.config.training import DistillPredictions
+from pipeline.heads.base import Head
+from pipeline.losses.tinybert import label_loss, prediction_loss
+from pipeline.models.collate import Batch, pad
+from pipeline.tasks.token_classification import NO_LABEL
+
+
+class TokenClassificationHead(Head):
+    """Logits (B, T, C) of C tags. Losses are means over words."""
+
+    architecture = AutoModelForTokenClassification
+
+    def targets(self, columns: Mapping[str, Any]) -> dict[str, Tensor]:
+        """`begins` (B, T), 1 on the first token of each word; `labels` (B, T), its tag, elsewhere -100."""
+        found = {"begins": pad([[int(word >= 0) for word in words] for words in columns["word"]], 0)}
+        if "labels" in columns:
+            found["labels"] = pad(columns["labels"], NO_LABEL)
+        return found
+
+    def supervised_loss(self, outputs: Tensor, batch: Batch, *, weight: int) -> dict[str, Tensor]:
+        """Cross-entropy of the tags."""
+        begins = batch.targets["begins"].bool()
+        return {"label": label_loss(outputs[begins], batch.targets["labels"][begins], examples=max(weight, 1))}
+
+    def distillation_loss(
+        self, student: Tensor, teacher: Tensor, batch: Batch, *, weight: int, settings: DistillPredictions
+    ) -> Tensor:
+        """Soft cross-entropy of the logits (TinyBERT eq. 10)."""
+        begins, words = batch.targets["begins"].bool(), max(weight, 1)
+        return prediction_loss(student[begins], teacher[begins], temperature=settings.temperature, examples=words)

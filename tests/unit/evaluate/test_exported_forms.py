@@ -1,0 +1,27 @@
+"""Forms of a student that lose too much, or are not the student, are errors."""
+
+import pytest
+
+from pipeline.errors import WorkFailed
+from pipeline.evaluate.exported_forms import WEIGHTS, Forms
+from pipeline.export.onnx_session import FLOAT32, INT8
+
+
+def forms_of(*, int8_score: float = 0.9, gap: float = 0.0) -> Forms:
+    """Of a student that scores 0.9, whose outputs are at most 1."""
+    scores = {WEIGHTS: 0.9, FLOAT32: 0.9, INT8: int8_score}
+    gaps = {WEIGHTS: 0.0, FLOAT32: gap, INT8: 0.0}
+    forms = {name: {"score": score, "largest_difference": gaps[name]} for name, score in scores.items()}
+    return Forms(forms=forms, student_score=0.9, largest_output=1.0)
+
+
+def test_a_form_that_loses_more_than_the_recipe_allows_is_an_error() -> None:
+    forms = forms_of(int8_score=0.885)
+    forms.check(largest_loss=0.02)
+    with pytest.raises(WorkFailed, match=r"onnx/model_int8.onnx scores 0.8850 on dev, the student 0.9000.*0.01, below"):
+        forms.check(largest_loss=0.01)
+
+
+def test_an_onnx_file_that_is_not_the_model_is_an_error() -> None:
+    with pytest.raises(WorkFailed, match=r"its outputs differ by 0\.2 from those of PyTorch"):
+        forms_of(gap=0.2).check(largest_loss=0.02)
