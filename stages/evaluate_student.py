@@ -1,4 +1,4 @@
-"""Evaluate the student beside its teacher, on rows that chose nothing.
+"""Compare the student with its teacher on the test rows, which no model learnt from and no checkpoint was chosen by.
 
     accelerate launch -m stages.evaluate_student --recipe recipes/rotten_tomatoes.yaml
 

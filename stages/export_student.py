@@ -60,7 +60,7 @@ def main(stage: Stage) -> dict[str, Any]:
     pieces["dev_texts_changed"] = share_of_texts_changed(before, after, kept)
     stage.say(
         f"vocabulary: {pieces['after']:,} of {pieces['before']:,} pieces;"
-        f" {pieces['dev_texts_changed']:.1%} of the dev texts are cut into others than before"
+        f" {pieces['dev_texts_changed']:.1%} of the dev texts are tokenised differently than before"
     )
     metrics = {"metric": task.metric, "score_before": measured.student_score}
     metrics |= {"forms": measured.forms, "vocabulary": pieces}

@@ -90,7 +90,7 @@ def measure_forms(
 
 
 def share_of_texts_changed(before: LabelledSplit, after: LabelledSplit, kept: np.ndarray | None) -> float:
-    """Share of the rows whose texts are cut into other pieces than with the whole vocabulary.
+    """Share of the rows whose texts are tokenised differently than with the whole vocabulary.
 
     Args: kept: the old id of each new one; None: all stay.
     """
@@ -105,5 +105,5 @@ def share_of_texts_changed(before: LabelledSplit, after: LabelledSplit, kept: np
 
 
 def _largest_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Between outputs (units, C); NaN where other pieces make other units of the same texts."""
+    """Between outputs (units, C); NaN where another vocabulary gives another number of units."""
     return float(np.abs(ours - theirs).max()) if ours.shape == theirs.shape else float("nan")

@@ -1,8 +1,7 @@
 """Which rows go through the model when: a pure function of (seed, epoch, step), whatever the number of processes.
 
 A global batch is the rows of one optimiser step. It is cut into micro-batches of fixed membership: rows of similar
-lengths, at most so many padded tokens at once. Processes take micro-batches by number. In a pass a micro-batch lies in
-buckets of rows of nearly equal lengths, each with its own padding (`pipeline.models.packing`).
+lengths, at most `micro_batch_tokens` padded tokens at once. Processes take micro-batches by number.
 """
 
 import math
@@ -13,7 +12,7 @@ import numpy as np
 from pipeline.config.training import Training
 from pipeline.models.collate import A_BUCKET, Rows, buckets
 
-PASSES = 16  # one more pass costs about as much as this part of the budget of tokens
+PASSES = 16  # one more pass costs about as much as a sixteenth of the token budget
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +23,8 @@ class GlobalBatch:
     epoch: int
     micro_batches: tuple[Rows, ...]
     examples: int
-    tokens: int  # real ones
-    pairs: int  # real ones: the sum of squared lengths
+    tokens: int  # without padding
+    pairs: int  # of tokens that attend to each other: the sum of squared lengths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +37,7 @@ class Groups:
 
     @classmethod
     def of(cls, source_id: np.ndarray, place: np.ndarray | None = None) -> "Groups":
-        """Groups of equal neighbours, parted by their place where an example is several rows (windows)."""
+        """Neighbouring rows of one source; where an example is several rows (windows), one group for each `place`."""
         place = np.zeros_like(source_id) if place is None else place
         example = np.cumsum(np.r_[True, source_id[1:] != source_id[:-1]])
         order = np.lexsort((place, example))  # stable
@@ -52,7 +51,7 @@ class BatchPlan:
 
     Args:
         lengths: tokens of every row.
-        groups: an epoch shows one row of each group, the next one in the next epoch; None: every row.
+        groups: an epoch shows one row of each group, and the next epoch the next one; None: every row.
     """
 
     def __init__(

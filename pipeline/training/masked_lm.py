@@ -19,7 +19,7 @@ from pipeline.runtime.stage import Stage
 from pipeline.training.batches import GlobalBatch, pack
 from pipeline.training.throughput import training_flops
 
-MEASURED = 2**31 - 1  # the 'epoch' whose masks measure: the same before and after, and never trained on
+MEASURED = 2**31 - 1  # the epoch number whose masks measure: the same before and after, and never trained on
 
 
 class MaskedLM(nn.Module):
@@ -44,7 +44,7 @@ class MaskedLM(nn.Module):
 
 
 class MaskedBlocks:
-    """Blocks of a corpus with some tokens masked, anew in every epoch.
+    """Blocks of a corpus with some tokens masked, other ones in every epoch.
 
     Args:
         rows: the blocks it draws from.

@@ -1,7 +1,7 @@
-"""How fast a training goes, and what share of the device's peak it reaches (MFU).
+"""How fast a training goes, and what share of the device's peak it reaches (model FLOPs utilisation, MFU).
 
-Model FLOPs: two a weight of the transformer layers and token, four a width and pair of tokens for attention; twice that
-again for a backward pass. Real tokens alone count: padding is no work done.
+Model FLOPs of a forward pass: two for each weight of the transformer layers and each token, and four for each unit of
+width and each pair of tokens, for attention. A backward pass takes twice as many. Padding does not count.
 """
 
 import time
@@ -20,9 +20,9 @@ Flops = Callable[[GlobalBatch], float]
 
 @dataclass(kw_only=True)
 class Throughput:
-    """Sums over the steps of this launch; validation and checkpoints are not in them."""
+    """Sums over the steps of this launch, without validation and checkpoints."""
 
-    tokens: int = 0  # real ones, of all processes
+    tokens: int = 0  # of all processes, without padding
     examples: int = 0
     flops: float = 0.0
     seconds: float = 0.0
@@ -36,7 +36,7 @@ class Throughput:
         self.flops += flops
 
     def summary(self, rate: float) -> dict[str, float]:
-        """Figures a second, and shares. Args: rate: FLOP/s of all devices together."""
+        """Rates per second, and shares. Args: rate: the peak FLOP/s of all devices together."""
         return {
             "tokens_per_s": self.tokens / self.seconds,
             "examples_per_s": self.examples / self.seconds,
@@ -50,7 +50,7 @@ def summary_line(summary: dict[str, float]) -> str:
     """A summary as a user reads it."""
     return (
         f"{summary['tokens_per_s']:,.0f} tokens/s, {summary['data_wait_share']:.1%} of the time waiting for data,"
-        f" {summary['flops_per_s'] / 1e9:,.0f} GFLOP/s ({summary['share_of_peak']:.0%} of what this machine multiplies)"
+        f" {summary['flops_per_s'] / 1e9:,.0f} GFLOP/s ({summary['share_of_peak']:.0%} of this machine's peak)"
     )
 
 
@@ -69,7 +69,7 @@ def training_flops(model: PreTrainedModel) -> Flops:
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of the device's matrix product: the best of several square ones. The peak that shares are of."""
+    """Peak FLOP/s of the device: the best of several square matrix products."""
     size = 8192 if device.type == "cuda" else 2048
     matrix = torch.ones((size, size), device=device, dtype=dtype)
     best = float("inf")

@@ -69,7 +69,7 @@ def test_throughput_is_sums_over_steps_by_seconds() -> None:
         "share_of_peak": pytest.approx(0.5),
     }
     assert summary_line(summary) == (
-        "72 tokens/s, 20.0% of the time waiting for data, 3 GFLOP/s (50% of what this machine multiplies)"
+        "72 tokens/s, 20.0% of the time waiting for data, 3 GFLOP/s (50% of this machine's peak)"
     )
 
 
