@@ -9,15 +9,16 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline import PROJECT
+from pipeline.artifacts.store import Artifact
 from pipeline.config.recipe_file import fields
-from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, status_of
+from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, require, status_of
 from pipeline.launch.exit_status import survive_closed_readers
-from pipeline.launch.launcher import launch_command, run_launched, stop_signals
+from pipeline.launch.launcher import launch_command, run_launched, stop_signals_call
 from pipeline.plan.plan import Plan, check_inputs, make_plan, reasons
 from pipeline.plan.run_folder import RESULTS, publish_run
 from pipeline.plan.stages import STAGES
@@ -29,35 +30,35 @@ DEFAULT_RECIPE = PROJECT / "recipes" / "rotten_tomatoes.yaml"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 failed at work, 2 bad input, 75 interrupted (the same command goes on)."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in stop_signals()}
-    streams = survive_closed_readers()
-    try:
-        return status_of(lambda: _run(words))
-    finally:
-        sys.stdout, sys.stderr = streams
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with stop_signals_call(signal.default_int_handler):
+        streams = survive_closed_readers()
+        try:
+            return status_of(lambda: _run(arguments))
+        finally:
+            sys.stdout, sys.stderr = streams
 
 
-def _run(words: list[str]) -> int:
-    own, launcher = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
-    given, recipe, overrides = parse(own)
-    if given.force and (given.list or given.dry_run):
-        look = "--list" if given.list else "--dry-run"
-        raise UserError(f"--force runs a stage again, and {look} runs nothing: leave one out")
+def _run(arguments: list[str]) -> int:
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    launcher = arguments[end + 1 :]
+    options, recipe, overrides = parse(arguments[:end])
     plan = make_plan(recipe, overrides)
-    push = _pusher(given.push) if given.push else None
-    first, last = given.only or getattr(given, "from"), given.only or given.until
-    if given.force:
-        select(forced(plan, given.force), first=first, last=last)  # these two before anything is moved
+    push = None
+    if options.push:
+        from pipeline.report.push import pusher  # noqa: PLC0415 (the hub's library is slow, and few runs need it)
+
+        push = pusher(options.push)
+    first, last = options.only or getattr(options, "from"), options.only or options.until
+    if options.force:
+        select(forced(plan, options.force), first=first, last=last)  # these two before anything is moved
         if not plan.why:  # else it was checked when it was made
             check_inputs(plan)
-        _force(plan, given.force)
+        _force(plan.stages[options.force].artifact)
         plan = make_plan(recipe, overrides, checked=False)
     selected = select(plan, first=first, last=last)
-    if given.list or given.dry_run:
-        show(plan, selected, with_estimates=given.dry_run)
+    if options.list or options.dry_run:
+        show(plan, selected, with_estimates=options.dry_run)
         return OK
     plan.book.save()
     publish_run(plan)
@@ -65,7 +66,7 @@ def _run(words: list[str]) -> int:
         command, changes = launch_command(stage, ["--recipe", str(recipe.resolve()), *overrides], launcher)
         status = _launch(plan, stage, command, changes)
         if status != OK:
-            print(f"  resume: {_again(words)}", file=sys.stderr)
+            print(f"  resume: {_resuming(arguments)}", file=sys.stderr)
             return status
     plan = make_plan(recipe, overrides, checked=False)
     plan.book.save()
@@ -84,7 +85,7 @@ def _run(words: list[str]) -> int:
 
 
 def _launch(plan: Plan, stage: str, command: Sequence[str], changes: Mapping[str, str]) -> int:
-    """Run one stage to its end; returns its exit status, and prints what went wrong and where its log lies."""
+    """Run one stage; returns its exit status, and prints what went wrong and the path of its log."""
     log = plan.run_folder / "logs" / f"{stage}.log"
     print(f"== {stage} ({plan.why[stage]})", file=sys.stderr, flush=True)
     status, message = run_launched(command, changes, log=log)
@@ -94,22 +95,12 @@ def _launch(plan: Plan, stage: str, command: Sequence[str], changes: Mapping[str
     return status
 
 
-def _pusher(name: str) -> Callable[[Path], str]:
-    """What publishes a run's student under this name. Raises UserError where you may not write there."""
-    from pipeline.inputs.hub import check_push  # noqa: PLC0415 - the hub's library is slow, and few runs end with a push
-    from pipeline.report.push import push  # noqa: PLC0415 - the same
-
-    check_push(name)
-    return lambda run_folder: push(run_folder, name)
-
-
-def _again(words: Sequence[str]) -> str:
-    """The command that goes on: the same, but what --force set aside is made anew once."""
-    kept = [
-        word
-        for before, word in zip(["", *words], words, strict=False)
-        if "--force" not in (before, word) and not word.startswith("--force=")
-    ]
+def _resuming(arguments: Sequence[str]) -> str:
+    """The same command without --force, since the stage has been moved aside already."""
+    kept = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if before != "--force" and argument.partition("=")[0] != "--force":
+            kept.append(argument)
     return shlex.join(["./run_all.sh", *kept])
 
 
@@ -121,14 +112,15 @@ def _unfinished(plan: Plan, selected: Sequence[str]) -> int:
     return OK
 
 
-def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]]:
-    """The options, the recipe, and the overrides (option and value in turn)."""
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]]:
+    """The options, the recipe, and the overrides (option and value in turn). Raises UserError for any that is wrong."""
+    settings = "".join(f"\n  {name} = {default}\n      {text}" for name, default, text in fields())
     parser = argparse.ArgumentParser(
         prog="./run_all.sh",
         usage="./run_all.sh [RECIPE] [options] [--section.field value ...] [-- options of accelerate launch]",
         description=f"RECIPE is a YAML file; without it {DEFAULT_RECIPE.relative_to(PROJECT)} runs.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="settings, in a recipe or as --section.field value:\n" + _settings_help(),
+        epilog=f"settings, in a recipe or as --section.field value:{settings}",
         allow_abbrev=False,
         exit_on_error=False,
     )
@@ -140,36 +132,40 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]]:
     parser.add_argument("--force", metavar="S", help="run stage S again, and what was built on it")
     parser.add_argument("--push", metavar="OWNER/NAME", help="publish the finished student on the hub")
     try:
-        given, rest = parser.parse_known_args(words)
+        options, rest = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
         raise UserError(f"{error.argument_name}: {error.message}; see --help") from None
     known = [action.option_strings[-1] for action in parser._actions] + [f"--{name}" for name in SETTINGS]
     recipes, overrides, after_option = [], [], False
-    for word in rest:
-        is_option = word.startswith("--")
-        name = word.removeprefix("--").partition("=")[0]
-        if is_option and "." not in name and f"--{name}" not in known:
-            raise UserError(
-                f"--{name}: no such option{nearest(f'--{name}', known)}; settings are --section.field value"
-            )
-        (overrides if is_option or after_option else recipes).append(word)
-        after_option = is_option and "=" not in word
+    for argument in rest:
+        is_option = argument.startswith("--")
+        name = argument.partition("=")[0]
+        if is_option and "." not in name and name not in known:
+            raise UserError(f"{name}: no such option{nearest(name, known)}; settings are --section.field value")
+        (overrides if is_option or after_option else recipes).append(argument)
+        after_option = is_option and "=" not in argument
     if len(recipes) > 1:
         raise UserError(f"{recipes[1]!r}: one recipe at a time, and settings as --section.field value")
+    _check_options(options)
+    return options, Path(recipes[0]) if recipes else DEFAULT_RECIPE, overrides
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """The stages exist, and the options fit together."""
     for option in ("from", "until", "only", "force"):
-        stage = getattr(given, option)
+        stage = getattr(options, option)
         if stage is not None and stage not in STAGES:
             raise UserError(f"--{option}: no stage {stage!r}{nearest(stage, STAGES)}")
-    start, end = getattr(given, "from"), given.until
-    if given.only and (start or end):
-        raise UserError(f"--only {given.only} runs one stage: leave out {'--from' if start else '--until'}")
+    start, end, only = getattr(options, "from"), options.until, options.only
+    require(
+        not only or not (start or end),
+        f"--only {only} runs one stage: leave out {'--from' if start else '--until'}",
+    )
     if start and end and STAGES.index(end) < STAGES.index(start):
         raise UserError(f"--until {end} comes before --from {start}: give a stage that comes after it")
-    return given, Path(recipes[0]) if recipes else DEFAULT_RECIPE, overrides
-
-
-def _settings_help() -> str:
-    return "\n".join(f"  {name} = {default}\n      {text}" for name, default, text in fields())
+    if options.force and (options.list or options.dry_run):
+        look = "--list" if options.list else "--dry-run"
+        raise UserError(f"--force runs a stage again, and {look} runs nothing: leave one out")
 
 
 def select(plan: Plan, *, first: str | None, last: str | None) -> list[str]:
@@ -177,10 +173,9 @@ def select(plan: Plan, *, first: str | None, last: str | None) -> list[str]:
 
     Raises: UserError when one of them reads a stage that is unfinished and outside.
     """
-    for stage in (first, last):
-        if stage is not None and stage not in plan.stages:
-            raise UserError(f"{stage}: this recipe does not need the stage; it runs {', '.join(plan.stages)}")
     order = list(plan.stages)
+    for stage in filter(None, (first, last)):
+        require(stage in order, f"{stage}: this recipe does not need the stage; it runs {', '.join(order)}")
     begin = order.index(first) if first else 0
     end = order.index(last) + 1 if last else len(order)
     selected = [stage for stage in order[begin:end] if stage in plan.why]
@@ -192,7 +187,7 @@ def select(plan: Plan, *, first: str | None, last: str | None) -> list[str]:
 
 
 def show(plan: Plan, selected: Sequence[str], *, with_estimates: bool) -> None:
-    """The table of --list and --dry-run."""
+    """Print the table of --list and --dry-run."""
     guesses: dict[str, tuple[float, float]] = {}
     if with_estimates:
         from pipeline.plan.estimate import estimates  # noqa: PLC0415 (reads the data, which nothing else here does)
@@ -214,14 +209,12 @@ def show(plan: Plan, selected: Sequence[str], *, with_estimates: bool) -> None:
 
 
 def forced(plan: Plan, stage: str) -> Plan:
-    """The plan as it will be when a stage is set aside."""
-    if stage not in plan.stages:
-        raise UserError(f"--force: this recipe does not need {stage}; it runs {', '.join(plan.stages)}")
+    """The plan in which a stage runs again though it is done."""
+    require(stage in plan.stages, f"--force: this recipe does not need {stage}; it runs {', '.join(plan.stages)}")
     return replace(plan, why=reasons(plan, forced=stage))
 
 
-def _force(plan: Plan, stage: str) -> None:
-    artifact = plan.stages[stage].artifact
+def _force(artifact: Artifact) -> None:
     with artifact.lock():
         artifact.set_aside()
         shutil.rmtree(artifact.work, ignore_errors=True)  # what a kill left there may be from before

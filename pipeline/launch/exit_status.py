@@ -18,19 +18,14 @@ STATUS_FILE = "DISTILL_STATUS_FILE"  # a stage writes its true status there: the
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
-def status_and_sentence(error: Exception) -> tuple[int, str]:
-    """The status that an error ends a stage with, and one sentence for the user."""
+def explain(error: Exception) -> tuple[int, str, bool]:
+    """The exit status for an error, one sentence for the user, and whether the sentence needs no traceback with it."""
     for kind, status in ((UserError, BAD_INPUT), (WorkFailed, FAILED), (Interrupted, INTERRUPTED)):
         if isinstance(error, kind):
-            return status, str(error)
+            return status, str(error), True
     if isinstance(error, OSError) and error.filename:
-        return FAILED, f"{error.filename}: {error.strerror}"
-    return FAILED, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-
-
-def is_explained(error: Exception) -> bool:
-    """Whether the sentence explains the error, so that no traceback is needed."""
-    return isinstance(error, UserError | WorkFailed | Interrupted) or bool(getattr(error, "filename", None))
+        return FAILED, f"{error.filename}: {error.strerror}", True
+    return FAILED, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", False
 
 
 def disk_trouble(error: BaseException | None) -> str | None:
@@ -47,7 +42,7 @@ def disk_trouble(error: BaseException | None) -> str | None:
 
 
 def report_exit(status: int, message: str, *, of_peer: bool = False) -> None:
-    """Print the sentence that this process ends with, and write it to the file that the launching command reads.
+    """Print this process's last sentence, and write it to the file that the launching command reads.
 
     Args: of_peer: the sentence says that another process is gone; that process's own report explains more.
     """
@@ -88,10 +83,7 @@ class SurvivingStream:
 
 
 def survive_closed_readers() -> tuple[Any, Any]:
-    """Let standard output and standard error survive a closed reader, also one that was closed before the start.
-
-    Returns: the two streams before.
-    """
+    """Replace standard output and error, which may be closed already, by surviving ones; returns the two replaced."""
     before = sys.stdout, sys.stderr
     nowhere = Path(os.devnull).open
     sys.stdout, sys.stderr = (SurvivingStream(stream or nowhere("w", encoding="utf-8")) for stream in before)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ CPU_ENVIRONMENT = {
 }
 CLUSTER = re.compile("WORLD_SIZE|RANK|LOCAL_RANK|LOCAL_WORLD_SIZE|(OMPI|PMI|MV2)_.*")  # a job's, not the launcher's
 NO_REPORT = (
-    "it ended and reported nothing: it was killed, perhaps because memory ran out, or its launcher's options are wrong"
+    "it ended without a report: it was killed, perhaps because memory ran out, or its launcher's options are wrong"
 )
 GRACE_SECONDS = 120  # for checkpoints after a signal
 
@@ -41,9 +41,9 @@ def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]
 
     Args:
         arguments: of the stage: --recipe R and overrides.
-        launcher: of `accelerate launch`, as the user gave them; empty: one process on a CPU, or all GPUs.
+        launcher: the user's options of `accelerate launch`; empty: one process on a CPU, or all GPUs.
 
-    Raises: UserError for an OMP_NUM_THREADS that is no number: the launcher would stumble over it.
+    Raises: UserError for an OMP_NUM_THREADS that is no number.
 
     A configuration file is always named, else the one in the user's home would be taken. Without a GPU several
     processes need `--multi_gpu` and ACCELERATE_USE_CPU=true: `--cpu --num_processes 2` starts one.
@@ -51,62 +51,50 @@ def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     if not threads.isdecimal() or int(threads) < 1:
         raise UserError(f"OMP_NUM_THREADS is {threads!r}: set it to a number of threads, or unset it")
-    given = _given(launcher)
-    options = list(launcher)
+    values, options = _option_values(launcher), list(launcher)
     changes: dict[str, str] = {}
     gpus = gpu_count()
-    if "--config_file" not in given:
+    if "--config_file" not in values:
         kind = "cpu" if not gpus else "one_gpu" if gpus == 1 else "multi_gpu"
         options = ["--config_file", str(PROJECT / "accelerate_configs" / f"{kind}.yaml"), *options]
-        if gpus > 1 and "--num_processes" not in given:
+        if gpus > 1 and "--num_processes" not in values:
             options += ["--num_processes", str(gpus)]
-        if not given.keys() & {"--main_process_port", "--machine_rank", "--num_machines"}:
+        if not values.keys() & {"--main_process_port", "--machine_rank", "--num_machines"}:
             options += ["--main_process_port", "0"]  # a free one: two runs on one machine do not meet
     if not gpus:
         changes["ACCELERATE_USE_CPU"] = "true"
-        counts = _config_of(given) | {name.lstrip("-"): value for name, value in given.items()}
-        processes, machines = (
-            int(text) if (text := str(counts.get(name, 1))).isdigit() else 1
-            for name in ("num_processes", "num_machines")
-        )
-        if processes > 1 and not given.keys() & {"--multi_gpu", "--config_file"}:
+        settings = _config_file(values.get("--config_file"))
+        settings |= {name.lstrip("-"): value for name, value in values.items()}
+        counts = [str(settings.get(name, 1)) for name in ("num_processes", "num_machines")]
+        processes, machines = (int(count) if count.isdigit() else 1 for count in counts)
+        if processes > 1 and not values.keys() & {"--multi_gpu", "--config_file"}:
             options += ["--multi_gpu"]
         changes |= {name: os.environ.get(name, value) for name, value in CPU_ENVIRONMENT.items()}
-        if "OMP_NUM_THREADS" not in os.environ and "--num_cpu_threads_per_process" not in given:
+        if "OMP_NUM_THREADS" not in os.environ and "--num_cpu_threads_per_process" not in values:
             options += ["--num_cpu_threads_per_process", str(max(1, (os.cpu_count() or 1) * machines // processes))]
-    command = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--quiet",
-        *options,
-        "-m",
-        f"stages.{stage}",
-        *arguments,
-    ]
-    return command, changes
+    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
+    return [*accelerate, *options, "-m", f"stages.{stage}", *arguments], changes
 
 
-def _config_of(given: Mapping[str, str]) -> dict[str, Any]:
-    """What the configuration file of `accelerate launch` says, where one is named."""
-    path = given.get("--config_file")
+def _config_file(path: str | None) -> dict[str, Any]:
+    """The settings in a configuration file of `accelerate launch`."""
     try:
         return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {} if path else {}
     except (OSError, yaml.YAMLError):
-        return {}  # the launcher says so
+        return {}  # the launcher reports it
 
 
-def _given(words: Sequence[str]) -> dict[str, str]:
+def _option_values(arguments: Sequence[str]) -> dict[str, str]:
     """Options by name, with their value or ''."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     name = ""
-    for word in words:
-        if word.startswith("--"):
-            name, _, value = word.partition("=")
-            found[name] = value
+    for argument in arguments:
+        if argument.startswith("--"):
+            name, _, value = argument.partition("=")
+            values[name] = value
         elif name:
-            found[name] = word
-    return found
+            values[name] = argument
+    return values
 
 
 def run_launched(command: Sequence[str], changes: Mapping[str, str], *, log: Path) -> tuple[int, str]:
@@ -118,9 +106,9 @@ def run_launched(command: Sequence[str], changes: Mapping[str, str], *, log: Pat
     with tempfile.TemporaryDirectory(prefix="distill-") as folder:
         status_file = Path(folder) / "status.json"
         python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
-        ours = {STATUS_FILE: str(status_file), LAUNCHED_AT: str(time.time()), "PYTHONPATH": python_path}
         environment = {name: value for name, value in os.environ.items() if not CLUSTER.fullmatch(name)}
-        environment |= dict(changes) | ours
+        environment |= {**changes, STATUS_FILE: str(status_file), LAUNCHED_AT: str(time.time())}
+        environment["PYTHONPATH"] = python_path
         with (
             subprocess.Popen(
                 list(command),
@@ -135,16 +123,16 @@ def run_launched(command: Sequence[str], changes: Mapping[str, str], *, log: Pat
             _copy_output(process, log)
             status = process.wait()
         reported = _reported(Path(folder), signalled=bool(signalled))
-    if reported:
-        return reported
-    if signalled:
-        return INTERRUPTED, ""
-    return (OK, "") if status == 0 else (FAILED, NO_REPORT)
+    unreported = (INTERRUPTED, "") if signalled else (OK, "") if status == 0 else (FAILED, NO_REPORT)
+    return reported or unreported
 
 
 def _reported(folder: Path, *, signalled: bool) -> tuple[int, str] | None:
     """The status and sentence that the processes reported; of several reports the one that explains the others."""
-    reports = [report for path in sorted(folder.iterdir()) if (report := _read(path))]
+    reports = []
+    for path in sorted(folder.iterdir()):
+        with suppress(OSError, ValueError):  # written in part
+            reports.append(json.loads(path.read_text(encoding="utf-8")))
     stopped = [report for report in reports if report["status"] == INTERRUPTED]
     of_peers = [report for report in reports if report.get("of_peer") and report not in stopped]
     own = [report for report in reports if report not in of_peers and report not in stopped]
@@ -159,10 +147,7 @@ def follow_parent() -> None:
 
 
 def _copy_output(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Show and log the output until every process of the group has closed it.
-
-    Neither a full disk nor a closed terminal stops the stage.
-    """
+    """Show and log the output to its end; neither a full disk nor a closed terminal stops the stage."""
     assert process.stdout is not None
     with log.open("ab", buffering=0) as file:
         while chunk := os.read(process.stdout.fileno(), 65536):
@@ -176,23 +161,32 @@ def _copy_output(process: subprocess.Popen[bytes], log: Path) -> None:
 @contextmanager
 def _signals_go_to(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
     """Pass a signal to stop on to the group as SIGTERM, and after GRACE_SECONDS SIGKILL. Yields the signals so far."""
-    seen: list[int] = []
+    received: list[int] = []
     kill = threading.Timer(GRACE_SECONDS, _to_group, (process, signal.SIGKILL))
     kill.daemon = True
 
     def pass_on(number: int, _: Any) -> None:
-        seen.append(number)
+        received.append(number)
         _to_group(process, signal.SIGTERM)
-        if len(seen) == 1:
+        if len(received) == 1:
             kill.start()
 
-    before = {number: signal.signal(number, pass_on) for number in stop_signals()}
+    with stop_signals_call(pass_on):
+        try:
+            yield received
+        finally:
+            kill.cancel()  # its number may soon be another group's
+
+
+@contextmanager
+def stop_signals_call(handler: Callable[[int, Any], object]) -> Iterator[None]:
+    """Inside, a signal that asks to stop calls this handler."""
+    before = {number: signal.signal(number, handler) for number in stop_signals()}
     try:
-        yield seen
+        yield
     finally:
-        kill.cancel()  # its number may soon be another group's
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def stop_signals() -> list[int]:
@@ -204,10 +198,3 @@ def stop_signals() -> list[int]:
 def _to_group(process: subprocess.Popen[bytes], number: int) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

@@ -1,4 +1,4 @@
-"""How a stage script runs: find the stage's place in the plan, do its work, publish its artifact, end with its status.
+"""How a stage script runs: plan the recipe, do the stage's work, publish its artifact, end with its status.
 
     if __name__ == "__main__":
         run_stage("distill_layers", main)      # main(stage) fills stage.output and returns metrics
@@ -29,24 +29,11 @@ from accelerate import Accelerator
 
 from pipeline import PROJECT
 from pipeline.errors import OK, UserError, WorkFailed
-from pipeline.launch.exit_status import (
-    disk_trouble,
-    is_explained,
-    report_exit,
-    status_and_sentence,
-    survive_closed_readers,
-)
+from pipeline.launch.exit_status import disk_trouble, explain, report_exit, survive_closed_readers
 from pipeline.launch.launcher import LAUNCHED_AT, follow_parent, stop_signals
 from pipeline.plan.plan import Plan, make_plan, reasons
 from pipeline.plan.run_folder import publish_run
-from pipeline.runtime.processes import (
-    check_same,
-    check_shared,
-    from_main,
-    make_accelerator,
-    meet_processes,
-    peak_memory,
-)
+from pipeline.runtime import processes
 from pipeline.runtime.stage import Stage
 
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "tokenizers", "nltk", "numpy")
@@ -58,21 +45,21 @@ def run_stage(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
         prog=f"accelerate launch -m stages.{name}", description=sys.modules["__main__"].__doc__
     )
     parser.add_argument("--recipe", type=Path, required=True, help="the YAML file of the run")
-    given, overrides = parser.parse_known_args()
+    options, overrides = parser.parse_known_args()
     follow_parent()
     survive_closed_readers()  # a checkpoint must not fail because nobody reads the output
     status, heartbeat = OK, None
     try:
-        heartbeat = meet_processes(partial(report_exit, of_peer=True))
-        _run(name, main, given.recipe, overrides)
+        heartbeat = processes.meet_processes(partial(report_exit, of_peer=True))
+        _run(name, main, options.recipe, overrides)
     except Exception as error:
         failure = None
         if heartbeat and isinstance(error, RuntimeError):  # perhaps a collective whose other side is gone
             failure = heartbeat.peer_failure()
-        if failure is None and not is_explained(error):
+        status, sentence, explained = (*failure, True) if failure else explain(error)
+        if not explained:
             traceback.print_exc()
-        status, message = failure or status_and_sentence(error)
-        report_exit(status, message, of_peer=failure is not None)
+        report_exit(status, sentence, of_peer=failure is not None)
     if heartbeat:
         heartbeat.leave(status)
     sys.stdout.flush()
@@ -81,9 +68,9 @@ def run_stage(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
 
 def _run(name: str, main: Callable[[Stage], dict[str, Any]], recipe: Path, overrides: list[str]) -> None:
     plan = make_plan(recipe, overrides, checked=False)
-    check_shared(Path(plan.recipe.run.artifacts))
+    processes.check_shared(Path(plan.recipe.run.artifacts))
     spec = plan.stages.get(name)
-    check_same(f"{spec.artifact.fingerprint} of {name}" if spec else f"no {name}")
+    processes.check_same(f"{spec.artifact.fingerprint} of {name}" if spec else f"no {name}")
     to_do = _has_to_run(plan, name)
     if spec is None or not to_do:
         return
@@ -92,16 +79,17 @@ def _run(name: str, main: Callable[[Stage], dict[str, Any]], recipe: Path, overr
             f"{name} reads {unfinished[0]}, which is not done ({plan.why[unfinished[0]]});"
             f" run ./run_all.sh {recipe} --until {unfinished[-1]} first"
         )
-    accelerator = make_accelerator(
+    accelerator = processes.make_accelerator(
         tracker=plan.recipe.run.tracker, curves=plan.run_folder / "curves", run=plan.recipe.name, stage=name
     )
     with spec.artifact.lock() if accelerator.is_main_process else contextlib.nullcontext():
         accelerator.wait_for_everyone()
-        if not from_main(name in reasons(plan)):  # another run published it after this one looked
+        if not processes.from_main(name in reasons(plan)):  # another run published it after this one looked
             print(f"[{name}] done meanwhile: {spec.artifact.folder}", file=sys.stderr)
             return
         stage = stage_of(plan, name, accelerator)
-        _stop_when_asked(stage)
+        for number in stop_signals():  # to the end of the process: a second signal must not cut the first one's work
+            signal.signal(number, lambda *_: stage.ask_to_stop())
         try:
             work(stage, plan, main, command=_command(recipe, overrides))
         except Exception as error:
@@ -114,8 +102,8 @@ def _run(name: str, main: Callable[[Stage], dict[str, Any]], recipe: Path, overr
 
 
 def _has_to_run(plan: Plan, name: str) -> bool:
-    """As the main process sees it, for another run may publish the stage while the processes look."""
-    to_do = from_main(name in plan.why)
+    """As the main process sees it: another run may publish the stage while the processes make their plans."""
+    to_do = processes.from_main(name in plan.why)
     if name not in plan.stages:
         print(f"[{name}] this recipe does not need the stage", file=sys.stderr)
     elif not to_do:
@@ -141,11 +129,11 @@ def work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]], *, c
     """Verify what is read, do the work, check that no input changed since the plan, publish."""
     started, clock = time.time(), time.monotonic()
     launched = float(os.environ.get(LAUNCHED_AT, started))
-    read: dict[str, dict[str, str]] = {}
+    upstream: dict[str, dict[str, str]] = {}
     if stage.is_main:
         for up, artifact in plan.upstream(stage.name).items():
             artifact.verify()
-            read[up] = {"fingerprint": artifact.fingerprint, "identity": artifact.identity()}
+            upstream[up] = {"fingerprint": artifact.fingerprint, "identity": artifact.identity()}
         shutil.rmtree(stage.output, ignore_errors=True)
         stage.output.mkdir(parents=True)
     stage.accelerator.wait_for_everyone()
@@ -157,34 +145,21 @@ def work(stage: Stage, plan: Plan, main: Callable[[Stage], dict[str, Any]], *, c
         if stage.is_main:
             with contextlib.suppress(OSError):  # it must not hide what went wrong
                 (stage.work / "seconds").write_text(str(seconds), encoding="utf-8")
-    memory = peak_memory(stage.accelerator)
+    measured = {
+        "upstream": upstream,
+        "peak_memory_bytes": processes.peak_memory(stage.accelerator),
+        "command": command,
+        "started": started,
+        "start_seconds": max(0.0, started - launched),  # the clock may have been set back
+        "seconds": seconds,
+        "metrics": metrics,
+    }
     if stage.is_main:
-        _publish(
-            stage,
-            plan,
-            metrics,
-            upstream=read,
-            launched=launched,
-            started=started,
-            seconds=seconds,
-            memory=memory,
-            command=command,
-        )
+        _publish(stage, plan, measured)
     stage.accelerator.wait_for_everyone()  # a machine that goes on to the next stage must find this one
 
 
-def _publish(
-    stage: Stage,
-    plan: Plan,
-    metrics: dict[str, Any],
-    *,
-    upstream: dict[str, dict[str, str]],
-    launched: float,
-    started: float,
-    seconds: float,
-    memory: dict[str, int],
-    command: str,
-) -> None:
+def _publish(stage: Stage, plan: Plan, measured: dict[str, Any]) -> None:
     for role, path in stage.spec.files.items():
         if plan.book.file(path, fresh=True) != stage.spec.digests[role]:
             plan.book.save()  # its size, time and inode may be the same: the next plan must not trust the old digest
@@ -195,28 +170,17 @@ def _publish(
             "version": stage.spec.version,
             "fingerprint": stage.spec.artifact.fingerprint,
             "settings": stage.spec.settings,
-            "upstream": upstream,
             "inputs": stage.spec.digests,
             "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {stage.accelerator.device.type}",
             "processes": stage.accelerator.num_processes,
-            "peak_memory_bytes": memory,
-            "command": command,
             "git_commit": _git_commit(),
-            "started": started,
-            "start_seconds": max(0.0, started - launched),  # the clock may have been set back
-            "seconds": seconds,
-            "metrics": metrics,
+            **measured,
         }
     )
     publish_run(replace(plan, why=reasons(plan)))
-    stage.say(f"published {stage.spec.artifact.folder} after {seconds:.0f} s, and {started - launched:.1f} s to start")
-
-
-def _stop_when_asked(stage: Stage) -> None:
-    """From now to the end of the process: a second signal, as a group gets it, must not cut the first one's work."""
-    for number in stop_signals():
-        signal.signal(number, lambda *_: stage.ask_to_stop())
+    worked, to_start = f"{measured['seconds']:.0f} s", f"{measured['start_seconds']:.1f} s"
+    stage.say(f"published {stage.spec.artifact.folder} after {worked}, and {to_start} to start")
 
 
 def _seconds_before(work: Path) -> float:
@@ -229,10 +193,9 @@ def _seconds_before(work: Path) -> float:
 
 def _command(recipe: Path, overrides: Sequence[str]) -> str:
     """What a user types, in the project's folder, to get this run."""
-    place = recipe.resolve()
-    return shlex.join(
-        ["./run_all.sh", str(place.relative_to(PROJECT) if PROJECT in place.parents else place), *overrides]
-    )
+    path = recipe.resolve()
+    path = path.relative_to(PROJECT) if PROJECT in path.parents else path
+    return shlex.join(["./run_all.sh", str(path), *overrides])
 
 
 def _git_commit() -> str | None:

@@ -20,12 +20,7 @@ from pipeline.tasks.augmented import check_augmented
 from pipeline.tasks.labelled_data import TaskData, read_task
 from pipeline.tasks.teacher_labels import teacher_labels
 
-OTHER_HEADS = (
-    "Model",
-    "ForMaskedLM",
-    "ForPreTraining",
-    *(kind.head_class for kind in KINDS.values() if kind.head_class),
-)
+OTHER_HEADS = ("Model", "ForMaskedLM", "ForPreTraining", *filter(None, (kind.head_class for kind in KINDS.values())))
 FIRST_WORDS = 100  # of the word vectors: enough to see that the file can be read
 
 
@@ -38,46 +33,54 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> None:
     check_student(recipe, shape, inputs.backbone)
     check_start(recipe, shape, inputs)
     check_lengths(recipe, shape)
-    check_corpus(recipe, inputs)
-    check_tracker(recipe)
+    _check_corpus(recipe, inputs)
+    _check_settings(recipe)
     check_export(recipe, inputs.backbone)
-    check_pooling(recipe, inputs)
-    check_training(recipe)
-    check_files(inputs)
+    if recipe.task.kind == "embedding":
+        _check_pooling(inputs)
+    _check_files(inputs)
     data = read_task(recipe.task, inputs.task)
-    check_augmentation(recipe, inputs, data)
+    if recipe.augment_data.reuse:
+        check_augmented(inputs.augmented, data, needs_labels=bool(recipe.distill_predictions.label))
     if inputs.teacher is not None:
-        check_teacher(recipe, data, teacher=inputs.teacher, backbone=inputs.backbone)
+        _check_teacher(recipe, data, teacher=inputs.teacher, backbone=inputs.backbone)
 
 
-def check_files(inputs: RecipeInputs) -> None:
+def _check_settings(recipe: Recipe) -> None:
+    """The settings of the task's kind, and the tracker: Accelerate leaves out one that is not installed, in silence."""
+    tracker, kind, teacher = recipe.run.tracker, kind_of(recipe.task), recipe.finetune_teacher
+    require(
+        tracker == "none" or find_spec(tracker) is not None,
+        f"run.tracker: {tracker} is not installed here; install it (pip install {tracker}), or set it to none",
+    )
+    require(
+        kind.learns_labels or not recipe.distill_predictions.label,
+        f"distill_predictions.label: {kind.name} tasks have no label to learn; set it to 0",
+    )
+    require(
+        kind.learns_labels or teacher.model or not teacher.epochs,
+        f"finetune_teacher.epochs: {teacher.epochs:g}, but the teacher of {kind.name} tasks is taken as it is; set it"
+        " to 0",
+    )
+    require(
+        not recipe.augment_data.same_answer or kind.name == "classification",
+        f"augment_data.same_answer: compares labels, and the task's kind is {kind.name}; leave it out",
+    )
+
+
+def _check_files(inputs: RecipeInputs) -> None:
     """A file of labelled rows is named once, in one split; a file of task.unlabelled once in there."""
     for splits in (("train", "dev", "test"), ("unlabelled",)):
-        home: dict[Path, str] = {}
+        split_of: dict[Path, str] = {}
         for split in splits:
             for path in inputs.task.get(split, ()):
-                other = home.setdefault(path.resolve(), "")
+                other = split_of.get(path.resolve())
                 again = "a second time" if other == split else f"which stands in task.{other}"
                 require(not other, f"task.{split}: names {path}, {again}; leave it out, or give another file")
-                home[path.resolve()] = split
+                split_of[path.resolve()] = split
 
 
-def check_training(recipe: Recipe) -> None:
-    """A kind of task that has no labels to learn leaves its teacher as it is."""
-    kind, settings = recipe.task.kind, recipe.finetune_teacher
-    if not kind_of(recipe.task).learns_labels:
-        require(
-            not recipe.distill_predictions.label,
-            f"distill_predictions.label: {kind} tasks have no label to learn; set it to 0",
-        )
-        require(
-            settings.model or not settings.epochs,
-            f"finetune_teacher.epochs: {settings.epochs:g}, but the teacher of {kind} tasks is taken as it is; set it"
-            " to 0",
-        )
-
-
-def check_corpus(recipe: Recipe, inputs: RecipeInputs) -> None:
+def _check_corpus(recipe: Recipe, inputs: RecipeInputs) -> None:
     """A stage that reads the corpus needs one, in files of a known kind; and the word vectors can be read."""
     corpus = recipe.prepare_corpus
     for path in inputs.corpus:
@@ -89,26 +92,6 @@ def check_corpus(recipe: Recipe, inputs: RecipeInputs) -> None:
             corpus.sources or corpus.task_text or not getattr(recipe, stage).epochs,
             f"prepare_corpus.sources: empty, but {stage} trains on it; name files, or set {stage}.epochs: 0",
         )
-
-
-def check_augmentation(recipe: Recipe, inputs: RecipeInputs, data: TaskData) -> None:
-    """A dataset that is reused fits the task; a teacher that chooses variants gives labels to compare."""
-    augment = recipe.augment_data
-    require(
-        not augment.same_answer or data.kind.name == "classification",
-        f"augment_data.same_answer: compares labels, and the task's kind is {data.kind.name}; leave it out",
-    )
-    if augment.reuse:
-        check_augmented(inputs.augmented, data, needs_labels=bool(recipe.distill_predictions.label))
-
-
-def check_tracker(recipe: Recipe) -> None:
-    """The tracker is installed: Accelerate would leave out one that is not, in silence."""
-    name = recipe.run.tracker
-    require(
-        name == "none" or find_spec(name) is not None,
-        f"run.tracker: {name} is not installed here; install it (pip install {name}), or set it to none",
-    )
 
 
 def check_export(recipe: Recipe, backbone: Path) -> None:
@@ -127,10 +110,8 @@ def check_export(recipe: Recipe, backbone: Path) -> None:
     )
 
 
-def check_pooling(recipe: Recipe, inputs: RecipeInputs) -> None:
+def _check_pooling(inputs: RecipeInputs) -> None:
     """Embeddings are means over tokens: a sentence encoder that was trained otherwise would give wrong ones."""
-    if recipe.task.kind != "embedding":
-        return
     for folder in filter(None, (inputs.backbone, inputs.teacher)):
         path = folder / "2_Dense" / "config.json"
         dense = _json_object(path)
@@ -151,17 +132,17 @@ def check_pooling(recipe: Recipe, inputs: RecipeInputs) -> None:
 
 
 def _json_object(path: Path) -> dict[str, Any]:
-    """What a file holds; empty where there is none. Raises UserError for anything else."""
+    """The content of a file; empty where there is none. Raises UserError where it is no JSON object."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        content = None
+    if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object; save the model again")
-    return found
+    return content
 
 
-def check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Path) -> None:
+def _check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Path) -> None:
     """Your own teacher: the backbone's size and tokenizer, and the task's labels."""
     shape, trunk = model_shape(teacher, "finetune_teacher.model"), model_shape(backbone, "backbone")
     require(

@@ -9,7 +9,6 @@ import numpy as np
 
 from pipeline.config import Recipe
 from pipeline.hardware import gpu_count, resolve_precision
-from pipeline.inputs.resolver import RecipeInputs
 from pipeline.models.saved_model import model_shape
 from pipeline.plan.plan import Plan
 from pipeline.tasks.labelled_data import read_task
@@ -25,8 +24,10 @@ BF16_TIMES_FP32 = 4.0
 def estimates(plan: Plan) -> dict[str, tuple[float, float]]:
     """Seconds and bytes of every unfinished stage."""
     recipe, rate = plan.recipe, multiplication_rate(plan.recipe)
-    teacher, student = _encoder_size(plan.inputs), _student_size(recipe)
-    corpus = _corpus_tokens(plan.inputs)
+    shape, small = model_shape(plan.inputs.backbone, "backbone"), recipe.student
+    teacher = 12.0 * shape.layers * shape.width**2
+    student = float(small.layers * (4 * small.width**2 + 2 * small.width * small.feed_forward))
+    corpus = sum(p.stat().st_size * COMPRESSED.get(p.suffix, 1.0) for p in plan.inputs.corpus) / CHARACTERS_A_TOKEN
     rows, tokens = _task_size(plan)
     variants = 1 + recipe.augment_data.variants
     words = 0.6 * tokens  # those of one piece, which candidates can replace
@@ -42,17 +43,14 @@ def estimates(plan: Plan) -> dict[str, tuple[float, float]]:
         "distill_layers": both * drawn * recipe.distill_layers.epochs,
         "distill_predictions": 6 * student * drawn * recipe.distill_predictions.epochs,
     }
-    model_bytes = {"pretrain_teacher": 4.0 * teacher, "finetune_teacher": 4.0 * teacher}
-    other_bytes = {
+    sizes = {
+        **dict.fromkeys(("pretrain_teacher", "finetune_teacher"), 4.0 * teacher),
+        **dict.fromkeys(("distill_general", "distill_layers", "distill_predictions"), 4.0 * student),
         "prepare_corpus": 2 * corpus,
         "augment_data": 60 * rows * variants,
         "propose_candidates": 250 * words,
     }
-    found = {}
-    for stage in plan.why:
-        size = model_bytes.get(stage, other_bytes.get(stage, 4.0 * student if stage.startswith("distill") else 1e4))
-        found[stage] = (LAUNCH_SECONDS + work.get(stage, 0.0) / rate, size)
-    return found
+    return {stage: (LAUNCH_SECONDS + work.get(stage, 0.0) / rate, sizes.get(stage, 1e4)) for stage in plan.why}
 
 
 def multiplication_rate(recipe: Recipe) -> float:
@@ -66,20 +64,6 @@ def multiplication_rate(recipe: Recipe) -> float:
         np.dot(matrix, matrix)
     fp32 = 5 * 2 * 1024**3 / (time.perf_counter() - begin)
     return fp32 * SHARE_OF_PEAK * (BF16_TIMES_FP32 if resolve_precision(recipe.precision) == "bf16" else 1.0)
-
-
-def _encoder_size(inputs: RecipeInputs) -> float:
-    shape = model_shape(inputs.backbone, "backbone")
-    return 12.0 * shape.layers * shape.width**2
-
-
-def _student_size(recipe: Recipe) -> float:
-    student = recipe.student
-    return float(student.layers * (4 * student.width**2 + 2 * student.width * student.feed_forward))
-
-
-def _corpus_tokens(inputs: RecipeInputs) -> float:
-    return sum(p.stat().st_size * COMPRESSED.get(p.suffix, 1.0) for p in inputs.corpus) / CHARACTERS_A_TOKEN
 
 
 def _task_size(plan: Plan) -> tuple[int, float]:

@@ -1,6 +1,6 @@
 """The plan: which stages of a recipe are done, which will run, and why. It never imports torch.
 
-Made before anything is launched, so that bad input costs a second and a finished run costs no launch at all.
+It is made before anything is launched: bad input costs a second, and a finished run no launch.
 """
 
 import contextlib
@@ -44,20 +44,19 @@ class Plan:
 def make_plan(recipe_path: Path, overrides: Sequence[str] = (), *, checked: bool = True) -> Plan:
     """Read a recipe, find its inputs, and compare its stages with what is published.
 
-    Args:
-        checked: read and check data and models when something has to run.
-
+    Args: checked: read and check data and models when something has to run.
     Raises: UserError for anything the user has to mend.
     """
-    recipe = _with_absolute_folders(load_recipe(recipe_path, overrides))
+    recipe = load_recipe(recipe_path, overrides)
+    folders = {name: str(PROJECT / Path(getattr(recipe.run, name)).expanduser()) for name in ("artifacts", "runs")}
+    recipe = replace(recipe, run=replace(recipe.run, **folders))
     cache = cache_folder(Path(recipe.run.artifacts))
     pins = Path(recipe.run.runs) / recipe.name / "resolved.json"
     pinned = _read_pins(pins)
     known = dict(pinned)
     inputs = find_inputs(recipe, Resolver(PROJECT, cache, recipe.checksums, pinned))
     book = DigestBook(cache / "digests.json")
-    stages = stage_specs(recipe, inputs, book)
-    plan = Plan(recipe=recipe, inputs=inputs, stages=stages, why={}, book=book)
+    plan = Plan(recipe=recipe, inputs=inputs, stages=stage_specs(recipe, inputs, book), why={}, book=book)
     plan = replace(plan, why=reasons(plan))
     if plan.why and checked:
         check_inputs(plan)
@@ -74,10 +73,7 @@ def check_inputs(plan: Plan) -> None:
 
 
 def reasons(plan: Plan, *, forced: str | None = None) -> dict[str, str]:
-    """Why each unfinished stage must run.
-
-    Args: forced: a stage that runs again though it is done.
-    """
+    """Why each unfinished stage must run; `forced` runs again though it is done."""
     why: dict[str, str] = {}
     for stage, spec in plan.stages.items():
         rerun = next((up for up in spec.reads if up in why), None)
@@ -102,44 +98,30 @@ def reasons(plan: Plan, *, forced: str | None = None) -> dict[str, str]:
 
 def _difference(plan: Plan, spec: StageSpec) -> str:
     """What changed since this run last published the stage."""
-    last = plan.run_folder / spec.stage / MANIFEST
-    try:
-        old = json.loads(last.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return "not run yet"
+    old = None
+    with contextlib.suppress(OSError, ValueError):
+        old = json.loads((plan.run_folder / spec.stage / MANIFEST).read_text(encoding="utf-8"))
     if not isinstance(old, dict) or not {"version", "settings", "inputs", "upstream"} <= old.keys():
         return "not run yet"
     if old["version"] != spec.version:
         return PROGRAM_CHANGED
-    before, now = old["settings"], json.loads(json.dumps(spec.settings))
+    before, now = spec.defaults | old["settings"], spec.defaults | json.loads(json.dumps(spec.settings))
     changes = []
-    for name in sorted({*before, *now}):
-        was, is_now = (side.get(name, spec.defaults.get(name)) for side in (before, now))
-        if was != is_now:
-            changes.append(f"{name}: {was} -> {is_now}")
-    changes += [
-        f"file {role} changed"
-        for role in sorted({*spec.digests, *old["inputs"]})
-        if spec.digests.get(role) != old["inputs"].get(role)
-    ]
-    changes += [
-        f"reads {up}, which changed"
-        for up in spec.reads
-        if plan.stages[up].artifact.fingerprint != old["upstream"].get(up, {}).get("fingerprint")
-    ]
+    for name in sorted({*old["settings"], *spec.settings}):
+        if before.get(name) != now.get(name):
+            changes.append(f"{name}: {before.get(name)} -> {now.get(name)}")
+    for role in sorted({*spec.digests, *old["inputs"]}):
+        if spec.digests.get(role) != old["inputs"].get(role):
+            changes.append(f"file {role} changed")
+    for up in spec.reads:
+        if plan.stages[up].artifact.fingerprint != old["upstream"].get(up, {}).get("fingerprint"):
+            changes.append(f"reads {up}, which changed")
     return "; ".join(changes[:3]) or PROGRAM_CHANGED
 
 
-def _with_absolute_folders(recipe: Recipe) -> Recipe:
-    folders = {name: str(PROJECT / Path(getattr(recipe.run, name)).expanduser()) for name in ("artifacts", "runs")}
-    return replace(recipe, run=replace(recipe.run, **folders))
-
-
 def _read_pins(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
     with contextlib.suppress(ValueError):
-        pins = json.loads(path.read_text(encoding="utf-8"))
+        pins = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         if isinstance(pins, dict) and all(isinstance(commit, str) for commit in pins.values()):
             return pins
     raise UserError(f"{path} is damaged; remove it, and hub names are looked up again")

@@ -27,8 +27,7 @@ def publish_run(plan: Plan) -> None:
             unlink(plan.run_folder, stage)
     write_atomically(plan.run_folder / RECIPE, recipe_text(plan.recipe))
     if not plan.why:
-        text = json.dumps(results(plan), indent=1)
-        write_atomically(plan.run_folder / RESULTS, text)
+        write_atomically(plan.run_folder / RESULTS, json.dumps(results(plan), indent=1))
 
 
 def recipe_text(recipe: Recipe) -> str:
@@ -41,12 +40,6 @@ def results(plan: Plan) -> dict[str, Any]:
     """What evaluate_student measured, with the seconds that each stage worked, and those that it took to start."""
     folder = plan.stages["evaluate_student"].artifact.folder
     measured = json.loads(intact(folder, RESULTS).read_text(encoding="utf-8"))
-    manifests = {stage: _manifest(plan, stage) for stage in plan.stages}
+    manifests = {stage: spec.artifact.manifest() or {} for stage, spec in plan.stages.items()}
     times = ("seconds", "start_seconds")
     return measured | {name: {stage: round(made[name], 1) for stage, made in manifests.items()} for name in times}
-
-
-def _manifest(plan: Plan, stage: str) -> dict[str, Any]:
-    manifest = plan.stages[stage].artifact.manifest()
-    assert manifest is not None, f"{stage} is done, so it has a manifest"
-    return manifest

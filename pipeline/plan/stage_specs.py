@@ -1,7 +1,7 @@
 """The stages of one recipe: their settings, files and fingerprints, as the table of `stages` says."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class StageSpec:
     settings: Settings
     """Those of the stage's own section by their names, others as SECTION.NAME."""
     defaults: Settings
-    """What the same settings are where a recipe does not give them; 'precision' has no default."""
+    """Of the same settings; 'precision' has none."""
     reads: tuple[str, ...]
     files: Files
     digests: Mapping[str, str]
@@ -61,14 +61,15 @@ def stage_specs(recipe: Recipe, inputs: RecipeInputs, book: DigestBook) -> dict[
             digests=digests,
             artifact=Artifact(Path(recipe.run.artifacts), stage, name),
         )
-    needed = _ancestors(specs, "evaluate_student") | _ancestors(specs, "export_student")
+    needed = {"evaluate_student", "export_student"}
+    for stage in reversed(specs):
+        needed |= set(specs[stage].reads) if stage in needed else set()
     return {stage: spec for stage, spec in specs.items() if stage in needed}
 
 
 def _settings(stage: str, recipe: Recipe) -> tuple[Settings, Settings]:
     """The settings that a stage's row of the table names, and their defaults."""
-    settings: dict[str, Any] = {}
-    defaults: dict[str, Any] = {}
+    settings, defaults = {}, {}
     for name in counted(TABLE[stage].settings, recipe):
         if name in ("precision", "fp32"):
             settings["precision"] = resolve_precision(recipe.precision) if name == "precision" else "fp32"
@@ -93,7 +94,12 @@ def _input_files(recipe: Recipe, inputs: RecipeInputs) -> dict[str, Files]:
     """The files that a recipe names, in the groups that the table names; the training rows include the dev rows."""
     rows: dict[str, dict[str, Path]] = {"training_rows": {}, "test_rows": {}, "unlabelled_rows": {}}
     groups = {"unlabelled": "unlabelled_rows", "test": "test_rows", "test_mismatched": "test_rows"}
-    for split, paths in _task_files(recipe, inputs):
+    task_files: dict[str, Sequence[Path]] = dict(inputs.task)
+    if recipe.task.glue and "glue" in task_files:
+        from pipeline.data.glue import find_files  # noqa: PLC0415 (imports all readers of tables)
+
+        task_files |= find_files(recipe.task.glue, task_files.pop("glue")[0])
+    for split, paths in task_files.items():
         rows[groups.get(split, "training_rows")] |= _numbered(f"task.{split}", paths)
     return {
         **rows,
@@ -107,28 +113,13 @@ def _input_files(recipe: Recipe, inputs: RecipeInputs) -> dict[str, Files]:
     }
 
 
-def _task_files(recipe: Recipe, inputs: RecipeInputs) -> Iterator[tuple[str, Sequence[Path]]]:
-    """The labelled and unlabelled files by split; of a GLUE folder those of the task."""
-    for split, paths in inputs.task.items():
-        if split == "glue" and recipe.task.glue:
-            from pipeline.data.glue import find_files  # noqa: PLC0415 (imports all readers of tables)
-
-            yield from find_files(recipe.task.glue, paths[0]).items()
-        else:
-            yield split, paths
-
-
 def _numbered(role: str, paths: Sequence[Path]) -> dict[str, Path]:
     return {f"{role}/{number}/{path.name}": path for number, path in enumerate(paths)}
 
 
-def _matching(role: str, place: Path | None, patterns: Sequence[str]) -> dict[str, Path]:
+def _matching(role: str, source: Path | None, patterns: Sequence[str]) -> dict[str, Path]:
     """The files of a folder whose names match a pattern; a file alone."""
-    if place is None or place.is_file():
-        return {f"{role}/{place.name}": place} if place else {}
-    found = [path for pattern in patterns for path in sorted(place.glob(pattern)) if path.is_file()]
-    return {f"{role}/{path.relative_to(place).as_posix()}": path for path in found}
-
-
-def _ancestors(specs: Mapping[str, StageSpec], stage: str) -> set[str]:
-    return {stage}.union(*(_ancestors(specs, up) for up in specs[stage].reads))
+    if source is None or source.is_file():
+        return {f"{role}/{source.name}": source} if source else {}
+    matching = [path for pattern in patterns for path in sorted(source.glob(pattern)) if path.is_file()]
+    return {f"{role}/{path.relative_to(source).as_posix()}": path for path in matching}

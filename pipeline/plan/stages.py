@@ -15,13 +15,11 @@ from typing import NamedTuple
 from pipeline.config import Recipe
 
 # Settings that say where files lie: the content of the files counts, not these.
-LOCATIONS = frozenset(
-    {
-        *("student.model", "finetune_teacher.model", "prepare_corpus.sources"),
-        *("task.data", "task.train", "task.dev", "task.test", "task.unlabelled"),
-        *("propose_candidates.vectors", "augment_data.reuse"),
-    }
-)
+LOCATIONS = {
+    *("student.model", "finetune_teacher.model", "prepare_corpus.sources"),
+    *("task.data", "task.train", "task.dev", "task.test", "task.unlabelled"),
+    *("propose_candidates.vectors", "augment_data.reuse"),
+}
 # Settings that do not change the task's rows. Rows of the table that name "task" name these too where they count.
 TOKENS = ("task.max_length", "task.window_overlap")
 SCORING = ("task.metric", *TOKENS)
@@ -55,41 +53,34 @@ class TableRow:
     reads: Names = ()
     """The stages whose artifacts it reads."""
     settings: Names
-    """The settings that can change its output: whole sections, or single ones as SECTION.NAME. 'precision' is the one
-    that the recipe asks for, or the hardware's; 'fp32' is float32 whatever the recipe says."""
+    """Those that can change its output: sections, or single ones as SECTION.NAME. 'precision' is the recipe's, or the
+    hardware's; 'fp32' is always float32."""
     files: Names = ()
-    """The files that it reads itself, by their group in `_input_files`."""
+    """The groups of `stage_specs._input_files` that it reads."""
 
 
-def _copies_task_teacher(recipe: Recipe) -> bool:
-    return recipe.student.copy_from == "task_teacher"
-
-
-def _asks_teacher(recipe: Recipe) -> bool:
-    return recipe.augment_data.same_answer and not recipe.augment_data.reuse
-
-
-TABLE: dict[str, TableRow] = {  # in the order they run
+# In the order they run. In a condition, r is the recipe.
+TABLE: dict[str, TableRow] = {
     "prepare_corpus": TableRow(
         version=2,
-        settings=["prepare_corpus", When(lambda recipe: recipe.prepare_corpus.task_text, ["task"])],
-        files=["corpus", "tokenizer", When(lambda recipe: recipe.prepare_corpus.task_text, ["training_rows"])],
+        settings=["prepare_corpus", When(lambda r: r.prepare_corpus.task_text, ["task"])],
+        files=["corpus", "tokenizer", When(lambda r: r.prepare_corpus.task_text, ["training_rows"])],
     ),
     "pretrain_teacher": TableRow(
         version=6,
-        reads=[When(lambda recipe: recipe.pretrain_teacher.epochs, ["prepare_corpus"])],
+        reads=[When(lambda r: r.pretrain_teacher.epochs, ["prepare_corpus"])],
         settings=["pretrain_teacher", "precision"],
         files=["backbone"],
     ),
     "finetune_teacher": TableRow(
         version=6,
-        reads=[When(lambda recipe: not recipe.finetune_teacher.model, ["pretrain_teacher"])],
+        reads=[When(lambda r: not r.finetune_teacher.model, ["pretrain_teacher"])],
         settings=["finetune_teacher", "seed", "precision", "task", *SCORING],
         files=["training_rows", "teacher"],
     ),
     "distill_general": TableRow(
         version=7,
-        reads=["pretrain_teacher", When(lambda recipe: recipe.distill_general.epochs, ["prepare_corpus"])],
+        reads=["pretrain_teacher", When(lambda r: r.distill_general.epochs, ["prepare_corpus"])],
         settings=["distill_general", "seed", "precision", "student"],
         files=["student"],
     ),
@@ -98,22 +89,18 @@ TABLE: dict[str, TableRow] = {  # in the order they run
         reads=["pretrain_teacher"],
         settings=["propose_candidates", "precision", "task"],
         # Of the unlabelled rows those that repeat a test row are left out.
-        files=[
-            "training_rows",
-            "vectors",
-            When(lambda recipe: recipe.task.unlabelled, ["unlabelled_rows", "test_rows"]),
-        ],
+        files=["training_rows", "vectors", When(lambda r: r.task.unlabelled, ["unlabelled_rows", "test_rows"])],
     ),
     "augment_data": TableRow(
         version=4,
         reads=[
-            When(lambda recipe: recipe.augment_data.variants and not recipe.augment_data.reuse, ["propose_candidates"]),
-            When(lambda recipe: recipe.augment_data.same_answer, ["finetune_teacher"]),
+            When(lambda r: r.augment_data.variants and not r.augment_data.reuse, ["propose_candidates"]),
+            When(lambda r: r.augment_data.same_answer, ["finetune_teacher"]),
         ],
         settings=[
             "task",
-            When(lambda recipe: not recipe.augment_data.reuse, ["augment_data", "seed"]),
-            When(_asks_teacher, ["precision", "task.max_length", "annotate_data.decode_tokens"]),
+            When(lambda r: not r.augment_data.reuse, ["augment_data", "seed"]),
+            When(lambda r: r.augment_data.same_answer, ["precision", "task.max_length", "annotate_data.decode_tokens"]),
         ],
         files=["training_rows", "test_rows", "unlabelled_rows", "augmented"],
     ),
@@ -126,10 +113,16 @@ TABLE: dict[str, TableRow] = {  # in the order they run
         version=6,
         reads=[
             "finetune_teacher",
-            When(lambda recipe: not _copies_task_teacher(recipe), ["distill_general"]),
+            When(lambda r: r.student.copy_from != "task_teacher", ["distill_general"]),
             "augment_data",
         ],
-        settings=["distill_layers", "seed", "precision", *TOKENS, When(_copies_task_teacher, ["student"])],
+        settings=[
+            "distill_layers",
+            "seed",
+            "precision",
+            *TOKENS,
+            When(lambda r: r.student.copy_from == "task_teacher", ["student"]),
+        ],
     ),
     "distill_predictions": TableRow(
         version=6,
@@ -145,11 +138,11 @@ TABLE: dict[str, TableRow] = {  # in the order they run
     ),
     "export_student": TableRow(
         version=4,
+        # The vocabulary is cut to the pieces that occur in the augmented dataset.
         reads=[
             "distill_predictions",
             "evaluate_student",
-            # The vocabulary is cut to the pieces that occur in the augmented dataset.
-            When(lambda recipe: recipe.export_student.min_count, ["finetune_teacher", "augment_data"]),
+            When(lambda r: r.export_student.min_count, ["finetune_teacher", "augment_data"]),
         ],
         settings=["export_student", "fp32", "task", *SCORING, "card"],
         files=["training_rows", "test_rows"],

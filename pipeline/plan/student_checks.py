@@ -1,7 +1,4 @@
-"""That a student of these sizes can start as the recipe says, and learn from this teacher what the recipe asks for.
-
-Every problem is a `UserError`, before anything is launched.
-"""
+"""A student of these sizes can start and learn as the recipe says. Every problem is a `UserError`."""
 
 import math
 from pathlib import Path
@@ -20,21 +17,20 @@ from pipeline.models.saved_model import ModelShape, model_shape, tokenizer_vocab
 def check_student(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
     """What the student copies from this teacher, and what it learns from it."""
     student = recipe.student
-    if student.embeddings == "teacher":
-        require(
-            teacher.embedding == teacher.width,
-            f"student.embeddings: {folder} has embeddings of width {teacher.embedding} under layers of width"
-            f" {teacher.width}, which the student cannot copy; set it to random",
-        )
-        require(
-            student.width <= teacher.width,
-            f"student.embeddings: a student of width {student.width} has no low-rank copy of embeddings of width"
-            f" {teacher.width}; set it to random",
-        )
+    require(
+        student.embeddings == "random" or teacher.embedding == teacher.width,
+        f"student.embeddings: {folder} has embeddings of width {teacher.embedding} under layers of width"
+        f" {teacher.width}, which the student cannot copy; set it to random",
+    )
+    require(
+        student.embeddings == "random" or student.width <= teacher.width,
+        f"student.embeddings: a student of width {student.width} has no low-rank copy of embeddings of width"
+        f" {teacher.width}; set it to random",
+    )
     for stage in ("distill_general", "distill_layers", "distill_predictions"):
         settings = getattr(recipe, stage)
         if settings.epochs:
-            check_objectives(stage, settings, student, teacher, folder)
+            _check_objectives(stage, settings, student, teacher, folder)
     require(
         not (recipe.distill_predictions.label and recipe.task.unlabelled),
         "distill_predictions.label: the rows of task.unlabelled have no labels; set it to 0, or leave them out",
@@ -78,7 +74,7 @@ def _check_existing_student(recipe: Recipe, teacher: ModelShape, *, backbone: Pa
     )
     sizes = {name: getattr(shape, name) for name in ("layers", "width", "heads", "feed_forward")}
     require(
-        all(getattr(student, name) == size for name, size in sizes.items()),
+        sizes.items() <= vars(student).items(),
         f"student: {existing} has {sizes}; write these numbers into the recipe",
     )
     has_tokenizer = any((existing / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
@@ -91,17 +87,17 @@ def _check_existing_student(recipe: Recipe, teacher: ModelShape, *, backbone: Pa
         check_lengths(recipe, shape)
 
 
-def check_objectives(
+def _check_objectives(
     stage: str, settings: LayerObjectives, student: Student, teacher: ModelShape, folder: Path
 ) -> None:
     """That these two models can be compared as the objectives of a stage compare them."""
-    of_attention = ", ".join(chosen(settings, OF_ATTENTION))
-    require(
-        not of_attention or teacher.kind not in WITHOUT_QUERIES,
-        f"{stage}.{of_attention.split(', ')[0]}: {folder} is a {teacher.kind}, whose queries, keys and values cannot be"
-        f" taken; set it to 0: the embeddings, the hidden states ({', '.join(HIDDEN_STATES)}) and the predictions can"
-        " be copied",
-    )
+    for objective in chosen(settings, OF_ATTENTION):
+        require(
+            teacher.kind not in WITHOUT_QUERIES,
+            f"{stage}.{objective}: {folder} is a {teacher.kind}, whose queries, keys and values cannot be taken; set"
+            f" it to 0: the embeddings, the hidden states ({', '.join(HIDDEN_STATES)}) and the predictions can be"
+            " copied",
+        )
     _check_layer_map(f"{stage}.layer_map", settings.layer_map, student, teacher)
     for objective in chosen(settings, HEAD_BY_HEAD):
         require(
@@ -110,16 +106,14 @@ def check_objectives(
             f" {student.heads}; set student.heads: {teacher.heads}, or set it to 0 and copy {', '.join(RELATIONS)}"
             " instead, for which they may differ (recipes/methods/minilmv2.yaml)",
         )
-    if chosen(settings, RELATIONS):
-        heads = settings.relation_heads or teacher.heads
-        common = math.gcd(teacher.width, student.attention_width)
-        fits = ", ".join(str(number) for number in range(1, min(common, 64) + 1) if common % number == 0)
-        for name, width in {folder: teacher.width, "the student": student.attention_width}.items():
-            require(
-                width % heads == 0,
-                f"{stage}.relation_heads: {heads} heads do not divide the width of {name}, {width}; choose one of"
-                f" {fits}",
-            )
+    heads = settings.relation_heads or teacher.heads
+    common = math.gcd(teacher.width, student.attention_width)
+    fits = ", ".join(str(number) for number in range(1, min(common, 64) + 1) if common % number == 0)
+    for name, width in {folder: teacher.width, "the student": student.attention_width}.items():
+        require(
+            not chosen(settings, RELATIONS) or width % heads == 0,
+            f"{stage}.relation_heads: {heads} heads do not divide the width of {name}, {width}; choose one of {fits}",
+        )
 
 
 def _check_layer_map(setting: str, rule: LayerMap, student: Student, teacher: ModelShape) -> None:

@@ -8,17 +8,23 @@ The account is that of `hf auth login` or HF_TOKEN. A repository that exists get
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.artifacts.store import MANIFEST
 from pipeline.errors import UserError, status_of
-from pipeline.inputs.hub import publish
+from pipeline.inputs.hub import check_push, publish
 from pipeline.plan.plan import make_plan
 from pipeline.plan.run_folder import RECIPE
 from pipeline.report.run_summary import read_run_summary
 
 STUDENTS = ("export_student", "distill_predictions")  # the first that is finished is published
+
+
+def pusher(name: str) -> Callable[[Path], str]:
+    """A function that publishes a run's student under this name. Raises UserError where you may not write there."""
+    check_push(name)
+    return lambda run_folder: push(run_folder, name)
 
 
 def push(run_folder: Path, name: str) -> str:

@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 from pipeline.launch import stage_runner
 from pipeline.launch.stage_runner import stage_of, work
 from pipeline.plan.plan import Plan, make_plan, reasons
+from pipeline.runtime import processes
 from pipeline.runtime.stage import Stage
 from stages import prepare_corpus
 from tests.helpers.one_process import run_recipe
@@ -66,13 +67,13 @@ def test_a_machine_without_git_notes_no_commit(monkeypatch: pytest.MonkeyPatch) 
 def test_what_another_run_published_meanwhile_is_not_made_again(
     world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recipe, make = world / "recipe.yaml", stage_runner.make_accelerator
+    recipe, make = world / "recipe.yaml", processes.make_accelerator
 
     def slowly(**settings: Any) -> Accelerator:
         run_recipe(recipe, last="prepare_corpus")
         return make(**settings)
 
-    monkeypatch.setattr(stage_runner, "make_accelerator", slowly)
+    monkeypatch.setattr(processes, "make_accelerator", slowly)
     monkeypatch.setattr(sys, "argv", ["stages.prepare_corpus"])
     stage_runner._run("prepare_corpus", prepare_corpus.main, recipe, ["--run.tracker", "none"])
     plan: Plan = make_plan(recipe)
