@@ -37,21 +37,15 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def seal(temporary: Path, path: Path) -> None:
-    """Give a file or folder that is completely written its name, and note its checksums in a file beside it.
-
-    A folder of that name must be removed before; a file of that name is replaced.
-    """
-    sync_folder(temporary) if temporary.is_dir() else sync(temporary)
+    """Rename a complete file or folder, its checksums in a file beside it; a folder of that name must not exist."""
+    sync_tree(temporary)
     write_atomically(seal_of(path), "\n".join(_checksums(temporary)))
     temporary.replace(path)
     sync(path.parent)
 
 
 def damaged_file(path: Path) -> Path | None:
-    """The first file of what was sealed that is not as it was; the file of checksums where that one is unreadable.
-
-    Returns: None where everything is as it was sealed.
-    """
+    """The first file that differs from what was sealed, or the file of checksums if it is unreadable; else None."""
     try:
         sealed = seal_of(path).read_text(encoding="utf-8").splitlines()
         different = sorted({*sealed} ^ {*_checksums(path)}, key=lambda line: line.partition(" ")[2])
@@ -61,11 +55,11 @@ def damaged_file(path: Path) -> Path | None:
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether a file or folder is there as it was sealed; one that is damaged is removed."""
-    if damaged_file(path) is None:
-        return True
-    remove(path)
-    return False
+    """Whether a file or folder is as it was sealed; a damaged one is removed."""
+    damaged = damaged_file(path) is not None
+    if damaged:
+        remove(path)
+    return not damaged
 
 
 def remove(path: Path) -> None:
@@ -86,14 +80,14 @@ def _checksums(path: Path) -> list[str]:
     return [f"{checksum(file)} {file.relative_to(path).as_posix()}" for file in files]
 
 
-def sync_folder(folder: Path) -> None:
-    """fsync everything in a folder, then the folder."""
-    for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
-        sync(path)
+def sync_tree(path: Path) -> None:
+    """fsync a file, or everything in a folder and then the folder."""
+    for inner in [*sorted(path.rglob("*"), reverse=True), path]:
+        sync(inner)
 
 
 def sync(path: Path) -> None:
-    """fsync one file or folder."""
+    """fsync one file, or a folder's list of names."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

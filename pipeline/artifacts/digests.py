@@ -15,10 +15,7 @@ READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class DigestBook:
-    """SHA-256 of files, remembered in one JSON file: {path: [size, mtime_ns, inode, digest]}.
-
-    A book that is missing or cannot be read is an empty one: it only saves time.
-    """
+    """A JSON file {path: [size, mtime_ns, inode, digest]}. One that cannot be read is empty: it only saves time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,8 +1,4 @@
-"""Resumable work: a large result is made in shards, and a shard that is sealed is not made again after a crash.
-
-A stage that is killed loses the shard it was writing and nothing else. Processes may share the shards by number: each
-is written by one process, and none waits for another.
-"""
+"""Resumable work: a large result is made in shards, and a stage that is killed loses only the shard it was writing."""
 
 from collections.abc import Callable
 from pathlib import Path

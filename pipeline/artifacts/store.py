@@ -23,8 +23,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.artifacts.atomic import checksum, sync, sync_folder, write_atomically
-from pipeline.errors import UserError, WorkFailed
+from pipeline.artifacts.atomic import checksum, sync, sync_tree, write_atomically
+from pipeline.errors import UserError, WorkFailed, require
 
 MANIFEST = "stage.json"
 OWN_SUM = "sha256_of_the_rest"  # in it: no checksum beside it covers it
@@ -51,7 +51,7 @@ def _sum_of(manifest: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One place in the store; it may not be published yet."""
+    """One artifact, published or not yet."""
 
     root: Path
     stage: str
@@ -97,22 +97,19 @@ class Artifact:
         """Moves the artifact aside and raises WorkFailed when a file, or this file, differs from its checksum."""
         for name, known in (self.manifest() or {}).get("files", {}).items():
             path = self.folder / name
-            if only not in (None, name):
-                continue
-            if not path.is_file() or checksum(path) != known["sha256"]:
+            if only in (None, name) and (not path.is_file() or checksum(path) != known["sha256"]):
                 with self.lock():
                     self.set_aside()
                 raise WorkFailed(f"{path} is damaged and was set aside; the same command makes {self.stage} again")
 
     def publish(self, manifest: Mapping[str, Any]) -> None:
         """Turn `output` into the artifact: checksums, stage.json, fsync, one rename; then the work folder goes."""
-        paths = sorted(p for p in self.output.rglob("*") if p.is_file())
-        files = {
-            p.relative_to(self.output).as_posix(): {"sha256": checksum(p), "bytes": p.stat().st_size}
-            for p in paths
-            if p.name != MANIFEST or p.parent != self.output
-        }
-        sync_folder(self.output)
+        files = {}
+        for path in self.output.rglob("*"):
+            if path.is_file() and path != self.output / MANIFEST:
+                entry = {"sha256": checksum(path), "bytes": path.stat().st_size}
+                files[path.relative_to(self.output).as_posix()] = entry
+        sync_tree(self.output)
         whole = json.loads(json.dumps({**manifest, "files": files}))
         text = json.dumps({**whole, OWN_SUM: _sum_of(whole)}, indent=1, sort_keys=True)
         write_atomically(self.output / MANIFEST, text)
@@ -136,10 +133,10 @@ class Artifact:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            who = "another process"
+            process = "another process"
             with contextlib.suppress(OSError):  # it may have ended this moment
-                who = holder.read_text(encoding="utf-8")
-            raise UserError(f"{self.folder} is being made by {who}; wait for it, or stop it") from None
+                process = holder.read_text(encoding="utf-8")
+            raise UserError(f"{self.folder} is being made by {process}; wait for it, or stop it") from None
         try:
             since = time.strftime("%Y-%m-%d %H:%M:%S")
             write_atomically(holder, f"process {os.getpid()} on {socket.gethostname()} since {since}")
@@ -151,8 +148,8 @@ class Artifact:
 
 def intact(folder: Path, name: str) -> Path:
     """A file of a published artifact, or of a link to one, verified: a damaged one is not read."""
-    place = folder.resolve()
-    Artifact(place.parent.parent, place.parent.name, place.name).verify(name)
+    target = folder.resolve()
+    Artifact(target.parent.parent, target.parent.name, target.name).verify(name)
     return folder / name
 
 
@@ -165,14 +162,16 @@ def link(run_folder: Path, artifact: Artifact) -> None:
     """runs/NAME/STAGE -> the artifact; a link that is right is left alone."""
     run_folder.mkdir(parents=True, exist_ok=True)
     target = os.path.relpath(artifact.folder.resolve(), run_folder.resolve())
-    place = run_folder / artifact.stage
-    if place.is_symlink() and str(place.readlink()) == target:
-        return
-    if place.exists() and not place.is_symlink():
-        raise UserError(f"{place} is no link to an artifact, as in a copy that followed the links: remove it")
-    temporary = run_folder / f".{artifact.stage}.{secrets.token_hex(4)}"
-    temporary.symlink_to(target)
-    temporary.replace(place)
+    path = run_folder / artifact.stage
+    is_link = path.is_symlink()
+    require(
+        is_link or not path.exists(),
+        f"{path} is no link to an artifact, as in a copy that followed the links: remove it",
+    )
+    if not is_link or str(path.readlink()) != target:
+        temporary = run_folder / f".{artifact.stage}.{secrets.token_hex(4)}"
+        temporary.symlink_to(target)
+        temporary.replace(path)
 
 
 def unlink(run_folder: Path, stage: str) -> None:

@@ -1,6 +1,6 @@
 """Settings of the data: the task, the corpus, and the augmented dataset with the teacher's logits."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -21,21 +21,12 @@ from pipeline.config.fields import (
 
 GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
 KindName = Literal["classification", "regression", "token_classification", "question_answering", "embedding"]
+Correlation = Literal["pearson", "spearman", "pearson_and_spearman"]
+AnswerMetric = Literal["exact_match_and_f1", "answer_f1", "exact_match"]
 MetricName = Literal[
-    "accuracy",
-    "f1",
-    "macro_f1",
-    "accuracy_and_f1",
-    "matthews",
-    "pearson",
-    "spearman",
-    "pearson_and_spearman",
-    "entity_f1",
-    "exact_match_and_f1",
-    "answer_f1",
-    "exact_match",
+    "accuracy", "f1", "macro_f1", "accuracy_and_f1", "matthews", Correlation, "entity_f1", AnswerMetric
 ]
-CORRELATIONS: tuple[MetricName, ...] = ("pearson", "spearman", "pearson_and_spearman")
+CORRELATIONS: tuple[MetricName, ...] = get_args(Correlation)
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -152,7 +143,7 @@ class AugmentData:
 
     def __post_init__(self) -> None:
         fixed = "a dataset that is reused stays as it is; leave one of the two out"
-        require_setting(not (self.same_answer and self.reuse), fixed, setting="same_answer")
+        require_setting(not (self.same_answer and self.reuse), fixed, "same_answer")
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

@@ -10,16 +10,16 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-# `defer_build`: pydantic builds one validator, that of the whole recipe, not one a section. It is not told to read the
-# help texts either (`use_attribute_docstrings`): that takes longer than all else here, and only --help needs them.
+# `defer_build`: pydantic builds one validator, that of the whole recipe, not one a section. It does not read the help
+# texts either (`use_attribute_docstrings`): that takes longer than all else here, and only --help needs them.
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 WRONG = "wrong_setting"  # the type of the errors that `require_setting` raises
 
 
-def require_setting(condition: object, sentence: str, *, setting: str = "") -> None:
+def require_setting(condition: object, sentence: str, setting: str = "") -> None:
     """Raise, unless the condition holds, the error that `recipe_file` prints as `FILE:LINE: SECTION.SETTING: sentence`.
 
-    For `__post_init__` of a section, which names the setting, and for the validator of a single setting.
+    Args: setting: its name, where a section checks several together; empty in the validator of one.
     """
     if not condition:
         raise PydanticCustomError(WRONG, "{sentence}", {"sentence": sentence, "setting": setting})
@@ -86,7 +86,7 @@ AboveZero = Annotated[float, NUMBER, Field(gt=0)]
 Strings = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
 Column = Annotated[str, BeforeValidator(_number_as_text)]
 Columns = Annotated[tuple[Column, ...], BeforeValidator(_one_or_several)]
-Labels = Annotated[tuple[Annotated[str, BeforeValidator(_number_as_text)], ...], BeforeValidator(_one_or_several)]
+Labels = Columns
 LayerMap = Annotated[str | tuple[int, ...], PlainValidator(_layer_map)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 FolderName = Annotated[str, AfterValidator(_folder_name)]

@@ -37,17 +37,15 @@ def layer_map(rule: str | Sequence[int], *, teacher_layers: int, student_layers:
         sources = list(rule)
         if len(sources) != M:
             raise ValueError(f"it lists {len(sources)} layers for a student of {M}; give one for each, 0 for none")
-    elif rule == "uniform":
-        sources = [max(1, (2 * m * N + M) // (2 * M)) for m in numbers]
-    elif rule == "top":
-        sources = [N - M + m for m in numbers]
-    elif rule == "bottom":
-        sources = list(numbers)
-    elif rule == "last":
-        sources = [0] * (M - 1) + [N]
+    elif rule.startswith("every "):
+        sources = [int(rule.removeprefix("every ")) * m for m in numbers]
     else:
-        step = int(rule.removeprefix("every "))
-        sources = [step * m for m in numbers]
+        sources = {
+            "uniform": [max(1, (2 * m * N + M) // (2 * M)) for m in numbers],
+            "top": [N - M + m for m in numbers],
+            "bottom": list(numbers),
+            "last": [0] * (M - 1) + [N],
+        }[rule]
     fewest = 1 if rule == "top" else 0
     if max(sources) > N or min(sources) < fewest:
         raise ValueError(f"a student of {M} layers would learn from layers {sources}, the teacher has {N}")

@@ -7,7 +7,7 @@ Relative paths inside a recipe, and in overrides, are taken from the project's f
 """
 
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from pydantic.dataclasses import rebuild_dataclass
 from pipeline import PROJECT
 from pipeline.config import Recipe
 from pipeline.config.fields import WRONG, help_texts
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError, nearest, require
 
 YAML_FAILURES = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)  # of dates such as 2001-99-99
 Keys = tuple[str, ...]
@@ -46,7 +46,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises: UserError that names the file and line (or the option), the key, and the nearest valid one.
     """
     where: Where = {}
-    tree = _read(path, where, seen=())
+    tree = _read(path, where)
     for keys, value, option in parse_overrides(overrides):
         _set(tree, keys, value)
         for depth in range(1, len(keys)):
@@ -60,19 +60,19 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise UserError(_sentence(error, path=path, where=where)) from None
 
 
-def parse_overrides(words: Sequence[str]) -> Iterator[tuple[Keys, Any, str]]:
+def parse_overrides(arguments: Sequence[str]) -> Iterator[tuple[Keys, Any, str]]:
     """`--a.b value` and `--a.b=value` as (("a", "b"), value, "--a.b"); values are read as YAML."""
-    rest = iter(words)
-    for word in rest:
-        option, has_value, value = word.partition("=")
+    rest = iter(arguments)
+    for argument in rest:
+        option, has_value, value = argument.partition("=")
         if not option.startswith("--") or len(option) == 2:
-            raise UserError(f"{word!r} is not an option; settings are written --section.field value")
-        if not has_value:
-            try:
-                value = next(rest)
-            except StopIteration:
-                raise UserError(f"{option} wants a value") from None
-        yield tuple(option[2:].split(".")), _parse_yaml(value, option), option
+            raise UserError(f"{argument!r} is not an option; settings are written --section.field value")
+        if not has_value and (value := next(rest, None)) is None:
+            raise UserError(f"{option} wants a value")
+        try:
+            yield tuple(option[2:].split(".")), yaml.load(value, Loader=RecipeLoader), option
+        except YAML_FAILURES:
+            raise UserError(f"{option}: {value!r} is not valid YAML; quote it") from None
 
 
 def fields(section: Any = Recipe, prefix: str = "") -> Iterator[tuple[str, str, str]]:
@@ -83,25 +83,13 @@ def fields(section: Any = Recipe, prefix: str = "") -> Iterator[tuple[str, str, 
             yield from fields(inner, prefix=f"{prefix}{name}.")
         else:
             default = "required" if info.is_required() else info.get_default(call_default_factory=True)
-            yield f"{prefix}{name}", str(default), _help(section, name)
+            declared_in = next(base for base in section.__mro__ if name in help_texts(base))
+            yield f"{prefix}{name}", str(default), help_texts(declared_in)[name]
 
 
-def _help(section: Any, name: str) -> str:
-    """The text under a field, in the section or in the class that it inherits the field from."""
-    return next(texts[name] for base in section.__mro__ if name in (texts := help_texts(base)))
-
-
-def _parse_yaml(text: str, place: str) -> Any:
-    try:
-        return yaml.load(text, Loader=RecipeLoader)
-    except YAML_FAILURES:
-        raise UserError(f"{place}: {text!r} is not valid YAML; quote it") from None
-
-
-def _read(path: Path, where: Where, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """The tree of one file merged onto its base's."""
-    if path.resolve() in seen:
-        raise UserError(f"{path}: base: the recipe is its own base")
+def _read(path: Path, where: Where, earlier: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The tree of one file merged onto its base's. `earlier` are the recipes that lead to this base."""
+    require(path.resolve() not in earlier, f"{path}: base: the recipe is its own base")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -110,55 +98,49 @@ def _read(path: Path, where: Where, seen: tuple[Path, ...]) -> dict[str, Any]:
         beside = [other.name for other in path.parent.glob("[!.]*.yaml")]
         ours = [f"recipes/{other.name}" for other in (PROJECT / "recipes").glob("*.yaml")]
         raise UserError(f"{path}: no such recipe{nearest(path.name, beside or ours)}") from None
-    tree, places = _parse_recipe(text, path)
+    tree, locations = _parse_recipe(text, path)
     base = tree.pop("base", None)
-    below: dict[str, Any] = {}
-    if base is not None:
-        if not isinstance(base, str):
-            raise UserError(f"{path}: base: must be the name of another recipe beside this one")
-        below = _read(path.parent / base, where, (*seen, path.resolve()))
-    where.update(places)
+    require(base is None or isinstance(base, str), f"{path}: base: must be the name of another recipe beside this one")
+    below = {} if base is None else _read(path.parent / base, where, (*earlier, path.resolve()))
+    where.update(locations)
     return _merge(below, tree)
 
 
 def _parse_recipe(text: str, path: Path) -> tuple[dict[str, Any], Where]:
-    """A file's settings, and where each key stands. Raises UserError for anything else than a mapping."""
-    tree, places = None, {}
+    """A file's settings, and the file:line of each. Raises UserError for anything else than a mapping."""
+    tree, locations = None, {}
     try:
         loader = RecipeLoader(text)
         node = loader.get_single_node()
         if isinstance(node, yaml.MappingNode):
-            places = dict(_places(node, path))
+            locations = dict(_locations(node, path))
             tree = loader.construct_document(node)
     except RecursionError:
         raise UserError(f"{path}: not valid YAML: nested too deeply") from None
     except YAML_FAILURES as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        location = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        raise UserError(f"{place}: {'' if isinstance(error, AnchorError) else 'not valid YAML: '}{problem}") from None
-    if not isinstance(tree, dict):
         raise UserError(
-            f"{path}: a recipe is a mapping of settings, such as 'backbone: hub:google-bert/bert-base-uncased'"
-        )
-    return tree, places
+            f"{location}: {'' if isinstance(error, AnchorError) else 'not valid YAML: '}{problem}"
+        ) from None
+    if not isinstance(tree, dict):
+        example = "backbone: hub:google-bert/bert-base-uncased"
+        raise UserError(f"{path}: a recipe is a mapping of settings, such as '{example}'")
+    return tree, locations
 
 
-def _places(node: yaml.MappingNode, path: Path, keys: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    """Where each key stands, as file:line.
-
-    Raises: UserError for a key given twice: YAML would keep the last one and say nothing.
-    """
-    seen = set()
+def _locations(node: yaml.MappingNode, path: Path, keys: Keys = ()) -> Iterator[tuple[Keys, str]]:
+    """Each key with its file:line. Raises UserError for a key given twice: YAML would keep the last one in silence."""
+    found = set()
     for key_node, value_node in node.value:
         here = (*keys, str(key_node.value))
-        place = f"{path}:{key_node.start_mark.line + 1}"
-        if here in seen:
-            raise UserError(f"{place}: {'.'.join(here)} is given twice; keep one")
-        seen.add(here)
-        yield here, place
+        location = f"{path}:{key_node.start_mark.line + 1}"
+        require(here not in found, f"{location}: {'.'.join(here)} is given twice; keep one")
+        found.add(here)
+        yield here, location
         if isinstance(value_node, yaml.MappingNode):
-            yield from _places(value_node, path, here)
+            yield from _locations(value_node, path, here)
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,32 +161,29 @@ def _set(tree: dict[str, Any], keys: Keys, value: Any) -> None:
 
 def _sentence(error: ValidationError, *, path: Path, where: Where) -> str:
     """The first thing wrong with a recipe; unknown keys first, since they explain missing ones."""
-    problems = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "unexpected_keyword_argument")
-    problem = problems[0]
+    problem = min(error.errors(include_url=False), key=lambda e: e["type"] != "unexpected_keyword_argument")
     kind, context = problem["type"], problem.get("ctx", {})
     keys = tuple(str(part) for part in problem["loc"])
-    if kind == WRONG:
-        keys += tuple(filter(None, [context["setting"]]))
-    place = next((where[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in where), str(path))
+    if kind == WRONG and context["setting"]:
+        keys += (context["setting"],)
+    location = next((where[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in where), str(path))
     name = ".".join(keys)
-    prefix = place if place == f"--{name}" else f"{place}: {name}"
+    prefix = location if location == f"--{name}" else f"{location}: {name}"
     if kind == "unexpected_keyword_argument":
-        section = _section(keys[:-1])
-        return f"{prefix}: unknown setting{nearest(keys[-1], section.__pydantic_fields__ if section else ())}"
+        return f"{prefix}: unknown setting{nearest(keys[-1], _names_in(keys[:-1]))}"
     if kind == "missing":
         return f"{prefix}: missing; every recipe must give it"
     if kind == WRONG:
         return f"{prefix}: {context['sentence']}"
-    own, message = context.get("error"), problem["msg"]  # an error of `fields`; pydantic's sentence
-    message = str(own) if kind == "value_error" else message[0].lower() + message[1:]
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    message = str(context["error"]) if kind == "value_error" else message  # of `fields`
     return f"{prefix}: {reprlib.repr(problem['input'])} does not fit: {message}"
 
 
-def _section(keys: Keys) -> Any:
+def _names_in(keys: Keys) -> Iterable[str]:
+    """The names of a section's settings; none where the keys do not lead to a section."""
     section: Any = Recipe
     for key in keys:
-        info = section.__pydantic_fields__.get(key)
+        info = getattr(section, "__pydantic_fields__", {}).get(key)
         section = info.annotation if info else None
-        if not hasattr(section, "__pydantic_fields__"):
-            return None
-    return section
+    return getattr(section, "__pydantic_fields__", ())

@@ -61,27 +61,14 @@ class Student:
     def __post_init__(self) -> None:
         narrow = self.architecture == "mobilebert"
         multiple = MOBILEBERT_BOTTLENECK * self.heads
-        require_setting(
-            self.width % self.heads == 0,
-            f"{self.width} is not a multiple of student.heads, {self.heads}",
-            setting="width",
-        )
-        require_setting(
-            not narrow or self.width % multiple == 0,
-            f"{self.width}; a MobileBERT's heads divide its bottleneck, a quarter of its width; take a multiple of"
-            f" {multiple}",
-            setting="width",
-        )
-        require_setting(
-            not narrow or self.embeddings == "random",
-            f"a {self.architecture}'s are narrower than its layers; set it to random",
-            setting="embeddings",
-        )
-        require_setting(
-            self.copy_from == "backbone" or self.copy_layers is not None,
-            "task_teacher, but student.copy_layers names none of its layers; name them",
-            setting="copy_from",
-        )
+        wrong = f"{self.width} is not a multiple of student.heads, {self.heads}"
+        require_setting(self.width % self.heads == 0, wrong, "width")
+        wrong = f"{self.width}; a MobileBERT's heads divide its bottleneck, a quarter of its width; take a multiple of"
+        require_setting(not narrow or self.width % multiple == 0, f"{wrong} {multiple}", "width")
+        wrong = f"a {self.architecture}'s are narrower than its layers; set it to random"
+        require_setting(not narrow or self.embeddings == "random", wrong, "embeddings")
+        wrong = "task_teacher, but student.copy_layers names none of its layers; name them"
+        require_setting(self.copy_from == "backbone" or self.copy_layers is not None, wrong, "copy_from")
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

@@ -1,9 +1,8 @@
 """A heartbeat between the processes of one stage: when one is gone, the others end too, and report which.
 
-A launcher ends the processes of its own machine when one of them dies. Those of other machines would wait in a
-collective for ever. So the processes form a ring. In a thread each receives the heartbeat of the next one, over a
-connection that breaks when that process dies, and passes a failure on to the one before it. Where a machine loses its
-power or its network no connection breaks: a process that sends no heartbeat for SILENT_SECONDS counts as gone.
+A launcher ends only the processes of its own machine when one of them dies. So all processes form a ring: in a thread
+each receives the heartbeat of the next one, over a connection that breaks when that process dies, and passes a failure
+on to the one before it. A process that sends nothing for SILENT_SECONDS (no power, no network) counts as gone too.
 """
 
 import os
@@ -73,19 +72,15 @@ class Heartbeat:
             self._send(ALIVE, self._rank)
 
     def _sentence(self, status: int, process: int) -> str:
-        if status == INTERRUPTED:
-            return f"process {process} of {self._world} was asked to stop, so this one stops; the same command goes on"
-        return f"process {process} of {self._world} is gone, so the others end; the same command goes on"
+        end = "was asked to stop, so this one stops" if status == INTERRUPTED else "is gone, so the others end"
+        return f"process {process} of {self._world} {end}; the same command goes on"
 
     def peer_failure(self) -> tuple[int, str] | None:
         """After an error: the exit status of another process and a sentence, where its end explains the error."""
         end = time.monotonic() + PEER_SECONDS
         while not self.alone and self._ended_peer is None and time.monotonic() < end:
             time.sleep(0.05)
-        if self._ended_peer is None:
-            return None
-        status, process = self._ended_peer
-        return status, self._sentence(status, process)
+        return self._ended_peer and (self._ended_peer[0], self._sentence(*self._ended_peer))
 
     def leave(self, status: int) -> None:
         """Send this process's exit status to the process before it."""
@@ -105,9 +100,8 @@ def meeting(world: int, report: Report) -> Iterator[None]:
     """While the processes find each other: this one ends where the others do not come within MEETING_SECONDS."""
 
     def give_up() -> None:
-        report(
-            FAILED, f"not all of {world} processes came within {MEETING_SECONDS:.0f} s: is it started on every machine?"
-        )
+        late = f"not all of {world} processes came within {MEETING_SECONDS:.0f} s"
+        report(FAILED, f"{late}: is it started on every machine?")
         os._exit(FAILED)
 
     timer = threading.Timer(MEETING_SECONDS, give_up)

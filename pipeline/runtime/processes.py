@@ -15,7 +15,7 @@ import transformers
 from accelerate import Accelerator, PartialState
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 
-from pipeline.errors import UserError
+from pipeline.errors import require
 from pipeline.runtime.heartbeat import FOREVER, Heartbeat, Report, meeting
 
 OTHER_WAYS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG")  # of sharing a model, as Accelerate names them
@@ -23,7 +23,7 @@ NETWORK_DISK_SECONDS = 20.0  # a client may remember for a while that a file was
 
 
 def meet_processes(report: Report) -> Heartbeat:
-    """Wait for all that the launcher started, here and on other machines; from then on a heartbeat goes between them.
+    """Wait for all that the launcher started, on all machines, and start the heartbeat between them.
 
     Call it before anything that can fail on one process alone: the others would wait for a process that ended early.
 
@@ -31,29 +31,26 @@ def meet_processes(report: Report) -> Heartbeat:
     Raises: UserError when N processes each think that they are alone, or are to share a model in another way.
     """
     for way in OTHER_WAYS:
-        if os.environ.get(f"ACCELERATE_USE_{way}", "").lower() in ("true", "1"):
-            raise UserError(
-                f"the launcher's options or ACCELERATE_USE_{way} ask for {way}, which is not supported here: every"
-                " process holds the whole model, so leave it out"
-            )
+        require(
+            os.environ.get(f"ACCELERATE_USE_{way}", "").lower() not in ("true", "1"),
+            f"the launcher's options or ACCELERATE_USE_{way} ask for {way}, which is not supported here: every process"
+            " holds the whole model, so leave it out",
+        )
     world = int(os.environ.get("WORLD_SIZE", "1"))
     with meeting(world, report):
         state = PartialState(cpu=not torch.cuda.is_available(), timeout=FOREVER)
-    if world != state.num_processes:
-        raise UserError(
-            f"the launcher started {world} processes, but each thinks it is one of {state.num_processes};"
-            " on CPUs launch with ACCELERATE_USE_CPU=true and --multi_gpu"
-        )
+    require(
+        world == state.num_processes,
+        f"the launcher started {world} processes, but each thinks it is one of {state.num_processes};"
+        " on CPUs launch with ACCELERATE_USE_CPU=true and --multi_gpu",
+    )
     return Heartbeat(report)
 
 
 def make_accelerator(*, tracker: str, curves: Path, run: str, stage: str) -> Accelerator:
-    """The accelerator of the processes that met.
+    """The accelerator, with the curves' tracker (or 'none') and the folder of trackers that write files.
 
-    Args:
-        tracker: where curves go, or 'none'.
-        curves: folder of trackers that write files.
-        run, stage: names. TensorBoard's files of a stage get a folder; elsewhere all stages of a run are one project.
+    TensorBoard's files of a stage get a folder with its name; elsewhere all stages of a run are one project.
     """
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
@@ -79,11 +76,11 @@ def from_main(value: Any) -> Any:
 def check_same(value: str) -> None:
     """Raises UserError where this process plans something else than the main one, and their work would not fit."""
     main = from_main(value)
-    if value != main:
-        raise UserError(
-            f"process {PartialState().process_index} on {socket.gethostname()} plans {value}, the main process {main}:"
-            " give every machine the same command, inputs, packages and hardware (or set precision: fp32)"
-        )
+    require(
+        value == main,
+        f"process {PartialState().process_index} on {socket.gethostname()} plans {value}, the main process {main}:"
+        " give every machine the same command, inputs, packages and hardware (or set precision: fp32)",
+    )
 
 
 def check_shared(folder: Path) -> None:
@@ -99,11 +96,11 @@ def check_shared(folder: Path) -> None:
     state.wait_for_everyone()
     end = time.monotonic() + NETWORK_DISK_SECONDS
     while not mark.exists():
-        if time.monotonic() > end:
-            raise UserError(
-                f"{folder} of process {state.process_index} on {socket.gethostname()} is another one than that of the"
-                f" main process on {host}: put run.artifacts and run.runs on storage that all machines share"
-            )
+        require(
+            time.monotonic() < end,
+            f"{folder} of process {state.process_index} on {socket.gethostname()} is another one than that of the main"
+            f" process on {host}: put run.artifacts and run.runs on storage that all machines share",
+        )
         time.sleep(0.1)
     state.wait_for_everyone()
     if state.is_main_process:

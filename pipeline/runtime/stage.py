@@ -1,4 +1,4 @@
-"""One stage at work, as its script and the library see it: its place in the plan, its folders, its processes."""
+"""One stage at work, as its script and the library see it: its part of the plan, its folders, its processes."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -59,9 +59,7 @@ class Stage:
 
     def bar(self, *, total: int, done: int = 0, unit: str) -> tqdm:
         """A progress bar of the main process, with rate and time left; a line a second, since a log keeps them too."""
-        return tqdm(
-            total=total, initial=done, unit=unit, desc=self.name, mininterval=1.0, disable=not self.is_main, leave=True
-        )
+        return tqdm(total=total, initial=done, unit=unit, desc=self.name, mininterval=1.0, disable=not self.is_main)
 
     def track(self, values: Mapping[str, float], step: int) -> None:
         """A point of the curves, for the tracker the recipe names."""
@@ -77,10 +75,7 @@ class Stage:
         self._stop = True
 
     def stop_if_asked_here(self, after: str) -> None:
-        """For work that no other process waits for: raises Interrupted where a signal reached this process.
-
-        Args: after: what is finished and kept.
-        """
+        """Raises Interrupted where a signal reached this process, which no other may wait for; `after` is finished."""
         if self._stop:
             raise Interrupted(f"{self.name} stopped after {after}; the same command goes on")
 
@@ -94,9 +89,8 @@ class Stage:
         """Do this process's share of numbered units of work; returns when every process has done its own.
 
         Args:
-            work: does the unit of a number. It should keep what it made, as `artifacts.shards.write_once` does.
-            sizes: of all units, for the progress bar.
-            unit: what the sizes count.
+            work: does the unit of a number, and keeps its result (`artifacts.shards.write_once`).
+            sizes, unit: of all units, and what they count, for the progress bar.
 
         Raises: Interrupted after a unit, where a signal reached this process.
         """

@@ -70,7 +70,7 @@ def test_the_manifest_is_written_when_everything_else_is_on_the_disk(
 ) -> None:
     synced = []
     monkeypatch.setattr(
-        "pipeline.artifacts.store.sync_folder", lambda folder: synced.extend(p.name for p in folder.iterdir())
+        "pipeline.artifacts.store.sync_tree", lambda folder: synced.extend(p.name for p in folder.iterdir())
     )
     publish(artifact, weights="one", vocabulary="two")
     assert sorted(synced) == ["vocabulary", "weights"]
@@ -81,7 +81,7 @@ def test_a_crash_while_publishing_publishes_nothing(artifact: Artifact, monkeypa
     def full(_: Path) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(store, "sync_folder", full)
+    monkeypatch.setattr(store, "sync_tree", full)
     with pytest.raises(OSError, match="disk full"):
         publish(artifact)
     assert artifact.manifest() is None
