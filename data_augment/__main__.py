@@ -5,7 +5,8 @@
     python -m data_augment show augmented/ --example 3
     python -m data_augment push augmented/ OWNER/NAME
 
-Tables are .csv, .tsv, .jsonl (also .gz, .bz2, .xz) or .parquet. Candidates cost a masked LM, samples next to nothing.
+Tables are .csv, .tsv, .jsonl (also .gz, .bz2, .xz, .zip) or .parquet. Candidates cost a masked LM, samples next to
+nothing.
 """
 
 import argparse

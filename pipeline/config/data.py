@@ -38,8 +38,8 @@ class Task:
     data: str | None = None
     """Location of the GLUE task: its official folder, or hub:nyu-mll/glue."""
     train: Strings = ()
-    """Your training files, as paths, wheel:... or hub:... : .csv, .tsv, .jsonl, .json, .parquet (also .gz, .bz2). Words
-    with tags may also be in CoNLL files, which may have any other ending; questions in SQuAD's .json files."""
+    """Your training files, as paths, wheel:... or hub:... : .csv, .tsv, .jsonl, .json (also .gz, .bz2, .xz, .zip) or
+    .parquet. Words with tags may also be in CoNLL files, with any other ending; questions in SQuAD's .json files."""
     dev: Strings = ()
     """Files of the rows that choose checkpoints; without them `dev_share` of the training rows is held out."""
     test: Strings = ()
@@ -91,7 +91,8 @@ class PrepareCorpus:
     """Unlabelled text, tokenised into blocks of one length."""
 
     sources: Strings = ()
-    """Files: .txt (a blank line ends a document), .jsonl, .parquet, a Wikipedia dump .xml.bz2; wheel:..., hub:... ."""
+    """Files: .txt (a blank line ends a document), .jsonl, a Wikipedia dump .xml (also .gz, .bz2, .xz, .zip), .parquet;
+    wheel:..., hub:... ."""
     column: str = "text"
     """Column of the text in .jsonl and .parquet sources."""
     task_text: bool = False

@@ -19,7 +19,7 @@ from pipeline.data.examples import Columns, Example, parse_group, short_repr
 from pipeline.data.parquet import label_names, read_schema
 from pipeline.data.tables import location, read_rows
 from pipeline.data.text_files import format_suffix, read_lines
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError, nearest, require
 
 OUTSIDE = "O"
 UNNAMED = "ENTITY"  # the type of entities whose tags are a bare prefix
@@ -34,11 +34,10 @@ FEW_ROWS = 20  # so few rows may all be single words by chance
 
 def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
     """A file's sentences; those without a visible character are left out and counted as 'empty'."""
-    if len(columns.texts) > 1:
-        raise UserError("task.text_pair: words with tags have no second text; leave it out")
-    if columns.drop_labels:
-        raise UserError("task.drop_labels: a sentence has a tag for each word, not a label; leave it out")
-    for line, words, label, group in (_table if format_suffix(path) in TABLES else _conll)(path, columns):
+    require(len(columns.texts) == 1, "task.text_pair: words with tags have no second text; leave it out")
+    require(not columns.drop_labels, "task.drop_labels: a sentence has a tag for each word, not a label; leave it out")
+    read_sentences = _table if format_suffix(path) in TABLES else _conll
+    for line, words, label, group in read_sentences(path, columns):
         if not "".join(words).strip():
             left_out["empty"] += 1
             continue
@@ -46,10 +45,8 @@ def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> It
 
 
 def _conll(path: Path, columns: Columns) -> Iterator[tuple[int, list[str], Any, str | None]]:
-    if columns.header:
-        raise UserError(
-            f"task.header: {path} is read as CoNLL, whose columns are given by number in task.text and label"
-        )
+    by_number = "whose columns are given by number in task.text and label"
+    require(not columns.header, f"task.header: {path} is read as CoNLL, {by_number}")
     word_column = int(columns.texts[0]) if columns.texts[0].isdecimal() else 0
     tag_column = int(columns.label) if columns.label.isdecimal() else -1
     words, tags, begin, width = [], [], 0, 0
@@ -87,7 +84,6 @@ def _is_header(fields: Sequence[str], columns: Columns) -> bool:
 
 
 def _named(name: str, header: Sequence[str], where: str) -> int:
-    """The number of a column of a CoNLL file with a header line."""
     if name in header:
         return header.index(name)
     if name and not name.isdecimal() and name not in DEFAULTS:
@@ -165,8 +161,8 @@ def iob2(tags: Sequence[str]) -> tuple[str, ...]:
     """Tags of a sentence in IOB2: B- on the first word of an entity, I- on its others.
 
     IOB1 uses B- only between two neighbouring entities of one type. S-, U- and E-, L-, M- are the prefixes of BIOES and
-    BILOU. Equal neighbouring tags without a prefix are one entity. Where all tags of a sentence
-    are bare prefixes (B, I, O), the type of its entities is ENTITY.
+    BILOU. Equal neighbouring tags without a prefix are one entity. Where all tags of a sentence are bare prefixes
+    (B, I, O), the type of its entities is ENTITY.
     """
     found: list[str] = []
     inside = None  # the type of the entity that the next word may continue

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.errors import require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -26,13 +26,10 @@ def blocks_of(
 ) -> Iterator[np.ndarray]:
     """Cut documents into blocks of [CLS] tokens [SEP]; a block never crosses documents.
 
-    Text that looks like a special token ('[SEP]') is tokenised as ordinary text.
+    Text that looks like a special token ('[SEP]') is tokenised as ordinary text. A document's tail (or a whole
+    document) of fewer than `shortest` tokens is dropped.
 
-    Args:
-        length: tokens of a block, special tokens included.
-        shortest: a document's tail (or a whole document) with fewer tokens, special tokens included, is dropped.
-
-    Yields: int64 arrays of `shortest` to `length` tokens.
+    Yields: int64 arrays of `shortest` to `length` tokens, special tokens included.
     """
     for batch in _batches(documents):
         encoded = tokenizer(
@@ -64,10 +61,7 @@ def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
 
 
 def write_shards(blocks: Iterable[np.ndarray], folder: Path, *, shard_blocks: int, vocab_size: int) -> None:
-    """Write blocks in their order, `shard_blocks` to a shard; the same blocks give the same bytes.
-
-    Memory: one shard.
-    """
+    """Write blocks in their order, `shard_blocks` to a shard, with one shard in memory; same blocks, same bytes."""
     dtype = np.uint16 if vocab_size <= np.iinfo(np.uint16).max + 1 else np.uint32
     folder.mkdir(parents=True, exist_ok=True)
     blocks = iter(blocks)
@@ -80,19 +74,14 @@ def write_shards(blocks: Iterable[np.ndarray], folder: Path, *, shard_blocks: in
 
 
 class Corpus(Sequence[np.ndarray]):
-    """Blocks by number, read from memory-mapped shards: int64 arrays of different lengths.
-
-    Attributes:
-        lengths: tokens of each block, (blocks,), int32.
-    """
+    """Blocks by number, read from memory-mapped shards: int64 arrays; `lengths` holds the tokens of each, int32."""
 
     def __init__(self, folder: Path) -> None:
         """Raises: UserError where the folder holds no corpus."""
         self._tokens = sorted(folder.glob("tokens-*.npy"))
-        if not self._tokens:
-            raise UserError(f"{folder} holds no corpus: no block was long enough, or this is another folder")
+        require(self._tokens, f"{folder} holds no corpus: no block was long enough, or this is another folder")
         lengths = [_load(path.with_name(path.name.replace("tokens", "lengths"))) for path in self._tokens]
-        self.lengths: np.ndarray = np.concatenate(lengths)
+        self.lengths = np.concatenate(lengths)
         self._first_block = np.cumsum([0, *map(len, lengths)])
         self._ends = np.concatenate([np.cumsum(shard, dtype=np.int64) for shard in lengths])  # in the block's own shard
 

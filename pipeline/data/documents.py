@@ -11,7 +11,7 @@ from typing import IO
 
 from pipeline.data import parquet
 from pipeline.data.text_files import format_suffix, is_compressed, lines_before, open_bytes, read_lines
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError, nearest, require
 
 KINDS = (".txt", ".jsonl", ".xml", ".parquet")
 PAGES = re.compile(r"-p\d.*")  # of a part of a dump: pages.xml-p10p30302.bz2
@@ -64,8 +64,7 @@ def check_beginning(path: Path, *, column: str) -> None:
         return
     with open_bytes(path) as opened:
         beginning = opened.read(4096)
-    if b"<mediawiki" not in beginning:
-        raise UserError(f"{path} is not a MediaWiki dump: it does not begin with <mediawiki>")
+    require(b"<mediawiki" in beginning, f"{path} is not a MediaWiki dump: it does not begin with <mediawiki>")
 
 
 def document_kind(path: Path) -> str:
@@ -130,13 +129,11 @@ def _row_groups(path: Path) -> list[range]:
 
 
 def _parquet(path: Path, column: str, part: range | None) -> Iterator[str]:
-    schema = parquet.read_schema(path)
+    schema, remedy = parquet.read_schema(path), "(prepare_corpus.column)"
     if column not in schema.names:
-        raise UserError(f"{path}: no column '{column}'{nearest(column, schema.names)} (prepare_corpus.column)")
-    if not parquet.is_text(schema.field(column).type):
-        raise UserError(
-            f"{path}: column '{column}' holds {schema.field(column).type}, not text (prepare_corpus.column)"
-        )
+        raise UserError(f"{path}: no column '{column}'{nearest(column, schema.names)} {remedy}")
+    if not parquet.is_text(column_type := schema.field(column).type):
+        raise UserError(f"{path}: column '{column}' holds {column_type}, not text {remedy}")
     for number, row in parquet.read_rows(path, columns=[column], row_groups=part):
         if row[column] is None:
             raise UserError(f"{path}, row {number}: '{column}' is null, not text")

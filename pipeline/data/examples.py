@@ -21,8 +21,7 @@ class Example(NamedTuple):
     """One text or pair of texts, its label, and the row of the file that it comes from."""
 
     texts: tuple[str, ...]
-    label: Any
-    """Its type is the kind of task's own (a name, a score); None for an unlabelled row."""
+    label: Any  # of a type of the kind of task's own (a name, a score); None for an unlabelled row
     group: str | None
     path: Path
     line: int
@@ -38,19 +37,13 @@ class Columns:
     """What is read from every row, and which rows are left out."""
 
     texts: tuple[str, ...]
-    label: str
-    """Empty for unlabelled rows."""
+    label: str  # empty for unlabelled rows
     group: str | None
-    answer: "Callable[[Any, Columns], Any]"
-    """Parses a raw value of the label's column; given by the kind of task."""
-    known_labels: tuple[str, ...] = ()
-    """The labels that the recipe names, in order."""
-    header: tuple[str, ...] = ()
-    """Names of the columns of files without a header line."""
-    drop_labels: frozenset[str]
-    """Rows with these labels are left out, and their other columns are not checked."""
-    skip_empty: bool
-    """Whether rows without text are left out; else they are errors."""
+    answer: "Callable[[Any, Columns], Any]"  # the kind of task's own; parses a raw value of the label's column
+    known_labels: tuple[str, ...] = ()  # those that the recipe names, in order
+    header: tuple[str, ...] = ()  # names of the columns of files without a header line
+    drop_labels: frozenset[str]  # rows with these labels are left out, and their other columns are not checked
+    skip_empty: bool  # whether rows without text are left out; else they are errors
 
     def names(self) -> list[str]:
         """The columns to ask a reader for."""
@@ -66,10 +59,7 @@ def read_table(path: Path, columns: Columns, left_out: MutableMapping[str, int])
 def read_examples(
     rows: Iterable[Row], *, path: Path, columns: Columns, left_out: MutableMapping[str, int]
 ) -> Iterator[Example]:
-    """Check and convert the rows of a file.
-
-    Args:
-        left_out: counts the rows left out, under 'dropped' and 'empty'.
+    """Check and convert the rows of a file; `left_out` counts those left out, under 'dropped' and 'empty'.
 
     Raises: UserError, with file and line, for a value that is not what its column must hold.
     """
@@ -111,15 +101,12 @@ def _parse_text(value: Any, column: str) -> str:
 
 def parse_label(value: Any, columns: Columns) -> str:
     """The name of a label."""
-    name = _name(value)
+    name, column = _name(value), columns.label
     if not name:
-        raise ValueError(
-            f"column '{columns.label}' has no label; write one, or move the row to a file of task.unlabelled"
-        )
+        raise ValueError(f"column '{column}' has no label; write one, or move the row to a file of task.unlabelled")
     if not isinstance(value, str | int) and not name.lstrip("-").isdecimal():
-        raise ValueError(
-            f"column '{columns.label}' holds {short_repr(value)}, not a label; for numbers set task.kind: regression"
-        )
+        shown = short_repr(value)
+        raise ValueError(f"column '{column}' holds {shown}, not a label; for numbers set task.kind: regression")
     return name
 
 
@@ -146,14 +133,11 @@ def parse_group(value: Any, column: str) -> str:
 
 
 def _name(value: Any) -> str:
-    """A label or group as text; empty where it is missing.
-
-    1.0 becomes "1": pandas writes whole numbers as floats where some are missing.
-    """
+    """A label or group as text; empty where it is missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
-        value = int(value)
+        value = int(value)  # pandas writes whole numbers as floats where some are missing
     return sys.intern(str(value).strip())
 
 

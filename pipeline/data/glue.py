@@ -17,67 +17,47 @@ from pipeline.data import tables
 from pipeline.data.tables import Row
 from pipeline.errors import UserError
 
-LABEL = "label"
+LABEL = "label"  # its column on the hub
 
 
 @dataclass(frozen=True)
 class GlueTask:
     """One task: the names of the same things in its official files and on the hub."""
 
-    folder: str
-    """Name of the official folder."""
-    texts: Mapping[str, str]
-    """Column of a text on the hub to its column in the official files, in order."""
-    label: str = "label"
-    """Column of the label in the official files; on the hub it is always `label`."""
-    label_names: tuple[str, ...] = ()
-    """In the hub's order, which is what 0 and 1 mean in official files; empty for regression."""
-    header: tuple[str, ...] = ()
-    """Columns of official files without a header line."""
+    folder: str  # the official one
+    texts: Mapping[str, str]  # column of a text on the hub to its column in the official files, in order
+    label: str  # its column in the official files
+    label_names: tuple[str, ...] = ()  # in the hub's order: what 0 and 1 mean in official files; none in regression
+    header: tuple[str, ...] = ()  # columns of official files without a header line
 
 
 ENTAILED = ("entailment", "not_entailment")
-PAIR = {"sentence1": "sentence1", "sentence2": "sentence2"}
+SINGLE, PAIR = {"sentence": "sentence"}, {"sentence1": "sentence1", "sentence2": "sentence2"}
+PREMISE = {"premise": "sentence1", "hypothesis": "sentence2"}
 GLUE: dict[GlueName, GlueTask] = {
     "cola": GlueTask(
-        "CoLA",
-        {"sentence": "sentence"},
-        label_names=("unacceptable", "acceptable"),
-        header=("source", "label", "star", "sentence"),
+        "CoLA", SINGLE, LABEL, ("unacceptable", "acceptable"), header=("source", "label", "star", "sentence")
     ),
-    "sst2": GlueTask("SST-2", {"sentence": "sentence"}, label_names=("negative", "positive")),
+    "sst2": GlueTask("SST-2", SINGLE, LABEL, ("negative", "positive")),
     "mrpc": GlueTask(
-        "MRPC",
-        {"sentence1": "#1 String", "sentence2": "#2 String"},
-        label="Quality",
-        label_names=("not_equivalent", "equivalent"),
+        "MRPC", {"sentence1": "#1 String", "sentence2": "#2 String"}, "Quality", ("not_equivalent", "equivalent")
     ),
-    "stsb": GlueTask("STS-B", PAIR, label="score"),
+    "stsb": GlueTask("STS-B", PAIR, "score"),
     "qqp": GlueTask(
-        "QQP",
-        {"question1": "question1", "question2": "question2"},
-        label="is_duplicate",
-        label_names=("not_duplicate", "duplicate"),
+        "QQP", {"question1": "question1", "question2": "question2"}, "is_duplicate", ("not_duplicate", "duplicate")
     ),
-    "mnli": GlueTask(
-        "MNLI",
-        {"premise": "sentence1", "hypothesis": "sentence2"},
-        label="gold_label",
-        label_names=("entailment", "neutral", "contradiction"),
-    ),
-    "qnli": GlueTask("QNLI", {"question": "question", "sentence": "sentence"}, label_names=ENTAILED),
-    "rte": GlueTask("RTE", PAIR, label_names=ENTAILED),
-    "wnli": GlueTask("WNLI", PAIR, label_names=("not_entailment", "entailment")),
+    "mnli": GlueTask("MNLI", PREMISE, "gold_label", ("entailment", "neutral", "contradiction")),
+    "qnli": GlueTask("QNLI", {"question": "question", "sentence": "sentence"}, LABEL, ENTAILED),
+    "rte": GlueTask("RTE", PAIR, LABEL, ENTAILED),
+    "wnli": GlueTask("WNLI", PAIR, LABEL, ("not_entailment", "entailment")),
 }
 
 
 def find_files(name: GlueName, folder: Path) -> Mapping[str, Sequence[Path]]:
     """The files of train, test and, for MNLI, test_mismatched.
 
-    Args:
-        folder: the task's own folder, or the one that holds the folders of all tasks.
-
-    Raises: UserError when neither layout is there.
+    Args: folder: the task's own, or the one that holds the folders of all tasks.
+    Raises: UserError where neither layout is there.
     """
     layouts = _layouts(name)
     for base in (folder / GLUE[name].folder, folder / name, folder):
@@ -92,9 +72,7 @@ def find_files(name: GlueName, folder: Path) -> Mapping[str, Sequence[Path]]:
 def read_rows(name: GlueName, path: Path, *, malformed: list[int]) -> Iterator[Row]:
     """Rows with the hub's columns; labels by name, scores as the file has them.
 
-    Args:
-        malformed: collects the lines of QQP's broken rows (some questions hold a line end), which are left out.
-
+    Args: malformed: collects the lines of QQP's broken rows (some questions hold a line end), which are left out.
     Raises: UserError as `pipeline.data.tables.read_rows` does.
     """
     task = GLUE[name]

@@ -7,6 +7,7 @@ does not spend. For the same reason types are compared by their names.
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +15,20 @@ from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
+    from pyarrow.parquet import ParquetFile
 
 BATCH_ROWS = 1024  # held in memory at once; a row may be a long document
 
 
 @contextmanager
-def open_parquet(path: Path) -> "Iterator[pq.ParquetFile]":
+def open_parquet(path: Path) -> "Iterator[ParquetFile]":
     """An open file. Raises UserError where it, or what is read of it inside the `with`, is damaged."""
-    import pyarrow as pa  # noqa: PLC0415 - see above
-    import pyarrow.parquet as pq  # noqa: PLC0415 - see above
+    from pyarrow import ArrowException, parquet  # noqa: PLC0415 - see above
 
     try:
-        with pq.ParquetFile(path) as file:
+        with parquet.ParquetFile(path) as file:
             yield file
-    except (pa.ArrowException, ValueError, OSError) as error:  # ValueError: a name in it is not UTF-8
+    except (ArrowException, ValueError, OSError) as error:  # ValueError: a name in it is not UTF-8
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path}: not a readable Parquet file ({reason})") from None
 
@@ -79,26 +79,13 @@ def item_type(column: "pa.DataType") -> "pa.DataType":
     return column.value_type if is_list(column) else column
 
 
-def is_text(column: "pa.DataType") -> bool:
-    """Whether each row holds a text."""
-    return str(column) in ("string", "large_string")
+def _is_named(pattern: str, column: "pa.DataType") -> bool:
+    return re.fullmatch(pattern, str(column), re.DOTALL) is not None
 
 
-def is_integer(column: "pa.DataType") -> bool:
-    """Whether each row holds a whole number."""
-    return re.fullmatch(r"u?int\d+", str(column)) is not None
-
-
-def is_number(column: "pa.DataType") -> bool:
-    """Whether each row holds a number."""
-    return is_integer(column) or str(column) in ("halffloat", "float", "double")
-
-
-def is_list(column: "pa.DataType") -> bool:
-    """Whether each row holds a list."""
-    return str(column).startswith(("list<", "large_list<"))
-
-
-def is_struct(column: "pa.DataType") -> bool:
-    """Whether each row holds named fields."""
-    return str(column).startswith("struct<")
+# Whether a type is that of texts, whole numbers, numbers, lists, or named fields.
+is_text = partial(_is_named, r"(large_)?string")
+is_integer = partial(_is_named, r"u?int\d+")
+is_number = partial(_is_named, r"u?int\d+|halffloat|float|double")
+is_list = partial(_is_named, r"(large_)?list<.*")
+is_struct = partial(_is_named, r"struct<.*")

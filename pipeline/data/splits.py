@@ -19,9 +19,8 @@ Splits = Mapping[str, Sequence[Example]]
 def without_repeats(splits: Splits, left_out: MutableMapping[str, int]) -> dict[str, list[Example]]:
     """The first row of each text or pair in all splits, in their order; later ones are counted as 'repeated'."""
     seen: set[tuple[str, ...]] = set()
-    kept: dict[str, list[Example]] = {}
+    kept: dict[str, list[Example]] = {split: [] for split in splits}
     for split, examples in splits.items():
-        kept[split] = []
         for example in examples:
             if example.texts in seen:
                 left_out["repeated"] += 1
@@ -38,9 +37,8 @@ def find_label_names(train: Sequence[Example], known: tuple[str, ...]) -> tuple[
     """
     found = {example.label for example in train}
     if len(found) == 1:
-        raise UserError(
-            f"{train[0].location}: all training rows have the label '{train[0].label}'; a task needs at least two"
-        )
+        where, label = train[0].location, train[0].label
+        raise UserError(f"{where}: all training rows have the label '{label}'; a task needs at least two")
     return known or tuple(sorted((str(label) for label in found), key=_numbers_first))
 
 
@@ -49,17 +47,13 @@ def check_labels(splits: Splits, label_names: tuple[str, ...]) -> None:
     trained = {example.label for example in splits["train"]}
     for examples in splits.values():
         for example in examples:
-            if example.label is None:
+            label = example.label
+            if label is None or (label in label_names and label in trained):
                 continue
-            if example.label not in label_names:
-                raise UserError(
-                    f"{example.location}: unknown label '{example.label}'{nearest(str(example.label), label_names)}"
-                )
-            if example.label not in trained:
-                raise UserError(
-                    f"{example.location}: no training row has the label '{example.label}'; add some, or list it in"
-                    " task.drop_labels"
-                )
+            reason = f"unknown label '{label}'{nearest(str(label), label_names)}"
+            if label in label_names:
+                reason = f"no training row has the label '{label}'; add some, or list it in task.drop_labels"
+            raise UserError(f"{example.location}: {reason}")
 
 
 def check_groups(splits: Splits, column: str) -> None:
@@ -85,10 +79,7 @@ DRAWS = 20  # shuffles of the groups that are tried
 def split_by_label(labels: Sequence[Hashable], *, shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:
     """Held-out splits with the same share of each label as the whole. With one label for all rows: a random draw.
 
-    Args:
-        labels: one a row.
-        shares: name of the split to its share of all rows.
-
+    Args: labels: one a row. shares: name of the split to its share of all rows.
     Returns: name to row numbers, ascending. Each holds round(share * rows) rows, fewer only where that would leave a
         label without a row that is not held out.
     """
@@ -115,7 +106,6 @@ def split_by_group(
         groups: one a row, such as the film of a review.
         labels: one a row; the same for all rows where they need not be balanced.
         shares: name of the split to its share of all rows.
-
     Returns: name to row numbers, ascending. Shuffled groups fill each split greedily, up to about its size; it gets at
         least one group while there are groups. Of several shuffles, that whose shares of labels are nearest to those
         of the whole is taken.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from pipeline.data import parquet
 from pipeline.data.text_files import format_suffix, read_lines
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError, nearest, require
 
 LONGEST_FIELD = 2**31 - 1  # characters; Python's csv stops at 128 KiB unless told
 
@@ -25,10 +25,8 @@ LONGEST_FIELD = 2**31 - 1  # characters; Python's csv stops at 128 KiB unless to
 class Row(NamedTuple):
     """The wanted columns of one row."""
 
-    line: int
-    """The line on which the row begins, from 1; in .parquet, and in .json that is one list, the number of the row."""
-    values: dict[str, Any]
-    """Column name to raw value: text in .csv and .tsv, else whatever the file holds."""
+    line: int  # on which the row begins, from 1; in .parquet, and in .json that is one list, the number of the row
+    values: dict[str, Any]  # column name to raw value: text in .csv and .tsv, else whatever the file holds
 
 
 Fields = Iterator[tuple[int, list[str]]]
@@ -43,7 +41,6 @@ def read_rows(path: Path, *, columns: Sequence[str], header: Sequence[str] = ())
     """The rows of a table, lazily.
 
     Args: header: the column names of a .csv or .tsv file that has no header line.
-
     Raises: UserError for an unknown suffix, at once; while reading, with file and line, for a file that cannot be read,
         a missing column, a column named twice, a row with too many or too few fields, invalid UTF-8 or JSON.
     """
@@ -114,13 +111,13 @@ def _csv_fields(path: Path, separator: str) -> Fields:
 def _table(
     path: Path, table: Fields, *, columns: Sequence[str], header: Sequence[str] = (), malformed: list[int] | None = None
 ) -> Iterator[Row]:
+    where = "task.header"
     if not header:
         line, header = next(table, (0, ()))
+        where = f"{path}:{line}"
         if not header:
             raise UserError(f"{path}: is empty; its first line names the columns, {', '.join(columns)} among them")
-        _check_header(f"{path}:{line}", header, columns)
-    else:
-        _check_header("task.header", header, columns)
+    _check_header(where, header, columns)
     index = {column: header.index(column) for column in columns}
     for line, fields in table:
         if len(fields) == len(header):
@@ -133,8 +130,7 @@ def _table(
 
 def _check_header(where: str, header: Sequence[str], columns: Sequence[str]) -> None:
     """Raises UserError for a name that stands twice, and for a wanted column that is missing."""
-    repeated = [name for name in header if name and header.count(name) > 1]
-    if repeated:
+    if repeated := [name for name in header if name and header.count(name) > 1]:
         raise UserError(f"{where}: two columns are named '{repeated[0]}'; rename one")
     for column in columns:
         if column not in header:
@@ -154,8 +150,7 @@ def _read_json(path: Path, columns: Sequence[str]) -> Iterator[Row]:
         yield from _read_jsonl(path, columns)
         return
     rows = rows.get("data", [rows]) if isinstance(rows, dict) else rows
-    if not isinstance(rows, list):
-        raise UserError(f"{path}: not a list of objects, one for each row")
+    require(isinstance(rows, list), f"{path}: not a list of objects, one for each row")
     for number, values in enumerate(rows, 1):
         yield _json_row(f"{path}, row {number}", number, values, columns)
 
@@ -186,8 +181,12 @@ def _json_row(where: str, line: int, values: Any, columns: Sequence[str]) -> Row
     _check_header(where, list(values), columns)
     wanted = {column: values[column] for column in columns}
     for column, value in wanted.items():
-        if not _is_unicode(value):
-            raise UserError(f"{where}: column '{column}' holds half of a surrogate pair, which is no character")
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            sentence = f"{where}: column '{column}' holds half of a surrogate pair, which is no character"
+            raise UserError(sentence) from None
     return Row(line, wanted)
 
 
@@ -197,15 +196,6 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"the key '{next(name for name in names if names.count(name) > 1)}' stands twice")
     return values
-
-
-def _is_unicode(value: Any) -> bool:
-    """Whether a JSON value can be written as UTF-8."""
-    try:
-        (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:

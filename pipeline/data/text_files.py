@@ -58,7 +58,6 @@ def read_lines(path: Path, *, begin: int = 0, end: int | None = None) -> Iterato
     """Lines with their line ends, and their numbers from 1. Only a line feed ends a line.
 
     Args: begin, end: bytes of a file that is not compressed; each is where a line begins. Numbers count from `begin`.
-
     Raises: UserError, with file and line, for bytes that are not UTF-8; with the file, for one that is damaged.
     """
     with open_bytes(path) as stream:

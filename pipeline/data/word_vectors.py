@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.data.parquet import is_text, open_parquet
 from pipeline.data.text_files import read_lines
-from pipeline.errors import UserError
+from pipeline.errors import UserError, require
 
 
 def read_vectors(path: Path, *, vector_words: int) -> tuple[list[str], np.ndarray]:
@@ -34,8 +34,7 @@ def _read_folder(folder: Path, vector_words: int) -> tuple[list[str], np.ndarray
         raise UserError(f"{tables[0]}: the word vectors cannot be read ({error})") from None
     with open_parquet(indices[0]) as index:
         columns = [column.name for column in index.schema_arrow if is_text(column.type)]
-        if not columns:
-            raise UserError(f"{indices[0]}: no column of strings that could be the words")
+        require(columns, f"{indices[0]}: no column of strings that could be the words")
         rows = index.metadata.num_rows
         words = index.read(columns=columns[:1]).column(0).slice(0, vector_words).to_pylist()
     if table.ndim != 2 or not np.issubdtype(table.dtype, np.floating) or len(table) != rows:
@@ -65,8 +64,7 @@ def _read_text(path: Path, vector_words: int) -> tuple[list[str], np.ndarray]:
         words.append(" ".join(fields[:-width]))  # some tables hold 'words' with spaces; they are left out later
         if len(words) == vector_words:
             break
-    if not words:
-        raise UserError(f"{path}: no word vectors in this file")
+    require(words, f"{path}: no word vectors in this file")
     return words, np.stack(vectors)
 
 

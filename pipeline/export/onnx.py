@@ -50,16 +50,12 @@ def export_onnx(model: PreTrainedModel, path: Path, *, inputs: Sequence[str]) ->
             verbose=False,
         )
     whole = onnx.load(path)
-    _drop_traces(whole.graph)
-    _keep_layer_norms(whole.graph)
-    onnx.save(whole, path)
-
-
-def _drop_traces(graph: onnx.GraphProto) -> None:
-    """Drop the exporter's metadata: stack traces, which name paths of this machine."""
+    graph = whole.graph
     for part in (graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
-        part.ClearField("metadata_props")
+        part.ClearField("metadata_props")  # the exporter's stack traces, which name paths of this machine
         part.ClearField("doc_string")
+    _keep_layer_norms(graph)
+    onnx.save(whole, path)
 
 
 def _keep_layer_norms(graph: onnx.GraphProto) -> None:

@@ -15,13 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 # Settings of the tokenizer that was loaded, which do not hold for the saved one.
 STALE_SETTINGS = {
-    "name_or_path",
-    "vocab_file",
-    "is_local",
-    "local_files_only",
-    "max_length",
-    "stride",
-    "added_tokens_decoder",
+    *("name_or_path", "vocab_file", "is_local", "local_files_only"),
+    *("max_length", "stride", "added_tokens_decoder"),
 }
 CONTINUES = "##"  # how WordPiece marks a piece that does not begin a word
 
@@ -29,22 +24,14 @@ CONTINUES = "##"  # how WordPiece marks a piece that does not begin a word
 def kept_pieces(tokenizer: PreTrainedTokenizerFast, counts: np.ndarray, *, min_count: int) -> np.ndarray:
     """The ids to keep, ascending: special tokens, pieces of one character, and pieces that are frequent enough.
 
-    Args:
-        counts: how often each id occurs.
-        min_count: how often a piece must occur.
+    Args: counts: how often each id occurs, 0 for those beyond its end. min_count: how often a piece must occur.
     """
-    special = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
-    return np.asarray(
-        sorted(
-            number
-            for piece, number in tokenizer.get_vocab().items()
-            if number in special or len(piece.removeprefix(CONTINUES)) == 1 or _at(counts, number) >= min_count
-        )
-    )
-
-
-def _at(counts: np.ndarray, number: int) -> int:
-    return int(counts[number]) if number < len(counts) else 0
+    kept = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
+    for piece, number in tokenizer.get_vocab().items():
+        count = counts[number] if number < len(counts) else 0
+        if count >= min_count or len(piece.removeprefix(CONTINUES)) == 1:
+            kept.add(number)
+    return np.asarray(sorted(kept))
 
 
 def save_tokenizer(

@@ -6,7 +6,8 @@ Import it only where a hub repository is named: the hub's library takes longer t
 import glob
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -39,10 +40,8 @@ def commit_of(name: str, *, revision: str, kind: RepositoryKind) -> str:
 def listing(name: str, *, commit: str, kind: RepositoryKind) -> list[str]:
     """The names of a repository's files, sorted."""
     with _errors_as_a_sentence(name, kind=kind, revision=commit):
-        try:
+        with suppress(errors.CachedRepoTreeNotFoundError):
             return sorted(file.path for file in get_cached_repo_tree(name, repo_type=kind, revision=commit))
-        except errors.CachedRepoTreeNotFoundError:
-            pass
         try:
             return sorted(HfApi().list_repo_files(name, repo_type=kind, revision=commit))
         except (TransportError, errors.OfflineModeIsEnabled):  # an older version of the library cached no listing
@@ -55,15 +54,12 @@ def download(name: str, *, commit: str, kind: RepositoryKind, files: Iterable[st
     files = list(files)
     patterns = [glob.escape(file) for file in files]
     with _errors_as_a_sentence(name, kind=kind, revision=commit):
-        try:
-            cached = snapshot_download(
-                name, repo_type=kind, revision=commit, allow_patterns=patterns, local_files_only=True
-            )
-            if all((Path(cached) / file).is_file() for file in files):
-                return Path(cached)
-        except errors.LocalEntryNotFoundError:
-            pass
-        return Path(snapshot_download(name, repo_type=kind, revision=commit, allow_patterns=patterns))
+        fetch = partial(snapshot_download, name, repo_type=kind, revision=commit, allow_patterns=patterns)
+        with suppress(errors.LocalEntryNotFoundError):
+            cached = Path(fetch(local_files_only=True))
+            if all((cached / file).is_file() for file in files):
+                return cached
+        return Path(fetch())
 
 
 def check_push(name: str) -> None:
@@ -76,8 +72,7 @@ def check_push(name: str) -> None:
 def publish(name: str, files: Mapping[str, Path | bytes], *, kind: RepositoryKind, message: str) -> str:
     """Publish files, by their names in the repository, as one commit; a repository that is missing is created.
 
-    Returns: the commit's address.
-    Raises: UserError where the hub refuses, or is not reached.
+    Returns: the commit's address. Raises: UserError where the hub refuses, or is not reached.
     """
     check_push(name)
     added = [CommitOperationAdd(path, content) for path, content in files.items()]
@@ -88,10 +83,7 @@ def publish(name: str, files: Mapping[str, Path | bytes], *, kind: RepositoryKin
 
 @contextmanager
 def _errors_as_a_sentence(name: str, *, kind: RepositoryKind = "model", revision: str | None = None) -> Iterator[None]:
-    """Turn each error of the hub's library into a UserError.
-
-    Args: revision: the one that is read; None where the repository is written.
-    """
+    """Turn each error of the hub's library into a UserError; `revision` is None where the repository is written."""
     try:
         yield
     except errors.HFValidationError:
@@ -99,11 +91,9 @@ def _errors_as_a_sentence(name: str, *, kind: RepositoryKind = "model", revision
         raise UserError(f"hub:{name} is no name of a hub repository: write {form}") from None
     except (errors.RevisionResolutionError, HTTPError, OSError) as error:
         if revision is None:
-            reason = _why_not_written(error)
-        else:
-            text = next(text for kind_of_error, text in UNREADABLE.items() if isinstance(error, kind_of_error))
-            reason = text.format(kind=kind, revision=revision)
-        raise UserError(f"hub:{name} {reason}") from None
+            raise UserError(f"hub:{name} {_why_not_written(error)}") from None
+        reason = next(text for kind_of_error, text in UNREADABLE.items() if isinstance(error, kind_of_error))
+        raise UserError(f"hub:{name} {reason.format(kind=kind, revision=revision)}") from None
 
 
 def _why_not_written(error: Exception) -> str:

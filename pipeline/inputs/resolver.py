@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.config import Recipe
-from pipeline.errors import UserError, nearest
+from pipeline.errors import UserError, nearest, require
 from pipeline.inputs.wheels import unpacked_wheel
 
 Split = Literal["train", "dev", "test", "unlabelled"]
 
-DATA_FILE = re.compile(r".*\.(csv|tsv|jsonl|parquet|txt|xml(-p\d[^.]*)?)(\.gz|\.bz2|\.xz)?")
-OTHER_DATA_FILE = re.compile(r".*\.(json|conll\w*|bio|iob2?|bioes)(\.gz|\.bz2|\.xz)?")  # where there is no other
+DATA_FILE = re.compile(r".*\.(csv|tsv|jsonl|parquet|txt|xml(-p\d[^.]*)?)(\.gz|\.bz2|\.xz|\.zip)?")
+OTHER_DATA_FILE = re.compile(r".*\.(json|conll\w*|bio|iob2?|bioes)(\.gz|\.bz2|\.xz|\.zip)?")  # where there is no other
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 WEIGHTS_SHARD = "model-*-of-*.safetensors"
 HUB_MODEL_FILES = (
@@ -43,23 +43,18 @@ FEW = 20  # names that an error may list
 class Resolver:
     """Finds inputs. Each method takes a spec and raises UserError for one that names nothing usable."""
 
-    root: Path
-    """Folder that relative paths start at."""
-    cache: Path
-    """Folder of unpacked wheels."""
-    checksums: Mapping[str, str]
-    """SHA-256 of wheels, by NAME==VERSION."""
-    pinned: dict[str, str]
-    """Commits of hub repositories by hub:NAME@REVISION (hub:datasets/NAME@REVISION); new ones are added, the caller
-    keeps them."""
+    root: Path  # the folder where relative paths begin
+    cache: Path  # the folder of unpacked wheels
+    checksums: Mapping[str, str]  # SHA-256 of wheels, by NAME==VERSION
+    pinned: dict[str, str]  # hub:[datasets/]NAME@REVISION to its commit; new ones are added, the caller keeps them
 
     def model(self, spec: str, *, weights: bool = True) -> Path:
         """The folder of a model in safetensors; without `weights` its architecture and tokenizer are enough."""
         if spec.startswith("hub:"):
             return self._hub_model(spec, weights=weights)
         folder = self._path(spec)
-        if not (folder / "config.json").is_file():
-            raise UserError(f"{spec} is no model: {folder} is not a folder with a config.json")
+        is_model = (folder / "config.json").is_file()
+        require(is_model, f"{spec} is no model: {folder} is not a folder with a config.json")
         if weights:
             _check_weights(spec, [path.name for path in folder.iterdir()])
         return folder
@@ -95,10 +90,8 @@ class Resolver:
         path = self._local(spec)
         kind = re.match(r"([a-z][a-z0-9]+):", spec)
         if kind and not path.exists():
-            hint = nearest(kind[1], ("hub", "wheel"))
-            raise UserError(
-                f"{spec} is no path, hub:NAME or wheel:NAME==VERSION#PATH, and '{kind[1]}:' is unknown{hint}"
-            )
+            unknown = f"'{kind[1]}:' is unknown{nearest(kind[1], ('hub', 'wheel'))}"
+            raise UserError(f"{spec} is no path, hub:NAME or wheel:NAME==VERSION#PATH, and {unknown}")
         return _existing(spec, path)
 
     def _local(self, spec: str) -> Path:
@@ -114,8 +107,7 @@ class Resolver:
             return ()
         found = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 - it may be absolute
         files = tuple(match for match in found if match.is_file())
-        if not files:
-            raise UserError(f"{spec} matches no file under {self.root}")
+        require(files, f"{spec} matches no file under {self.root}")
         return files
 
     def _commit(self, name: str, revision: str, kind: Literal["model", "dataset"]) -> str:
@@ -126,12 +118,10 @@ class Resolver:
 
     def _hub_model(self, spec: str, *, weights: bool) -> Path:
         name, revision, glob_part = _hub_parts(spec)
-        if glob_part:
-            raise UserError(f"{spec} is read as a model and takes no '#{glob_part}': write hub:{name}@{revision}")
+        require(not glob_part, f"{spec} is read as a model and takes no '#{glob_part}': write hub:{name}@{revision}")
         commit = self._commit(name, revision, "model")
         names = _hub().listing(name, commit=commit, kind="model")
-        if "config.json" not in names:
-            raise UserError(f"{spec} is no model for transformers: it has no config.json")
+        require("config.json" in names, f"{spec} is no model for transformers: it has no config.json")
         wanted = [file for file in names if file in HUB_MODEL_FILES]
         if weights:
             _check_weights(spec, names)
@@ -144,13 +134,15 @@ class Resolver:
         commit = self._commit(name, revision, "dataset")
         names = _hub().listing(name, commit=commit, kind="dataset")
         if pattern := glob_part or pattern:
-            names, split = _matching(spec, names, pattern), None
+            matching = [one for one in names if fnmatchcase(one, pattern)]
+            if not matching:
+                raise UserError(f"{spec}: no file of the repository matches '{pattern}'{_hint(pattern, names)}")
+            names, split = matching, None
         wanted = _data_files(spec, names, split=split)
         return _hub().download(name, commit=commit, kind="dataset", files=wanted), wanted
 
 
-def _hub():  # no annotation: a type checker then knows the module's functions
-    """`pipeline.inputs.hub`, imported when a recipe names a repository."""
+def _hub():  # without an annotation, so that a type checker knows the module's functions
     from pipeline.inputs import hub  # noqa: PLC0415 - the hub's library takes longer to import than a plan takes
 
     return hub
@@ -160,16 +152,8 @@ def _hub_parts(spec: str) -> tuple[str, str, str]:
     """Name, revision and glob of hub:NAME[@REVISION][#GLOB]."""
     repository, _, glob_part = spec.removeprefix("hub:").partition("#")
     name, _, revision = repository.partition("@")
-    if not name:
-        raise UserError(f"{spec} names no repository: write hub:OWNER/NAME or hub:OWNER/NAME@REVISION")
+    require(name, f"{spec} names no repository: write hub:OWNER/NAME or hub:OWNER/NAME@REVISION")
     return name, revision or "main", glob_part
-
-
-def _matching(spec: str, names: Sequence[str], pattern: str) -> list[str]:
-    found = [name for name in names if fnmatchcase(name, pattern)]
-    if not found:
-        raise UserError(f"{spec}: no file of the repository matches '{pattern}'{_hint(pattern, names)}")
-    return found
 
 
 def _data_files(
@@ -179,8 +163,7 @@ def _data_files(
     seen = sorted(name for name in names if "/." not in f"/{name}")
     data = [name for name in seen if DATA_FILE.fullmatch(name)]
     data = data or [name for name in seen if OTHER_DATA_FILE.fullmatch(name)]
-    if not data:
-        raise UserError(f"{spec} has no data file (.csv, .tsv, .jsonl, .json, .parquet, .conll, .txt, .xml)")
+    require(data, f"{spec} has no data file (.csv, .tsv, .jsonl, .json, .parquet, .conll, .txt, .xml)")
     if split is None:
         return data
     of_split = {key: [name for name in data if word.search(name.lower())] for key, word in SPLIT_WORDS.items()}
@@ -196,9 +179,8 @@ def _check_weights(spec: str, names: Sequence[str]) -> None:
         return
     pickles = [name for name in names if name.endswith((".bin", ".pt", ".ckpt", ".pth"))]
     only = f", only {pickles[0]}, a pickle, which is never loaded" if pickles else ""
-    raise UserError(
-        f"{spec} has no model.safetensors{only}: save it with `save_pretrained`, or take a revision with one"
-    )
+    remedy = "save it with `save_pretrained`, or take a revision with one"
+    raise UserError(f"{spec} has no model.safetensors{only}: {remedy}")
 
 
 def _existing(spec: str, path: Path) -> Path:
@@ -228,8 +210,7 @@ class RecipeInputs:
     task: Mapping[str, tuple[Path, ...]]
     corpus: tuple[Path, ...]
     vectors: Path | None
-    augmented: tuple[Path, ...]
-    """The files of an augmented dataset that is reused."""
+    augmented: tuple[Path, ...]  # the files of an augmented dataset that is reused
     student: Path | None = None
 
 

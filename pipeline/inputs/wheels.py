@@ -29,7 +29,6 @@ def unpacked_wheel(requirement: str, *, cache: Path, checksums: Mapping[str, str
         requirement: NAME==VERSION.
         cache: where wheels are kept, each in `wheels/NAME-VERSION`.
         checksums: SHA-256 of the wheels by NAME==VERSION.
-
     Raises: UserError where the wheel has no checksum, another one, or cannot be had.
     """
     if not REQUIREMENT.fullmatch(requirement):

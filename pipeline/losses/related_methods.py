@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 from torch.utils.checkpoint import checkpoint
 
-from pipeline.errors import UserError
+from pipeline.errors import require
 from pipeline.losses.tinybert import AttentionStates, same_heads
 
 
@@ -97,6 +97,5 @@ def _cut(tensor_BHTD: Tensor, heads: int) -> Tensor:
     B, H, T, D = tensor_BHTD.shape
     if heads == H:
         return tensor_BHTD
-    if H * D % heads:
-        raise UserError(f"relation_heads: {heads} heads do not divide a width of {H * D}")
+    require(H * D % heads == 0, f"relation_heads: {heads} heads do not divide a width of {H * D}")
     return tensor_BHTD.transpose(1, 2).reshape(B, T, heads, -1).transpose(1, 2)

@@ -15,7 +15,7 @@ from pipeline.tasks.labelled_data import read_task
 
 LAUNCH_SECONDS = 8.0  # importing torch, twice, and reading the data
 CHARACTERS_A_TOKEN = 4.2
-COMPRESSED = {".bz2": 4.0, ".gz": 3.0, ".xz": 4.5, ".parquet": 2.0}
+COMPRESSED = {".bz2": 4.0, ".gz": 3.0, ".xz": 4.5, ".zip": 3.0, ".parquet": 2.0}
 SHARE_OF_PEAK = 0.5
 GPU_RATE = 1e14  # operations a second of a GPU with bf16, before the share
 BF16_TIMES_FP32 = 4.0

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline.data.tables import location, read_rows
-from pipeline.errors import UserError, status_of
+from pipeline.errors import UserError, require, status_of
 from pipeline.predict.answers import Texts, answer
 from pipeline.predict.student import load_student
 
@@ -44,33 +44,33 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("student", type=Path, metavar="STUDENT", help="folder of the student")
     options.add_argument("texts", nargs="*", metavar="TEXT")
     options.add_argument("--onnx", action="store_true", help="the int8 ONNX file instead of the PyTorch weights")
-    options.add_argument("--input", type=Path, help="a table: .csv, .tsv, .jsonl (also .gz, .bz2, .xz) or .parquet")
+    tables = ".csv, .tsv, .jsonl (also .gz, .bz2, .xz, .zip) or .parquet"
+    options.add_argument("--input", type=Path, help=f"a table: {tables}")
     options.add_argument("--text", default="text", metavar="COLUMN", help="its column with the text (default: text)")
     options.add_argument("--text-pair", metavar="COLUMN", help="its column with the second text of a pair")
     options.add_argument("--pairs", action="store_true", help="take arguments two by two, and split lines at a tab")
     options.add_argument("--jsonl", action="store_true", help="one JSON object a line, with every label's probability")
-    options.add_argument(
-        "--batch-size", type=int, default=1, help="texts that go through the model together (default: 1)"
-    )
+    options.add_argument("--batch-size", type=int, default=1, help="texts through the model at once (default: 1)")
     return options
 
 
 def print_answers(given: argparse.Namespace) -> None:
     """Read the texts, run the student, print its answers."""
-    if given.batch_size < 1:
-        raise UserError(f"--batch-size: {given.batch_size} is not a number of texts; take 1 or more")
+    require(given.batch_size >= 1, f"--batch-size: {given.batch_size} is not a number of texts; take 1 or more")
     remaining = given_texts(given, sys.stdin)
     student = load_student(given.student, onnx=given.onnx)
     while batch := list(itertools.islice(remaining, given.batch_size)):
         for texts, reading in zip(batch, student.read(batch), strict=True):
             found = answer(reading, texts, student.config)
-            print(json_line(texts, found) if given.jsonl else table_line(texts, found), flush=True)
+            line = table_line(texts, found)
+            if given.jsonl:
+                line = json.dumps({"text": texts[0] if len(texts) == 1 else texts} | found, ensure_ascii=False)
+            print(line, flush=True)
 
 
 def given_texts(given: argparse.Namespace, stdin: IO[str]) -> Iterator[Texts]:
     """The texts or pairs from the arguments, a table, or standard input, one by one."""
-    if given.texts and given.input:
-        raise UserError("texts come from the arguments or from --input, not from both")
+    require(not (given.texts and given.input), "texts come from the arguments or from --input, not from both")
     if given.texts:
         if given.pairs and len(given.texts) % 2:
             raise UserError(f"--pairs: {len(given.texts)} texts are no pairs; give an even number")
@@ -102,11 +102,6 @@ def line_texts(stream: IO[str], *, pairs: bool) -> Iterator[Texts]:
         if pairs and len(texts) != 2:
             raise UserError(f"standard input:{number}: {len(texts)} texts; a pair is two with a tab between them")
         yield texts
-
-
-def json_line(texts: Texts, found: dict[str, Any]) -> str:
-    """A line of JSON: the text, or the pair as a list, and its answer."""
-    return json.dumps({"text": texts[0] if len(texts) == 1 else texts} | found, ensure_ascii=False)
 
 
 def table_line(texts: Texts, found: dict[str, Any]) -> str:

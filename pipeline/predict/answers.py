@@ -15,15 +15,13 @@ from pipeline.tasks.classification import softmax
 from pipeline.tasks.token_classification import word_spans, words_started
 
 Arrays = dict[str, np.ndarray]
-Texts = tuple[str, ...]
-"""One text, or a pair."""
+Texts = tuple[str, ...]  # one text, or a pair
 
 
 class Window(NamedTuple):
     """A sequence of tokens that the model read."""
 
-    outputs: Arrays
-    """By name, such as `logits`."""
+    outputs: Arrays  # by name, such as `logits`
     encoding: Encoding
 
 
@@ -31,8 +29,7 @@ class Reading(NamedTuple):
     """What the model read, and what it gave for it."""
 
     texts: Texts
-    windows: Sequence[Window]
-    """More than one only where the answer is a span of a long text."""
+    windows: Sequence[Window]  # more than one only where the answer is a span of a long text
 
 
 def answer(reading: Reading, texts: Texts, config: Mapping[str, Any]) -> dict[str, Any]:

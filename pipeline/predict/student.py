@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import count, groupby
 from operator import itemgetter
 from pathlib import Path
@@ -28,18 +29,12 @@ class Student:
 
     tokenizer: Tokenizer
     forward: Forward
-    config: dict[str, Any]
-    """The content of config.json."""
+    config: dict[str, Any]  # the content of config.json
 
     @property
     def finds_spans(self) -> bool:
         """Whether the answers are spans of the second text of a pair."""
         return self._has_head("ForQuestionAnswering")
-
-    @property
-    def tags_words(self) -> bool:
-        """Whether each word of a text gets a label."""
-        return self._has_head("ForTokenClassification")
 
     def _has_head(self, ending: str) -> bool:
         return any(name.endswith(ending) for name in self.config.get("architectures") or [])
@@ -63,15 +58,12 @@ class Student:
         if self.finds_spans:
             if len(texts) == 1:
                 raise UserError("this student finds answers in texts: give a question and a text as a pair (--pairs)")
-            return (self.cut_question(texts[0]), *texts[1:])
-        if self.tags_words:
+            question, limit = texts[0].strip(), cast("dict[str, Any]", self.tokenizer.truncation)["max_length"]
+            cut = first_tokens(question, self._tokens(question).offsets, max(1, limit // QUESTION_SHARE))
+            return (cut, *texts[1:])
+        if self._has_head("ForTokenClassification"):
             return (self.with_words_parted(texts[0]), *texts[1:])
         return texts
-
-    def cut_question(self, question: str) -> str:
-        """The beginning of a question that takes at most a quarter of a window."""
-        question, limit = question.strip(), cast("dict[str, Any]", self.tokenizer.truncation)["max_length"]
-        return first_tokens(question, self._tokens(question).offsets, max(1, limit // QUESTION_SHARE))
 
     def with_words_parted(self, text: str) -> str:
         """A text with a single blank between its words, as the labelled data of tagging has it.
@@ -103,12 +95,9 @@ def load_student(folder: Path, *, onnx: bool) -> Student:
     max_length = _read_json(folder / "tokenizer_config.json").get("model_max_length") or sys.maxsize
     max_length = int(min(max_length, config.get("max_position_embeddings", max_length)))
     tokenizer_vocabulary(folder)  # raises where it is missing, which else loads as a vocabulary of five pieces
-    if onnx:
-        from pipeline.predict.onnx_backend import load_model  # noqa: PLC0415 (onnxruntime may not be installed)
-    else:
-        from pipeline.predict.torch_backend import load_model  # noqa: PLC0415 (ONNX files run without torch)
-
-    forward, tokenizer = load_model(folder, config)
+    # Only the one that is asked for is imported: onnxruntime, or torch, may not be installed.
+    backend = import_module("pipeline.predict.onnx_backend" if onnx else "pipeline.predict.torch_backend")
+    forward, tokenizer = backend.load_model(folder, config)
     pad = config.get("pad_token_id") or 0
     tokenizer.enable_padding(pad_id=pad, pad_token=tokenizer.id_to_token(pad) or "[PAD]")
     student = Student(tokenizer=tokenizer, forward=forward, config=config)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.artifacts.atomic import write_atomically
-from pipeline.errors import UserError, status_of
+from pipeline.errors import require, status_of
 from pipeline.report.page import COMPARISON, comparison_page, report_page
 from pipeline.report.results import REPORT
 from pipeline.report.run_summary import read_run_summary
@@ -18,8 +18,7 @@ from pipeline.report.run_summary import read_run_summary
 
 def write_pages(folders: Sequence[Path], *, compare: bool, output: Path | None) -> None:
     """Write the report of one run, or the comparison of several, and print its path."""
-    if len(folders) > 1 and not compare:
-        raise UserError("one run at a time, or several with --compare")
+    require(compare or len(folders) == 1, "one run at a time, or several with --compare")
     runs = [read_run_summary(folder) for folder in folders]
     if compare:
         path = output or folders[0].parent / COMPARISON

@@ -32,7 +32,7 @@ def model_card(recipe: Recipe, inputs: RecipeInputs, *, evaluation: Path, export
 
     Args:
         evaluation: the folder that evaluate_student published.
-        exported: the metrics of export_student: `metric`, `forms` and `vocabulary`; empty where it did not run.
+        exported: the metrics of export_student; empty where it did not run.
     """
     results = json.loads((evaluation / RESULTS).read_text(encoding="utf-8"))
     manifest = json.loads((evaluation / MANIFEST).read_text(encoding="utf-8"))

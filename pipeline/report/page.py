@@ -50,7 +50,7 @@ def comparison_page(runs: Sequence[RunSummary]) -> str:
 
 
 def predictions(run: RunSummary) -> list[dict[str, Any]]:
-    """Every test row with both models' answers (`comparison.answer_table`).
+    """Every test row with both models' answers (`evaluate.comparison.prediction_table`).
 
     Empty where the label of a row is neither a name nor a score, as in tagging.
     """
@@ -62,10 +62,7 @@ def predictions(run: RunSummary) -> list[dict[str, Any]]:
 
 
 def disagreements(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows that teacher and student answer differently.
-
-    First those of which both are surest; of scores, those with the widest gap.
-    """
+    """The rows answered differently: first those of which both are surest; of scores, those with the widest gap."""
 
     def weight(row: Mapping[str, Any]) -> float:
         if isinstance(row["teacher"], float):

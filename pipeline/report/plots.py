@@ -26,16 +26,10 @@ STYLE: Any = {
     "svg.hashsalt": "report",
     "font.size": 8.5,
     "text.parse_math": False,  # a dollar in a label's name is a dollar
-    "text.color": INK,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size", "ytick.minor.size"), 0),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
     "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "ytick.minor.size": 0,
     "axes.linewidth": 0.8,
     "lines.linewidth": 1.3,
     "legend.frameon": False,
@@ -63,7 +57,8 @@ def model_bars(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str) 
                 row += 1
                 value = figures[measure.key]
                 axes.barh(row, value / longest, height=0.74, color=STUDENT if number else TEACHER)
-                text = f"{measure.write(value)}  {_shortened(name)}"
+                shortened = name if len(name) <= 20 else f"…{name[-19:]}"  # the names of runs differ at their end
+                text = f"{measure.write(value)}  {shortened}"
                 axes.text(max(value, 0) / longest + 0.015, row, text, va="center")
             row += 1.6
         axes.set(xlim=(0, 1.75), ylim=(row - 0.9, -0.7))
@@ -89,25 +84,15 @@ def loss_curves(objective: str, layers: Mapping[str, Curve]) -> str:
         axes.grid(axis="y", color=FAINT, linewidth=0.5)
         axes.set_axisbelow(True)
         if any(layers):
-            columns = min(len(layers), 6)
-            axes.legend(
-                ncols=columns,
-                fontsize=7.5,
-                handlelength=1,
-                columnspacing=0.9,
-                loc="lower left",
-                bbox_to_anchor=(-0.03, 1),
-            )
+            above = {"loc": "lower left", "bbox_to_anchor": (-0.03, 1), "ncols": min(len(layers), 6)}
+            axes.legend(fontsize=7.5, handlelength=1, columnspacing=0.9, **above)
         return _svg(figure, f"Loss {objective} by step")
 
 
 def confusion_matrix(rows: Sequence[Mapping[str, Any]], role: str, names: Sequence[str]) -> str:
     """A model's answers by right label, shaded by the share of each right label's row.
 
-    Args:
-        rows: predictions (`page.predictions`).
-        role: of the model: teacher or student.
-        names: the labels, in the order in which they are drawn.
+    Args: rows: `page.predictions`. role: teacher or student. names: the labels, in the order in which they are drawn.
     """
     counts, size = confusion_counts(rows, role, names), len(names)
     side = max(1.5, 0.34 * size)
@@ -162,11 +147,6 @@ def stage_seconds(stages: Mapping[str, Mapping[str, Any]]) -> str:
             axes.text(-0.02, row, stage, va="center", ha="right")
         axes.set(xlim=(-0.5, 1.2), ylim=(len(stages) - 0.5, -0.5))
         return _svg(figure, "Seconds of each stage")
-
-
-def _shortened(name: str) -> str:
-    """A model's name, cut at its beginning where it is too long: the names of runs differ at their end."""
-    return name if len(name) <= 20 else f"…{name[-19:]}"
 
 
 def _blank_axes(figure: Figure) -> Axes:

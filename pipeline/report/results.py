@@ -12,10 +12,7 @@ REPORT = "report.html"
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """Teacher and student side by side, as text for the terminal.
-
-    Args: results: the content of results.json.
-    """
+    """Teacher and student side by side, from the content of results.json, as text for the terminal."""
     teacher, student = results["teacher"], results["student"]
     lines = [_line(f"{results['task']}, {results['split']}", "teacher", "student")]
 
@@ -59,16 +56,12 @@ def _kept(results: Mapping[str, Any]) -> str:
 
 def refresh_report(folder: Path) -> Path:
     """Write the report of a run, unless the one that is there shows what the run holds now. Returns its path."""
-    run, path = read_run_summary(folder), folder / REPORT
-    if f'content="{run.digest()}"' not in _beginning(path):
+    run, path, beginning = read_run_summary(folder), folder / REPORT, b""
+    if path.is_file():
+        with path.open("rb") as file:
+            beginning = file.read(1000)
+    if f'content="{run.digest()}"'.encode() not in beginning:
         from pipeline.report.page import report_page  # noqa: PLC0415 (matplotlib takes a second; most runs need none)
 
         write_atomically(path, report_page(run))
     return path
-
-
-def _beginning(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.read(1000)

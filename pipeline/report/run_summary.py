@@ -10,20 +10,18 @@ from typing import Any, NamedTuple
 from pipeline.artifacts.atomic import checksum
 from pipeline.artifacts.store import MANIFEST, intact
 from pipeline.config.data import CORRELATIONS
-from pipeline.errors import UserError
+from pipeline.errors import require
 from pipeline.plan.run_folder import RECIPE, RESULTS
 from pipeline.plan.stages import STAGES
 
-Curve = tuple[list[float], list[float]]
-"""Steps, and the value at each."""
+Curve = tuple[list[float], list[float]]  # steps, and the value at each
 
 
 class Measure(NamedTuple):
     """A figure that is measured of every model."""
 
     name: str
-    key: str
-    """Under which results.json has it."""
+    key: str  # under which results.json has it
     write: Callable[[float], str]
 
 
@@ -41,12 +39,9 @@ class RunSummary:
     """A run, finished or not."""
 
     folder: Path
-    stages: Mapping[str, dict[str, Any]]
-    """The manifest of each finished stage, in the order in which stages run."""
-    results: Mapping[str, Any] | None
-    """What evaluate_student measured."""
-    recipe: str
-    """The whole recipe as YAML; empty where the folder has none."""
+    stages: Mapping[str, dict[str, Any]]  # the manifest of each finished stage, in the order in which stages run
+    results: Mapping[str, Any] | None  # what evaluate_student measured
+    recipe: str  # the whole recipe as YAML; empty where the folder has none
 
     @property
     def name(self) -> str:
@@ -111,26 +106,17 @@ def read_run_summary(folder: Path) -> RunSummary:
             continue
         if not isinstance(manifest, dict) or not isinstance(manifest.get("upstream"), dict):
             continue
-        if all(up in manifests and _is_linked(folder, up, known) for up, known in manifest["upstream"].items()):
+        if all(
+            up in manifests and checksum(folder / up / MANIFEST) == known["identity"]
+            for up, known in manifest["upstream"].items()
+        ):
             manifests[stage] = manifest  # else the link is of an earlier run, and this run has not got so far
-    if not manifests:
-        raise UserError(f"{folder} is not the folder of a run: it links to no finished stage; give runs/NAME")
-    recipe = folder / RECIPE
+    require(manifests, f"{folder} is not the folder of a run: it links to no finished stage; give runs/NAME")
     results = None
     if "evaluate_student" in manifests:
         results = json.loads(intact(folder / "evaluate_student", RESULTS).read_text(encoding="utf-8"))
-    return RunSummary(
-        folder=folder,
-        stages=manifests,
-        results=results,
-        recipe=recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
-    )
-
-
-def _is_linked(folder: Path, stage: str, known: Mapping[str, str]) -> bool:
-    """Whether the folder links to the very artifact of a stage that another stage has read."""
-    manifest = folder / stage / MANIFEST
-    return manifest.is_file() and checksum(manifest) == known["identity"]
+    recipe = (folder / RECIPE).read_text(encoding="utf-8") if (folder / RECIPE).is_file() else ""
+    return RunSummary(folder=folder, stages=manifests, results=results, recipe=recipe)
 
 
 def differences(runs: Sequence[RunSummary]) -> dict[str, list[str]]:
@@ -145,7 +131,6 @@ def differences(runs: Sequence[RunSummary]) -> dict[str, list[str]]:
 
 
 def _flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested settings, by dotted name."""
     for key, value in tree.items():
         if isinstance(value, dict):
             yield from _flattened(value, f"{prefix}{key}.")
