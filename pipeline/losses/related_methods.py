@@ -1,7 +1,6 @@
 """The losses of TinyBERT's relatives, one function an equation: DistilBERT, PKD, MiniLM and MiniLMv2.
 
-Legend and means as in `pipeline.losses`: B batch, T tokens, D hidden width, H heads; a mean over real tokens (or
-examples) of the whole global batch, in float32. The maps of `divergence` are made again in the backward pass.
+Legend, counts and means as in `pipeline.losses.tinybert`. The maps of `divergence` are made again in the backward pass.
 """
 
 import torch
@@ -16,9 +15,7 @@ from pipeline.losses.tinybert import AttentionStates, same_heads
 def cosine_loss(student_BTD: Tensor, teacher_BTD: Tensor, real_BT: Tensor, *, tokens: int | None = None) -> Tensor:
     """One minus the cosine of hidden states: DistilBERT (Sanh et al., arXiv:1910.01108, section 3, L_cos).
 
-        L = 1 - cos(h^S W_h, h^T), a mean over real tokens
-
-    Args: tokens: real tokens of the whole global batch; None: of this batch.
+    L = 1 - cos(h^S W_h, h^T), a mean over real tokens
     """
     tokens = int(real_BT.sum()) if tokens is None else tokens
     cosine_BT = cosine_similarity(student_BTD.float(), teacher_BTD.float(), dim=-1)
@@ -28,9 +25,7 @@ def cosine_loss(student_BTD: Tensor, teacher_BTD: Tensor, real_BT: Tensor, *, to
 def normalised_hidden_loss(student_BTD: Tensor, teacher_BTD: Tensor, *, examples: int | None = None) -> Tensor:
     """Squared distance of the first token's normalised hidden states: PKD (Sun et al., arXiv:1908.09355, section 3.2).
 
-        L = || h^S W_h / ||h^S W_h|| - h^T / ||h^T|| ||^2, a mean over examples
-
-    Args: examples: of the whole global batch; None: of this batch.
+    L = || h^S W_h / ||h^S W_h|| - h^T / ||h^T|| ||^2, a mean over examples
     """
     gap_BD = normalize(student_BTD[:, 0].float(), dim=-1) - normalize(teacher_BTD[:, 0].float(), dim=-1)
     return gap_BD.square().sum() / (examples or len(gap_BD))
@@ -80,7 +75,6 @@ def divergence(
 
 
 def _divergence(query: Tensor, key: Tensor, their_query: Tensor, their_key: Tensor, real_BT: Tensor) -> Tensor:
-    """The sum over heads and real tokens."""
     ours_BHTT, theirs_BHTT = _log_map(query, key, real_BT), _log_map(their_query, their_key, real_BT)
     per_query_BHT = (theirs_BHTT.exp() * (theirs_BHTT - ours_BHTT)).sum(dim=-1)
     return (per_query_BHT * real_BT[:, None]).sum()
@@ -93,7 +87,6 @@ def _log_map(query: Tensor, key: Tensor, real_BT: Tensor) -> Tensor:
 
 
 def _cut(tensor_BHTD: Tensor, heads: int) -> Tensor:
-    """The same numbers of a token in another number of heads."""
     B, H, T, D = tensor_BHTD.shape
     if heads == H:
         return tensor_BHTD

@@ -2,9 +2,10 @@
 
 Legend: B batch, T tokens, D hidden width, H heads, S and R head widths of student and teacher, C classes.
 
-Every loss is a mean over real tokens (or pairs of real tokens, or examples). A batch is often one of several
-micro-batches of a global batch: give the count over all of them, and the micro-batches' losses add up to the mean.
-All are computed in float32 with autocast off.
+Every loss is a scalar, a mean over real tokens (or pairs of real tokens, or examples), computed in float32 with
+autocast off. A batch is often one of several micro-batches of a global batch: give the count of `tokens`, `pairs` (the
+sum of squared lengths) or `examples` over all of them, and the micro-batches' losses add up to the mean. None: the
+count of this batch. `real_BT` is True on tokens, False on padding.
 """
 
 from typing import Any, NamedTuple
@@ -29,12 +30,7 @@ def hidden_loss(student_BTD: Tensor, teacher_BTD: Tensor, real_BT: Tensor, *, to
 
         L = MSE(H^S W_h, H^T)
 
-    Args:
-        student_BTD: the student's hidden states, already projected to the teacher's width by W_h.
-        real_BT: True on tokens, False on padding.
-        tokens: real tokens of the whole global batch; None: of this batch.
-
-    Returns: a scalar, float32.
+    Args: student_BTD: the student's hidden states, already projected to the teacher's width by W_h.
     """
     tokens = int(real_BT.sum()) if tokens is None else tokens
     gap_BTD = student_BTD.float() - teacher_BTD.float()
@@ -48,13 +44,9 @@ def attention_loss(
 
         L = 1/H * sum_h MSE(A_h^S, A_h^T),   A = Q K' / sqrt(head width)
 
-    Takes the cheaper of two exact forms: the (T, T) gap itself, or its Gram form. Neither keeps a (T, T) tensor.
+    Only pairs of real tokens enter the mean. Takes the cheaper of two exact forms: the (T, T) gap itself, or its Gram
+    form. Neither keeps a (T, T) tensor.
 
-    Args:
-        real_BT: only pairs of real tokens enter the mean.
-        pairs: real pairs (sum of squared lengths) of the whole global batch; None: of this batch.
-
-    Returns: a scalar, float32.
     Raises: UserError when the numbers of heads differ.
     """
     heads = same_heads(student, teacher)
@@ -130,8 +122,6 @@ def prediction_loss(
         L = t^2 * CE(z^T / t, z^S / t) = -t^2 * softmax(z^T / t) . log_softmax(z^S / t), a mean over examples
 
     The square keeps its gradient as large as that of labels, whatever t (Hinton et al., arXiv:1503.02531, section 2).
-
-    Args: examples: of the whole global batch; None: of this batch.
     """
     target_BC = (teacher_BC.float() / temperature).softmax(dim=-1)
     per_example_B = -(target_BC * log_softmax(student_BC.float() / temperature, dim=-1)).sum(dim=-1)
