@@ -11,16 +11,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from pipeline.config import training
 from pipeline.config.data import AnnotateData, AugmentData, PrepareCorpus, ProposeCandidates, Task
 from pipeline.config.fields import CONFIG, AboveZero, Count, FolderName, Positive, Share
-from pipeline.config.training import (
-    DistillGeneral,
-    DistillLayers,
-    DistillPredictions,
-    FinetuneTeacher,
-    PretrainTeacher,
-    Student,
-)
 
 Tracker = Literal[
     "tensorboard", "wandb", "comet_ml", "mlflow", "aim", "clearml", "dvclive", "swanlab", "trackio", "none"
@@ -96,16 +89,16 @@ class Recipe:
     """SHA-256 of every wheel that the recipe names; the keys are NAME==VERSION."""
     run: Run = field(default_factory=Run)
     task: Task
-    student: Student = field(default_factory=Student)
+    student: training.Student = field(default_factory=training.Student)
     prepare_corpus: PrepareCorpus = field(default_factory=PrepareCorpus)
-    pretrain_teacher: PretrainTeacher = field(default_factory=PretrainTeacher)
-    finetune_teacher: FinetuneTeacher = field(default_factory=FinetuneTeacher)
-    distill_general: DistillGeneral = field(default_factory=DistillGeneral)
+    pretrain_teacher: training.PretrainTeacher = field(default_factory=training.PretrainTeacher)
+    finetune_teacher: training.FinetuneTeacher = field(default_factory=training.FinetuneTeacher)
+    distill_general: training.DistillGeneral = field(default_factory=training.DistillGeneral)
     propose_candidates: ProposeCandidates = field(default_factory=ProposeCandidates)
     augment_data: AugmentData = field(default_factory=AugmentData)
     annotate_data: AnnotateData = field(default_factory=AnnotateData)
-    distill_layers: DistillLayers = field(default_factory=DistillLayers)
-    distill_predictions: DistillPredictions = field(default_factory=DistillPredictions)
+    distill_layers: training.DistillLayers = field(default_factory=training.DistillLayers)
+    distill_predictions: training.DistillPredictions = field(default_factory=training.DistillPredictions)
     evaluate_student: EvaluateStudent = field(default_factory=EvaluateStudent)
     card: Card = field(default_factory=Card)
     export_student: ExportStudent = field(default_factory=ExportStudent)

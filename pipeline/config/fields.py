@@ -38,10 +38,6 @@ def help_texts(section: type) -> dict[str, str]:
     return texts
 
 
-def _one_or_several(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
 def _number_as_text(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("YAML takes yes, no, on and off for true and false; put the name in quotes")
@@ -83,9 +79,10 @@ Share = Annotated[float, NUMBER, Field(ge=0, le=1)]
 SmallShare = Annotated[float, NUMBER, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, NUMBER, Field(ge=0)]
 AboveZero = Annotated[float, NUMBER, Field(gt=0)]
-Strings = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
+ONE_OR_SEVERAL = BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+Strings = Annotated[tuple[str, ...], ONE_OR_SEVERAL]
 Column = Annotated[str, BeforeValidator(_number_as_text)]
-Columns = Annotated[tuple[Column, ...], BeforeValidator(_one_or_several)]
+Columns = Annotated[tuple[Column, ...], ONE_OR_SEVERAL]
 Labels = Columns
 LayerMap = Annotated[str | tuple[int, ...], PlainValidator(_layer_map)]
 Pattern = Annotated[str, AfterValidator(_pattern)]

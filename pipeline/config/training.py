@@ -100,7 +100,6 @@ class PretrainTeacher(Training):
     epochs: NonNegative = 0
     """Passes over the corpus; 0 takes the checkpoint as it is."""
     learning_rate: AboveZero = 1e-4
-    """Peak learning rate."""
     train: Literal["all", "head"] = "all"
     """Train the whole backbone, or only its masked-LM head."""
     from_scratch: bool = False
@@ -123,7 +122,6 @@ class FinetuneTeacher(Training):
     """Fine-tuning on the task's labels."""
 
     learning_rate: AboveZero = 3e-5
-    """Peak learning rate."""
     hidden_dropout: SmallShare = 0.1
     """Dropout of hidden states; attention dropout is always 0, as in the student."""
     model: str | None = None
@@ -173,7 +171,6 @@ class DistillGeneral(LayerObjectives):
     """General distillation on unlabelled text (TinyBERT, section 3.2)."""
 
     learning_rate: AboveZero = 1e-4
-    """Peak learning rate."""
     masked_lm: NonNegative = 0.0
     """Weight of the cross-entropy of masked tokens (BERT, section 3.1; DistilBERT)."""
     soft_masked_lm: NonNegative = 0.0
@@ -204,7 +201,6 @@ class DistillPredictions(TaskDistillation, LayerObjectives):
     """Task distillation of the predictions (TinyBERT, section 3.3, second step)."""
 
     learning_rate: AboveZero = 3e-5
-    """Peak learning rate."""
     prediction: NonNegative = 1.0
     """Weight of the teacher's predictions as soft targets (eq. 10): the alpha of Hinton et al."""
     temperature: AboveZero = 1.0

@@ -71,14 +71,15 @@ def _run(arguments: list[str]) -> int:
     plan = make_plan(recipe, overrides, checked=False)
     plan.book.save()
     publish_run(plan)
+    if lost := [stage for stage in selected if stage in plan.why]:
+        print(f"{lost[0]} ended but published nothing; see {plan.run_folder / 'logs'}", file=sys.stderr)
+        return FAILED
     if plan.why:
-        return _unfinished(plan, selected)
+        print(f"not run yet: {', '.join(plan.why)}", file=sys.stderr)
+        return OK
     if not selected:
         print(f"all {len(plan.stages)} stages are done: nothing was launched", file=sys.stderr)
-    results = plan.run_folder / RESULTS
-    print(table(json.loads(results.read_text(encoding="utf-8"))))
-    print(f"\nstudent: {plan.run_folder / 'export_student'}\nresults: {results}")
-    print(f"report:  {refresh_report(plan.run_folder)}")
+    _show_results(plan.run_folder)
     if push:
         print(f"on the hub: {push(plan.run_folder)}")
     return OK
@@ -95,21 +96,18 @@ def _launch(plan: Plan, stage: str, command: Sequence[str], changes: Mapping[str
     return status
 
 
+def _show_results(run_folder: Path) -> None:
+    results = run_folder / RESULTS
+    print(table(json.loads(results.read_text(encoding="utf-8"))))
+    print(f"\nstudent: {run_folder / 'export_student'}\nresults: {results}")
+    print(f"report:  {refresh_report(run_folder)}")
+
+
 def _resuming(arguments: Sequence[str]) -> str:
-    """The same command without --force, since the stage has been moved aside already."""
-    kept = []
-    for before, argument in zip(["", *arguments], arguments, strict=False):
-        if before != "--force" and argument.partition("=")[0] != "--force":
-            kept.append(argument)
+    """The same command without --force, since the earlier artifact is out of the way already."""
+    pairs = zip(["", *arguments], arguments, strict=False)
+    kept = [argument for before, argument in pairs if "--force" not in (before, argument.partition("=")[0])]
     return shlex.join(["./run_all.sh", *kept])
-
-
-def _unfinished(plan: Plan, selected: Sequence[str]) -> int:
-    if lost := [stage for stage in selected if stage in plan.why]:
-        print(f"{lost[0]} ended but published nothing; see {plan.run_folder / 'logs'}", file=sys.stderr)
-        return FAILED
-    print(f"not run yet: {', '.join(plan.why)}", file=sys.stderr)
-    return OK
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]]:
@@ -157,10 +155,8 @@ def _check_options(options: argparse.Namespace) -> None:
         if stage is not None and stage not in STAGES:
             raise UserError(f"--{option}: no stage {stage!r}{nearest(stage, STAGES)}")
     start, end, only = getattr(options, "from"), options.until, options.only
-    require(
-        not only or not (start or end),
-        f"--only {only} runs one stage: leave out {'--from' if start else '--until'}",
-    )
+    if only and (start or end):
+        raise UserError(f"--only {only} runs one stage: leave out {'--from' if start else '--until'}")
     if start and end and STAGES.index(end) < STAGES.index(start):
         raise UserError(f"--until {end} comes before --from {start}: give a stage that comes after it")
     if options.force and (options.list or options.dry_run):

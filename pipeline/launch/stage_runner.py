@@ -41,9 +41,8 @@ PACKAGES = ("torch", "transformers", "datasets", "accelerate", "tokenizers", "nl
 
 def run_stage(name: str, main: Callable[[Stage], dict[str, Any]]) -> None:
     """Run a stage script and end the process with its status."""
-    parser = argparse.ArgumentParser(
-        prog=f"accelerate launch -m stages.{name}", description=sys.modules["__main__"].__doc__
-    )
+    description = sys.modules["__main__"].__doc__
+    parser = argparse.ArgumentParser(prog=f"accelerate launch -m stages.{name}", description=description)
     parser.add_argument("--recipe", type=Path, required=True, help="the YAML file of the run")
     options, overrides = parser.parse_known_args()
     follow_parent()
@@ -71,17 +70,20 @@ def _run(name: str, main: Callable[[Stage], dict[str, Any]], recipe: Path, overr
     processes.check_shared(Path(plan.recipe.run.artifacts))
     spec = plan.stages.get(name)
     processes.check_same(f"{spec.artifact.fingerprint} of {name}" if spec else f"no {name}")
-    to_do = _has_to_run(plan, name)
-    if spec is None or not to_do:
+    to_do = processes.from_main(name in plan.why)  # another run may publish it while the processes make their plans
+    if spec is None:
+        print(f"[{name}] this recipe does not need the stage", file=sys.stderr)
+        return
+    if not to_do:
+        print(f"[{name}] done already: {spec.artifact.folder}", file=sys.stderr)
         return
     if unfinished := [up for up in spec.reads if up in plan.why]:
         raise UserError(
             f"{name} reads {unfinished[0]}, which is not done ({plan.why[unfinished[0]]});"
             f" run ./run_all.sh {recipe} --until {unfinished[-1]} first"
         )
-    accelerator = processes.make_accelerator(
-        tracker=plan.recipe.run.tracker, curves=plan.run_folder / "curves", run=plan.recipe.name, stage=name
-    )
+    tracker, curves = plan.recipe.run.tracker, plan.run_folder / "curves"
+    accelerator = processes.make_accelerator(tracker=tracker, curves=curves, run=plan.recipe.name, stage=name)
     with spec.artifact.lock() if accelerator.is_main_process else contextlib.nullcontext():
         accelerator.wait_for_everyone()
         if not processes.from_main(name in reasons(plan)):  # another run published it after this one looked
@@ -99,16 +101,6 @@ def _run(name: str, main: Callable[[Stage], dict[str, Any]], recipe: Path, overr
             raise
     for tracker in accelerator.trackers:  # not end_training(), which ends the process group too
         tracker.finish()
-
-
-def _has_to_run(plan: Plan, name: str) -> bool:
-    """As the main process sees it: another run may publish the stage while the processes make their plans."""
-    to_do = processes.from_main(name in plan.why)
-    if name not in plan.stages:
-        print(f"[{name}] this recipe does not need the stage", file=sys.stderr)
-    elif not to_do:
-        print(f"[{name}] done already: {plan.stages[name].artifact.folder}", file=sys.stderr)
-    return to_do
 
 
 def stage_of(plan: Plan, name: str, accelerator: Accelerator) -> Stage:
@@ -185,10 +177,9 @@ def _publish(stage: Stage, plan: Plan, measured: dict[str, Any]) -> None:
 
 def _seconds_before(work: Path) -> float:
     """Seconds that interrupted attempts already took."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         return float((work / "seconds").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return 0.0
+    return 0.0
 
 
 def _command(recipe: Path, overrides: Sequence[str]) -> str:
@@ -200,8 +191,5 @@ def _command(recipe: Path, overrides: Sequence[str]) -> str:
 
 def _git_commit() -> str | None:
     command = ["git", "-C", str(PROJECT), "rev-parse", "--verify", "--quiet", "HEAD"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:  # no git on this machine
-        return None
-    return answer.stdout.strip() or None
+    with contextlib.suppress(OSError):  # no git on this machine
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None

@@ -98,11 +98,9 @@ def check_export(recipe: Recipe, backbone: Path) -> None:
     """Only WordPiece vocabularies can be cut: the pieces of other kinds depend on each other."""
     if not recipe.export_student.min_count:
         return
-    path = backbone / "tokenizer.json"
-    if path.is_file():
-        kind = json.loads(path.read_text(encoding="utf-8"))["model"].get("type")
-    else:
-        kind = "WordPiece" if (backbone / "vocab.txt").is_file() else "SentencePiece"
+    kind = "WordPiece" if (backbone / "vocab.txt").is_file() else "SentencePiece"
+    if tokenizer := _json_object(backbone / "tokenizer.json"):
+        kind = tokenizer["model"].get("type")
     require(
         kind == "WordPiece",
         f"export_student.min_count: the tokenizer of {backbone} is a {kind}, and only WordPiece vocabularies can be"

@@ -28,7 +28,10 @@ def estimates(plan: Plan) -> dict[str, tuple[float, float]]:
     teacher = 12.0 * shape.layers * shape.width**2
     student = float(small.layers * (4 * small.width**2 + 2 * small.width * small.feed_forward))
     corpus = sum(p.stat().st_size * COMPRESSED.get(p.suffix, 1.0) for p in plan.inputs.corpus) / CHARACTERS_A_TOKEN
-    rows, tokens = _task_size(plan)
+    splits = read_task(recipe.task, plan.inputs.task).splits
+    rows = [row for split in ("train", "unlabelled") for row in splits.get(split, ())]  # those that are distilled on
+    characters = [sum(map(len, row.texts)) for row in rows]
+    tokens = sum(min(recipe.task.max_length, 2 + count / CHARACTERS_A_TOKEN) for count in characters)
     variants = 1 + recipe.augment_data.variants
     words = 0.6 * tokens  # those of one piece, which candidates can replace
     passes = variants if recipe.distill_layers.epoch_covers == "originals" else 1
@@ -38,7 +41,7 @@ def estimates(plan: Plan) -> dict[str, tuple[float, float]]:
         "pretrain_teacher": 6 * teacher * corpus * recipe.pretrain_teacher.epochs,
         "finetune_teacher": 6 * teacher * tokens * recipe.finetune_teacher.epochs,
         "distill_general": both * corpus * recipe.distill_general.epochs,
-        "propose_candidates": 2 * teacher * words * tokens / max(rows, 1),
+        "propose_candidates": 2 * teacher * words * tokens / max(len(rows), 1),
         "annotate_data": 2 * teacher * tokens * variants,
         "distill_layers": both * drawn * recipe.distill_layers.epochs,
         "distill_predictions": 6 * student * drawn * recipe.distill_predictions.epochs,
@@ -47,7 +50,7 @@ def estimates(plan: Plan) -> dict[str, tuple[float, float]]:
         **dict.fromkeys(("pretrain_teacher", "finetune_teacher"), 4.0 * teacher),
         **dict.fromkeys(("distill_general", "distill_layers", "distill_predictions"), 4.0 * student),
         "prepare_corpus": 2 * corpus,
-        "augment_data": 60 * rows * variants,
+        "augment_data": 60 * len(rows) * variants,
         "propose_candidates": 250 * words,
     }
     return {stage: (LAUNCH_SECONDS + work.get(stage, 0.0) / rate, sizes.get(stage, 1e4)) for stage in plan.why}
@@ -64,11 +67,3 @@ def multiplication_rate(recipe: Recipe) -> float:
         np.dot(matrix, matrix)
     fp32 = 5 * 2 * 1024**3 / (time.perf_counter() - begin)
     return fp32 * SHARE_OF_PEAK * (BF16_TIMES_FP32 if resolve_precision(recipe.precision) == "bf16" else 1.0)
-
-
-def _task_size(plan: Plan) -> tuple[int, float]:
-    """Original rows that are distilled on, and their tokens."""
-    splits = read_task(plan.recipe.task, plan.inputs.task).splits
-    rows = [example for split in ("train", "unlabelled") for example in splits.get(split, ())]
-    longest = plan.recipe.task.max_length
-    return len(rows), sum(min(longest, 2 + sum(map(len, row.texts)) / CHARACTERS_A_TOKEN) for row in rows)

@@ -27,7 +27,7 @@ def publish_run(plan: Plan) -> None:
             unlink(plan.run_folder, stage)
     write_atomically(plan.run_folder / RECIPE, recipe_text(plan.recipe))
     if not plan.why:
-        write_atomically(plan.run_folder / RESULTS, json.dumps(results(plan), indent=1))
+        write_atomically(plan.run_folder / RESULTS, json.dumps(_results(plan), indent=1))
 
 
 def recipe_text(recipe: Recipe) -> str:
@@ -36,7 +36,7 @@ def recipe_text(recipe: Recipe) -> str:
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)
 
 
-def results(plan: Plan) -> dict[str, Any]:
+def _results(plan: Plan) -> dict[str, Any]:
     """What evaluate_student measured, with the seconds that each stage worked, and those that it took to start."""
     folder = plan.stages["evaluate_student"].artifact.folder
     measured = json.loads(intact(folder, RESULTS).read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 """One stage at work.
 
-stage       its place in the plan, its folders, its processes
+stage       its part of the plan, its folders, its processes
 processes   what the launcher started, as Accelerate sees it
 heartbeat   each process notices when another one is gone
 """
