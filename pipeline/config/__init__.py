@@ -3,6 +3,11 @@
 A recipe is a YAML file of this tree (`recipe_file` loads it). The text under a field is its help, which
 `./run_all.sh --help` prints. A stage's fingerprint covers the settings that can change what it writes; of a path or a
 name it covers the content that is found there.
+
+data, training   the sections of the tree, beside those here
+fields           types of fields, and the checks of one setting
+objectives       the names of objectives; which layer learns from which
+recipe_file      YAML and the command line become a recipe
 """
 
 from dataclasses import field

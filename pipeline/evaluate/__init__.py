@@ -1,7 +1,8 @@
 """What a model answers, and how good that is.
 
-inference     a model over many texts, batched by length
-scoring       the labelled splits, and the task's metric on them
-comparison    teacher against student: score, size, speed, intervals
-label_order   the user's own teacher, its outputs in the task's order
+inference        a model over many texts, batched by length
+scoring          the labelled splits, and the task's metric on them
+comparison       teacher against student: score, size, speed, intervals
+exported_forms   the files to ship: score, size, speed of each
+label_order      the user's own teacher, its outputs in the task's order
 """

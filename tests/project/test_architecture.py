@@ -30,3 +30,10 @@ def test_a_file_holds_every_name_that_its_line_of_a_table_names() -> None:
         text = (PROJECT / path).read_text(encoding="utf-8")
         for name in re.findall(r"`(\w+)`", cells):
             assert re.search(rf"\b{name}\b", text), (path, name)
+
+
+def test_a_package_names_its_modules() -> None:
+    for package in sorted((PROJECT / "pipeline").glob("*/__init__.py")):
+        remarks = package.read_text(encoding="utf-8").split('"""')[1]
+        named = set(re.findall(r"\w+", remarks))
+        assert {path.stem for path in package.parent.glob("*.py")} - {"__init__"} <= named, package.parent.name
