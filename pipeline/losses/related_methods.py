@@ -15,7 +15,9 @@ from pipeline.losses.tinybert import AttentionStates, same_heads
 def cosine_loss(student_BTD: Tensor, teacher_BTD: Tensor, real_BT: Tensor, *, tokens: int | None = None) -> Tensor:
     """One minus the cosine of hidden states: DistilBERT (Sanh et al., arXiv:1910.01108, section 3, L_cos).
 
-    L = 1 - cos(h^S W_h, h^T), a mean over real tokens
+        L = 1 - cos(h^S W_h, h^T)
+
+    A mean over real tokens.
     """
     tokens = int(real_BT.sum()) if tokens is None else tokens
     cosine_BT = cosine_similarity(student_BTD.float(), teacher_BTD.float(), dim=-1)
@@ -25,7 +27,9 @@ def cosine_loss(student_BTD: Tensor, teacher_BTD: Tensor, real_BT: Tensor, *, to
 def normalised_hidden_loss(student_BTD: Tensor, teacher_BTD: Tensor, *, examples: int | None = None) -> Tensor:
     """Squared distance of the first token's normalised hidden states: PKD (Sun et al., arXiv:1908.09355, section 3.2).
 
-    L = || h^S W_h / ||h^S W_h|| - h^T / ||h^T|| ||^2, a mean over examples
+        L = || h^S W_h / ||h^S W_h|| - h^T / ||h^T|| ||^2
+
+    A mean over examples.
     """
     gap_BD = normalize(student_BTD[:, 0].float(), dim=-1) - normalize(teacher_BTD[:, 0].float(), dim=-1)
     return gap_BD.square().sum() / (examples or len(gap_BD))
