@@ -43,8 +43,8 @@ def test_a_tilde_is_the_home_folder(resolver: Resolver, tmp_path: Path, monkeypa
 
 
 def test_a_folder_gives_its_data_files_sorted(resolver: Resolver, tmp_path: Path) -> None:
-    touch(tmp_path, "d/b.parquet", "d/a.jsonl.gz", "d/README.md", "d/.hidden.csv", "d/dump.xml-p1p2.bz2")
-    assert found(resolver, "d") == ["d/a.jsonl.gz", "d/b.parquet", "d/dump.xml-p1p2.bz2"]
+    touch(tmp_path, "d/b.parquet", "d/a.jsonl.gz", "d/README.md", "d/.hidden.csv", "d/dump.xml-p1p2.bz2", "d/c.csv.zip")
+    assert found(resolver, "d") == ["d/a.jsonl.gz", "d/b.parquet", "d/c.csv.zip", "d/dump.xml-p1p2.bz2"]
 
 
 def test_a_glob_gives_its_files_sorted(resolver: Resolver, tmp_path: Path) -> None:
