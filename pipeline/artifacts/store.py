@@ -94,7 +94,7 @@ class Artifact:
         return None
 
     def verify(self, only: str | None = None) -> None:
-        """Moves the artifact aside and raises WorkFailed when a file, or this file, differs from its checksum."""
+        """Sets the artifact aside and raises WorkFailed when a file, or this file, differs from its checksum."""
         for name, known in (self.manifest() or {}).get("files", {}).items():
             path = self.folder / name
             if only in (None, name) and (not path.is_file() or checksum(path) != known["sha256"]):
@@ -122,6 +122,12 @@ class Artifact:
         """Move what is published out of the way, for `gc` to remove."""
         if self.folder.exists():
             self.folder.rename(self.folder.with_name(f"{self.fingerprint}.aside-{time.time_ns()}"))
+
+    def discard(self) -> None:
+        """Set aside what is published, and remove the work of an attempt that was killed."""
+        with self.lock():
+            self.set_aside()
+            shutil.rmtree(self.work, ignore_errors=True)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -154,7 +160,7 @@ def intact(folder: Path, name: str) -> Path:
 
 
 def cache_folder(root: Path) -> Path:
-    """Where downloads and remembered digests lie."""
+    """Folder of downloads and remembered digests."""
     return root / "cache"
 
 

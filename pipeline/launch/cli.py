@@ -6,7 +6,6 @@
 import argparse
 import json
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline import PROJECT
-from pipeline.artifacts.store import Artifact
 from pipeline.config.recipe_file import fields
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, require, status_of
 from pipeline.launch.exit_status import survive_closed_readers
@@ -54,7 +52,7 @@ def _run(arguments: list[str]) -> int:
         select(forced(plan, options.force), first=first, last=last)  # these two before anything is moved
         if not plan.why:  # else it was checked when it was made
             check_inputs(plan)
-        _force(plan.stages[options.force].artifact)
+        plan.stages[options.force].artifact.discard()
         plan = make_plan(recipe, overrides, checked=False)
     selected = select(plan, first=first, last=last)
     if options.list or options.dry_run:
@@ -92,7 +90,7 @@ def _launch(plan: Plan, stage: str, command: Sequence[str], changes: Mapping[str
     status, message = run_launched(command, changes, log=log)
     if status != OK:
         outcome = "was interrupted" if status == INTERRUPTED else "failed"
-        print(f"{stage} {outcome}{': ' + message if message else ''}\n  log:    {log}", file=sys.stderr)
+        print(f"{stage} {outcome}{message and ': '}{message}\n  log:    {log}", file=sys.stderr)
     return status
 
 
@@ -208,12 +206,6 @@ def forced(plan: Plan, stage: str) -> Plan:
     """The plan in which a stage runs again though it is done."""
     require(stage in plan.stages, f"--force: this recipe does not need {stage}; it runs {', '.join(plan.stages)}")
     return replace(plan, why=reasons(plan, forced=stage))
-
-
-def _force(artifact: Artifact) -> None:
-    with artifact.lock():
-        artifact.set_aside()
-        shutil.rmtree(artifact.work, ignore_errors=True)  # what a kill left there may be from before
 
 
 if __name__ == "__main__":

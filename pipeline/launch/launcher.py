@@ -55,7 +55,7 @@ def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]
     changes: dict[str, str] = {}
     gpus = gpu_count()
     if "--config_file" not in values:
-        kind = "cpu" if not gpus else "one_gpu" if gpus == 1 else "multi_gpu"
+        kind = ("cpu", "one_gpu", "multi_gpu")[min(gpus, 2)]
         options = ["--config_file", str(PROJECT / "accelerate_configs" / f"{kind}.yaml"), *options]
         if gpus > 1 and "--num_processes" not in values:
             options += ["--num_processes", str(gpus)]
@@ -63,7 +63,7 @@ def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]
             options += ["--main_process_port", "0"]  # a free one: two runs on one machine do not meet
     if not gpus:
         changes["ACCELERATE_USE_CPU"] = "true"
-        settings = _config_file(values.get("--config_file"))
+        settings = _config_file(values["--config_file"]) if "--config_file" in values else {}
         settings |= {name.lstrip("-"): value for name, value in values.items()}
         counts = [str(settings.get(name, 1)) for name in ("num_processes", "num_machines")]
         processes, machines = (int(count) if count.isdigit() else 1 for count in counts)
@@ -76,12 +76,10 @@ def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]
     return [*accelerate, *options, "-m", f"stages.{stage}", *arguments], changes
 
 
-def _config_file(path: str | None) -> dict[str, Any]:
-    """The settings in a configuration file of `accelerate launch`."""
-    try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {} if path else {}
-    except (OSError, yaml.YAMLError):
-        return {}  # the launcher reports it
+def _config_file(path: str) -> dict[str, Any]:
+    with suppress(OSError, yaml.YAMLError):  # the launcher reports them
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    return {}
 
 
 def _option_values(arguments: Sequence[str]) -> dict[str, str]:
@@ -104,11 +102,9 @@ def run_launched(command: Sequence[str], changes: Mapping[str, str], *, log: Pat
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="distill-") as folder:
-        status_file = Path(folder) / "status.json"
-        python_path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         environment = {name: value for name, value in os.environ.items() if not CLUSTER.fullmatch(name)}
-        environment |= {**changes, STATUS_FILE: str(status_file), LAUNCHED_AT: str(time.time())}
-        environment["PYTHONPATH"] = python_path
+        environment |= {**changes, STATUS_FILE: f"{folder}/status.json", LAUNCHED_AT: str(time.time())}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         with (
             subprocess.Popen(
                 list(command),

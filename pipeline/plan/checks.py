@@ -1,7 +1,4 @@
-"""Checks before anything is launched: models, tokenizers, data and the recipe must fit each other.
-
-Reads configuration and data files, never weights; torch is not imported. Every problem is a `UserError`.
-"""
+"""Before anything is launched: models, tokenizers, data and recipe must fit each other. No weights are read."""
 
 import json
 from importlib.util import find_spec

@@ -1,7 +1,4 @@
-"""The plan: which stages of a recipe are done, which will run, and why. It never imports torch.
-
-It is made before anything is launched: bad input costs a second, and a finished run no launch.
-"""
+"""The plan: which stages of a recipe are done, which will run, and why. Bad input is found before any launch."""
 
 import contextlib
 import json

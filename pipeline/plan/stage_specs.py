@@ -63,7 +63,8 @@ def stage_specs(recipe: Recipe, inputs: RecipeInputs, book: DigestBook) -> dict[
         )
     needed = {"evaluate_student", "export_student"}
     for stage in reversed(specs):
-        needed |= set(specs[stage].reads) if stage in needed else set()
+        if stage in needed:
+            needed.update(specs[stage].reads)
     return {stage: spec for stage, spec in specs.items() if stage in needed}
 
 
@@ -86,7 +87,7 @@ def _members(recipe: Recipe, name: str) -> list[str]:
     """The settings of a section that count wherever the table names it; of a single setting itself."""
     if "." in name or not dataclasses.is_dataclass(section := getattr(recipe, name)):
         return [name]
-    members = [f"{name}.{field.name}" for field in dataclasses.fields(section)]
+    members = (f"{name}.{field.name}" for field in dataclasses.fields(section))
     return [member for member in members if member not in (*LOCATIONS, *SCORING)]
 
 
