@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -144,37 +143,6 @@ def test_two_processes_do_what_one_does(finished: Path, two_processes: Path, sta
         np.testing.assert_allclose(theirs[name], ours[name], rtol=0, atol=1e-4, err_msg=name)
 
 
-def test_variants_that_the_teacher_answers_otherwise_are_left_out(finished: Path, world: Path, tmp_path: Path):
-    copy_artifacts(finished, tmp_path / "a", until="augment_data")
-    done = run_all(world / "recipe.yaml", "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r",
-                   "--augment_data.same_answer", "true", "--until", "annotate_data")  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    kept, everything = answers_of(tmp_path / "r" / "recipe"), answers_of(finished)
-    original = {source: answer for source, variant, answer in everything if variant == 0}
-    assert kept == [row for row in everything if row[2] == original[row[0]]]
-    metrics = json.loads((tmp_path / "r" / "recipe" / "augment_data" / "stage.json").read_text())["metrics"]
-    share = (len(kept) - len(original)) / (len(everything) - len(original))
-    assert metrics["same_answer_share"] == pytest.approx(share)
-    assert share < 1
-
-
-def answers_of(run: Path) -> list[tuple[int, int, int]]:
-    """source_id, variant and the teacher's answer of each augmented row of a run."""
-    frame = pd.read_parquet(run / "augment_data" / "data")
-    answers = np.load(run / "annotate_data" / "logits.npy").argmax(axis=1)
-    return list(zip(frame["source_id"].tolist(), frame["variant"].tolist(), answers.tolist(), strict=True))
-
-
-def test_another_run_trains_on_an_augmented_dataset_that_exists(finished: Path, world: Path, tmp_path: Path):
-    copy_artifacts(finished, tmp_path / "a", until="propose_candidates")
-    done = run_all(world / "recipe.yaml", "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r",
-                   "--augment_data.reuse", finished / "augment_data", "--until", "annotate_data")  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert not (tmp_path / "a" / "propose_candidates").exists()
-    logits = "annotate_data/logits.npy"
-    assert (tmp_path / "r" / "recipe" / logits).read_bytes() == (finished / logits).read_bytes()
-
-
 KILLS = 2  # `python -m tests.faults` strikes as often as it is told
 
 
@@ -190,32 +158,6 @@ def test_a_run_killed_at_a_random_instant_ends_with_the_same_bytes(
         assert differ == [], (kill, left)
         if left[0] != "ended before":
             return
-
-
-def test_your_own_teacher_is_put_in_the_tasks_order(finished: Path, world: Path, tmp_path: Path):
-    teacher = shutil.copytree((finished / "finetune_teacher").resolve(), tmp_path / "teacher")
-    swap_labels(teacher)
-    done = run_all(world / "recipe.yaml", "--finetune_teacher.model", teacher, "--only", "finetune_teacher",
-                   "--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r")  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "in the order rotten, fresh" in done.stderr
-    ours, theirs = weights(tmp_path / "r" / "recipe", "finetune_teacher"), weights(finished, "finetune_teacher")
-    assert np.array_equal(ours["classifier.weight"], theirs["classifier.weight"])
-    assert run_all("--help").returncode == 0
-
-
-def swap_labels(folder: Path) -> None:
-    """The same classifier with its two outputs, and their names, in the other order."""
-    from safetensors.numpy import save_file
-
-    tensors = load_file(folder / "model.safetensors")
-    for name in ("classifier.weight", "classifier.bias"):
-        tensors[name] = tensors[name][::-1].copy()
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    config = json.loads((folder / "config.json").read_text())
-    config["id2label"] = {"0": "rotten", "1": "fresh"}
-    config["label2id"] = {"rotten": 0, "fresh": 1}
-    (folder / "config.json").write_text(json.dumps(config))
 
 
 def test_a_teacher_that_learns_nothing_ends_the_run(world: Path, tmp_path: Path):

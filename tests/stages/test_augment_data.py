@@ -1,0 +1,50 @@
+"""What is augmented, kept and reused, from the artifacts of the finished run."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers.commands import copy_artifacts
+from tests.helpers.one_process import run_recipe
+
+pytestmark = pytest.mark.slow
+
+
+def run_here(world: Path, folder: Path, *overrides: str) -> Path:
+    """Run a recipe on the artifacts in `folder/a` until the data are annotated; returns the folder of the run."""
+    places = ["--run.artifacts", str(folder / "a"), "--run.runs", str(folder / "r")]
+    return run_recipe(world / "recipe.yaml", *places, *overrides, last="annotate_data").run_folder
+
+
+def test_variants_that_the_teacher_answers_otherwise_are_left_out(
+    finished: Path, run_world: Path, tmp_path: Path
+) -> None:
+    copy_artifacts(finished, tmp_path / "a", until="augment_data")
+    run = run_here(run_world, tmp_path, "--augment_data.same_answer", "true")
+    kept, everything = answers_of(run), answers_of(finished)
+    original = {source: answer for source, variant, answer in everything if variant == 0}
+    assert kept == [row for row in everything if row[2] == original[row[0]]]
+    metrics = json.loads((run / "augment_data" / "stage.json").read_text())["metrics"]
+    share = (len(kept) - len(original)) / (len(everything) - len(original))
+    assert metrics["same_answer_share"] == pytest.approx(share)
+    assert share < 1
+
+
+def answers_of(run: Path) -> list[tuple[int, int, int]]:
+    """source_id, variant and the teacher's answer of each augmented row of a run."""
+    frame = pd.read_parquet(run / "augment_data" / "data")
+    answers = np.load(run / "annotate_data" / "logits.npy").argmax(axis=1)
+    return list(zip(frame["source_id"].tolist(), frame["variant"].tolist(), answers.tolist(), strict=True))
+
+
+def test_another_run_trains_on_an_augmented_dataset_that_exists(
+    finished: Path, run_world: Path, tmp_path: Path
+) -> None:
+    copy_artifacts(finished, tmp_path / "a", until="propose_candidates")
+    run = run_here(run_world, tmp_path, "--augment_data.reuse", str(finished / "augment_data"))
+    assert not (tmp_path / "a" / "propose_candidates").exists()
+    logits = "annotate_data/logits.npy"
+    assert (run / logits).read_bytes() == (finished / logits).read_bytes()
