@@ -47,7 +47,7 @@ def test_a_process_that_fails_on_its_data_ends_all(run_world: Path, tmp_path: Pa
     stage = Launched(run_world, run_world / "recipe.yaml", tmp_path, "prepare_corpus", "--prepare_corpus.sources",
                      f"[{run_world}/text.txt, {tmp_path}/spoilt.txt]", "--", "--num_processes", "2")  # fmt: skip
     assert stage.process.wait(timeout=60) == 2
-    assert f"prepare_corpus failed: {tmp_path}/spoilt.txt:3 is not UTF-8" in stage.said()
+    assert f"prepare_corpus failed: {tmp_path}/spoilt.txt:3: not UTF-8" in stage.said()
     assert not list(stage.place.glob("*/stage.json"))
 
 

@@ -160,9 +160,10 @@ def test_a_run_killed_at_a_random_instant_ends_with_the_same_bytes(
             return
 
 
-def test_a_teacher_that_learns_nothing_ends_the_run(world: Path, tmp_path: Path):
+def test_a_teacher_that_learns_nothing_ends_the_run(finished: Path, world: Path, tmp_path: Path):
+    copy_artifacts(finished, tmp_path / "a", until="finetune_teacher")
     words = ["--run.artifacts", tmp_path / "a", "--run.runs", tmp_path / "r", "--until", "finetune_teacher",
-             "--pretrain_teacher.epochs", "0", "--finetune_teacher.learning_rate", "1e-9"]  # fmt: skip
+             "--finetune_teacher.learning_rate", "1e-9"]  # fmt: skip
     stopped = run_all(world / "recipe.yaml", *words)
     assert stopped.returncode == 1
     assert "no better on dev than the most frequent label" in stopped.stderr
