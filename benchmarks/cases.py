@@ -228,7 +228,7 @@ def _layer_case(
     sources = layer_map("uniform", **sizes)
     model = ProjectedStudent(encoder, teacher_width=teacher.config.hidden_size)
     slow_model = copy.deepcopy(model).to(stage.accelerator.device)
-    slow_model.encoder.set_attn_implementation(reference.SCORES)
+    slow_model.model.set_attn_implementation(reference.SCORES)
     frozen, slow_teacher = _teachers(stage, teacher, only)
     to_copy = Teacher(model=frozen, encoder=frozen)
     plan, packed = _plan(lengths, settings), both_pack(to_copy, model)

@@ -31,7 +31,7 @@ from pipeline.models.saved_model import TOKENIZER_FILES
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.tasks.labelled_data import read_task
 from pipeline.tasks.tokenised import as_datasets
-from pipeline.training.batches import pack
+from pipeline.training.batches import cut_into_micro_batches
 
 LABELS_ALONE_RATE = 5e-4  # that of the default recipe's layer stage
 
@@ -135,7 +135,7 @@ def test_score(plan: Plan, folder: Path, other: PreTrainedModel | None = None) -
     model = other or head.load(folder, label_names=task.label_names, new_head=False).eval()
     bounds, packed = texts.bounds(np.arange(len(texts))), can_pack(model)
     outputs = np.zeros((bounds[-1], head.width(model)), dtype=np.float32)
-    for rows in pack(np.arange(len(texts)), texts.lengths, 8192, packed=packed):
+    for rows in cut_into_micro_batches(np.arange(len(texts)), texts.lengths, 8192, packed=packed):
         batch = collate(texts.columns(rows), texts.pad_id, packed=packed)
         for row, output in zip(rows, head.outputs(model, batch).numpy(), strict=True):
             outputs[bounds[row] : bounds[row + 1]] = output[: texts.lengths[row]] if task.kind.per_token else output

@@ -66,7 +66,7 @@ def layer_losses(teacher: PreTrainedModel, student: ProjectedStudent, layers: Ma
         pairs_B1TT = real_BT[:, None, :, None] * real_BT[:, None, None, :]
         with torch.no_grad():
             theirs = teacher(**inputs, output_hidden_states=True, output_attentions=True)
-        ours = student.encoder(**inputs, output_hidden_states=True, output_attentions=True)
+        ours = student.model(**inputs, output_hidden_states=True, output_attentions=True)
         found: dict[str, Tensor] = {}
         for layer, source in layers.items():
             state_BTD = student.projections[layer](ours.hidden_states[layer])

@@ -96,7 +96,7 @@ def general_job(stage: Stage, teacher: Teacher, student: ProjectedStudent) -> Jo
             corpus,
             np.arange(len(corpus)),
             tokenizer,
-            vocab_size=student.encoder.config.vocab_size,
+            vocab_size=student.model.config.vocab_size,
             seed=stage.recipe.seed,
             packed=packed,
         )

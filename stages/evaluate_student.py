@@ -31,8 +31,7 @@ def main(stage: Stage) -> dict[str, Any]:
         return {}
     results = compare(stage, splits["test"], **measured)
     (stage.output / RESULTS).write_text(json.dumps(results, indent=1), encoding="utf-8")
-    outputs = {role: side.outputs for role, side in measured.items()}
-    pq.write_table(prediction_table(splits, outputs), stage.output / PREDICTIONS)
+    pq.write_table(prediction_table(splits, measured), stage.output / PREDICTIONS)
     stage.say(f"results\n{table(results)}")
     return {"kept": results["kept"], "left_out": dict(task.left_out)}
 

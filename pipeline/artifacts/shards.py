@@ -21,4 +21,5 @@ def write_once(write: Callable[..., object], *paths: Path) -> None:
         remove(temporary)  # of a process that was killed
     write(*temporary_paths)
     for temporary, path in zip(temporary_paths, paths, strict=True):
+        remove(path)  # of several, one may be there as it was sealed
         seal(temporary, path)

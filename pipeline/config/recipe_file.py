@@ -52,7 +52,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         for depth in range(1, len(keys)):
             where.setdefault(keys[:depth], option)  # a section that only the command line names
         where[keys] = option
-    tree.setdefault("name", path.stem)
+    if tree.get("name", "") == "":
+        tree["name"] = path.stem
     rebuild_dataclass(cast(Any, Recipe))  # once: the sections' validators become parts of its own
     try:
         return TypeAdapter(Recipe).validate_python(tree)

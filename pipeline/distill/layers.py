@@ -66,15 +66,15 @@ class ProjectedStudent(nn.Module):
     def __init__(self, model: PreTrainedModel, *, teacher_width: int, masked_lm_head: nn.Module | None = None) -> None:
         super().__init__()
         config: Any = model.config
-        self.encoder = model
+        self.model = model
         self.projections = nn.ModuleList(
             nn.Linear(config.hidden_size, teacher_width, bias=False) for _ in range(config.num_hidden_layers + 1)
         )
-        self.head = masked_lm_head
+        self.masked_lm_head = masked_lm_head
 
     def forward(self, batch: Batch, wanted: Wanted) -> Trace:
         """The student's trace, its hidden states projected."""
-        found = trace(self.encoder, batch, wanted, masked_lm_head=self.head)
+        found = trace(self.model, batch, wanted, masked_lm_head=self.masked_lm_head)
         projected = {layer: self.projections[layer](state) for layer, state in found.hidden_states.items()}
         return found._replace(hidden_states=projected)
 
@@ -96,14 +96,14 @@ class ProjectedStudent(nn.Module):
 
 def both_pack(teacher: Teacher, student: ProjectedStudent) -> bool:
     """Whether both models can take a packed batch: a batch has one layout for both."""
-    return can_pack(teacher.model) and can_pack(student.encoder)
+    return can_pack(teacher.model) and can_pack(student.model)
 
 
 def mapped_layers(
     stage: Stage, weights: LayerObjectives, *, teacher: Teacher, student: ProjectedStudent
 ) -> dict[int, int]:
     """The student's layers and those that they learn from; said where it is not obvious."""
-    N, M = (model.encoder.config.num_hidden_layers for model in (teacher, student))
+    N, M = (each.model.config.num_hidden_layers for each in (teacher, student))
     layers = layer_map(weights.layer_map, teacher_layers=N, student_layers=M)
     if weights.layer_map == "uniform" and N % M:
         pairs = ", ".join(f"{layer} from {source}" for layer, source in layers.items() if layer)
@@ -144,7 +144,7 @@ def layer_loss(
 
 def layer_flops(teacher: Teacher, student: ProjectedStudent) -> Flops:
     """FLOPs of the teacher's forward pass and of the student's two, its projections included; not of the losses."""
-    theirs, ours = encoder_flops(teacher.encoder), training_flops(student.encoder)
+    theirs, ours = encoder_flops(teacher.encoder), training_flops(student.model)
     projections = sum(weight.numel() for weight in student.projections.parameters())
     return lambda batch: theirs(batch) + ours(batch) + 6.0 * projections * batch.tokens
 

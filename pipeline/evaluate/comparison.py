@@ -63,6 +63,8 @@ class Measured:
     model: PreTrainedModel
     outputs: Mapping[str, np.ndarray]
     """(units, C), by split."""
+    predictions: Mapping[str, Any]
+    """What they say of each row, by split."""
     test_statistics: np.ndarray
     results: dict[str, Any]
     """As results.json has them."""
@@ -76,7 +78,8 @@ def measure(stage: Stage, splits: Mapping[str, LabelledSplit], folder: Path) -> 
     begin = time.perf_counter()
     outputs = {name: predict_together(model, split.texts, stage) for name, split in splits.items()}
     seconds = time.perf_counter() - begin
-    statistics_of = {name: split.statistics(split.predictions(outputs[name])) for name, split in splits.items()}
+    predictions = {name: split.predictions(outputs[name]) for name, split in splits.items()}
+    statistics_of = {name: split.statistics(predictions[name]) for name, split in splits.items()}
     scores = {name: score(task, found) for name, found in statistics_of.items()}
     results = {
         "score": scores["test"],
@@ -85,7 +88,13 @@ def measure(stage: Stage, splits: Mapping[str, LabelledSplit], folder: Path) -> 
         **size(model, folder),
         "examples_per_s": sum(len(split.dataset) for split in splits.values()) / seconds,
     }
-    return Measured(model=model, outputs=outputs, test_statistics=statistics_of["test"], results=results)
+    return Measured(
+        model=model,
+        outputs=outputs,
+        predictions=predictions,
+        test_statistics=statistics_of["test"],
+        results=results,
+    )
 
 
 def compare(stage: Stage, test: LabelledSplit, *, teacher: Measured, student: Measured) -> dict[str, Any]:
@@ -102,7 +111,6 @@ def compare(stage: Stage, test: LabelledSplit, *, teacher: Measured, student: Me
         samples=settings.bootstrap,
         seed=stage.recipe.seed,
     )
-    predictions = [test.predictions(side.outputs["test"]) for side in (teacher, student)]
     return {
         "task": task.name,
         "metric": task.metric,
@@ -113,7 +121,7 @@ def compare(stage: Stage, test: LabelledSplit, *, teacher: Measured, student: Me
         "student": ours,
         "kept": ours["score"] / theirs["score"] if theirs["score"] > 0 else None,
         "kept_interval": interval,
-        "agreement": task.kind.agreement(*predictions),
+        "agreement": task.kind.agreement(teacher.predictions["test"], student.predictions["test"]),
         "times_smaller": theirs["parameters"] / ours["parameters"],
         "encoder_times_smaller": theirs["encoder_parameters"] / ours["encoder_parameters"],
         "times_faster": theirs["latency_ms"] / ours["latency_ms"],
@@ -145,10 +153,10 @@ def kept_interval(
     return float(low), float(high)
 
 
-def prediction_table(splits: Mapping[str, LabelledSplit], outputs: Mapping[str, Mapping[str, np.ndarray]]) -> pa.Table:
+def prediction_table(splits: Mapping[str, LabelledSplit], measured: Mapping[str, Measured]) -> pa.Table:
     """Each row of some splits with what both models say of it.
 
-    Args: outputs: (units, C) by role, teacher and student, and split.
+    Args: measured: by role, teacher and student.
     Returns: columns `split`, `texts`, `label`, and of each role what the kind of task writes of a prediction:
         `teacher`, `student` (label names, scores, ...); of a classification also `teacher_probability` and
         `student_probability`.
@@ -162,9 +170,8 @@ def prediction_table(splits: Mapping[str, LabelledSplit], outputs: Mapping[str, 
             "texts": [list(example.texts) for example in examples],
             "label": [example.label for example in examples],
         }
-        for role, by_split in outputs.items():
-            predictions = split.predictions(by_split[name])
-            written = task.kind.prediction_columns(predictions, by_split[name], task.label_names)
+        for role, side in measured.items():
+            written = task.kind.prediction_columns(side.predictions[name], side.outputs[name], task.label_names)
             for column, values in written.items():
                 columns[f"{role}_{column}" if column else role] = values
         tables.append(pa.table(columns))

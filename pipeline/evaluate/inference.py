@@ -9,7 +9,7 @@ from pipeline.models.attention import can_pack
 from pipeline.models.collate import Rows, collate, rounded
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.tokenised import TokenisedTexts
-from pipeline.training.batches import pack
+from pipeline.training.batches import cut_into_micro_batches
 
 SLICE = 256  # rows; fixed, so that outputs do not depend on the number of processes
 
@@ -28,7 +28,7 @@ def predict(
     head, packed = head_of(texts.kind), can_pack(model)
     found = np.zeros((bounds[-1], head.width(model)), dtype=np.float32)
     with torch.inference_mode(), stage.autocast():
-        for chosen in pack(rows, texts.lengths[rows], tokens, packed=packed):
+        for chosen in cut_into_micro_batches(rows, texts.lengths[rows], tokens, packed=packed):
             batch = collate(texts.columns(chosen), texts.pad_id, packed=packed).to(stage.accelerator.device)
             outputs = head.outputs(model, batch).float().cpu().numpy()
             for place, output in zip(np.searchsorted(rows, chosen), outputs, strict=True):

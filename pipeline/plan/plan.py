@@ -16,8 +16,6 @@ from pipeline.errors import UserError
 from pipeline.inputs.resolver import RecipeInputs, Resolver, find_inputs
 from pipeline.plan.stage_specs import StageSpec, stage_specs
 
-PROGRAM_CHANGED = "the program's stage changed"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -101,19 +99,21 @@ def _difference(plan: Plan, spec: StageSpec) -> str:
     if not isinstance(old, dict) or not {"version", "settings", "inputs", "upstream"} <= old.keys():
         return "not run yet"
     if old["version"] != spec.version:
-        return PROGRAM_CHANGED
-    before, now = spec.defaults | old["settings"], spec.defaults | json.loads(json.dumps(spec.settings))
-    changes = []
-    for name in sorted({*old["settings"], *spec.settings}):
-        if before.get(name) != now.get(name):
-            changes.append(f"{name}: {before.get(name)} -> {now.get(name)}")
+        return "the program's stage changed"
+    settings, defaults = (json.loads(json.dumps(values)) for values in (spec.settings, spec.defaults))  # tuples: lists
+    before, changes = defaults | old["settings"], []
+    for name in sorted(settings, key=lambda name: ("." in name, name)):  # those of the stage first
+        if before.get(name) != settings[name]:
+            changes.append(f"{name}: {before.get(name)} -> {settings[name]}")
+    if gone := old["settings"].keys() - settings.keys():
+        changes.append(f"{', '.join(sorted({name.partition('.')[0] for name in gone}))} no longer counts")
     for role in sorted({*spec.digests, *old["inputs"]}):
         if spec.digests.get(role) != old["inputs"].get(role):
             changes.append(f"file {role} changed")
     for up in spec.reads:
         if plan.stages[up].artifact.fingerprint != old["upstream"].get(up, {}).get("fingerprint"):
             changes.append(f"reads {up}, which changed")
-    return "; ".join(changes[:3]) or PROGRAM_CHANGED
+    return "; ".join(changes[:3]) or "not run yet"
 
 
 def _read_pins(path: Path) -> dict[str, str]:

@@ -71,10 +71,11 @@ class Student:
         Words are what the tokenizer parts: in running text punctuation becomes a word of its own.
         """
         encoding = self._tokens(text)
-        words = []
+        words, end = [], 0
         for _, tokens in groupby(zip(encoding.word_ids, encoding.offsets, strict=True), itemgetter(0)):
             spans = [span for _, span in tokens]
-            words += text[spans[0][0] : spans[-1][1]].split()
+            words += text[max(end, spans[0][0]) : spans[-1][1]].split()  # one character may be the start of many words
+            end = max(end, spans[-1][1])
         return " ".join(words)
 
     def _tokens(self, text: str) -> Encoding:

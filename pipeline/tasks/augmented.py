@@ -39,7 +39,7 @@ def _holds_answers(column: "pa.DataType") -> bool:
     return is_list(texts) and is_text(texts.value_type) and is_list(starts) and is_integer(starts.value_type)
 
 
-LABEL_COLUMNS: dict[str, tuple[Callable[["pa.DataType"], bool], str]] = {  # by TaskKind.label_column
+LABEL_VALUES: dict[str, tuple[Callable[["pa.DataType"], bool], str]] = {  # by TaskKind.label_values
     "any": (lambda column: True, "labels are needed"),
     "numbers": (is_number, "the scores of a regression are needed"),
     "tags": (is_list, "a list of tags is needed, one a word"),
@@ -141,7 +141,7 @@ def _label_names(path: Path, data: TaskData) -> tuple[str, ...] | None:
     schema = read_schema(path)
     kind = schema.field(data.label_column).type
     where = f"{path}: column '{data.label_column}' holds"
-    fits, needs = LABEL_COLUMNS[data.kind.label_column]
+    fits, needs = LABEL_VALUES[data.kind.label_values]
     if not fits(kind):
         raise UserError(f"{where} {kind}, and {needs}")
     if not data.label_names or is_text(item_type(kind)):

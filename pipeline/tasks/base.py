@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.config.data import AugmentData, KindName, MetricName, Task
 from pipeline.data.examples import Columns, Example, read_table
+from pipeline.data.splits import Splits
 from pipeline.errors import UserError
 from pipeline.tasks.metrics import TWO_LABELS
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 Span = tuple[int, int]
 """The first character and the one after the last."""
-Splits = Mapping[str, Sequence[Example]]
-Row = dict[str, Any]
 
 
 class Tokenising(NamedTuple):
@@ -48,7 +47,7 @@ class TaskKind(ABC):
     """Those that can score it; the first is the default."""
     head_class: ClassVar[str] = ""
     """How the name of a transformers class with its head ends; empty: no head is needed."""
-    label_column: ClassVar[Literal["any", "numbers", "tags", "answers"]] = "any"
+    label_values: ClassVar[Literal["any", "numbers", "tags", "answers"]] = "any"
     """What the label's column of a Parquet file must hold."""
     has_label_names: ClassVar[bool] = True
     learns_labels: ClassVar[bool] = True
@@ -83,7 +82,7 @@ class TaskKind(ABC):
         return None
 
     def origin(self, example: Example) -> Hashable | None:
-        """What must not stand in two held-out splits, where the recipe names no group; None: nothing."""
+        """What must stand in one split alone, where the recipe names no group; None: nothing."""
         return None
 
     @abstractmethod
@@ -106,14 +105,14 @@ class TaskKind(ABC):
         """Spans of a row's text in which nothing is replaced."""
         return ()
 
-    def realign(self, row: Row, text_columns: Sequence[str], label_column: str) -> Row:
+    def realign(self, row: dict[str, Any], text_columns: Sequence[str], label_column: str) -> dict[str, Any]:
         """A variant with its label moved to where its text has it now, and checked there."""
         return row
 
     # ---- tokens
 
     @abstractmethod
-    def tokenise(self, rows: Row, tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> Row:
+    def tokenise(self, rows: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> dict[str, Any]:
         """A batch of rows as columns of sequences: input_ids, token_type_ids, cut, and what the losses need.
 
         Where a row is not one sequence: `row`, the row of each; `place`, the number of each in its row. Where sequences

@@ -7,8 +7,7 @@ import numpy as np
 
 from pipeline.config.data import MetricName
 from pipeline.data.examples import Columns, Example, parse_label
-from pipeline.data.splits import check_labels, find_label_names
-from pipeline.tasks.base import Splits
+from pipeline.data.splits import Splits, check_labels, find_label_names
 from pipeline.tasks.metrics import beats_majority
 from pipeline.tasks.sequence import SequenceTask
 

@@ -4,11 +4,11 @@ The teacher is taken as it is, and the student learns its vectors. Pairs with a 
 them.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.tasks.base import Row, Tokenising
+from pipeline.tasks.base import Tokenising
 from pipeline.tasks.regression import RegressionTask
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ class EmbeddingTask(RegressionTask):
     name = "embedding"
     metrics = ("spearman", "pearson", "pearson_and_spearman")
     head_class = ""
-    label_column = "any"
+    label_values = "any"
     learns_labels = False
 
-    def tokenise(self, rows: Row, tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> Row:
+    def tokenise(self, rows: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> dict[str, Any]:
         """Each text is a sequence of its own: both of a pair; of a variant only the one that was varied."""
         varied = [
             {replaced["column"] for replaced in row} or set(how.text_columns)

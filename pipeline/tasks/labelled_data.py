@@ -171,7 +171,7 @@ def _hold_out(task: Task, splits: Mapping[str, list[Example]], columns: Columns)
     kind = kind_of(task)
     strata = [kind.stratum(example) for example in train]
     groups = [example.group if columns.group else kind.origin(example) for example in train]
-    grouped = any(group is not None for group in groups)
+    grouped = bool(columns.group) or any(group is not None for group in groups)
     if grouped:
         held_out = split_by_group(groups, strata, shares=shares, seed=task.split_seed)
     else:

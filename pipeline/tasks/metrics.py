@@ -64,8 +64,8 @@ def beats_majority(metric: MetricName, predictions: ArrayLike, labels: ArrayLike
 
 
 def _score(metric: str, predicted: NDArray, right: NDArray) -> float:
-    from scipy import stats  # noqa: PLC0415
-    from sklearn.metrics import f1_score, matthews_corrcoef  # noqa: PLC0415
+    from scipy import stats  # noqa: PLC0415 (a second with sklearn, which no plan waits for)
+    from sklearn.metrics import f1_score, matthews_corrcoef  # noqa: PLC0415 (the same)
 
     zero: Any = 0.0  # sklearn annotates the argument as a string
     match metric:

@@ -15,9 +15,10 @@ import numpy as np
 from pipeline.config.data import AugmentData, MetricName
 from pipeline.data import squad
 from pipeline.data.examples import Columns, Example
+from pipeline.data.splits import Splits
 from pipeline.errors import UserError
 from pipeline.tasks import answer_spans
-from pipeline.tasks.base import Row, Span, Splits, TaskKind, Tokenising
+from pipeline.tasks.base import Span, TaskKind, Tokenising
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -34,7 +35,7 @@ class QuestionAnsweringTask(TaskKind):
     name = "question_answering"
     metrics = ("exact_match_and_f1", "answer_f1", "exact_match")
     head_class = "ForQuestionAnswering"
-    label_column = "answers"
+    label_values = "answers"
     has_label_names = False
     per_token = True
 
@@ -77,7 +78,7 @@ class QuestionAnsweringTask(TaskKind):
         spans = [(start, start + len(text)) for text, start in starts]
         return [span for span, text in zip(spans, answers["text"], strict=True) if row[column][slice(*span)] == text]
 
-    def realign(self, row: Row, text_columns: Sequence[str], label_column: str) -> Row:
+    def realign(self, row: dict[str, Any], text_columns: Sequence[str], label_column: str) -> dict[str, Any]:
         """The answers' starts, moved by what was replaced before them, and checked in the new context."""
         answers, context = row[label_column], text_columns[1]
         if answers is None:
@@ -95,7 +96,7 @@ class QuestionAnsweringTask(TaskKind):
 
     # ---- tokens
 
-    def tokenise(self, rows: Row, tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> Row:
+    def tokenise(self, rows: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> dict[str, Any]:
         """A question with its context is one window, or several that overlap.
 
         `begin` and `end` are each token's characters of the context, -1 elsewhere. `start_token` and `end_token` are
@@ -114,7 +115,7 @@ class QuestionAnsweringTask(TaskKind):
             return_offsets_mapping=True,
         )
         row_of: list[int] = encoded["overflow_to_sample_mapping"]
-        columns: Row = {
+        columns: dict[str, Any] = {
             "input_ids": encoded["input_ids"],
             "row": row_of,
             "place": [number - row_of.index(row) for number, row in enumerate(row_of)],

@@ -6,8 +6,7 @@ import numpy as np
 
 from pipeline.config.data import MetricName
 from pipeline.data.examples import Columns, parse_score
-from pipeline.data.splits import find_label_names
-from pipeline.tasks.base import Splits
+from pipeline.data.splits import Splits, find_label_names
 from pipeline.tasks.metrics import score
 from pipeline.tasks.sequence import SequenceTask
 
@@ -22,7 +21,7 @@ class RegressionTask(SequenceTask):
 
     name = "regression"
     metrics = ("pearson_and_spearman", "pearson", "spearman")
-    label_column = "numbers"
+    label_values = "numbers"
     has_label_names = False
 
     def parse_label(self, value: Any, columns: Columns) -> float:

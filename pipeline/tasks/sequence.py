@@ -1,12 +1,12 @@
 """What the kinds share that give one answer to a text, or to a pair of texts."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.config.data import MetricName
 from pipeline.tasks import metrics
-from pipeline.tasks.base import Row, TaskKind, Tokenising
+from pipeline.tasks.base import TaskKind, Tokenising
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -18,7 +18,7 @@ class SequenceTask(TaskKind):
 
     head_class = "ForSequenceClassification"
 
-    def tokenise(self, rows: Row, tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> Row:
+    def tokenise(self, rows: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> dict[str, Any]:
         """A text or pair is one sequence, cut at the length; its label goes with it as `labels`."""
         first, *second = (rows[column] for column in how.text_columns)
         encoded = tokenizer(first, second[0] if second else None, truncation=True, max_length=how.max_length)

@@ -11,8 +11,9 @@ from pipeline.config.data import AugmentData, MetricName
 from pipeline.data import conll
 from pipeline.data.conll import OUTSIDE, PREFIXED
 from pipeline.data.examples import Columns, Example
+from pipeline.data.splits import Splits
 from pipeline.errors import UserError, nearest
-from pipeline.tasks.base import Row, Span, Splits, TaskKind, Tokenising
+from pipeline.tasks.base import Span, TaskKind, Tokenising
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -29,7 +30,7 @@ class TokenClassificationTask(TaskKind):
     name = "token_classification"
     metrics = ("entity_f1",)
     head_class = "ForTokenClassification"
-    label_column = "tags"
+    label_values = "tags"
     per_token = True
 
     # ---- the rows
@@ -73,7 +74,7 @@ class TokenClassificationTask(TaskKind):
         spans = word_spans(row[column])
         return [span for span, tag in zip(spans, row[label_column], strict=True) if tag]  # 0 is O
 
-    def realign(self, row: Row, text_columns: Sequence[str], label_column: str) -> Row:
+    def realign(self, row: dict[str, Any], text_columns: Sequence[str], label_column: str) -> dict[str, Any]:
         """A variant has the words of its original, one for one, and so the same tags."""
         words, tags = row[text_columns[0]].split(" "), row[label_column]
         if tags is not None and len(words) != len(tags):
@@ -82,7 +83,7 @@ class TokenClassificationTask(TaskKind):
 
     # ---- tokens
 
-    def tokenise(self, rows: Row, tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> Row:
+    def tokenise(self, rows: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> dict[str, Any]:
         """A text is one sequence. `word` is the number of the word that a token begins, or -1; `labels` its tag."""
         texts: list[str] = rows[how.text_columns[0]]
         encoded = tokenizer(texts, truncation=True, max_length=how.max_length, return_offsets_mapping=True)

@@ -82,7 +82,7 @@ class BatchPlan:
         return GlobalBatch(
             step=step,
             epoch=epoch,
-            micro_batches=tuple(pack(rows, lengths, self.micro_batch_tokens)),
+            micro_batches=tuple(cut_into_micro_batches(rows, lengths, self.micro_batch_tokens)),
             examples=len(rows),
             tokens=int(lengths.sum()),
             pairs=int((lengths**2).sum()),
@@ -110,7 +110,7 @@ def planned(lengths: np.ndarray, settings: Training, *, seed: int, groups: Group
     )
 
 
-def pack(rows: Rows, lengths: np.ndarray, tokens: int, *, packed: bool = True) -> list[Rows]:
+def cut_into_micro_batches(rows: Rows, lengths: np.ndarray, tokens: int, *, packed: bool = True) -> list[Rows]:
     """Cut rows into micro-batches, longest first, each as many buckets as fit into `tokens` with their padding.
 
     Args: packed: else a bucket is a micro-batch, for models that see a batch padded to its longest row.

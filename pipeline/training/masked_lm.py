@@ -16,7 +16,7 @@ from pipeline.models.loading import separate_head
 from pipeline.models.saved_model import special_id
 from pipeline.models.trace import forward
 from pipeline.runtime.stage import Stage
-from pipeline.training.batches import GlobalBatch, pack
+from pipeline.training.batches import GlobalBatch, cut_into_micro_batches
 from pipeline.training.throughput import training_flops
 
 MEASURED = 2**31 - 1  # the epoch number whose masks measure: the same before and after, and never trained on
@@ -108,7 +108,7 @@ def masked_accuracy(model: MaskedLM, blocks: MaskedBlocks, stage: Stage, *, toke
     """Share of the masked tokens that the model finds, over all blocks, each process taking its share."""
     model.eval()
     right_and_all = torch.zeros(2, dtype=torch.float64)
-    batches = list(pack(np.arange(len(blocks.rows)), blocks.lengths, tokens))
+    batches = list(cut_into_micro_batches(np.arange(len(blocks.rows)), blocks.lengths, tokens))
     with torch.inference_mode(), stage.autocast():
         for number in stage.shares(len(batches)):
             batch = blocks.collate(batches[number], MEASURED).to(stage.accelerator.device)

@@ -35,6 +35,7 @@ def test_every_setting_has_a_help_text() -> None:
 def test_a_recipe_without_a_name_has_that_of_its_file(tmp_path: Path) -> None:
     assert load(tmp_path, SMALLEST).name == "mine"
     assert load(tmp_path, SMALLEST + "name: yours\n").name == "yours"
+    assert load(tmp_path, SMALLEST + 'name: ""\n').name == "mine"
 
 
 def test_one_file_needs_no_brackets_and_labels_may_be_numbers(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_the_terms_are_the_weighted_losses_of_the_mapped_layers(teacher: Teacher
     terms = layer_loss(teacher, TEACHER_LAYERS, weights)(ours, batch(), global_batch())
     padded = batch().padded()
     theirs = trace(teacher.encoder, padded, Wanted((0, 1, 2, 3, 4), attention=True))
-    own = trace(ours.encoder, padded, Wanted((0, 1, 2), attention=True))
+    own = trace(ours.model, padded, Wanted((0, 1, 2), attention=True))
     real = padded.attention_mask.bool()
     right = {}
     for layer, source in TEACHER_LAYERS.items():
@@ -91,7 +91,7 @@ def test_an_objective_alone_gives_its_terms_and_a_gradient(teacher: Teacher, nam
     found = layer_loss(teacher, TEACHER_LAYERS, only(**{name: 2.0}))(ours, batch(), global_batch())
     assert set(found) == ({"embedding"} if name == "embedding" else {f"{name}_1", f"{name}_2"})
     torch.stack(list(found.values())).sum().backward()
-    assert any(p.grad is not None and p.grad.norm() > 0 for p in ours.encoder.parameters())
+    assert any(p.grad is not None and p.grad.norm() > 0 for p in ours.model.parameters())
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -119,7 +119,7 @@ def test_relations_compare_a_student_with_another_number_of_heads(teacher: Teach
     weights = only(**relations, layer_map="last", relation_heads=heads)
     found = layer_loss(teacher, {0: 0, 2: 4}, weights)(ours, batch(), global_batch())
     (theirs,) = trace(teacher.encoder, batch(), Wanted((4,), attention=True)).attention[4]
-    (own,) = trace(ours.encoder, batch(), Wanted((2,), attention=True)).attention[2]
+    (own,) = trace(ours.model, batch(), Wanted((2,), attention=True)).attention[2]
     right = relation_loss(own.value, theirs.value, batch().attention_mask.bool(), heads=heads or 2)
     torch.testing.assert_close(found["value_relations_2"], right)
     assert set(found) == {f"{name}_2" for name in relations}
@@ -137,10 +137,10 @@ def test_what_no_objective_reaches_is_not_trained(teacher: Teacher, tmp_path: Pa
     )
     freeze_unreached(job, make_stage(tmp_path))
     trained = {name for name, parameter in ours.named_parameters() if parameter.requires_grad}
-    assert "encoder.encoder.layer.1.attention.self.value.weight" in trained
+    assert "model.encoder.layer.1.attention.self.value.weight" in trained
     assert not {name for name in trained if "projections" in name or "layer.1.output" in name or "query" in name} - {
-        "encoder.encoder.layer.0.attention.self.query.weight",
-        "encoder.encoder.layer.0.attention.self.query.bias",
+        "model.encoder.layer.0.attention.self.query.weight",
+        "model.encoder.layer.0.attention.self.query.bias",
     }
 
 

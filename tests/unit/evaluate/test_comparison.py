@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.examples import Example
-from pipeline.evaluate.comparison import kept_interval, latencies_ms, prediction_table, size
+from pipeline.evaluate.comparison import Measured, kept_interval, latencies_ms, prediction_table, size
 from pipeline.evaluate.scoring import LabelledSplit
 from pipeline.models.loading import load_classifier, save_model
 from pipeline.tasks import KINDS
@@ -118,7 +118,16 @@ def task_of(*labels: str | float, names: tuple[str, ...]) -> TaskData:
 def table_of(task: TaskData, **outputs: np.ndarray) -> list[dict[str, Any]]:
     unused: Any = None
     split = LabelledSplit(task=task, dataset=unused, texts=unused, references=unused)
-    by_role = {role: {"test": values} for role, values in outputs.items()}
+    by_role = {
+        role: Measured(
+            model=unused,
+            outputs={"test": values},
+            predictions={"test": split.predictions(values)},
+            test_statistics=unused,
+            results={},
+        )
+        for role, values in outputs.items()
+    }
     return prediction_table({"test": split}, by_role).to_pylist()
 
 

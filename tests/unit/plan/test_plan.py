@@ -70,6 +70,15 @@ def test_of_many_changes_the_first_three_are_named(done: Path) -> None:
     assert why["distill_predictions"] == "batch_size: 16 -> 8; clip: 1.0 -> 2.0; epochs: 2.0 -> 3.0"
 
 
+def test_a_section_that_counts_no_longer_is_named_after_the_setting_that_leaves_it_out(done: Path) -> None:
+    why = plan_of(done, "--prepare_corpus.task_text=false").why
+    assert why["prepare_corpus"].startswith("task_text: True -> False; task no longer counts")
+
+
+def test_in_another_store_nothing_is_said_to_have_changed(done: Path) -> None:
+    assert plan_of(done, f"--run.artifacts={done / 'other'}").why["prepare_corpus"] == "not run yet"
+
+
 def test_a_changed_file_is_named(done: Path) -> None:
     with (done / "vectors.txt").open("a") as file:
         file.write("late 1 2 3 4 5\n")

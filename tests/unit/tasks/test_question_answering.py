@@ -201,3 +201,11 @@ def test_an_answer_that_does_not_stand_where_it_should_is_an_error() -> None:
     row = {"context": CONTEXT, "answers": {"text": ["Broncos"], "answer_start": [12]}, "replaced": []}
     with pytest.raises(ValueError, match="does not stand at 12"):
         KIND.realign(row, ("question", "context"), "answers")
+
+
+def test_a_group_that_the_articles_lack_is_refused_not_ignored(tmp_path: Path) -> None:
+    articles = [{"paragraphs": json.loads(squad())["data"][0]["paragraphs"]} for _ in range(10)]
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps({"data": articles}), encoding="utf-8")
+    with pytest.raises(UserError, match="and their groups are too few"):
+        read_task(Task(**{**QUESTIONS, "group": "title"}), {"train": [path]})

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.models.collate import buckets, rounded
-from pipeline.training.batches import BatchPlan, GlobalBatch, Groups, pack
+from pipeline.training.batches import BatchPlan, GlobalBatch, Groups, cut_into_micro_batches
 
 LENGTHS = np.random.default_rng(0).integers(3, 30, 53)
 
@@ -47,19 +47,19 @@ def test_steps_know_their_epoch() -> None:
 
 def test_micro_batches_partition_the_batch_within_the_token_budget() -> None:
     rows = np.arange(100, 153)
-    packed = list(pack(rows, LENGTHS, 64))
+    packed = list(cut_into_micro_batches(rows, LENGTHS, 64))
     assert sorted(np.concatenate(packed).tolist()) == rows.tolist()
     for part in packed:
         assert sum(count * longest for count, longest in buckets(LENGTHS[part - 100], 64)) <= 64
 
 
 def test_micro_batches_hold_rows_of_similar_lengths() -> None:
-    packed = [LENGTHS[part] for part in pack(np.arange(53), LENGTHS, 64)]
+    packed = [LENGTHS[part] for part in cut_into_micro_batches(np.arange(53), LENGTHS, 64)]
     assert all(earlier.min() >= later.max() for earlier, later in pairwise(packed))
 
 
 def test_a_row_longer_than_the_budget_goes_alone() -> None:
-    packed = pack(np.arange(3), np.array([8, 100, 8]), 20)
+    packed = cut_into_micro_batches(np.arange(3), np.array([8, 100, 8]), 20)
     assert [part.tolist() for part in packed] == [[1], [0, 2]]
 
 
@@ -67,13 +67,13 @@ def test_a_micro_batch_is_as_many_buckets_as_fit() -> None:
     lengths = np.sort(np.random.default_rng(1).integers(3, 65, 32))[::-1]
     cut = buckets(lengths, 1000)
     assert len(cut) > 2
-    (whole,) = pack(np.arange(32), lengths, sum(count * longest for count, longest in cut))
+    (whole,) = cut_into_micro_batches(np.arange(32), lengths, sum(count * longest for count, longest in cut))
     assert whole.tolist() == list(range(32))
 
 
 def test_for_models_that_pad_a_micro_batch_is_one_bucket_and_a_pass_costs_more() -> None:
     lengths = np.sort(np.random.default_rng(1).integers(3, 65, 64))[::-1]
-    parts = pack(np.arange(64), lengths, 1000, packed=False)
+    parts = cut_into_micro_batches(np.arange(64), lengths, 1000, packed=False)
     assert [len(part) for part in parts] == [count for count, _ in buckets(lengths, 1000, cost=1000 // 16)]
     assert len(parts) > 2
     assert all(len(part) * rounded(lengths[part].max()) <= 1000 for part in parts)
