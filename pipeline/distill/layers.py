@@ -33,8 +33,7 @@ Loss = Callable[[nn.Module, Batch, GlobalBatch], Terms]
 class Teacher:
     """A frozen model to learn from."""
 
-    model: PreTrainedModel
-    """What is run: the encoder alone where that is enough."""
+    model: PreTrainedModel  # what is run: the encoder alone where that is enough
     encoder: PreTrainedModel
     masked_lm_head: nn.Module | None = None
     """Where masked tokens are learnt, and only the masked states have to go through the head."""

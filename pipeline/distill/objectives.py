@@ -16,8 +16,7 @@ from pipeline.training.batches import GlobalBatch
 from pipeline.training.masked_lm import MaskedBlocks
 
 Terms = dict[str, Tensor]
-MoreTerms = Callable[[Trace, Trace, Batch, GlobalBatch], Terms]
-"""Terms from the student's and the teacher's trace."""
+MoreTerms = Callable[[Trace, Trace, Batch, GlobalBatch], Terms]  # terms from the student's and the teacher's trace
 
 
 @dataclass(frozen=True, kw_only=True)

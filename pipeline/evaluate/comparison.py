@@ -61,13 +61,10 @@ class Measured:
     """One model on the labelled splits."""
 
     model: PreTrainedModel
-    outputs: Mapping[str, np.ndarray]
-    """(units, C), by split."""
-    predictions: Mapping[str, Any]
-    """What they say of each row, by split."""
+    outputs: Mapping[str, np.ndarray]  # (units, C), by split
+    predictions: Mapping[str, Any]  # what they say of each row, by split
     test_statistics: np.ndarray
-    results: dict[str, Any]
-    """As results.json has them."""
+    results: dict[str, Any]  # as results.json has them
 
 
 def measure(stage: Stage, splits: Mapping[str, LabelledSplit], folder: Path) -> Measured:

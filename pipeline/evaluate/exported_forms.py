@@ -27,10 +27,8 @@ class Forms:
     """What was measured of each form, by its file's name."""
 
     forms: dict[str, dict[str, Any]]
-    student_score: float
-    """Before export."""
-    largest_output: float
-    """Absolute value, of the exported weights."""
+    student_score: float  # before export
+    largest_output: float  # absolute value, of the exported weights
 
     def check(self, *, largest_loss: float) -> None:
         """Raises: WorkFailed for a form that loses too much, or an ONNX file that is not the PyTorch model."""

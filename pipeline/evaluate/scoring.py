@@ -24,8 +24,7 @@ class LabelledSplit:
     task: TaskData
     dataset: Dataset
     texts: TokenisedTexts
-    references: Any
-    """As the kind of task has them: label numbers (int64), scores (float32), ..."""
+    references: Any  # as the kind of task has them: label numbers (int64), scores (float32), ...
 
     def predictions(self, outputs: np.ndarray) -> Any:
         """What a model's outputs say of each row."""

@@ -26,8 +26,7 @@ class Batch:
     input_ids: Tensor  # (B, T)
     attention_mask: Tensor  # (B, T)
     token_type_ids: Tensor | None = None  # (B, T)
-    packing: Packing | None = None
-    """How it lies in one sequence; None: the models see it padded."""
+    packing: Packing | None = None  # how it lies in one sequence; None: the models see it padded
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     """What the losses need beside the model's outputs, such as `labels`."""
 

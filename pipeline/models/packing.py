@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-Bucket = tuple[int, int]
-"""Rows, and the tokens that each is padded to."""
+Bucket = tuple[int, int]  # rows, and the tokens that each is padded to
 
 
 class Packing(NamedTuple):

@@ -28,8 +28,7 @@ class ModelShape:
     vocabulary: int
     positions: int
     labels: tuple[str, ...]
-    embedding: int
-    """Width of the embeddings, which ELECTRA and ALBERT have narrower than the layers."""
+    embedding: int  # width of the embeddings, which ELECTRA and ALBERT have narrower than the layers
     kind: str
     feed_forward: int
     classes: tuple[str, ...]

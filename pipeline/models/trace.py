@@ -17,12 +17,9 @@ from pipeline.models.packing import Packing
 class Wanted(NamedTuple):
     """What to keep of a forward pass."""
 
-    layers: tuple[int, ...] = ()
-    """Whose hidden states; 0 is the output of the embeddings."""
-    attention: bool = False
-    """Whether these layers' queries, keys and values too."""
-    output: bool = False
-    """Whether the model's own output."""
+    layers: tuple[int, ...] = ()  # whose hidden states; 0 is the output of the embeddings
+    attention: bool = False  # whether these layers' queries, keys and values too
+    output: bool = False  # whether the model's own output
     masked_logits: bool = False
     """Whether a masked LM's logits of the tokens that the batch's target `masked` (B, T) marks."""
 

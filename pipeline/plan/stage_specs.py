@@ -24,14 +24,11 @@ class StageSpec:
 
     stage: str
     version: int
-    settings: Settings
-    """Those of the stage's own section by their names, others as SECTION.NAME."""
-    defaults: Settings
-    """Of the same settings; 'precision' has none."""
+    settings: Settings  # those of the stage's own section by their names, others as SECTION.NAME
+    defaults: Settings  # of the same settings; 'precision' has none
     reads: tuple[str, ...]
     files: Files
-    digests: Mapping[str, str]
-    """Of the files' content, as the fingerprint has them."""
+    digests: Mapping[str, str]  # of the files' content, as the fingerprint has them
     artifact: Artifact
 
 

@@ -48,15 +48,12 @@ def counted(names: Names, recipe: Recipe) -> Iterator[str]:
 class TableRow:
     """One stage, for any recipe."""
 
-    version: int
-    """Raised when the output changes for the same settings, or when the default of a setting changes."""
-    reads: Names = ()
-    """The stages whose artifacts it reads."""
+    version: int  # raised when the output changes for the same settings, or when the default of a setting changes
+    reads: Names = ()  # the stages whose artifacts it reads
     settings: Names
     """Those that can change its output: sections, or single ones as SECTION.NAME. 'precision' is the recipe's, or the
     hardware's; 'fp32' is always float32."""
-    files: Names = ()
-    """The groups of `stage_specs._input_files` that it reads."""
+    files: Names = ()  # the groups of `stage_specs._input_files` that it reads
 
 
 # In the order they run. In a condition, r is the recipe.

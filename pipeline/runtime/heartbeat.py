@@ -27,8 +27,7 @@ ALIVE = -1  # instead of an exit status: the process works
 ALIVE_SECONDS = 10.0  # between two heartbeats
 SILENT_SECONDS = 180.0  # a slow disk or a long call of a library may delay a heartbeat
 
-Report = Callable[[int, str], None]
-"""Takes the status that this process ends with and one sentence."""
+Report = Callable[[int, str], None]  # takes the status that this process ends with and one sentence
 
 
 class Heartbeat:

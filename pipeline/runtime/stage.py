@@ -27,13 +27,10 @@ class Stage:
     recipe: Recipe
     spec: "StageSpec"
     inputs: RecipeInputs
-    upstream: Mapping[str, Path]
-    """Folders of the artifacts that this stage reads."""
+    upstream: Mapping[str, Path]  # folders of the artifacts that this stage reads
     accelerator: Accelerator
-    work: Path
-    """Kept after a crash: checkpoints and finished shards."""
-    output: Path
-    """Becomes the artifact."""
+    work: Path  # kept after a crash: checkpoints and finished shards
+    output: Path  # becomes the artifact
     _stop: bool = False
 
     @property

@@ -25,16 +25,14 @@ if TYPE_CHECKING:
 
     from pipeline.tasks.tokenised import TokenisedTexts
 
-Span = tuple[int, int]
-"""The first character and the one after the last."""
+Span = tuple[int, int]  # the first character and the one after the last
 
 
 class Tokenising(NamedTuple):
     """How texts become sequences."""
 
     text_columns: Sequence[str]
-    label_column: str | None
-    """None: without labels."""
+    label_column: str | None  # None: without labels
     task: Task
     max_length: int
 
@@ -43,17 +41,13 @@ class TaskKind(ABC):
     """One kind of task. What most kinds share is written here; a kind overrides what differs."""
 
     name: ClassVar[KindName]
-    metrics: ClassVar[tuple[MetricName, ...]]
-    """Those that can score it; the first is the default."""
-    head_class: ClassVar[str] = ""
-    """How the name of a transformers class with its head ends; empty: no head is needed."""
+    metrics: ClassVar[tuple[MetricName, ...]]  # those that can score it; the first is the default
+    head_class: ClassVar[str] = ""  # how the name of a transformers class with its head ends; empty: no head is needed
     label_values: ClassVar[Literal["any", "numbers", "tags", "answers"]] = "any"
     """What the label's column of a Parquet file must hold."""
     has_label_names: ClassVar[bool] = True
-    learns_labels: ClassVar[bool] = True
-    """Whether a teacher is fine-tuned on the labels; else it is taken as it is."""
-    per_token: ClassVar[bool] = False
-    """Whether a model answers each token, not each sequence."""
+    learns_labels: ClassVar[bool] = True  # whether a teacher is fine-tuned on the labels; else it is taken as it is
+    per_token: ClassVar[bool] = False  # whether a model answers each token, not each sequence
 
     # ---- the rows
 

@@ -26,14 +26,11 @@ RESERVED = ("source_id", "variant", "replaced", "length", "row", "cut")  # the l
 class TaskData:
     """A task's rows and what they mean."""
 
-    name: str
-    """GLUE's name, or that of the first training file."""
+    name: str  # GLUE's name, or that of the first training file
     kind: TaskKind
-    text_columns: tuple[str, ...]
-    """One column, or two for a pair, under the task's own names."""
+    text_columns: tuple[str, ...]  # one column, or two for a pair, under the task's own names
     label_column: str
-    label_names: tuple[str, ...]
-    """In the order of the model's outputs; empty for a regression."""
+    label_names: tuple[str, ...]  # in the order of the model's outputs; empty for a regression
     metric: MetricName
     splits: Mapping[str, Sequence[Example]]
     left_out: Mapping[str, int]

@@ -40,10 +40,8 @@ class Job:
     settings: Training
     score: Callable[[Any], float] | None = None
     """A dev score, larger is better: the best epoch's weights are the result. None: the last step's are."""
-    flops: Flops = field(default=lambda batch: 0.0)
-    """Model FLOPs of a global batch, forward and backward."""
-    throughput: Throughput = field(default_factory=Throughput)
-    """Filled in by `train`."""
+    flops: Flops = field(default=lambda batch: 0.0)  # model FLOPs of a global batch, forward and backward
+    throughput: Throughput = field(default_factory=Throughput)  # filled in by `train`
 
 
 @dataclass(kw_only=True)

@@ -11,8 +11,7 @@ from accelerate import Accelerator
 from pipeline.models.collate import Batch, Rows
 from pipeline.training.batches import BatchPlan, GlobalBatch
 
-Collate = Callable[[Rows, int], Batch]
-"""Rows and the epoch -> a micro-batch."""
+Collate = Callable[[Rows, int], Batch]  # rows and the epoch -> a micro-batch
 
 
 class MicroBatch(NamedTuple):
