@@ -1,4 +1,4 @@
-"""The losses of TinyBERT's relatives, one function an equation: DistilBERT, PKD, MiniLM and MiniLMv2.
+"""The losses of related methods, one function an equation: DistilBERT, PKD, MiniLM and MiniLMv2.
 
 Legend, counts and means as in `pipeline.losses.tinybert`. The maps of `divergence` are made again in the backward pass.
 """

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import count, groupby
 from operator import itemgetter
 from pathlib import Path
@@ -96,9 +95,11 @@ def load_student(folder: Path, *, onnx: bool) -> Student:
     max_length = _read_json(folder / "tokenizer_config.json").get("model_max_length") or sys.maxsize
     max_length = int(min(max_length, config.get("max_position_embeddings", max_length)))
     tokenizer_vocabulary(folder)  # raises where it is missing, which else loads as a vocabulary of five pieces
-    # Only the one that is asked for is imported: onnxruntime, or torch, may not be installed.
-    backend = import_module("pipeline.predict.onnx_backend" if onnx else "pipeline.predict.torch_backend")
-    forward, tokenizer = backend.load_model(folder, config)
+    if onnx:
+        from pipeline.predict.onnx_backend import load_model  # noqa: PLC0415 (onnxruntime may not be installed)
+    else:
+        from pipeline.predict.torch_backend import load_model  # noqa: PLC0415 (ONNX files run without torch)
+    forward, tokenizer = load_model(folder, config)
     pad = config.get("pad_token_id") or 0
     tokenizer.enable_padding(pad_id=pad, pad_token=tokenizer.id_to_token(pad) or "[PAD]")
     student = Student(tokenizer=tokenizer, forward=forward, config=config)

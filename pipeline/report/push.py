@@ -16,6 +16,7 @@ from pipeline.errors import UserError, status_of
 from pipeline.inputs.hub import check_push, publish
 from pipeline.plan.plan import make_plan
 from pipeline.plan.run_folder import RECIPE
+from pipeline.report.model_card import CARD, HERE, UNKNOWN, model_card
 from pipeline.report.run_summary import read_run_summary
 
 STUDENTS = ("export_student", "distill_predictions")  # the first that is finished is published
@@ -32,8 +33,6 @@ def push(run_folder: Path, name: str) -> str:
 
     Raises: UserError where the run is not finished, a licence is not known, or the hub refuses.
     """
-    from pipeline.report.model_card import CARD, HERE, UNKNOWN, model_card  # noqa: PLC0415 (needs jinja2 and huggingface_hub; few runs push)
-
     run = read_run_summary(run_folder)
     student = next((stage for stage in STUDENTS if stage in run.stages), None)
     if student is None or "evaluate_student" not in run.stages:

@@ -1,4 +1,4 @@
-"""The losses of TinyBERT's relatives against their formulas as slow loops; padding and cuts of a batch change none."""
+"""The losses of related methods against their formulas as slow loops; padding and cuts of a batch change none."""
 
 import math
 
