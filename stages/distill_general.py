@@ -5,7 +5,7 @@
 Reads:  the backbone (pretrain_teacher), the corpus (prepare_corpus).
 Writes: student/, the general student's encoder with its tokenizer; projections.safetensors, for distill_layers.
 
-With `epochs: 0` the student goes on as it begins.
+With `epochs: 0` the student stays as it was initialised.
 """
 
 from typing import Any, cast

@@ -3,7 +3,7 @@
     accelerate launch -m stages.distill_layers --recipe recipes/rotten_tomatoes.yaml
 
 Reads:  the task's teacher (finetune_teacher), the augmented dataset, the general student (distill_general); or the
-        student begins with layers of the task's teacher (`student.copy_from`).
+        student starts from layers of the task's teacher (`student.copy_from`).
 Writes: student/, after its last step, since no dev score says which step copies layers best; its head is untrained.
         projections.safetensors.
 """

@@ -52,7 +52,7 @@ def main(stage: Stage) -> dict[str, Any]:
     student = student.to(stage.accelerator.device)
     stored, scale = StoredOutputs(data.texts, logits), head.scale(logits)
     if scale and stage.recipe.student.copy_from == "task_teacher":
-        scale.take_out_of(student)  # the teacher's head gives scores, a new one begins around 0
+        scale.take_out_of(student)  # the teacher's head gives scores, a new one starts around 0
     model, loss, packed = model_and_loss(stage, data, student)
 
     def collate(rows: Rows, epoch: int) -> Batch:

@@ -3,7 +3,7 @@
     accelerate launch -m stages.pretrain_teacher --recipe recipes/rotten_tomatoes.yaml
 
 Reads:  the backbone, and the corpus when the recipe wants any training.
-Writes: backbone/, which teacher and student begin with; masked_lm/, which proposes words, where it is another model
+Writes: backbone/, which teacher and student start from; masked_lm/, which proposes words, where it is another model
         (`only_proposes`: little text makes a head, and harms the layers below it as a start for fine-tuning).
 
 Any BERT, with a head or without, can propose words after it. With `epochs: 0` the checkpoint goes on as it is.

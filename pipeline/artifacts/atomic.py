@@ -73,10 +73,13 @@ def seal_of(path: Path) -> Path:
 
 
 def _checksums(path: Path) -> list[str]:
-    """'SHA256 NAME' of each file of a folder; of a file 'SHA256' alone, of nothing no line."""
+    """'SHA256 NAME' of each file of a folder; of a file 'SHA256' alone, of nothing no line.
+
+    Hidden files are not counted: file systems put some there (.nfs..., .DS_Store).
+    """
     if path.is_file():
         return [checksum(path)]
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
     return [f"{checksum(file)} {file.relative_to(path).as_posix()}" for file in files]
 
 

@@ -39,7 +39,7 @@ LOAD = {"trust_remote_code": False, "use_safetensors": True, "dtype": torch.floa
 
 
 def backbone_of(pretrained: Path) -> Path:
-    """What teacher and student begin with, in the artifact of pretrain_teacher."""
+    """What teacher and student start from, in the artifact of pretrain_teacher."""
     return pretrained / "backbone"
 
 
@@ -92,7 +92,7 @@ def load_masked_lm(
 ) -> PreTrainedModel:
     """A backbone with its masked-LM head.
 
-    Args: new_head: begin with a random head where the checkpoint has none.
+    Args: new_head: start from a random head where the checkpoint has none.
     Raises: UserError when weights are missing from the checkpoint.
     """
     config = load_config(folder, hidden_dropout=hidden_dropout)
@@ -117,7 +117,7 @@ def load_classifier(
     """A sequence classifier (or, without label names, a regressor with one output), or a model with another head.
 
     Args:
-        new_head: allow a pooler and head that the checkpoint lacks; they begin at random.
+        new_head: allow a pooler and head that the checkpoint lacks; they start at random.
         head: the class of transformers.
 
     Raises: UserError when other weights are missing.
@@ -129,7 +129,7 @@ def load_classifier(
         config=config,
         attn_implementation=attention_of(config, attention),
         output_loading_info=True,
-        ignore_mismatched_sizes=new_head,  # a head of another number of labels begins anew
+        ignore_mismatched_sizes=new_head,  # a head of another number of labels starts anew
         **LOAD,
     )
     prefix = f"{model.base_model_prefix}."
@@ -224,7 +224,7 @@ def refuse_missing(folder: Path, names: set[str]) -> None:
 
 
 def pooler_of(checkpoint: Path, model: PreTrainedModel) -> dict[str, Tensor]:
-    """The checkpoint's pooler, which a masked-LM model has no place for and fine-tuning begins with."""
+    """The checkpoint's pooler, which a masked-LM model has no place for and fine-tuning starts from."""
     prefix = f"{model.base_model_prefix}."
     found = {}
     for path in sorted(checkpoint.glob("*.safetensors")):

@@ -45,6 +45,13 @@ def test_what_is_sealed_is_known_as_whole_until_it_is_damaged(
     assert not (tmp_path / "shard").exists()
 
 
+def test_a_hidden_file_that_the_system_puts_into_a_folder_is_no_damage(tmp_path: Path) -> None:
+    write(tmp_path / "building", folder=True)
+    seal(tmp_path / "building", tmp_path / "part")
+    (tmp_path / "part" / ".DS_Store").write_bytes(b"anything")
+    assert is_sealed(tmp_path / "part")
+
+
 def test_what_nobody_sealed_is_not_trusted(tmp_path: Path) -> None:
     write(tmp_path / "shard", folder=False)
     assert not is_sealed(tmp_path / "shard")
