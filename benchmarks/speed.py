@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,10 @@ def main() -> int:
     parser.add_argument("--steps", type=int, help="a round")
     parser.add_argument("--check", action="store_true", help="compare what comes out instead of how fast")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--profile", action="store_true", help="print the ten operators that take most time, both ways")
+    parser.add_argument(
+        "--no-memory", action="store_true", help="leave out peak memory, which takes a process each way"
+    )
+    parser.add_argument("--profile", action="store_true", help="where the time of a step goes, both ways")
     parser.add_argument("--alone", choices=("ours", "reference"), help="print the peak memory of one of them")
     given, overrides = parser.parse_known_args()
     _as_a_stage_is_launched()
@@ -123,7 +127,7 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
         device = case.stage.accelerator.device
         peak = matrix_rate(device, torch.bfloat16)
     sums = {name: sum(one[name] for one in throughputs) for name in vars(Throughput())}
-    memory = {way: alone(given, overrides, way) for way in ("ours", "reference")}
+    memory = {} if given.no_memory else {way: alone(given, overrides, way) for way in ("ours", "reference")}
     figures = {
         "what": given.what,
         "unit": case.unit,
@@ -131,26 +135,27 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
         "reference": statistics.median(reference),
         "ratio": statistics.median(a / b for a, b in zip(ours, reference, strict=True)),
         "ratios": [a / b for a, b in zip(ours, reference, strict=True)],
-        "memory_ours": memory["ours"],
-        "memory_reference": memory["reference"],
-        "memory_ratio": memory["ours"] / memory["reference"],
         "matrix_rate": peak,
         "share_of_peak": sums["flops"] / sums["seconds"] / peak,
         "data_wait_share": sums["data_wait"] / sums["seconds"],
         "precision": case.stage.precision,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores",
     }
+    if memory:
+        figures |= {"memory_ours": memory["ours"], "memory_reference": memory["reference"]}
+        figures["memory_ratio"] = memory["ours"] / memory["reference"]
     if given.what == "augment":
         figures |= {"single": statistics.median(single), "agreement": {gap.name: gap.value for gap in agreement}}
         figures["shared_by_both_contexts"] = case.shared()
     print(
         f"{given.what}: {figures['ours']:,.0f} {case.unit}, the paper-literal reference {figures['reference']:,.0f}:"
         f" {figures['ratio']:.2f} times (rounds: {', '.join(f'{ratio:.2f}' for ratio in figures['ratios'])})\n"
-        f"peak memory {memory['ours'] / 1e9:.2f} GB against {memory['reference'] / 1e9:.2f} GB\n"
         f"{sums['flops'] / sums['seconds'] / 1e9:,.0f} GFLOP/s, {figures['share_of_peak']:.0%} of the"
         f" {peak / 1e9:,.0f} that {figures['device']} multiplies in bf16;"
         f" {figures['data_wait_share']:.1%} of the time waiting for data"
     )
+    if memory:
+        print(f"peak memory {memory['ours'] / 1e9:.2f} GB against {memory['reference'] / 1e9:.2f} GB")
     if given.what == "augment":
         print(
             f"with the masked text alone, as in Algorithm 1: {figures['single']:,.0f} {case.unit};"
@@ -195,21 +200,18 @@ def peak_memory(given: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def profile(given: argparse.Namespace, overrides: list[str]) -> int:
-    """The ten operators that take most time of their own, of ours and of the reference."""
-    import torch  # noqa: PLC0415
+    """Where the time of a step goes, of ours and of the reference (benchmarks/profiles.py)."""
+    from benchmarks.profiles import profiled  # noqa: PLC0415 (torch, after the environment is set)
 
+    found = {}
     with tempfile.TemporaryDirectory() as work:
         case = make_case(given, overrides, work)
-        clock = "self_device_time_total" if case.stage.accelerator.device.type == "cuda" else "self_cpu_time_total"
+        if given.what != "augment":  # else what the device multiplies, measured after a training, is in the profile too
+            case = replace(case, job=replace(case.job, flops=lambda batch: 0.0))
         for name, run in {"ours": case.run_ours, "reference": case.run_reference}.items():
-            run(2)
-            with torch.profiler.profile() as profiler:
-                run(given.steps)
-            events = sorted(profiler.key_averages(), key=lambda event: -getattr(event, clock))
-            whole = sum(getattr(event, clock) for event in events)
-            print(f"{name}: {whole / 1e3:,.0f} ms in operators")
-            for event in events[:10]:
-                print(f"  {event.key:<58}{getattr(event, clock) / whole:>6.1%}{event.count:>8} calls")
+            found[name] = profiled(run, given.steps, on_gpu=case.stage.accelerator.device.type == "cuda", name=name)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
     return 0
 
 

@@ -87,3 +87,10 @@ def test_a_measurement_writes_its_figures(
     figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
     assert figures.keys() >= KEYS
     assert figures["ratio"] == pytest.approx(figures["ours"] / figures["reference"])
+
+
+def test_a_profile_counts_the_steps(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert speed("layers", recipe, "--profile", "--steps", "2", "--json", str(tmp_path / "figures.json")) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    assert figures["ours"]["steps"] == figures["reference"]["steps"] == 2
+    assert "aten::addmm" in capsys.readouterr().out
