@@ -75,8 +75,9 @@ def commands(part: str, given: argparse.Namespace, overrides: list[str]) -> dict
         places = ["--run.artifacts", "{work}/artifacts", "--run.runs", "{work}/runs", "--name", "gpu"]
         return {"from nothing": ["pipeline", str(given.recipe), *overrides, *places]}
     if part == "profile":
-        layers = ["benchmarks.speed", "layers", *recipe, "--profile", *rounds]
-        return {f"general {n}": [*general(n), "--profile", *rounds] for n in given.lengths[:1]} | {"layers": layers}
+        few = ["--profile", "--steps", str(min(given.steps, 3)), "--json", "{work}/figures.json"]
+        layers = ["benchmarks.speed", "layers", *recipe, *few]
+        return {f"general {n}": [*general(n), *few] for n in given.lengths[:1]} | {"layers": layers}
     if part == "speed":
         whole = ["--no-memory", "--distill_general.micro_batch_tokens", str(given.tokens)]
         as_it_is = {f"{n} tokens": [*general(n), *rounds] for n in given.lengths}
