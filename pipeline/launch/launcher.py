@@ -61,17 +61,19 @@ def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]
             options += ["--num_processes", str(gpus)]
         if not values.keys() & {"--main_process_port", "--machine_rank", "--num_machines"}:
             options += ["--main_process_port", "0"]  # a free one: two runs on one machine do not meet
+    settings = {"num_processes": max(1, gpus)}
+    settings |= _config_file(values["--config_file"]) if "--config_file" in values else {}
+    settings |= {name.lstrip("-"): value for name, value in values.items()}
+    counts = [str(settings.get(name, 1)) for name in ("num_processes", "num_machines")]
+    processes, machines = (int(count) if count.isdigit() else 1 for count in counts)
+    decided = "--num_cpu_threads_per_process" in values or (gpus and "--config_file" in values)
+    if "OMP_NUM_THREADS" not in os.environ and not decided:  # else it takes one, beside GPUs too
+        options += ["--num_cpu_threads_per_process", str(max(1, (os.cpu_count() or 1) * machines // max(1, processes)))]
     if not gpus:
         changes["ACCELERATE_USE_CPU"] = "true"
-        settings = _config_file(values["--config_file"]) if "--config_file" in values else {}
-        settings |= {name.lstrip("-"): value for name, value in values.items()}
-        counts = [str(settings.get(name, 1)) for name in ("num_processes", "num_machines")]
-        processes, machines = (int(count) if count.isdigit() else 1 for count in counts)
         if processes > 1 and not values.keys() & {"--multi_gpu", "--config_file"}:
             options += ["--multi_gpu"]
         changes |= {name: os.environ.get(name, value) for name, value in CPU_ENVIRONMENT.items()}
-        if "OMP_NUM_THREADS" not in os.environ and "--num_cpu_threads_per_process" not in values:
-            options += ["--num_cpu_threads_per_process", str(max(1, (os.cpu_count() or 1) * machines // processes))]
     accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
     return [*accelerate, *options, "-m", f"stages.{stage}", *arguments], changes
 

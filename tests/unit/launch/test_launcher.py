@@ -70,6 +70,14 @@ def test_what_the_user_gives_is_passed_on_and_not_given_twice() -> None:
     assert words.count("--main_process_port") == 1
 
 
+@pytest.mark.parametrize(("count", "threads"), [(1, "4"), (2, "2")])
+def test_the_processes_of_gpus_share_the_cores_too(monkeypatch: pytest.MonkeyPatch, count: int, threads: str) -> None:
+    gpus(monkeypatch, count)
+    words, changes = options()
+    assert value(words, "--num_cpu_threads_per_process") == threads
+    assert changes == {}
+
+
 def test_a_configuration_file_of_the_user_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus(monkeypatch, 2)
     assert options("--config_file", "two.yaml") == (["--quiet", "--config_file", "two.yaml"], {})
