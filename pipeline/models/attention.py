@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 ATTENTION = "sdpa_with_query_key"
 SHORT = 128  # tokens up to which writing the map out, in bf16, beats the fused kernel on CPUs (torch 2.13)
+HEAD = 8  # columns: what the fused kernels of GPUs take, where there is a mask (else all is written out)
 VECTOR = 32  # tokens: a bf16 softmax over a multiple of so many needs no copy in float32 (torch 2.13)
 
 
@@ -53,13 +55,22 @@ def _with_states(
 def _attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any) -> Tensor:
     """Attention, (B, T, H, D), by what is fastest."""
     if query.device.type != "cpu":
-        return sdpa_attention_forward(module, query, key, value, _whole(mask, query), **kwargs)[0]
+        return _fused(module, query, key, value, mask, **kwargs)
     if query.dtype == torch.bfloat16 and query.shape[-2] <= SHORT and not kwargs.get("dropout"):
         scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
         return WrittenOutAttention.apply(query * scaling, key, value, mask)
     with torch.autocast("cpu", enabled=False):  # the fused kernel's backward pass is slow in bf16 on CPUs (torch 2.13)
         exact = (query.float(), key.float(), value.float())
         return sdpa_attention_forward(module, *exact, _whole(mask, query), **kwargs)[0].to(query.dtype)
+
+
+def _fused(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any) -> Tensor:
+    """By a fused kernel of a GPU; with a mask it takes heads of a multiple of HEAD columns, so zeros are added."""
+    width = query.shape[-1]
+    if missing := -width % HEAD:
+        kwargs["scaling"] = kwargs.get("scaling") or width**-0.5
+        query, key, value = (pad(states, (0, missing)) for states in (query, key, value))
+    return sdpa_attention_forward(module, query, key, value, _whole(mask, query), **kwargs)[0][..., :width]
 
 
 def _whole(mask: Tensor | None, query: Tensor) -> Tensor | None:
@@ -106,3 +117,5 @@ def _map(query: Tensor, key: Tensor, mask: Tensor | None, shape: torch.Size) -> 
 
 AttentionInterface.register(ATTENTION, _with_states)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)  # without it padding is attended to, in silence
+# cuDNN makes a plan for each new shape, in about 100 ms, and lengths make ever new ones (torch 2.11, an H200).
+torch.backends.cuda.enable_cudnn_sdp(False)
