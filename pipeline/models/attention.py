@@ -115,7 +115,18 @@ def _map(query: Tensor, key: Tensor, mask: Tensor | None, shape: torch.Size) -> 
     return scores.softmax(dim=-1)
 
 
+def _mask(
+    *, attention_mask: Tensor | None = None, allow_is_bidirectional_skip: bool = False, **kwargs: Any
+) -> Tensor | None:
+    """transformers' mask, (B, 1, T, T). Whether it hides anything, so that none is needed, is not asked of a GPU: the
+    answer would be waited for in every forward pass. There `trace` gives no mask where nothing is padded.
+    """
+    free = attention_mask is None or attention_mask.device.type == "cpu"
+    skip = allow_is_bidirectional_skip and free
+    return sdpa_mask(attention_mask=attention_mask, allow_is_bidirectional_skip=skip, **kwargs)
+
+
 AttentionInterface.register(ATTENTION, _with_states)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)  # without it padding is attended to, in silence
+AttentionMaskInterface.register(ATTENTION, _mask)  # without it padding is attended to, in silence
 # cuDNN makes a plan for each new shape, in about 100 ms, and lengths make ever new ones (torch 2.11, an H200).
 torch.backends.cuda.enable_cudnn_sdp(False)

@@ -27,6 +27,7 @@ class Batch:
     attention_mask: Tensor  # (B, T)
     token_type_ids: Tensor | None = None  # (B, T)
     packing: Packing | None = None  # how it lies in one sequence; None: the models see it padded
+    full: bool = False  # whether it is known to hold no padding, so that models need no mask
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     """What the losses need beside the model's outputs, such as `labels`."""
 
@@ -52,6 +53,7 @@ class Batch:
             attention_mask=move(self.attention_mask),
             token_type_ids=None if self.token_type_ids is None else move(self.token_type_ids),
             packing=None if self.packing is None else self.packing.map(move),
+            full=self.full,
             targets={name: move(tensor) for name, tensor in self.targets.items()},
         )
 
@@ -66,10 +68,12 @@ def collate(columns: Mapping[str, Any], pad_id: int, *, packed: bool) -> Batch:
     """
     lengths = np.array([len(ids) for ids in columns["input_ids"]])
     segments = columns.get("token_type_ids")
+    input_ids = pad(columns["input_ids"], pad_id)
     batch = Batch(
-        input_ids=pad(columns["input_ids"], pad_id),
+        input_ids=input_ids,
         attention_mask=pad([np.ones(length, dtype=np.int64) for length in lengths], 0),
         token_type_ids=None if segments is None else pad(segments, 0),
+        full=int(lengths.sum()) == input_ids.numel(),
     )
     if not packed or (lengths[1:] > lengths[:-1]).any():
         return batch

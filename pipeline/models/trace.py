@@ -93,7 +93,7 @@ def _model_inputs(model: PreTrainedModel, batch: Batch) -> dict[str, Any]:
     if batch.token_type_ids is not None:
         inputs["token_type_ids"] = batch.token_type_ids
     if batch.packing is None:
-        return inputs | {"attention_mask": batch.attention_mask}
+        return inputs if batch.full else inputs | {"attention_mask": batch.attention_mask}
     if not can_pack(model):
         raise TypeError(
             f"{type(model).__name__} with {model.config._attn_implementation} attention takes no packed batch"

@@ -5,6 +5,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
+from transformers.masking_utils import AttentionMaskInterface, bidirectional_mask_function
 
 from pipeline.models.attention import ATTENTION, SHORT, _fused
 
@@ -47,3 +48,15 @@ def test_heads_of_a_width_that_gpus_do_not_take_are_filled_up_with_zeros() -> No
     for scaling in (None, 26**-0.5):
         found = _fused(torch.nn.Module(), query, key, value, mask, scaling=scaling)
         torch.testing.assert_close(found, right)
+
+
+def test_a_gpu_is_not_asked_whether_a_mask_hides_anything() -> None:
+    asked = {"batch_size": 2, "q_length": 8, "kv_length": 8, "mask_function": bidirectional_mask_function}
+    asked |= {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": True}
+    mask_of = AttentionMaskInterface()[ATTENTION]
+    full = torch.ones(2, 8, dtype=torch.bool)
+    with pytest.raises(RuntimeError, match="meta"):
+        full.to("meta").all().item()  # a device that has no answer
+    assert mask_of(**asked, attention_mask=full.to("meta"), device="meta").shape == (2, 1, 8, 8)
+    assert mask_of(**asked, attention_mask=None, device="meta") is None
+    assert mask_of(**asked, attention_mask=full, device="cpu") is None

@@ -54,6 +54,12 @@ def test_a_padded_batch_is_the_same_without_its_packing() -> None:
     assert torch.equal(padded.attention_mask, plain.attention_mask)
 
 
+def test_a_batch_knows_that_it_holds_no_padding() -> None:
+    full, short = (collate({"input_ids": rows}, 0, packed=False) for rows in ([[1] * 8] * 2, [[1] * 8, [1] * 7]))
+    assert full.full and full.to(torch.device("meta")).full
+    assert not short.full
+
+
 def test_every_tensor_of_a_batch_is_moved() -> None:
     columns = {"input_ids": TWO_BUCKETS, "token_type_ids": TWO_BUCKETS}
     batch = collate(columns, 0, packed=True).with_targets(labels=torch.ones(8)).with_targets(scores=torch.ones(8))

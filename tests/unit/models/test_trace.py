@@ -121,6 +121,16 @@ def test_what_stands_in_the_padding_changes_no_real_token(build: Build) -> None:
         torch.testing.assert_close(trace(model, other, ALL_HIDDEN_STATES).hidden_states[layer][REAL], state[REAL])
 
 
+@torch.no_grad()
+def test_a_batch_without_padding_needs_no_mask(build: Build) -> None:
+    model, _ = traced_and_eager(build)
+    ids = torch.randint(5, 50, REAL.shape)
+    batch = Batch(input_ids=ids, attention_mask=torch.ones_like(ids))
+    with_mask, without = (trace(model, one, ALL_HIDDEN_STATES) for one in (batch, replace(batch, full=True)))
+    for layer, state in without.hidden_states.items():
+        assert torch.equal(state, with_mask.hidden_states[layer])
+
+
 def test_only_the_layers_asked_for_are_kept() -> None:
     found = trace(bert(ATTENTION), padded_batch(), Wanted((0, 2), attention=True))
     assert (set(found.hidden_states), set(found.attention)) == ({0, 2}, {2})
