@@ -162,7 +162,7 @@ def predictions(stage: Stage, *, examples: int, only: str = "") -> Case:
     packed = can_pack(student)
 
     def annotate() -> None:
-        logits[:] = predict(frozen, texts, stage, tokens=stage.recipe.annotate_data.decode_tokens)
+        logits[:] = predict(frozen, texts, stage, tokens=stage.recipe.annotate_data.tokens_at_once)
 
     def with_logits(rows: Rows, epoch: int) -> Batch:
         batch = collate(texts.columns(rows), texts.pad_id, packed=packed)

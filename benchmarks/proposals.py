@@ -75,7 +75,7 @@ class Proposals:
             model=model,
             vectors=self.vectors,
             k=self._k,
-            decode_tokens=self.stage.recipe.propose_candidates.decode_tokens,
+            decode_tokens=self.stage.recipe.propose_candidates.tokens_at_once,
             precision=precision,
             context=context,
         )

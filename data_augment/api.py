@@ -33,7 +33,7 @@ from data_augment.samples import KnownTexts, Row, augment_rows, count_occurrence
 from data_augment.vectors import load_vectors
 from data_augment.words import stop_list
 from pipeline.errors import UserError
-from pipeline.hardware import resolve_precision
+from pipeline.hardware import resolve_precision, resolve_tokens
 from pipeline.models.saved_model import MODEL_FILES
 
 
@@ -49,7 +49,7 @@ def propose(
     protect: str | None = None,
     stop_words: Collection[str] | None = None,
     shard_texts: int = 512,
-    decode_tokens: int = 2048,
+    decode_tokens: int | None = None,
     precision: Literal["auto", "bf16", "fp32"] = "auto",
 ) -> Path:
     """Write what could stand at each word of the texts; killed and called again it goes on from the last shard.
@@ -65,7 +65,7 @@ def propose(
         protect: what this regular expression finds in a text is never replaced.
         stop_words: words that are never replaced; None: our list of English function words.
         shard_texts: texts a shard.
-        decode_tokens: padded tokens that go through the masked LM at once.
+        decode_tokens: padded tokens that go through the masked LM at once; None: as many as suit the hardware.
 
     Returns: the folder.
     Raises: UserError where an input cannot be used, or the folder holds candidates of other texts or settings.
@@ -84,7 +84,7 @@ def propose(
         raise UserError(f"k is {k}; a word needs at least one candidate")
     protected = _pattern(protect)
     different = unique_texts(texts)
-    resolved = resolve_precision(precision)
+    resolved, tokens = resolve_precision(precision), resolve_tokens(decode_tokens, on_cpu=2048)
     table = load_vectors(vectors, vector_words=vector_words) if vectors else None
     provenance = {
         **_inputs_provenance(different, masked_lm, vectors),
@@ -94,7 +94,7 @@ def propose(
         "protect": protect,
         "stop_words": None if stop_words is None else sorted(stop_words),
         "shard_texts": shard_texts,
-        "decode_tokens": decode_tokens,
+        "decode_tokens": tokens,
         "precision": resolved,
         "packages": versions(),
     }
@@ -110,7 +110,7 @@ def propose(
         model=model,
         vectors=table,
         k=k,
-        decode_tokens=decode_tokens,
+        decode_tokens=tokens,
         precision=resolved,
         context=context,
         protect=protected,

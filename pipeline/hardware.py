@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 Precision = Literal["bf16", "fp32"]
+GPU_TOKENS = 32_768  # padded tokens at once: with few a GPU waits for the next operation to be asked of it
 ROUND = 4  # rows and tokens: oneDNN's bf16 products are slower on odd numbers, and every new shape is compiled
 
 
@@ -18,6 +19,11 @@ def resolve_precision(asked: Literal["auto", "bf16", "fp32"]) -> Precision:
         return asked
     gpus = gpu_capabilities()
     return "bf16" if (min(gpus) >= 8 if gpus else _cpu_has_bf16()) else "fp32"
+
+
+def resolve_tokens(asked: int | None, *, on_cpu: int) -> int:
+    """How many padded tokens go through a model at once: as asked, else what keeps the hardware busy."""
+    return asked or (GPU_TOKENS if gpu_count() else on_cpu)
 
 
 @functools.cache

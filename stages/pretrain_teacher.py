@@ -63,7 +63,7 @@ def main(stage: Stage) -> dict[str, Any]:
         )
         for rows in split_blocks(len(corpus), held_out=settings.held_out, seed=settings.seed)
     )
-    before = masked_accuracy(model, measured, stage, tokens=settings.micro_batch_tokens)
+    before = masked_accuracy(model, measured, stage, tokens=settings.tokens_at_once)
     job = Job(
         model=model,
         batches=planned(trained.lengths, settings, seed=settings.seed),
@@ -73,7 +73,7 @@ def main(stage: Stage) -> dict[str, Any]:
         flops=lambda batch: model.flops(batch, trained.masked_count(batch)),
     )
     progress = train(job, stage)
-    after = masked_accuracy(model, measured, stage, tokens=settings.micro_batch_tokens)
+    after = masked_accuracy(model, measured, stage, tokens=settings.tokens_at_once)
     stage.say(f"masked accuracy on held-out blocks: {before:.1%} before, {after:.1%} after")
     if stage.is_main:
         place = stage.output / PROPOSER if settings.only_proposes else backbone_of(stage.output)

@@ -45,7 +45,7 @@ def main(stage: Stage) -> dict[str, Any]:
         model=model,
         vectors=vectors,
         k=settings.candidates,
-        decode_tokens=settings.decode_tokens,
+        decode_tokens=settings.tokens_at_once,
         precision=stage.precision,
         context=settings.context,
         protect=re.compile(settings.protect) if settings.protect else None,

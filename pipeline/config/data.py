@@ -1,6 +1,6 @@
 """Settings of the data: the task, the corpus, and the augmented dataset with the teacher's logits."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -18,6 +18,7 @@ from pipeline.config.fields import (
     Strings,
     require_setting,
 )
+from pipeline.hardware import resolve_tokens
 
 GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
 KindName = Literal["classification", "regression", "token_classification", "question_answering", "embedding"]
@@ -120,10 +121,16 @@ class ProposeCandidates:
     """A regular expression; the parts of a text that it matches are never replaced: names, phrases, placeholders."""
     stop_words: Strings | None = None
     """Words that are never replaced; null: the project's own list of English function words."""
-    decode_tokens: Positive = 2048
-    """Padded tokens that go through the masked LM at once."""
+    decode_tokens: Positive | None = None
+    """Padded tokens that go through the masked LM at once. null: 2,048 on a CPU, 32,768 on a GPU."""
     shard_texts: Positive = 512
     """Texts in each shard; an interrupted run resumes after its last whole shard."""
+    TOKENS_ON_CPU: ClassVar[int] = 2048
+
+    @property
+    def tokens_at_once(self) -> int:
+        """`decode_tokens`, as the hardware resolves it."""
+        return resolve_tokens(self.decode_tokens, on_cpu=self.TOKENS_ON_CPU)
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -151,5 +158,11 @@ class AugmentData:
 class AnnotateData:
     """The teacher's logits on the augmented dataset."""
 
-    decode_tokens: Positive = 8192
-    """Padded tokens that go through the teacher at once."""
+    decode_tokens: Positive | None = None
+    """Padded tokens that go through the teacher at once. null: 8,192 on a CPU, 32,768 on a GPU."""
+    TOKENS_ON_CPU: ClassVar[int] = 8192
+
+    @property
+    def tokens_at_once(self) -> int:
+        """`decode_tokens`, as the hardware resolves it."""
+        return resolve_tokens(self.decode_tokens, on_cpu=self.TOKENS_ON_CPU)

@@ -1,6 +1,6 @@
 """Settings of the student and of every stage that trains: objectives, optimiser, duration."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -17,6 +17,7 @@ from pipeline.config.fields import (
     require_setting,
 )
 from pipeline.config.objectives import LAYER_OBJECTIVES, MASKED_LM, PREDICTIONS
+from pipeline.hardware import resolve_tokens
 
 MOBILEBERT_BOTTLENECK = 4  # its embeddings and its attention are this many times narrower than its layers
 
@@ -89,8 +90,15 @@ class Training:
     """Weight decay of AdamW; biases and layer norms have none."""
     clip: AboveZero = 1.0
     """Largest norm of the gradients; a larger one is scaled down to it."""
-    micro_batch_tokens: Positive = 2048
-    """Padded tokens that go through the model at once; a batch is cut into micro-batches of similar lengths."""
+    micro_batch_tokens: Positive | None = None
+    """Padded tokens that go through the model at once; a batch is cut into micro-batches of similar lengths. null:
+    2,048 on a CPU, 32,768 on a GPU."""
+    TOKENS_ON_CPU: ClassVar[int] = 2048
+
+    @property
+    def tokens_at_once(self) -> int:
+        """`micro_batch_tokens`, as the hardware resolves it."""
+        return resolve_tokens(self.micro_batch_tokens, on_cpu=self.TOKENS_ON_CPU)
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

@@ -84,7 +84,7 @@ def teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
     rows = np.arange(len(data.texts))
     parts = [rows[start : start + SHARD] for start in range(0, len(rows), SHARD)]
     paths = [stage.work / f"logits-{number:05d}.npy" for number in range(len(parts))]
-    tokens = stage.recipe.annotate_data.decode_tokens
+    tokens = stage.recipe.annotate_data.tokens_at_once
 
     def write(rows: np.ndarray, path: Path) -> None:
         logits = predict(teacher, data.texts, stage, rows=rows, tokens=tokens)

@@ -195,7 +195,8 @@ def show(plan: Plan, selected: Sequence[str], *, with_estimates: bool) -> None:
             line = f"{'will run' if stage in selected else 'not now'}   {plan.why[stage]}"
         if stage in guesses:
             seconds, size = guesses[stage]
-            line += f"   (about {max(1, round(seconds / 60))} min, {size / 1e6:,.0f} MB)"
+            facts = [f"about {max(1, round(seconds / 60))} min, {size / 1e6:,.0f} MB", spec.on_this_hardware]
+            line += f"   ({'; '.join(filter(None, facts))})"
         print(f"{stage:<20} {line}")
     if guesses:
         seconds, size = (sum(guess[n] for stage, guess in guesses.items() if stage in selected) for n in (0, 1))

@@ -92,6 +92,8 @@ def _run(name: str, main: Callable[[Stage], dict[str, Any]], recipe: Path, overr
         stage = stage_of(plan, name, accelerator)
         for number in stop_signals():  # to the end of the process: a second signal must not cut the first one's work
             signal.signal(number, lambda *_: stage.ask_to_stop())
+        if spec.on_this_hardware:
+            stage.say(spec.on_this_hardware)
         try:
             work(stage, plan, main, command=_command(recipe, overrides))
         except Exception as error:

@@ -14,6 +14,7 @@ from pipeline.inputs.resolver import RecipeInputs
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES
 from pipeline.plan.stages import LOCATIONS, SCORING, TABLE, counted
 
+TOKENS_AT_ONCE = ("micro_batch_tokens", "decode_tokens")
 Files = Mapping[str, Path]  # by 'role/relative name'
 Settings = Mapping[str, Any]
 
@@ -30,6 +31,12 @@ class StageSpec:
     files: Files
     digests: Mapping[str, str]  # of the files' content, as the fingerprint has them
     artifact: Artifact
+
+    @property
+    def on_this_hardware(self) -> str:
+        """What the hardware may decide, as it is resolved; '' where nothing is."""
+        names = (name for name in self.settings if name.rpartition(".")[2] in ("precision", *TOKENS_AT_ONCE))
+        return ", ".join(f"{name} {self.settings[name]}" for name in names)
 
 
 def stage_specs(recipe: Recipe, inputs: RecipeInputs, book: DigestBook) -> dict[str, StageSpec]:
@@ -74,8 +81,11 @@ def _settings(stage: str, recipe: Recipe) -> tuple[Settings, Settings]:
             continue
         for member in _members(recipe, name):
             section, _, setting = member.rpartition(".")
-            owner = getattr(recipe, section) if section else recipe
+            owner: Any = getattr(recipe, section) if section else recipe
             key = setting if section == stage else member
+            if setting in TOKENS_AT_ONCE:  # a GPU's count as another setting than the default, a CPU's
+                settings[key], defaults[key] = owner.tokens_at_once, owner.TOKENS_ON_CPU
+                continue
             settings[key], defaults[key] = getattr(owner, setting), getattr(type(owner), setting)
     return settings, defaults
 

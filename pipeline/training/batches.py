@@ -104,7 +104,7 @@ def planned(lengths: np.ndarray, settings: Training, *, seed: int, groups: Group
         lengths,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
-        micro_batch_tokens=settings.micro_batch_tokens,
+        micro_batch_tokens=settings.tokens_at_once,
         seed=seed,
         groups=groups,
     )

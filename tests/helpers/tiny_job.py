@@ -12,7 +12,7 @@ from pipeline.config.training import Training
 from pipeline.losses.tinybert import label_loss
 from pipeline.models.collate import Batch, Rows
 from pipeline.models.collate import collate as collate_ids
-from pipeline.training.batches import BatchPlan, GlobalBatch
+from pipeline.training.batches import GlobalBatch, planned
 from pipeline.training.loop import Job
 
 ROWS = 21
@@ -51,13 +51,7 @@ def loss(model: nn.Module, batch: Batch, global_batch: GlobalBatch) -> dict[str,
 
 
 def job(*, dropout: float = 0.1, settings: Training = SETTINGS, seed: int = 0, **changes: Any) -> Job:
-    batches = BatchPlan(
-        LENGTHS,
-        batch_size=settings.batch_size,
-        epochs=settings.epochs,
-        micro_batch_tokens=settings.micro_batch_tokens,
-        seed=seed,
-    )
+    batches = planned(LENGTHS, settings, seed=seed)
     plain = Job(model=classifier(dropout), batches=batches, collate=collate, loss=loss, settings=settings)
     return replace(plain, **changes)
 

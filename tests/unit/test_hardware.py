@@ -17,6 +17,18 @@ def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hardware.gpu_capabilities.cache_clear()
 
 
+def test_a_gpu_takes_more_tokens_at_once_where_none_are_asked_for(
+    two_gpus: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert hardware.resolve_tokens(None, on_cpu=2048) == hardware.GPU_TOKENS
+    assert hardware.resolve_tokens(512, on_cpu=2048) == 512
+    hardware.gpu_capabilities.cache_clear()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert hardware.resolve_tokens(None, on_cpu=2048) == 2048
+    hardware.gpu_capabilities.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("visible", "expected"),
     [

@@ -97,7 +97,8 @@ def test_a_dry_run_adds_an_estimate(
     publish_until(world, "distill_general")
     assert started(world, "--dry-run") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines if line.endswith("MB)")] == list(STAGES[4:])
+    assert [line.split()[0] for line in lines if " MB" in line][:-1] == list(STAGES[4:])
+    assert any("MB; decode_tokens 8192, precision fp32)" in line for line in lines if "annotate_data" in line)
     assert lines[-1].startswith("in all about 1 min and ")
     assert launched == []
 

@@ -226,6 +226,17 @@ def test_the_default_precision_is_what_the_hardware_multiplies(world: Path, monk
     assert changed(stages(world, "--precision=bf16"), stages(world, "--precision=auto")) == set()
 
 
+def test_tokens_at_once_are_what_suits_the_hardware(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing_said = ["--annotate_data.decode_tokens=null", "--distill_layers.micro_batch_tokens=null"]
+    on_cpu = stages(world, "--annotate_data.decode_tokens=8192", "--distill_layers.micro_batch_tokens=2048")
+    assert changed(on_cpu, stages(world, *nothing_said)) == set()
+    monkeypatch.setattr("pipeline.hardware.gpu_capabilities", lambda: (9.0,))
+    on_gpu = stages(world, *nothing_said, "--propose_candidates.decode_tokens=2048")
+    assert changed(on_cpu, on_gpu) == ANNOTATE | LAYERS
+    assert on_gpu["distill_layers"].settings["micro_batch_tokens"] == 32_768
+    assert on_gpu["distill_layers"].on_this_hardware == "micro_batch_tokens 32768, precision fp32"
+
+
 def test_only_the_stages_that_a_recipe_needs_are_in_its_table(world: Path) -> None:
     assert list(stages(world)) == list(STAGES)
     without_corpus = ["--pretrain_teacher.epochs=0", "--distill_general.epochs=0"]
