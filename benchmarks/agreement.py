@@ -41,7 +41,7 @@ def gaps(case: Case) -> list[Gap]:
     for name, value in theirs.items():
         layer = int(name.removeprefix("attention_")) if name.startswith("attention") else 0
         scale = score_square(case, inputs, case.sources[layer]) if layer else abs(value.item())
-        found.append(Gap(f"loss {name}", abs(ours[name] - value.item()) / scale, 1e-5))
+        found.append(Gap(f"loss {name}", abs(ours[name].item() - value.item()) / scale, 1e-5))
     pairs = zip(model.named_parameters(), case.slow_student.parameters(), strict=True)
     grads = [(name, p.grad, q.grad) for (name, p), q in pairs if p.grad is not None and q.grad is not None]
     whole = torch.stack([theirs.norm() for _, _, theirs in grads]).norm()

@@ -45,6 +45,11 @@ class Stage:
     def is_main(self) -> bool:
         return self.accelerator.is_main_process
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether this process works ahead of its device, and waits where it reads what lies there."""
+        return self.accelerator.device.type != "cpu"
+
     def autocast(self) -> torch.autocast:
         """bf16 autocast, or nothing, as the plan resolved the precision."""
         return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.precision == "bf16")

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pipeline.config.training import Training
-from pipeline.errors import Interrupted, UserError, WorkFailed
+from pipeline.errors import Interrupted, UserError
 from pipeline.models.collate import Batch
 from pipeline.runtime.processes import check_same
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import BatchPlan, GlobalBatch
 from pipeline.training.checkpoints import latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
+from pipeline.training.losses import StepLosses, read_losses
 from pipeline.training.prefetch import Collate, Step, steps
 from pipeline.training.throughput import Flops, Throughput, matrix_rate, summary_line
 
@@ -56,6 +57,10 @@ class Progress:
     sums: dict[str, float] = field(default_factory=dict)
     """Each loss term, summed over the steps since the last point of the curve."""
 
+    def add(self, terms: dict[str, float]) -> None:
+        """The loss terms of one more step."""
+        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in terms.items()}
+
 
 def train(job: Job, stage: Stage) -> Progress:
     """Train to the end, from the last good checkpoint if there is one; the model is left with the resulting weights.
@@ -71,6 +76,7 @@ def train(job: Job, stage: Stage) -> Progress:
             "a batch has fewer micro-batches than there are processes: raise batch_size or lower micro_batch_tokens"
         )
     saved_at = time.monotonic()
+    unread: list[StepLosses] = []
 
     def checkpoint() -> None:
         if stage.is_main:
@@ -79,10 +85,12 @@ def train(job: Job, stage: Stage) -> Progress:
 
     with stage.bar(total=total, done=progress.step, unit="step") as bar:
         for step in steps(job.batches, job.collate, accelerator, first=progress.step):
-            terms = _update(job, stage, model, optimizer, step)
+            for terms in _update(job, stage, model, optimizer, step, unread=unread):
+                progress.add(terms)
             progress.step += 1
             bar.update()
-            progress.sums = {name: progress.sums.get(name, 0.0) + value for name, value in terms.items()}
+            if not _pauses_after(job, stage, progress.step):
+                continue
             if progress.step % stage.recipe.run.log_every == 0 or progress.step == total:
                 _log(stage, progress, bar)
             epoch_ends = progress.step % job.batches.steps_per_epoch == 0 or progress.step == total
@@ -103,20 +111,43 @@ def train(job: Job, stage: Stage) -> Progress:
     return progress
 
 
-def _update(job: Job, stage: Stage, model: nn.Module, optimizer: torch.optim.Optimizer, step: Step) -> dict[str, float]:
-    """One optimiser step; returns its loss terms, over all processes."""
+def _pauses_after(job: Job, stage: Stage, step: int) -> bool:
+    """Whether so many steps are followed by all that needs their losses: a point of the curve, dev, a checkpoint.
+
+    Every step is on a CPU. On a GPU those are where the curve gets a point or an epoch ends: between them the next step
+    is prepared while it works, and a loss that is not finite is found before anything is written.
+    """
+    if not stage.on_gpu or step == job.batches.steps:
+        return True
+    return 0 in (step % stage.recipe.run.log_every, step % job.batches.steps_per_epoch)
+
+
+def _update(
+    job: Job,
+    stage: Stage,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: Step,
+    *,
+    unread: list[StepLosses],
+) -> list[dict[str, float]]:
+    """One optimiser step; returns the loss terms of those steps that were not read before, where that is due."""
     began, number = time.perf_counter(), step.global_batch.step
     model.train()
     terms = backward(job, stage, model, step)
     norm = stage.accelerator.clip_grad_norm_(model.parameters(), job.settings.clip)
-    _check_finite(stage, step.global_batch, terms, norm)
+    unread.append(StepLosses(step.global_batch, terms, torch.as_tensor(norm, device=stage.accelerator.device)))
+    # On a CPU nothing is waited for, and no weight is touched yet.
+    read = [] if stage.on_gpu else read_losses(stage, unread)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(job.settings, number, job.batches.steps)
     optimizer.step()
     optimizer.zero_grad()
+    if _pauses_after(job, stage, number + 1):
+        read += read_losses(stage, unread)
     seconds, flops = time.perf_counter() - began + step.data_wait, job.flops(step.global_batch)
     job.throughput.add(step.global_batch, seconds=seconds, data_wait=step.data_wait, flops=flops)
-    return terms
+    return read
 
 
 def throughput_of(job: Job, stage: Stage) -> dict[str, float]:
@@ -143,17 +174,6 @@ def _resume(job: Job, stage: Stage, optimizer: torch.optim.Optimizer) -> tuple[P
     return Progress(**state), best
 
 
-def _check_finite(stage: Stage, batch: GlobalBatch, terms: dict[str, float], norm: Tensor | float | None) -> None:
-    """Raises WorkFailed when the loss or the norm of its gradient is not finite; before the weights are touched."""
-    if math.isfinite(sum(terms.values()) + float(norm or 0.0)):
-        return
-    rows = [row for rows in batch.micro_batches for row in rows.tolist()]
-    raise WorkFailed(
-        f"{stage.name}: the loss or its gradient is not finite at step {batch.step} (rows {rows}); last good"
-        f" checkpoint: {latest_checkpoint(stage.work)[0] or 'none'}; try a smaller learning rate, or precision: fp32"
-    )
-
-
 def _is_best(job: Job, stage: Stage, progress: Progress) -> bool:
     """Score an epoch on dev; whether no epoch before was as good."""
     assert job.score is not None
@@ -168,11 +188,11 @@ def _is_best(job: Job, stage: Stage, progress: Progress) -> bool:
     return True
 
 
-def backward(job: Job, stage: Stage, model: nn.Module, step: Step) -> dict[str, float]:
-    """Accumulate the gradients of one global batch; returns its loss terms, over all processes."""
+def backward(job: Job, stage: Stage, model: nn.Module, step: Step) -> dict[str, Tensor]:
+    """Accumulate the gradients of one global batch; returns its loss terms, over all processes, on the device."""
     accelerator = stage.accelerator
     names: list[str] = []
-    values = torch.zeros(1, dtype=torch.float64)
+    values = torch.zeros(1, dtype=torch.float64, device=accelerator.device)
     for micro_batch in step.micro_batches:
         batch = micro_batch.batch.to(accelerator.device)
         torch.manual_seed(seed_of(job.batches.seed, stage.name, step.global_batch.step, micro_batch.number))
@@ -186,8 +206,8 @@ def backward(job: Job, stage: Stage, model: nn.Module, step: Step) -> dict[str, 
             )  # DDP takes the mean over processes; we want the sum
             accelerator.backward(losses.sum() * weight)
         names = list(terms)
-        values = values.to(losses.device) + losses.detach().double() * micro_batch.weight
-    return dict(zip(names, stage.sum_over_processes(values).tolist(), strict=True))
+        values = values + losses.detach().double() * micro_batch.weight
+    return dict(zip(names, torch.as_tensor(accelerator.reduce(values, reduction="sum")), strict=True))
 
 
 def make_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:

@@ -15,9 +15,11 @@ from torch.nn.functional import cross_entropy
 from pipeline.config.training import Training
 from pipeline.errors import WorkFailed
 from pipeline.models.collate import Batch
+from pipeline.runtime.stage import Stage
 from pipeline.training.batches import GlobalBatch
 from pipeline.training.checkpoints import latest_checkpoint, own_tensors
 from pipeline.training.loop import Progress, backward, learning_rate, make_optimizer, train
+from pipeline.training.losses import read_losses
 from pipeline.training.prefetch import steps
 from tests.helpers.one_process import make_stage
 from tests.helpers.tiny_job import SETTINGS, STEPS, classifier, collate, job, logits_of, loss, same
@@ -32,7 +34,7 @@ def test_gradients_are_those_of_the_whole_batch_at_once(tmp_path: Path) -> None:
     right = cross_entropy(logits_of(plain, whole), whole.targets["labels"])
     right.backward()
     assert len(batch.micro_batches) > 1
-    assert terms["label"] == pytest.approx(right.item(), rel=1e-6)
+    assert terms["label"].item() == pytest.approx(right.item(), rel=1e-6)
     for parameter, other in zip(ours.model.parameters(), plain.parameters(), strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-4, atol=1e-7)
@@ -140,6 +142,33 @@ def test_a_loss_that_is_not_finite_stops_the_work_and_spoils_no_checkpoint(
     assert newest is not None and newest.name == "checkpoint-000000003"
     assert f"not finite at step 3 (rows {rows}); last good checkpoint: {newest}" in str(caught.value)
     assert all(parameter.isfinite().all() for parameter in broken.model.parameters())
+
+
+def test_a_gpu_is_waited_for_only_where_the_curve_gets_a_point_or_an_epoch_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_cpu, on_gpu, run = job(), job(), {"log_every": 2, "checkpoint_seconds": 1e-9}
+    right = train(on_cpu, make_stage(tmp_path / "cpu", **run))
+    monkeypatch.setattr(Stage, "on_gpu", True)
+    read: list[int] = []
+    monkeypatch.setattr(
+        "pipeline.training.loop.read_losses",
+        lambda stage, unread: read.append(len(unread)) or read_losses(stage, unread),
+    )
+    assert train(on_gpu, make_stage(tmp_path / "gpu", **run)) == right
+    assert read == [2, 1, 1, 2]  # epochs of three steps
+    assert same(on_gpu.model, on_cpu.model)
+
+
+def test_on_a_gpu_a_loss_that_is_not_finite_is_found_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stage, "on_gpu", True)
+    broken = job(loss=broken_at(4, lambda x: x * math.nan))
+    with pytest.raises(
+        WorkFailed, match=r"not finite at step 4 \(rows .*last good checkpoint: .*checkpoint-000000003;"
+    ):
+        train(broken, make_stage(tmp_path, checkpoint_seconds=1e-9))
 
 
 def test_biases_and_layer_norms_have_no_weight_decay_and_frozen_weights_no_place() -> None:
