@@ -65,7 +65,19 @@ def make_accelerator(*, tracker: str, curves: Path, run: str, stage: str) -> Acc
     elif tracker != "none":
         accelerator.log_with = []
     quiet_libraries()
+    if accelerator.device.type == "cuda":
+        repeat_every_byte()
     return accelerator
+
+
+def repeat_every_byte() -> None:
+    """Leave out kernels of a GPU that add in another order each time: a run that goes on must end like one not killed.
+
+    Call it before the first product of matrices, at which cuBLAS reads the environment.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def from_main(value: Any) -> Any:
