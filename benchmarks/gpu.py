@@ -5,7 +5,8 @@
     recipe      the default recipe from nothing to its results: seconds of each stage, scores
     profile     a step of general and of layer distillation: kernels, and waits for the GPU
     speed       general distillation, BERT-base to TinyBERT4, beside the paper-literal reference: blocks of 128 and of
-                512 tokens, in micro-batches as the product has them and as large as the batch
+                512 tokens
+    twice       whether a training ends with the same bytes again, and what that costs
     check       losses and gradients beside the reference's, in float32
     augment     words proposed by a masked LM of BERT-base's size
     compiled    whether `torch.compile` pays
@@ -30,7 +31,16 @@ from typing import Any
 from pipeline import PROJECT
 from pipeline.launch.cli import DEFAULT_RECIPE
 
-LIMITS = {"recipe": 900, "profile": 240, "speed": 600, "check": 120, "augment": 240, "compiled": 240, "kills": 1800}
+LIMITS = {
+    "recipe": 900,
+    "profile": 240,
+    "speed": 600,
+    "twice": 120,
+    "check": 120,
+    "augment": 240,
+    "compiled": 240,
+    "kills": 1800,
+}
 GRACE_SECONDS = 15  # between the signals that ask a part to end and that end it
 
 
@@ -46,6 +56,7 @@ def main() -> int:
     parser.add_argument("--lengths", type=int, nargs="+", default=[128, 512], help="of its blocks")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--no-memory", dest="memory", action="store_false", help="leave out peak memory")
     parser.add_argument("--kills", type=int, default=11)
     given, overrides = parser.parse_known_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -79,9 +90,12 @@ def commands(part: str, given: argparse.Namespace, overrides: list[str]) -> dict
         layers = ["benchmarks.speed", "layers", *recipe, *few]
         return {f"general {n}": [*general(n), *few] for n in given.lengths[:1]} | {"layers": layers}
     if part == "speed":
-        whole = ["--no-memory", "--distill_general.micro_batch_tokens", str(given.tokens)]
-        as_it_is = {f"{n} tokens": [*general(n), *rounds] for n in given.lengths}
-        return as_it_is | {f"{n}, one micro-batch": [*general(n), *rounds, *whole] for n in given.lengths}
+        memory = [] if given.memory else ["--no-memory"]
+        return {f"{n} tokens": [*general(n), *rounds, *memory] for n in given.lengths}
+    if part == "twice":
+        size = ["--steps", str(given.steps), "--json", "{work}/figures.json"]
+        layers = ["benchmarks.speed", "layers", *recipe, "--twice", *size]
+        return {f"general {n}": [*general(n), "--twice", *size] for n in given.lengths[:1]} | {"layers": layers}
     check = ["benchmarks.speed", "general", *recipe, "--check", "--models", "recipe", "--batch-size", "8", *rounds]
     return {
         "check": {"float32": check},
@@ -136,6 +150,10 @@ def summary(found: dict[str, Any]) -> str:
         said += f", {figures['share_of_peak']:.1%} of {figures['matrix_rate'] / 1e12:,.2f} TFLOP/s"
     if "memory_ours" in figures:
         said += f", {figures['memory_ours'] / 1e9:.2f} GB against {figures['memory_reference'] / 1e9:.2f}"
+    for way in ("as stages are", "by any algorithm"):
+        if way in figures:
+            same = "the same bytes" if figures[way]["same_bytes"] else "OTHER BYTES"
+            said += f"; {way} {same}, {figures[way]['rate']:,.0f} {figures[way]['unit']}"
     for way in ("ours", "reference"):
         if "wall_ms" in (step := figures.get(way) if isinstance(figures.get(way), dict) else {}):
             said += f"; {way} {step['wall_ms']:.1f} ms a step"

@@ -3,10 +3,12 @@
     python -m benchmarks.speed {general,layers,predictions,augment} [--json FILE] [--check] [--rounds N] [--steps N]
     python -m benchmarks.speed general --models recipe --batch-size 32
     python -m benchmarks.speed general --length 512
+    python -m benchmarks.speed layers --twice
 
 Both run in turn, in one process, on the same models, texts and global batches (benchmarks/cases.py); the figures are
 medians over the rounds. Peak memory is that of a process which runs one of them alone. `--check` compares losses and
-gradients in float32 instead, and ends with status 1 when they differ.
+gradients in float32 instead, and ends with status 1 when they differ. `--twice` trains twice from one start and
+compares every byte of the weights, by the algorithms that stages take and by any: what a GPU's repeatable ones cost.
 
 `augment` is no training: words are proposed for texts (benchmarks/proposals.py), and a step is 16 of them. It needs the
 masked LM that the recipe trains (`./run_all.sh --until pretrain_teacher`), and says how far the candidates agree; with
@@ -47,6 +49,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, help="a round")
     parser.add_argument("--check", action="store_true", help="compare what comes out instead of how fast")
+    parser.add_argument("--twice", action="store_true", help="whether a training ends with the same bytes again")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument(
         "--no-memory", action="store_true", help="leave out peak memory, which takes a process each way"
@@ -68,6 +71,8 @@ def run(given: argparse.Namespace, overrides: list[str]) -> int:
     """What the command line asks for; the exit status."""
     if given.check:
         return check(given, overrides)
+    if given.twice:
+        return twice(given, overrides)
     if given.profile:
         return profile(given, overrides)
     if given.alone:
@@ -213,6 +218,17 @@ def profile(given: argparse.Namespace, overrides: list[str]) -> int:
     if given.json:
         given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
     return 0
+
+
+def twice(given: argparse.Namespace, overrides: list[str]) -> int:
+    """Whether a training repeats every byte (benchmarks/repeats.py); 1 when the stages' own way does not."""
+    from benchmarks.repeats import repeated  # noqa: PLC0415 (torch, after the environment is set)
+
+    with tempfile.TemporaryDirectory() as work:
+        found = repeated(make_case(given, overrides, work), given.steps)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return int(not found["as stages are"]["same_bytes"])
 
 
 def check(given: argparse.Namespace, overrides: list[str]) -> int:

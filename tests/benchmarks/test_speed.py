@@ -45,6 +45,12 @@ def test_losses_and_gradients_are_those_of_the_reference(
     assert "gradient of" in capsys.readouterr().out
 
 
+def test_a_training_ends_with_the_same_bytes_again(recipe: Path, tmp_path: Path) -> None:
+    assert speed("layers", recipe, "--twice", "--steps", "1", "--json", str(tmp_path / "twice.json")) == 0
+    found = json.loads((tmp_path / "twice.json").read_text(encoding="utf-8"))
+    assert [way["same_bytes"] for way in found.values()] == [True, True]
+
+
 AUGMENT = ["--steps", "1", "--pretrain_teacher.epochs", "0"]  # the tiny model proposes as it is
 
 
