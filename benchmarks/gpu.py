@@ -94,8 +94,7 @@ def commands(part: str, given: argparse.Namespace, overrides: list[str]) -> dict
         return {f"{n} tokens": [*general(n), *rounds, *memory] for n in given.lengths}
     if part == "twice":
         size = ["--steps", str(given.steps), "--json", "{work}/figures.json"]
-        layers = ["benchmarks.speed", "layers", *recipe, "--twice", *size]
-        return {f"general {n}": [*general(n), "--twice", *size] for n in given.lengths[:1]} | {"layers": layers}
+        return {"layers": ["benchmarks.speed", "layers", *recipe, "--twice", *size]}
     check = ["benchmarks.speed", "general", *recipe, "--check", "--models", "recipe", "--batch-size", "8", *rounds]
     return {
         "check": {"float32": check},
