@@ -26,6 +26,11 @@ def resolve_tokens(asked: int | None, *, on_cpu: int) -> int:
     return asked or (GPU_TOKENS if gpu_count() else on_cpu)
 
 
+def packing_costs() -> tuple[int, int]:
+    """What a packed batch costs, and each bucket in it, in tokens that could be padding instead: on a GPU, launches."""
+    return (2048, 2048) if gpu_count() else (0, 128)
+
+
 @functools.cache
 def gpu_capabilities() -> tuple[float, ...]:
     """Compute capability of each NVIDIA GPU that this process may use."""

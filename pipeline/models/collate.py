@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.hardware import ROUND
+from pipeline.hardware import ROUND, packing_costs
 from pipeline.models.packing import Bucket, Packing
 
 Rows = np.ndarray  # of row numbers, int64
-A_BUCKET = 128  # tokens: what attention to one more bucket costs, whatever is in it
 SEQUENCE_ROUND = ROUND**2  # tokens
 
 
@@ -64,7 +63,7 @@ def collate(columns: Mapping[str, Any], pad_id: int, *, packed: bool) -> Batch:
     Args:
         columns: `input_ids`, a sequence of ids a row, and for pairs `token_type_ids`.
         packed: whether the models can take it as one sequence (`attention.can_pack`). It is packed where rows also come
-            longest first, as in a micro-batch, and that saves padding.
+            longest first, as in a micro-batch, and that saves padding: on a GPU much of it.
     """
     lengths = np.array([len(ids) for ids in columns["input_ids"]])
     segments = columns.get("token_type_ids")
@@ -79,7 +78,7 @@ def collate(columns: Mapping[str, Any], pad_id: int, *, packed: bool) -> Batch:
         return batch
     found = buckets(lengths, batch.input_ids.numel())
     places = _places(lengths, found)
-    if len(places) == batch.input_ids.numel():
+    if batch.input_ids.numel() - len(places) <= packing_costs()[0]:
         return batch
     return replace(batch, packing=Packing.of(found, torch.from_numpy(places), batch.attention_mask))
 
@@ -98,12 +97,14 @@ def rounded(length: Any) -> Any:
     return -(-length // ROUND) * ROUND
 
 
-def buckets(lengths: np.ndarray, tokens: int, *, cost: int = A_BUCKET) -> list[Bucket]:
+def buckets(lengths: np.ndarray, tokens: int, *, cost: int | None = None) -> list[Bucket]:
     """Cut rows, longest first, into buckets of at most `tokens` with their padding; a row longer than that goes alone.
 
-    Of all such cuts it takes the cheapest, where a bucket takes its padded tokens and `cost` (dynamic programming).
+    Of all such cuts it takes the cheapest, where a bucket takes its padded tokens and `cost` (dynamic programming; None:
+    what attention to one more bucket costs on this hardware, whatever is in it).
     Rows go in fours where they can: batched products like even numbers, and each new shape is compiled.
     """
+    cost = packing_costs()[1] if cost is None else cost
     longest = rounded(lengths)
     unit = ROUND if len(lengths) and ROUND * longest[0] <= tokens else 1
     ends = np.r_[np.arange(0, len(lengths), unit), len(lengths)]  # where a bucket may begin and end

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.config.training import Training
-from pipeline.models.collate import A_BUCKET, Rows, buckets
+from pipeline.models.collate import Rows, buckets
 
 PASSES = 16  # one more pass costs about as much as a sixteenth of the token budget
 
@@ -118,7 +118,7 @@ def cut_into_micro_batches(rows: Rows, lengths: np.ndarray, tokens: int, *, pack
     order = np.argsort(-lengths, kind="stable")
     parts: list[Rows] = []
     start, filled = 0, tokens
-    for count, longest in buckets(lengths[order], tokens, cost=A_BUCKET if packed else tokens // PASSES):
+    for count, longest in buckets(lengths[order], tokens, cost=None if packed else tokens // PASSES):
         more = rows[order[start : start + count]]
         if packed and filled + count * longest <= tokens:
             parts[-1], filled = np.r_[parts[-1], more], filled + count * longest

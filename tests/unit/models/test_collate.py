@@ -4,25 +4,26 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.hardware import ROUND
-from pipeline.models.collate import A_BUCKET, Batch, buckets, collate, rounded
+from pipeline.hardware import ROUND, packing_costs
+from pipeline.models.collate import Batch, buckets, collate, rounded
 
 LENGTHS = np.random.default_rng(0).integers(3, 30, 53)
+_, BUCKET = packing_costs()
 TWO_BUCKETS = [[5] * length for length in (60, 60, 60, 60, 8, 8, 8, 8)]
 
 
 def cheapest(lengths: list[int], tokens: int) -> float:
-    """The least that any cut of the rows in fours can cost: padded tokens, and A_BUCKET each."""
+    """The least that any cut of the rows in fours can cost: padded tokens, and BUCKET each."""
     if not lengths:
         return 0.0
     sizes = [size for size in (*range(ROUND, len(lengths), ROUND), len(lengths)) if size * lengths[0] <= tokens]
-    return min(size * lengths[0] + A_BUCKET + cheapest(lengths[size:], tokens) for size in sizes)
+    return min(size * lengths[0] + BUCKET + cheapest(lengths[size:], tokens) for size in sizes)
 
 
 @pytest.mark.parametrize("tokens", [150, 300, 2000])
 def test_no_other_cut_into_buckets_is_cheaper(tokens: int) -> None:
     lengths = np.sort(rounded(LENGTHS[:21]))[::-1]
-    cost = sum(count * longest + A_BUCKET for count, longest in buckets(lengths, tokens))
+    cost = sum(count * longest + BUCKET for count, longest in buckets(lengths, tokens))
     assert cost == cheapest(lengths.tolist(), tokens)
 
 
@@ -52,6 +53,12 @@ def test_a_padded_batch_is_the_same_without_its_packing() -> None:
     assert padded.packing is None and packed.packing is not None
     assert torch.equal(padded.input_ids, plain.input_ids)
     assert torch.equal(padded.attention_mask, plain.attention_mask)
+
+
+def test_on_a_gpu_a_batch_is_packed_only_where_much_padding_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.hardware.gpu_capabilities", lambda: (9.0,))
+    assert packing_of(TWO_BUCKETS) is None
+    assert packing_of([[1] * 500] * 8 + [[1] * 8] * 8) == ((8, 500), (8, 8))
 
 
 def test_a_batch_knows_that_it_holds_no_padding() -> None:
