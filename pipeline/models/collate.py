@@ -100,8 +100,8 @@ def rounded(length: Any) -> Any:
 def buckets(lengths: np.ndarray, tokens: int, *, cost: int | None = None) -> list[Bucket]:
     """Cut rows, longest first, into buckets of at most `tokens` with their padding; a row longer than that goes alone.
 
-    Of all such cuts it takes the cheapest, where a bucket takes its padded tokens and `cost` (dynamic programming). None:
-    what attention to one more bucket costs on this hardware, whatever is in it.
+    Of all such cuts it takes the cheapest, where a bucket takes its padded tokens and `cost` (dynamic programming).
+    None: what attention to one more bucket costs on this hardware, whatever is in it.
     Rows go in fours where they can: batched products like even numbers, and each new shape is compiled.
     """
     cost = packing_costs()[1] if cost is None else cost
