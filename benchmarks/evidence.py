@@ -39,7 +39,9 @@ RECIPES = {
 }
 TEACHER, FULL, LABELS, NO_PREDICTION = "teacher", "full pipeline", "labels alone", "without the prediction loss"
 ABLATIONS = {  # what the full pipeline is run without, and the settings that leave it out
-    "without general distillation": {"distill_general.epochs": 0},
+    "with a random start": {"student.start": "random", "student.start_from": "backbone"},
+    "fitted to the backbone": {"student.start_from": "backbone"},
+    "fitted to the backbone, general distillation": {"student.start_from": "backbone", "distill_general.epochs": 1},
     "without augmentation": {"augment_data.variants": 0},
     "without layer distillation": {"distill_layers.epochs": 0},
     "without the embedding loss": {"distill_general.embedding": 0, "distill_layers.embedding": 0},

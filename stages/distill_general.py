@@ -5,7 +5,7 @@
 Reads:  the backbone (pretrain_teacher), the corpus (prepare_corpus).
 Writes: student/, the general student's encoder with its tokenizer; projections.safetensors, for distill_layers.
 
-With `epochs: 0` the student stays as it was initialised.
+With `epochs: 0` the student stays as it starts, say fitted to the backbone on the corpus.
 """
 
 from typing import Any, cast
@@ -26,7 +26,9 @@ from pipeline.distill.layers import (
     mapped_layers,
 )
 from pipeline.distill.objectives import masked_terms
+from pipeline.distill.start import fit_student
 from pipeline.launch.stage_runner import run_stage
+from pipeline.models.architectures import start_of
 from pipeline.models.collate import Batch, Rows, collate
 from pipeline.models.loading import (
     backbone_of,
@@ -76,7 +78,20 @@ def make_student(stage: Stage, teacher: PreTrainedModel) -> tuple[ProjectedStude
     encoder = cast(PreTrainedModel, whole.base_model)
     head = separate_head(whole) if masked_lm else None
     student = ProjectedStudent(encoder, teacher_width=teacher.config.hidden_size, masked_lm_head=head)
-    student.init_projections(init_student(encoder, settings, teacher=teacher, existing=existing))
+    if start_of(settings, teacher.config.model_type) == "fitted":
+        corpus = Corpus(stage.upstream["prepare_corpus"])
+        tokenizer = load_tokenizer(backbone_of(stage.upstream["pretrain_teacher"]))
+        known = fit_student(
+            stage,
+            encoder,
+            teacher,
+            columns=lambda rows: {"input_ids": [corpus[int(row)] for row in rows]},
+            lengths=corpus.lengths,
+            pad_id=special_id(tokenizer, "pad_token_id"),
+        )
+    else:
+        known = init_student(encoder, settings, teacher=teacher, existing=existing)
+    student.init_projections(known)
     return student, encoder
 
 

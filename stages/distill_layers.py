@@ -3,7 +3,7 @@
     accelerate launch -m stages.distill_layers --recipe recipes/rotten_tomatoes.yaml
 
 Reads:  the task's teacher (finetune_teacher), the augmented dataset, the general student (distill_general); or the
-        student starts from layers of the task's teacher (`student.copy_from`).
+        student starts from the task's teacher (`student.start_from`).
 Writes: student/, after its last step, since no dev score says which step copies layers best; its head is untrained.
         projections.safetensors.
 """
@@ -19,12 +19,12 @@ from pipeline.distill.layers import (
     ProjectedStudent,
     both_pack,
     freeze_unreached,
-    init_from_task_teacher,
     layer_flops,
     layer_loss,
     load_task_teacher,
     mapped_layers,
 )
+from pipeline.distill.start import start_from_task_teacher
 from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.collate import Batch, Rows, collate
@@ -37,7 +37,7 @@ def main(stage: Stage) -> dict[str, Any]:
     data = augmented_texts(stage)
     head = head_of(data.texts.kind)
     torch.manual_seed(stage.recipe.seed)  # of the student's new head
-    source = general or init_from_task_teacher(stage, data)
+    source = general or start_from_task_teacher(stage, data)
     whole = head.load(
         source / "student",
         label_names=data.label_names,

@@ -28,6 +28,7 @@ from pipeline.distill.layers import (
     mapped_layers,
 )
 from pipeline.distill.objectives import Terms
+from pipeline.distill.start import fit_on_logits, started_fitted
 from pipeline.evaluate.inference import StoredOutputs
 from pipeline.evaluate.scoring import dev_scorer, labelled_splits
 from pipeline.heads import head_of
@@ -51,7 +52,8 @@ def main(stage: Stage) -> dict[str, Any]:
     student = head.load(source, label_names=task.label_names, new_head=False, hidden_dropout=dropout)
     student = student.to(stage.accelerator.device)
     stored, scale = StoredOutputs(data.texts, logits), head.scale(logits)
-    if scale and stage.recipe.student.copy_from == "task_teacher":
+    from_teacher = stage.recipe.student.start_from == "task_teacher"
+    if scale and from_teacher:
         scale.take_out_of(student)  # the teacher's head gives scores, a new one starts around 0
     model, loss, packed = model_and_loss(stage, data, student)
 
@@ -59,6 +61,8 @@ def main(stage: Stage) -> dict[str, Any]:
         batch = head.collate(data.texts, rows, packed=packed).with_targets(teacher_outputs=stored.collate(rows))
         return scale.standardise(batch) if scale else batch
 
+    if started_fitted(stage):
+        fit_on_logits(stage, data, student, collate)
     score_of = dev_scorer(stage, splits["dev"])
     job = Job(
         model=model,

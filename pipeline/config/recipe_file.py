@@ -21,6 +21,11 @@ from pipeline.config.fields import WRONG, help_texts
 from pipeline.errors import UserError, nearest, require
 
 YAML_FAILURES = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)  # of dates such as 2001-99-99
+RENAMED = {  # older settings, and what says the same now
+    "student.embeddings": "student.start: embeddings in the place of 'teacher', or student.start: random",
+    "student.copy_layers": "student.start: layers, and student.start_layers for which ones",
+    "student.copy_from": "student.start_from",
+}
 Keys = tuple[str, ...]
 Where = dict[Keys, str]  # a key's path -> where it was written: file:line, or the option
 
@@ -171,7 +176,8 @@ def _sentence(error: ValidationError, *, path: Path, where: Where) -> str:
     name = ".".join(keys)
     prefix = location if location == f"--{name}" else f"{location}: {name}"
     if kind == "unexpected_keyword_argument":
-        return f"{prefix}: unknown setting{nearest(keys[-1], _names_in(keys[:-1]))}"
+        hint = f"; write {RENAMED[name]}" if name in RENAMED else nearest(keys[-1], _names_in(keys[:-1]))
+        return f"{prefix}: unknown setting{hint}"
     if kind == "missing":
         return f"{prefix}: missing; every recipe must give it"
     if kind == WRONG:

@@ -39,20 +39,28 @@ class Student:
     attention map."""
     architecture: Literal["bert", "mobilebert"] = "bert"
     """BERT, or MobileBERT with a bottleneck of a quarter of its width."""
-    embeddings: Literal["random", "teacher"] = "random"
-    """Initial embeddings: random as in the paper, or the best low-rank copy of the teacher's (truncated SVD)."""
-    copy_layers: LayerMap | None = None
-    """Initialise from these layers of the teacher (given as a layer_map) and its embeddings, cut to the student's
-    sizes."""
-    copy_from: Literal["backbone", "task_teacher"] = "backbone"
-    """The model whose layers `copy_layers` copies: the backbone, before general distillation; or the fine-tuned
+    start: Literal["fitted", "layers", "embeddings", "random"] | None = None
+    """How the weights are initialised. fitted: every part by least squares, so that on real text the student gives what
+    the teacher gives. layers: the teacher's layers and embeddings, cut to the student's sizes. embeddings: a low-rank
+    copy of the teacher's embeddings (truncated SVD), the rest at random. random: as in the paper. null: fitted where
+    teacher and student are like BERT, else random."""
+    start_from: Literal["backbone", "task_teacher"] = "backbone"
+    """The model that `fitted` and `layers` start from: the backbone, before general distillation; or the fine-tuned
     teacher, with its head, before task distillation, and then there is no general distillation."""
+    start_layers: LayerMap = "uniform"
+    """The teacher's layer that each layer of the student starts from, given as a layer_map."""
     model: str | None = None
-    """Start from an existing student with the same tokenizer, such as a published TinyBERT: a path or hub:NAME."""
+    """Start from an existing student with the same tokenizer, such as a published TinyBERT: a path or hub:NAME. Then
+    leave `start` out."""
     project_embedding: bool = True
     """For sentence embeddings of a student that is narrower than the teacher. true: a layer, saved with the student,
     projects them to the teacher's width. false: they keep their width, and the student learns how similar the texts of
     a batch are."""
+
+    @property
+    def may_be_fitted(self) -> bool:
+        """Whether it starts fitted, where the teacher is like BERT too."""
+        return self.start in (None, "fitted") and self.architecture == "bert" and not self.model
 
     @property
     def attention_width(self) -> int:
@@ -66,10 +74,13 @@ class Student:
         require_setting(self.width % self.heads == 0, wrong, "width")
         wrong = f"{self.width}; a MobileBERT's heads divide its bottleneck, a quarter of its width; take a multiple of"
         require_setting(not narrow or self.width % multiple == 0, f"{wrong} {multiple}", "width")
-        wrong = f"a {self.architecture}'s are narrower than its layers; set it to random"
-        require_setting(not narrow or self.embeddings == "random", wrong, "embeddings")
-        wrong = "task_teacher, but student.copy_layers names none of its layers; name them"
-        require_setting(self.copy_from == "backbone" or self.copy_layers is not None, wrong, "copy_from")
+        wrong = f"{self.start}, but a {self.architecture} can only start at random; leave it out"
+        require_setting(not narrow or self.start in (None, "random"), wrong, "start")
+        wrong = f"{self.start}, but student.model is there to start from; leave one of them out"
+        require_setting(not self.model or self.start is None, wrong, "start")
+        wrong = "task_teacher: only a student that starts fitted or with layers starts from it; set student.start"
+        of_teacher = self.may_be_fitted or self.start == "layers"
+        require_setting(self.start_from == "backbone" or of_teacher, wrong, "start_from")
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

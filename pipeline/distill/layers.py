@@ -17,8 +17,7 @@ from pipeline.distill.objectives import MoreTerms, Terms, layer_terms, wanted_by
 from pipeline.heads import head_of
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch
-from pipeline.models.loading import freeze, new_student, save_model, separate_head
-from pipeline.models.student_init import copy_head, init_from_layers
+from pipeline.models.loading import freeze, separate_head
 from pipeline.models.trace import Trace, Wanted, trace
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import GlobalBatch
@@ -168,22 +167,3 @@ def load_task_teacher(stage: Stage, data: AugmentedTexts) -> Teacher:
     """The fine-tuned teacher of the task."""
     folder, head = stage.upstream["finetune_teacher"], head_of(data.texts.kind)
     return Teacher.of(head.load(folder, label_names=data.label_names, new_head=False), stage)
-
-
-def init_from_task_teacher(stage: Stage, data: AugmentedTexts) -> Path:
-    """A student of some layers of the task's teacher, with its head; in a folder such as distill_general publishes."""
-    source, folder = stage.upstream["finetune_teacher"], stage.work / f"copied-{stage.accelerator.process_index}"
-    head, settings = head_of(data.texts.kind), stage.recipe.student
-    assert settings.copy_layers is not None, "the plan checks it"
-    teacher = head.load(source, label_names=data.label_names, new_head=False)
-    trunk = cast(PreTrainedModel, teacher.base_model)
-    encoder = new_student(settings, trunk)
-    known = init_from_layers(encoder, trunk, settings.copy_layers)
-    save_model(encoder, folder / "student", tokenizer_of=source)
-    student = head.load(folder / "student", label_names=data.label_names, new_head=True)
-    copy_head(student, teacher)
-    head.save(student, folder / "student", tokenizer_of=source)
-    projected = ProjectedStudent(encoder, teacher_width=trunk.config.hidden_size)
-    projected.init_projections(known)
-    projected.save_projections(folder)
-    return folder

@@ -1,6 +1,7 @@
 """What sits on the encoder, one module a kind of task: loading, saving, outputs, targets and losses.
 
 base                   class Head
+fit                    a head by least squares
 classification, regression, token_classification, question_answering, embedding
 """
 

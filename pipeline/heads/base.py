@@ -108,6 +108,14 @@ class Head(ABC):
         columns = texts.columns(rows)
         return collate(columns, texts.pad_id, packed=packed).with_targets(**self.targets(columns))
 
+    def last_layer(self, model: nn.Module) -> nn.Linear | None:
+        """The layer that gives the outputs; None: they are what the encoder gives."""
+        return output_layer(model)
+
+    def answering(self, batch: Batch) -> Tensor | None:
+        """(B, T) True on the tokens whose outputs are compared; None: a sequence has one output."""
+        return None
+
     def init_from_projection(self, student: PreTrainedModel, projection: nn.Linear, settings: Student) -> None:  # noqa: B027
         """Initialise what the student's head can take from its last layer's projection to the teacher's width."""
 

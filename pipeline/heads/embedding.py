@@ -74,6 +74,11 @@ class EmbeddingHead(Head):
             inputs["packing"] = batch.packing
         return model(**inputs).logits
 
+    def last_layer(self, model: nn.Module) -> nn.Linear | None:
+        """The projection, where there is one."""
+        assert isinstance(model, SentenceEncoder)
+        return model.projection
+
     def init_from_projection(self, student: PreTrainedModel, projection: nn.Linear, settings: Student) -> None:
         """The last layer's projection becomes the student's: both are linear, and so is the mean over tokens."""
         assert isinstance(student, SentenceEncoder)

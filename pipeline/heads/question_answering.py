@@ -41,6 +41,10 @@ class QuestionAnsweringHead(Head):
             found["end"] = torch.tensor(columns["end_token"])
         return found
 
+    def answering(self, batch: Batch) -> Tensor:
+        """The tokens that an answer can begin or end at."""
+        return batch.targets["allowed"].bool()
+
     def supervised_loss(self, outputs: Tensor, batch: Batch, *, weight: int) -> dict[str, Tensor]:
         """Cross-entropy of the first and of the last token of the answer."""
         start_BT, end_BT = _start_and_end(outputs, batch)

@@ -25,6 +25,10 @@ class TokenClassificationHead(Head):
             found["labels"] = pad(columns["labels"], NO_LABEL)
         return found
 
+    def answering(self, batch: Batch) -> Tensor:
+        """The first token of each word."""
+        return batch.targets["begins"].bool()
+
     def supervised_loss(self, outputs: Tensor, batch: Batch, *, weight: int) -> dict[str, Tensor]:
         """Cross-entropy of the tags."""
         begins = batch.targets["begins"].bool()

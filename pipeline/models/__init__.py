@@ -3,7 +3,10 @@
 architectures   what differs by model_type; no torch
 saved_model     what a saved model's files say; no torch
 loading         load, build and save
-student_init    how a student's weights are initialised
+student_init    copies of a teacher, an existing student
+least_squares   ridge regression, best forms and maps of low rank
+fit_sample      the texts of a fit, and what both models give on them
+fitted_start    a student that is fitted to its teacher
 collate         tokenised rows as padded tensors, in buckets
 attention       the attention function; queries, keys and values come out
 packing         a batch as one sequence, without padding

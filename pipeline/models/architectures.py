@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pipeline.config.training import Student
+
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
@@ -27,6 +29,11 @@ LIKE_BERT: Mapping[str, Mapping[str, str]] = {
         "output.LayerNorm": "output_layer_norm",
     },
 }
+
+
+def start_of(student: Student, teacher_kind: str) -> str:
+    """How a student's weights are initialised, `student.start` being resolved."""
+    return student.start or ("fitted" if student.may_be_fitted and teacher_kind in LIKE_BERT else "random")
 
 
 def rows_before_text(config: Mapping[str, Any]) -> int:

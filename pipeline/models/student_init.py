@@ -22,7 +22,7 @@ TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 def init_student(
     encoder: PreTrainedModel, settings: Student, *, teacher: PreTrainedModel, existing: Path | None
 ) -> dict[int, Tensor]:
-    """Initialise the student's encoder as the recipe says; what it does not name stays random.
+    """Initialise the student's encoder as the recipe says, except fitted (`fitted_start`); the rest stays random.
 
     Args: existing: the folder of a student whose weights are taken.
     Returns: the projections that fit it, (teacher width, student width), by layer, 0 being the embeddings; those that
@@ -30,9 +30,9 @@ def init_student(
     """
     if existing is not None:
         encoder.load_state_dict(load_student(existing, encoder.config).state_dict())
-    elif settings.copy_layers is not None:
-        return init_from_layers(encoder, teacher, settings.copy_layers)
-    elif settings.embeddings == "teacher":
+    elif settings.start == "layers":
+        return init_from_layers(encoder, teacher, settings.start_layers)
+    elif settings.start == "embeddings":
         return {0: copy_embeddings(encoder, teacher)}
     return {}
 

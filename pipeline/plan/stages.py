@@ -76,8 +76,11 @@ TABLE: dict[str, TableRow] = {
         files=["training_rows", "teacher"],
     ),
     "distill_general": TableRow(
-        version=7,
-        reads=["pretrain_teacher", When(lambda r: r.distill_general.epochs, ["prepare_corpus"])],
+        version=8,
+        reads=[
+            "pretrain_teacher",
+            When(lambda r: r.distill_general.epochs or r.student.may_be_fitted, ["prepare_corpus"]),
+        ],
         settings=["distill_general", "seed", "precision", "student"],
         files=["student"],
     ),
@@ -107,10 +110,10 @@ TABLE: dict[str, TableRow] = {
         settings=["annotate_data", "precision", *TOKENS],
     ),
     "distill_layers": TableRow(
-        version=6,
+        version=7,
         reads=[
             "finetune_teacher",
-            When(lambda r: r.student.copy_from != "task_teacher", ["distill_general"]),
+            When(lambda r: r.student.start_from != "task_teacher", ["distill_general"]),
             "augment_data",
         ],
         settings=[
@@ -118,11 +121,11 @@ TABLE: dict[str, TableRow] = {
             "seed",
             "precision",
             *TOKENS,
-            When(lambda r: r.student.copy_from == "task_teacher", ["student"]),
+            When(lambda r: r.student.start_from == "task_teacher", ["student"]),
         ],
     ),
     "distill_predictions": TableRow(
-        version=6,
+        version=7,
         reads=["finetune_teacher", "distill_layers", "augment_data", "annotate_data"],
         settings=["distill_predictions", "seed", "precision", "task", *SCORING],
         files=["training_rows"],

@@ -10,7 +10,7 @@ from pipeline.config.training import LayerObjectives, Student
 from pipeline.errors import UserError, require
 from pipeline.hardware import ROUND
 from pipeline.inputs.resolver import RecipeInputs
-from pipeline.models.architectures import LIKE_BERT, WITHOUT_QUERIES
+from pipeline.models.architectures import LIKE_BERT, WITHOUT_QUERIES, start_of
 from pipeline.models.saved_model import ModelShape, model_shape, tokenizer_vocabulary
 
 
@@ -18,14 +18,14 @@ def check_student(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
     """What the student copies from this teacher, and what it learns from it."""
     student = recipe.student
     require(
-        student.embeddings == "random" or teacher.embedding == teacher.width,
-        f"student.embeddings: {folder} has embeddings of width {teacher.embedding} under layers of width"
-        f" {teacher.width}, which the student cannot copy; set it to random",
+        student.start != "embeddings" or teacher.embedding == teacher.width,
+        f"student.start: {folder} has embeddings of width {teacher.embedding} under layers of width {teacher.width},"
+        " which the student cannot copy; leave it out",
     )
     require(
-        student.embeddings == "random" or student.width <= teacher.width,
-        f"student.embeddings: a student of width {student.width} has no low-rank copy of embeddings of width"
-        f" {teacher.width}; set it to random",
+        student.start != "embeddings" or student.width <= teacher.width,
+        f"student.start: a student of width {student.width} has no low-rank copy of embeddings of width"
+        f" {teacher.width}; leave it out",
     )
     for stage in ("distill_general", "distill_layers", "distill_predictions"):
         settings = getattr(recipe, stage)
@@ -39,31 +39,35 @@ def check_student(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
 
 def check_start(recipe: Recipe, teacher: ModelShape, inputs: RecipeInputs) -> None:
     """The layers, or the existing student, that the student starts from."""
-    student = recipe.student
-    if student.copy_layers is not None:
-        _check_copied_layers(student, student.copy_layers, teacher, inputs.backbone)
+    student, start = recipe.student, start_of(recipe.student, teacher.kind)
+    if start in ("fitted", "layers"):
+        require(
+            teacher.kind in LIKE_BERT,
+            f"student.start: {inputs.backbone} is a {teacher.kind}, which no student can start from; leave it out",
+        )
+        _check_layer_map("student.start_layers", student.start_layers, student, teacher)
+    if start == "layers":
+        _check_copied_layers(student, teacher, inputs.backbone)
     require(
-        student.copy_from == "backbone" or not recipe.distill_general.epochs,
-        "distill_general.epochs: with student.copy_from: task_teacher there is no general student; set it to 0",
+        student.start_from == "backbone" or start in ("fitted", "layers"),
+        f"student.start_from: {inputs.backbone} is a {teacher.kind}, which no student can start from; leave it out",
+    )
+    require(
+        student.start_from == "backbone" or not recipe.distill_general.epochs,
+        "distill_general.epochs: with student.start_from: task_teacher there is no general student; set it to 0",
     )
     if inputs.student is not None:
         _check_existing_student(recipe, teacher, backbone=inputs.backbone, existing=inputs.student)
 
 
-def _check_copied_layers(student: Student, rule: LayerMap, teacher: ModelShape, folder: Path) -> None:
-    started = " that starts from student.model" if student.model else ""
-    require(
-        not student.model and student.architecture == "bert" and teacher.kind in LIKE_BERT,
-        f"student.copy_layers: a {teacher.kind}'s layers cannot start a {student.architecture}{started}; leave it out",
-    )
+def _check_copied_layers(student: Student, teacher: ModelShape, folder: Path) -> None:
     ours = (student.width, student.heads, student.feed_forward, student.width // student.heads)
     theirs = (teacher.width, teacher.heads, teacher.feed_forward, teacher.width // teacher.heads)
     require(
         all(own <= their for own, their in zip(ours, theirs, strict=True)) and teacher.embedding == teacher.width,
-        f"student.copy_layers: layers are cut, not widened: {folder} has width {teacher.width} (embeddings"
+        f"student.start: layers are cut, not widened: {folder} has width {teacher.width} (embeddings"
         f" {teacher.embedding}), {teacher.heads} heads and feed_forward {teacher.feed_forward}; take no more",
     )
-    _check_layer_map("student.copy_layers", rule, student, teacher)
 
 
 def _check_existing_student(recipe: Recipe, teacher: ModelShape, *, backbone: Path, existing: Path) -> None:

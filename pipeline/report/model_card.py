@@ -12,6 +12,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from pipeline.artifacts.store import MANIFEST
 from pipeline.config import Recipe
 from pipeline.inputs.resolver import RecipeInputs
+from pipeline.models.architectures import start_of
+from pipeline.models.saved_model import model_shape
 from pipeline.plan.run_folder import RESULTS
 from pipeline.report.run_summary import MEASURES
 from pipeline.report.templates import render
@@ -43,6 +45,7 @@ def model_card(recipe: Recipe, inputs: RecipeInputs, *, evaluation: Path, export
         "card.md.jinja",
         metadata=_metadata(recipe, results, teacher=teacher, task_data=task_data, licences=licences),
         recipe=recipe,
+        start=start_of(recipe.student, model_shape(inputs.backbone, "backbone").kind),
         results=results,
         manifest=manifest,
         exported=exported,

@@ -4,10 +4,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor
 from tqdm import tqdm
 
@@ -71,6 +72,13 @@ class Stage:
     def sum_over_processes(self, tensor: Tensor) -> Tensor:
         """The sum of every process's tensor, on the CPU."""
         return torch.as_tensor(self.accelerator.reduce(tensor.to(self.accelerator.device), reduction="sum")).cpu()
+
+    def share(self, tensors: Sequence[Tensor]) -> None:
+        """Give every process the main process's numbers, in place."""
+        if self.accelerator.num_processes > 1:
+            for tensor in tensors:
+                whole = broadcast(tensor.detach().to(self.accelerator.device), from_process=0)
+                tensor.data.copy_(cast(Tensor, whole))
 
     def ask_to_stop(self) -> None:
         """A signal came: the work ends at its next safe point."""

@@ -143,6 +143,19 @@ def test_two_processes_do_what_one_does(finished: Path, two_processes: Path, sta
         np.testing.assert_allclose(theirs[name], ours[name], rtol=0, atol=1e-4, err_msg=name)
 
 
+def test_a_fit_has_the_same_bytes_whatever_the_number_of_processes(finished: Path, world: Path, tmp_path: Path):
+    folders = []
+    for processes in (1, 2):
+        copy_artifacts(finished, tmp_path / str(processes), until="distill_general", copy=os.link)
+        words = ["--run.artifacts", tmp_path / str(processes), "--run.runs", tmp_path / f"r{processes}"]
+        words += ["--distill_general.epochs", "0", "--only", "distill_general", "--", "--num_processes", processes]
+        run = run_all(world / "recipe.yaml", *words)
+        assert run.returncode == 0, run.stderr
+        assert "fitting layers 1 to 2 of the teacher, on" in run.stderr
+        folders.append((tmp_path / f"r{processes}" / "recipe" / "distill_general").resolve())
+    assert list(differing(*folders)) == []
+
+
 KILLS = 2  # `python -m tests.faults` strikes as often as it is told
 
 

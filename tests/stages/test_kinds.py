@@ -86,7 +86,13 @@ def test_scores_far_from_0_are_learnt(world: Path, copied: bool) -> None:
     recipe["finetune_teacher"]["epochs"] = recipe["distill_predictions"]["epochs"] = 8
     if copied:
         recipe["distill_general"]["epochs"] = 0
-        recipe["student"] |= {"width": 24, "heads": 2, "copy_layers": "bottom", "copy_from": "task_teacher"}
+        recipe["student"] |= {
+            "width": 24,
+            "heads": 2,
+            "start": "layers",
+            "start_layers": "bottom",
+            "start_from": "task_teacher",
+        }
     run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
     results = json.loads((run / "results.json").read_text())
     assert results["teacher"]["score"] > 0.7 and results["student"]["score"] > 0.7

@@ -147,9 +147,10 @@ def test_an_existing_student_without_model_type_goes_on_where_it_stood(world: Pa
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_a_student_of_all_layers_of_the_task_s_teacher_answers_as_it_does(world: Path) -> None:
+@pytest.mark.parametrize("start", ["fitted", "layers"])
+def test_a_student_of_all_layers_of_the_task_s_teacher_answers_as_it_does(world: Path, start: str) -> None:
     whole = {"layers": 2, "width": 24, "feed_forward": 48, "heads": 2, "hidden_dropout": 0}
-    student = whole | {"copy_layers": "uniform", "copy_from": "task_teacher"}
+    student = whole | {"start": start, "start_from": "task_teacher"}
     teacher = tiny.write_classifier(world / "teacher", world / "model")
     given = {"model": str(teacher), "labels": ["fresh", "rotten"]}
     sections = {"student": student, "finetune_teacher": given}
@@ -166,9 +167,10 @@ def test_a_student_of_all_layers_of_the_task_s_teacher_answers_as_it_does(world:
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_the_head_of_a_teacher_of_another_architecture_begins_anew_over_its_layers(world: Path) -> None:
+@pytest.mark.parametrize("start", ["fitted", "layers"])
+def test_the_head_of_a_teacher_of_another_architecture_begins_anew_over_its_layers(world: Path, start: str) -> None:
     folder = write_teacher(world / "teacher", TEACHERS["roberta"])
-    student = STUDENTS["bert"] | {"copy_layers": "top", "copy_from": "task_teacher"}
+    student = STUDENTS["bert"] | {"start": start, "start_layers": "top", "start_from": "task_teacher"}
     plan = run_recipe(
         write_recipe(world, folder, student=student, distill_general={"epochs": 0}), last="distill_predictions"
     )
@@ -181,16 +183,17 @@ def test_the_head_of_a_teacher_of_another_architecture_begins_anew_over_its_laye
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
-        ({"student": {"copy_layers": "every 3"}}, "student.copy_layers: a student of 1 layers would learn from"),
-        ({"student": {"copy_layers": "top", "width": 32}}, "student.copy_layers: layers are cut, not widened"),
-        ({"student": {"copy_layers": "top", "architecture": "mobilebert"}}, "cannot start a mobilebert; leave it out"),
-        ({"student": {"copy_from": "task_teacher"}}, "student.copy_layers names none of its layers; name them"),
-        (
-            {"student": {"copy_from": "task_teacher", "copy_layers": "top"}},
-            "with student.copy_from: task_teacher there is no general student",
-        ),
+        ({"student": {"start_layers": "every 3"}}, "student.start_layers: a student of 1 layers would learn from"),
+        ({"student": {"start": "layers", "width": 32}}, "student.start: layers are cut, not widened"),
+        ({"student": {"start": "layers", "architecture": "mobilebert"}}, "a mobilebert can only start at random"),
+        ({"student": {"start": "fitted", "architecture": "mobilebert"}}, "a mobilebert can only start at random"),
+        ({"student": {"start": "fitted", "model": "{world}/model"}}, "student.model is there to start from"),
+        ({"student": {"start": "random", "start_from": "task_teacher"}}, "only a student that starts fitted or with"),
+        ({"student": {"start_from": "task_teacher"}}, "with student.start_from: task_teacher there is no general"),
+        ({"student": {"copy_layers": "top"}}, "unknown setting; write student.start: layers, and student.start_layers"),
+        ({"student": {"copy_from": "backbone"}}, "student.copy_from: unknown setting; write student.start_from"),
         ({"student": {"architecture": "mobilebert", "width": 12}}, "take a multiple of 8"),
-        ({"student": {"architecture": "mobilebert", "embeddings": "teacher"}}, "are narrower than its layers"),
+        ({"student": {"architecture": "mobilebert", "start": "embeddings"}}, "can only start at random"),
         ({"student": {"model": "{world}/model"}}, "has {'layers': 2, 'width': 24, 'heads': 2, 'feed_forward': 48}"),
         ({"distill_predictions": {"prediction": 0}}, "distill_predictions: no objective has a weight"),
         (

@@ -65,7 +65,7 @@ def test_a_student_with_all_of_the_layers_is_the_teacher(teacher: Any) -> None:
 
 @torch.no_grad()
 def test_projections_begin_so_that_copied_layers_already_say_what_the_teacher_says(teacher: Any) -> None:
-    sizes = Student(layers=4, width=24, feed_forward=40, heads=3, copy_layers="uniform")
+    sizes = Student(layers=4, width=24, feed_forward=40, heads=3, start="layers")
     student: Any = new_student(sizes, teacher).eval()
     model = ProjectedStudent(student, teacher_width=24)
     model.init_projections(init_student(student, sizes, teacher=teacher, existing=None))

@@ -32,7 +32,7 @@ def test_the_results_name_the_seconds_of_each_stage(done: Path) -> None:
 
 def test_a_stage_that_the_recipe_no_longer_has_is_no_part_of_the_run(done: Path) -> None:
     assert (done / "runs" / "recipe" / "prepare_corpus").is_symlink()
-    without = ("--pretrain_teacher.epochs=0", "--distill_general.epochs=0")
+    without = ("--pretrain_teacher.epochs=0", "--distill_general.epochs=0", "--student.start=random")
     publish_run(plan_of(done, *without))
     assert not (done / "runs" / "recipe" / "prepare_corpus").exists()
     assert plan_of(done).stages["prepare_corpus"].artifact.folder.is_dir()

@@ -239,9 +239,10 @@ def test_tokens_at_once_are_what_suits_the_hardware(world: Path, monkeypatch: py
 
 def test_only_the_stages_that_a_recipe_needs_are_in_its_table(world: Path) -> None:
     assert list(stages(world)) == list(STAGES)
-    without_corpus = ["--pretrain_teacher.epochs=0", "--distill_general.epochs=0"]
+    without_corpus = ["--pretrain_teacher.epochs=0", "--distill_general.epochs=0", "--student.start=random"]
+    assert set(stages(world, *without_corpus[:2])) == ALL  # a student is fitted on the corpus
     assert set(stages(world, *without_corpus)) == ALL - {"prepare_corpus"}
-    copied = ["--distill_general.epochs=0", "--student.copy_layers=uniform", "--student.copy_from=task_teacher"]
+    copied = ["--distill_general.epochs=0", "--student.start_from=task_teacher"]
     assert set(stages(world, *copied)) == ALL - {"distill_general"}
     assert set(stages(world, "--augment_data.variants=0")) == ALL - {"propose_candidates"}
     own_teacher = stages(world, f"--finetune_teacher.model={world / 'model'}")

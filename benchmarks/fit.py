@@ -1,0 +1,131 @@
+"""How near a student starts to its teacher, by how it starts, and what the fit costs.
+
+    python -m benchmarks.fit [--models recipe|bert-base] [--blocks 300] [--json FILE] [--SECTION.SETTING VALUE ...]
+
+recipe: the default's backbone and student, on blocks of its corpus; bert-base: BERT-base with random weights to
+TinyBERT4, for time and memory alone. Losses are those of general distillation (TinyBERT eq. 7 to 9) on 60 blocks that
+nothing was fitted on. Every start gets projections by least squares, so that the students alone differ.
+"""
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from transformers import BertConfig, BertModel, PreTrainedModel
+
+from benchmarks.cases import TINYBERT4, load_encoder, make_stage
+from pipeline.config.objectives import layer_map
+from pipeline.config.training import Student
+from pipeline.data.corpus import blocks_of
+from pipeline.data.documents import read_documents
+from pipeline.losses.tinybert import attention_loss, hidden_loss
+from pipeline.models.attention import ATTENTION
+from pipeline.models.fit_sample import FitSample
+from pipeline.models.fitted_start import FittedStart
+from pipeline.models.least_squares import ridge
+from pipeline.models.loading import load_tokenizer, new_student
+from pipeline.models.student_init import init_student
+from pipeline.models.trace import Wanted, trace
+from pipeline.plan.plan import make_plan
+
+RECIPE = "recipes/rotten_tomatoes.yaml"
+STARTS = ("random", "embeddings", "layers", "fitted")
+HELD_OUT = 60  # blocks
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fit", description=__doc__)
+    parser.add_argument("--models", choices=["recipe", "bert-base"], default="recipe")
+    parser.add_argument("--blocks", type=int, default=300, help="on which the student is fitted")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    given, overrides = parser.parse_known_args()
+    plan = make_plan(Path(RECIPE), overrides)
+    with tempfile.TemporaryDirectory() as folder:
+        stage = make_stage(plan, "distill_general", Path(folder))
+        tokenizer = load_tokenizer(stage.inputs.backbone)
+        documents = read_documents(stage.inputs.corpus[0], column="text")
+        every = blocks_of(documents, tokenizer, length=stage.recipe.prepare_corpus.length)
+        blocks = list(islice(every, given.blocks + HELD_OUT))
+        if given.models == "bert-base":
+            config = BertConfig()
+            config._attn_implementation = ATTENTION
+            teacher: Any = BertModel(config, add_pooling_layer=False).eval()
+            sizes, starts = TINYBERT4, ("fitted",)
+        else:
+            teacher, sizes, starts = load_encoder(stage.inputs.backbone).eval(), stage.recipe.student, STARTS
+        figures = {start: measure(start, sizes, teacher, blocks) for start in starts}
+    show(figures)
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+@torch.no_grad()
+def measure(start: str, sizes: Student, teacher: PreTrainedModel, blocks: list[np.ndarray]) -> dict[str, float]:
+    """Losses by layer, seconds, and peak memory of the process so far in bytes."""
+    torch.manual_seed(0)
+    settings = replace(sizes, start=start)
+    student = new_student(settings, teacher).eval()
+    N, M = teacher.config.num_hidden_layers, settings.layers
+    layers = layer_map(settings.start_layers, teacher_layers=N, student_layers=M)
+    fitting, held_out = sample(blocks[:-HELD_OUT]), sample(blocks[-HELD_OUT:])
+    began = time.perf_counter()
+    if start == "fitted":
+        FittedStart(student, teacher, fitting, layers).run()
+    else:
+        init_student(student, settings, teacher=teacher, existing=None)
+    seconds = time.perf_counter() - began
+    wanted = [Wanted(tuple(each), attention=True) for each in (layers, layers.values())]
+    pairs = [
+        [(trace(student, batch, wanted[0]), trace(teacher, batch, wanted[1])) for batch in each.batches]
+        for each in (fitting, held_out)
+    ]
+    found: dict[str, float] = {}
+    for own, source in layers.items():
+        seen, new = (
+            [
+                torch.cat([states.hidden_states[layer].flatten(0, 1) for states in side])
+                for side, layer in zip(zip(*part, strict=True), (own, source), strict=True)
+            ]
+            for part in pairs
+        )
+        projected = ridge(seen[0], seen[1], bias=False)(new[0])
+        found["embedding" if own == 0 else f"hidden_{own}"] = float(
+            hidden_loss(projected[None], new[1][None], torch.ones(1, len(projected), dtype=torch.bool))
+        )
+        if own and settings.heads == teacher.config.num_attention_heads:
+            gaps = [
+                attention_loss(ours.attention[own][0], theirs.attention[source][0], ours.real)
+                for ours, theirs in pairs[1]
+            ]
+            found[f"attention_{own}"] = float(torch.stack(gaps).mean())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return found | {"seconds": seconds, "tokens": float(fitting.tokens), "peak_memory": float(peak)}
+
+
+def sample(blocks: list[np.ndarray]) -> FitSample:
+    """All of some blocks."""
+    lengths = np.array([len(block) for block in blocks])
+    return FitSample(
+        lambda rows: {"input_ids": [blocks[int(row)] for row in rows]}, np.arange(len(blocks)), lengths, pad_id=0
+    )
+
+
+def show(figures: dict[str, dict[str, float]]) -> None:
+    """A column a start."""
+    print(f"{'':<14}" + "".join(f"{start:>12}" for start in figures))
+    for name in cast(dict[str, float], next(iter(figures.values()))):
+        scale, unit = (1e9, " GB") if name == "peak_memory" else (1, "")
+        shown = [f"{figure[name] / scale:.3f}{unit}" for figure in figures.values()]
+        print(f"{name:<14}" + "".join(f"{value:>12}" for value in shown))
+
+
+if __name__ == "__main__":
+    main()

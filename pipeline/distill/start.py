@@ -1,0 +1,122 @@
+"""How a student starts in a stage: fitted to its teacher by the main process, for all processes the same."""
+
+import os
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from pipeline.config.objectives import layer_map
+from pipeline.distill.augmented_dataset import AugmentedTexts
+from pipeline.distill.layers import ProjectedStudent
+from pipeline.heads import head_of
+from pipeline.heads.fit import fit_head
+from pipeline.models.architectures import start_of
+from pipeline.models.collate import Batch, Rows
+from pipeline.models.fit_sample import AT_ONCE, FitSample, rows_that_fit
+from pipeline.models.fitted_start import FittedStart
+from pipeline.models.loading import new_student, save_model
+from pipeline.models.saved_model import model_shape
+from pipeline.models.student_init import copy_head, init_from_layers
+from pipeline.runtime.stage import Stage
+from pipeline.training.batches import cut_into_micro_batches
+
+HEAD_TOKENS = 1 << 17  # of the texts that a head is fitted on
+Columns = Callable[[Rows], Mapping[str, Any]]
+
+
+def fit_student(
+    stage: Stage,
+    encoder: PreTrainedModel,
+    teacher: PreTrainedModel,
+    *,
+    columns: Columns,
+    lengths: np.ndarray,
+    pad_id: int,
+) -> dict[int, Tensor]:
+    """Fit a student's encoder to a teacher's on some of the stage's texts (`fitted_start`).
+
+    Args: teacher: its weights in float32.
+    Returns: the projections that fit it, (teacher width, student width), by layer.
+    """
+    N, M, width = teacher.config.num_hidden_layers, encoder.config.num_hidden_layers, teacher.config.hidden_size
+    layers = layer_map(stage.recipe.student.start_layers, teacher_layers=N, student_layers=M)
+    sample = FitSample(columns, rows_that_fit(lengths, width=width, layers=len(layers) - 1), lengths, pad_id)
+    pairs = ", ".join(f"{own} to {source}" for own, source in layers.items() if own)
+    few = (
+        f"; fewer than the student's width of {encoder.config.hidden_size}"
+        if sample.tokens < encoder.config.hidden_size
+        else ""
+    )
+    stage.say(f"fitting layers {pairs} of the teacher, on {sample.tokens:,} tokens of {sample.texts:,} texts{few}")
+    device = stage.accelerator.device
+    encoder.to(device).eval()
+    shape = (width, encoder.config.hidden_size)
+    projections = {layer: torch.zeros(shape, device=device) for layer in layers}
+    if stage.is_main:
+        with all_cores():
+            projections = FittedStart(encoder, teacher.to(device).eval(), sample.to(device), layers).run()
+    stage.share([*encoder.parameters(), *(projections[layer] for layer in sorted(layers))])
+    return projections
+
+
+def start_from_task_teacher(stage: Stage, data: AugmentedTexts) -> Path:
+    """A student that starts from the task's teacher, with its head; in a folder such as distill_general publishes."""
+    source, folder = stage.upstream["finetune_teacher"], stage.work / f"start-{stage.accelerator.process_index}"
+    head, settings = head_of(data.texts.kind), stage.recipe.student
+    teacher = head.load(source, label_names=data.label_names, new_head=False)
+    trunk = cast(PreTrainedModel, teacher.base_model)
+    encoder = new_student(settings, trunk)
+    if start_of(settings, trunk.config.model_type) == "fitted":
+        texts = data.texts
+        known = fit_student(stage, encoder, trunk, columns=texts.columns, lengths=texts.lengths, pad_id=texts.pad_id)
+    else:
+        known = init_from_layers(encoder, trunk, settings.start_layers)
+    save_model(encoder, folder / "student", tokenizer_of=source)
+    student = head.load(folder / "student", label_names=data.label_names, new_head=True)
+    copy_head(student, teacher)
+    head.save(student, folder / "student", tokenizer_of=source)
+    projected = ProjectedStudent(encoder, teacher_width=trunk.config.hidden_size)
+    projected.init_projections(known)
+    projected.save_projections(folder)
+    return folder
+
+
+def started_fitted(stage: Stage) -> bool:
+    """Whether the student of a task started fitted to its teacher, or to the backbone."""
+    return start_of(stage.recipe.student, model_shape(stage.upstream["finetune_teacher"], "teacher").kind) == "fitted"
+
+
+def fit_on_logits(
+    stage: Stage, data: AugmentedTexts, student: PreTrainedModel, collate: Callable[[Rows, int], Batch]
+) -> None:
+    """Set the head of a student on the task by least squares. Args: collate: makes batches with `teacher_outputs`."""
+    lengths, width = data.texts.lengths, model_shape(stage.upstream["finetune_teacher"], "teacher").width
+    share = min(1.0, HEAD_TOKENS / int(lengths.sum()))
+    rows = np.unique(np.linspace(0, len(lengths) - 1, max(1, int(share * len(lengths)))).round().astype(np.int64))
+    stage.say(f"fitting the student's head to the teacher's outputs of {len(rows):,} texts")
+    copied = stage.recipe.student.start_from == "task_teacher" and student.config.hidden_size == width
+    head, device = head_of(data.texts.kind), stage.accelerator.device
+    if stage.is_main:
+        with all_cores():
+            parts = cut_into_micro_batches(rows, lengths[rows], AT_ONCE, packed=False)
+            batches = [collate(part, 0).padded().to(device) for part in parts]
+            torch.manual_seed(stage.recipe.seed)  # of dropout
+            fit_head(head, student.train(not copied), batches, new_head=not copied)
+    stage.share(list(student.parameters()))
+
+
+@contextmanager
+def all_cores() -> Generator[None]:
+    """Meanwhile one process works for all, with every core; so the bytes do not depend on the number of processes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
