@@ -49,7 +49,7 @@ def main() -> None:
     given, overrides = parser.parse_known_args()
     plan = make_plan(Path(RECIPE), overrides)
     with tempfile.TemporaryDirectory() as folder:
-        stage = make_stage(plan, "distill_general", Path(folder))
+        stage = make_stage(plan, "distill_layers", Path(folder))
         tokenizer = load_tokenizer(stage.inputs.backbone)
         documents = read_documents(stage.inputs.corpus[0], column="text")
         every = blocks_of(documents, tokenizer, length=stage.recipe.prepare_corpus.length)

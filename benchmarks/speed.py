@@ -96,7 +96,9 @@ def make_case(given: argparse.Namespace, overrides: list[str], work: str) -> Any
     from benchmarks import cases  # noqa: PLC0415 (torch, after the environment is set)
     from pipeline.plan.plan import make_plan  # noqa: PLC0415
 
-    plan = make_plan(given.recipe, overrides, checked=False)
+    general = ["--student.start_from", "backbone", "--distill_general.epochs", "1"]  # which a recipe may do without
+    more = general if given.what == "general" else []
+    plan = make_plan(given.recipe, [*more, *overrides], checked=False)
     if given.what == "augment":
         from benchmarks.proposals import proposals  # noqa: PLC0415
 
