@@ -102,17 +102,19 @@ class FitSample:
             (number, name): layer.parts[part] for number, layer in found.items() for name, (part, _) in _KEPT.items()
         }
         sides = {(number, name): _KEPT[name][1] for number, name in modules}
-        hidden: list[list[Tensor]] = []
+        hidden: dict[int, list[Tensor]] = {number: [] for number in (0, *(number - 1 for number in layers))}
         with keeping(modules, sides) as kept:
             for batch in self.batches:
                 inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
                 if batch.token_type_ids is not None:
                     inputs["token_type_ids"] = batch.token_type_ids
                 states = teacher(**inputs, output_hidden_states=True).hidden_states
-                hidden.append([states[number] for number in (0, *(number - 1 for number in layers))])
-        embedded, *inputs_of = (self.flat(states) for states in zip(*hidden, strict=True))
-        for (number, layer), states in zip(found.items(), inputs_of, strict=True):
-            layer.states = {"input": states} | {name: self.flat(kept[number, name]) for name in _KEPT}
+                for number, kept_states in hidden.items():
+                    kept_states.append(states[number])
+        flat = {number: self.flat(hidden.pop(number)) for number in list(hidden)}  # what is flat is not kept twice
+        for number, layer in found.items():
+            layer.states = {"input": flat[number - 1]} | {name: self.flat(kept.pop((number, name))) for name in _KEPT}
+        embedded = flat[0]
         return embedded, found
 
 

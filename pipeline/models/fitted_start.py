@@ -55,6 +55,8 @@ class FittedStart:
     ) -> None:
         self.student: Any = student
         self.teacher: Any = teacher
+        for parameter in teacher.parameters():  # a mapped file's lie anywhere, and where decides about the last bits
+            parameter.data = parameter.data.clone()
         self.sample = sample
         self.layers = {own: source for own, source in layers.items() if own}
 
