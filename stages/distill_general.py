@@ -90,6 +90,9 @@ def make_student(stage: Stage, teacher: PreTrainedModel) -> tuple[ProjectedStude
             pad_id=special_id(tokenizer, "pad_token_id"),
         )
     else:
+        if settings.start is None and existing is None:
+            kinds = f"a {settings.architecture} to a {teacher.config.model_type}"
+            stage.say(f"the student starts at random: {kinds} cannot be fitted, only a bert to what is like one")
         known = init_student(encoder, settings, teacher=teacher, existing=existing)
     student.init_projections(known)
     return student, encoder

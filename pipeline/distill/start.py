@@ -48,12 +48,12 @@ def fit_student(
     layers = layer_map(stage.recipe.student.start_layers, teacher_layers=N, student_layers=M)
     sample = FitSample(columns, rows_that_fit(lengths, width=width, layers=len(layers) - 1), lengths, pad_id)
     pairs = ", ".join(f"{own} to {source}" for own, source in layers.items() if own)
-    few = (
-        f"; fewer than the student's width of {encoder.config.hidden_size}"
-        if sample.tokens < encoder.config.hidden_size
-        else ""
-    )
-    stage.say(f"fitting layers {pairs} of the teacher, on {sample.tokens:,} tokens of {sample.texts:,} texts{few}")
+    stage.say(f"fitting layers {pairs} of the teacher, on {sample.tokens:,} tokens of {sample.texts:,} texts")
+    if sample.tokens < encoder.config.hidden_size:
+        stage.say(f"fewer tokens than the student's width of {encoder.config.hidden_size}: the fit will be a poor one")
+    heads, theirs = encoder.config.num_attention_heads, teacher.config.num_attention_heads
+    if heads != theirs:
+        stage.say(f"the student's {heads} heads stand for the teacher's {theirs}: several for one, or one for several")
     device = stage.accelerator.device
     encoder.to(device).eval()
     shape = (width, encoder.config.hidden_size)

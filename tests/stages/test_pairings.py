@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from pipeline.errors import UserError
+from pipeline.models.architectures import LIKE_BERT
 from pipeline.plan.plan import make_plan
 from tests import tiny
 from tests.helpers.one_process import metrics, run_recipe
@@ -105,7 +106,12 @@ def test_a_teacher_teaches_a_bert_and_a_mobilebert(
         model, info = AutoModelForSequenceClassification.from_pretrained(saved, output_loading_info=True)
         assert model.config.model_type == student
         assert not info["missing_keys"] and not info["mismatched_keys"]
-    assert "2 layers do not divide the teacher's 3" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "2 layers do not divide the teacher's 3" in said
+    assert "the student starts at random: a mobilebert to a" in said
+    kind = TEACHERS[teacher].model_type
+    assert ("fitting layers 1 to 3 of the teacher" in said) == (kind in LIKE_BERT)
+    assert (f"the student starts at random: a bert to a {kind} cannot" in said) == (kind not in LIKE_BERT)
 
 
 def test_a_cased_bert_teaches_a_student_that_tells_cases_apart(world: Path) -> None:
@@ -122,7 +128,7 @@ def test_where_attention_cannot_be_taken_the_plan_says_what_can(world: Path, tea
         make_plan(write_recipe(world, folder, student=STUDENTS["bert"]))
 
 
-def test_a_student_with_other_heads_copies_relations(world: Path) -> None:
+def test_a_student_with_other_heads_copies_relations(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     student = {**STUDENTS["bert"], "width": 12, "heads": 3}
     relations = {"embedding": 0, "hidden": 0, "attention": 0, "layer_map": "last", "relation_heads": 4}
     relations |= dict.fromkeys(("query_relations", "key_relations", "value_relations"), 1)
@@ -130,6 +136,7 @@ def test_a_student_with_other_heads_copies_relations(world: Path) -> None:
     plan = run_recipe(write_recipe(world, world / "model", **sections), last="distill_layers")
     curve = metrics(plan, "distill_layers")["curve"]
     assert set(curve[-1]) == {"step", "query_relations_1", "key_relations_1", "value_relations_1"}
+    assert "the student's 3 heads stand for the teacher's 2" in capsys.readouterr().err
 
 
 def test_an_existing_student_without_model_type_goes_on_where_it_stood(world: Path) -> None:
