@@ -81,7 +81,7 @@ def test_the_methods_share_all_but_objectives_beginnings_and_where_the_passes_ar
     own, tinybert = (dataclasses.asdict(load_recipe(FOLDER / f"{name}.yaml")) for name in (method, "tinybert"))
     free = {*LAYER_OBJECTIVES, *MASKED_LM, "layer_map", "relation_heads", "temperature", "prediction", "label"}
     assert own["distill_layers"]["epochs"] + own["distill_predictions"]["epochs"] == 10
-    own["student"] |= {"start": None, "start_layers": "uniform"}
+    own["student"] |= {"start": tinybert["student"]["start"], "start_layers": "uniform"}
     own["distill_general"]["epochs"] = 1.0
     for stage in ("distill_general", "distill_layers", "distill_predictions"):
         for name in free | ({"epochs", "learning_rate"} if stage != "distill_general" else set()):
