@@ -18,7 +18,7 @@ from pipeline.heads import head_of
 from pipeline.heads.fit import fit_head
 from pipeline.models.architectures import start_of
 from pipeline.models.collate import Batch, Rows
-from pipeline.models.fit_sample import AT_ONCE, FitSample, rows_that_fit
+from pipeline.models.fit_sample import AT_ONCE, FitSample, rows_that_fit, spread_rows
 from pipeline.models.fitted_start import FittedStart
 from pipeline.models.loading import new_student, save_model
 from pipeline.models.saved_model import model_shape
@@ -97,8 +97,7 @@ def fit_on_logits(
 ) -> None:
     """Set the head of a student on the task by least squares. Args: collate: makes batches with `teacher_outputs`."""
     lengths, width = data.texts.lengths, model_shape(stage.upstream["finetune_teacher"], "teacher").width
-    share = min(1.0, HEAD_TOKENS / int(lengths.sum()))
-    rows = np.unique(np.linspace(0, len(lengths) - 1, max(1, int(share * len(lengths)))).round().astype(np.int64))
+    rows = spread_rows(lengths, HEAD_TOKENS)
     stage.say(f"fitting the student's head to the teacher's outputs of {len(rows):,} texts")
     copied = stage.recipe.student.start_from == "task_teacher" and student.config.hidden_size == width
     head, device = head_of(data.texts.kind), stage.accelerator.device

@@ -118,11 +118,16 @@ class FitSample:
         return embedded, found
 
 
+def spread_rows(lengths: np.ndarray, tokens: int) -> Rows:
+    """Rows from all over a data set that have about so many tokens."""
+    share = min(1.0, tokens / max(1, int(lengths.sum())))
+    return np.unique(np.linspace(0, len(lengths) - 1, max(1, int(share * len(lengths)))).round().astype(np.int64))
+
+
 def rows_that_fit(lengths: np.ndarray, *, width: int, layers: int) -> Rows:
     """Rows from all over a data set, as many as MEMORY allows for the states of so many layers of a teacher."""
     tokens = MEMORY // (4 * width * (1 + (STATES + 1) * layers))
-    share = min(1.0, tokens / max(1, int(lengths.sum())))
-    rows = np.unique(np.linspace(0, len(lengths) - 1, max(1, int(share * len(lengths)))).round().astype(np.int64))
+    rows = spread_rows(lengths, tokens)
     return rows[np.cumsum(lengths[rows]) <= max(tokens, int(lengths[rows[:1]].sum()))]
 
 

@@ -1,11 +1,36 @@
 """Encoders without a head."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from transformers import PreTrainedModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+    ElectraConfig,
+    ElectraModel,
+    PreTrainedModel,
+    RobertaConfig,
+    RobertaModel,
+)
 
 from pipeline.models.loading import load_masked_lm
+
+SIZE: dict[str, Any] = {
+    "vocab_size": 50,
+    "hidden_size": 24,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 3,
+    "intermediate_size": 40,
+    "max_position_embeddings": 32,
+}
+LIKE_BERT: dict[str, tuple[Any, Any]] = {  # small teachers that a student can start from
+    "bert": (BertModel, BertConfig(**SIZE)),
+    "roberta": (RobertaModel, RobertaConfig(**SIZE, pad_token_id=1)),
+    "electra": (ElectraModel, ElectraConfig(**SIZE, embedding_size=24)),
+    "distilbert": (DistilBertModel, DistilBertConfig(**SIZE, hidden_dim=40)),
+}
 
 
 def load_encoder(folder: Path) -> PreTrainedModel:

@@ -8,17 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    BertConfig,
-    BertModel,
-    DistilBertConfig,
-    DistilBertModel,
-    ElectraConfig,
-    ElectraModel,
-    PreTrainedModel,
-    RobertaConfig,
-    RobertaModel,
-)
+from transformers import PreTrainedModel
 
 from pipeline.config.training import Student
 from pipeline.losses.tinybert import attention_loss, hidden_loss
@@ -27,30 +17,17 @@ from pipeline.models.fit_sample import FitSample
 from pipeline.models.fitted_start import FittedStart, shared_heads
 from pipeline.models.loading import new_student
 from pipeline.models.trace import Wanted, trace
+from tests.helpers.encoders import LIKE_BERT
 
-SIZE: dict[str, Any] = {
-    "vocab_size": 50,
-    "hidden_size": 24,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 3,
-    "intermediate_size": 40,
-    "max_position_embeddings": 32,
-    "attn_implementation": ATTENTION,
-}
 WHOLE = Student(layers=4, width=24, feed_forward=40, heads=3)
-TEACHERS = {
-    "bert": (BertModel, BertConfig(**SIZE)),
-    "roberta": (RobertaModel, RobertaConfig(**SIZE, pad_token_id=1)),
-    "electra": (ElectraModel, ElectraConfig(**SIZE, embedding_size=24)),
-    "distilbert": (DistilBertModel, DistilBertConfig(**SIZE, hidden_dim=40)),
-}
 
 
 def make_teacher(kind: str = "bert") -> Any:
     """A teacher whose layers do something: weights far from zero, layer norms of any gain."""
-    model, config = TEACHERS[kind]
+    model, config = copy.deepcopy(LIKE_BERT[kind])
+    config._attn_implementation = ATTENTION
     torch.manual_seed(0)
-    teacher = model(copy.deepcopy(config)).eval()
+    teacher = model(config).eval()
     for name, parameter in teacher.named_parameters():
         parameter.data.add_(torch.randn_like(parameter), alpha=0.3 if "LayerNorm" in name or "norm" in name else 0.15)
     return teacher
@@ -93,7 +70,7 @@ def losses(student: PreTrainedModel, teacher: PreTrainedModel, projections: dict
     return np.concatenate([hidden, attention])
 
 
-@pytest.mark.parametrize("kind", TEACHERS)
+@pytest.mark.parametrize("kind", LIKE_BERT)
 def test_a_student_of_the_teacher_s_sizes_starts_as_the_teacher(kind: str) -> None:
     teacher = make_teacher(kind)
     student, projections = fit(teacher, WHOLE)

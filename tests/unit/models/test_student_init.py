@@ -10,10 +10,6 @@ from safetensors.torch import load_file, save_file
 from transformers import (
     BertConfig,
     BertModel,
-    DistilBertConfig,
-    DistilBertModel,
-    ElectraConfig,
-    ElectraModel,
     PreTrainedModel,
     RobertaConfig,
     RobertaModel,
@@ -23,22 +19,7 @@ from pipeline.config.training import Student
 from pipeline.distill.layers import ProjectedStudent
 from pipeline.models.loading import new_student
 from pipeline.models.student_init import copy_embeddings, copy_layers, init_student, load_student, student_config
-
-SIZE: dict[str, Any] = {
-    "vocab_size": 50,
-    "hidden_size": 24,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 3,
-    "intermediate_size": 40,
-    "max_position_embeddings": 32,
-}
-ELECTRA = ElectraConfig(**SIZE, embedding_size=24)
-LIKE_BERT = [
-    (BertModel, BertConfig(**SIZE)),
-    (RobertaModel, RobertaConfig(**SIZE, pad_token_id=1)),
-    (ElectraModel, ELECTRA),
-    (DistilBertModel, DistilBertConfig(**SIZE, hidden_dim=40)),
-]
+from tests.helpers.encoders import LIKE_BERT, SIZE
 
 
 def inputs() -> dict[str, torch.Tensor]:
@@ -47,9 +28,9 @@ def inputs() -> dict[str, torch.Tensor]:
     return {"input_ids": ids.where(real, 1), "attention_mask": real.long()}
 
 
-@pytest.fixture(params=LIKE_BERT, ids=lambda pair: pair[0].__name__)
+@pytest.fixture(params=LIKE_BERT)
 def teacher(request: pytest.FixtureRequest) -> PreTrainedModel:
-    model, config = request.param
+    model, config = LIKE_BERT[request.param]
     torch.manual_seed(0)
     return model(config).eval()
 
