@@ -8,6 +8,7 @@ data, training   the sections of the tree, beside those here
 fields           types of fields, and the checks of one setting
 objectives       the names of objectives; which layer learns from which
 recipe_file      YAML and the command line become a recipe
+reference        every section and setting with type, default and help
 """
 
 from dataclasses import field

@@ -17,7 +17,7 @@ from pydantic.dataclasses import rebuild_dataclass
 
 from pipeline import PROJECT
 from pipeline.config import Recipe
-from pipeline.config.fields import WRONG, help_texts
+from pipeline.config.fields import WRONG
 from pipeline.errors import UserError, nearest, require
 
 YAML_FAILURES = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)  # of dates such as 2001-99-99
@@ -79,18 +79,6 @@ def parse_overrides(arguments: Sequence[str]) -> Iterator[tuple[Keys, Any, str]]
             yield tuple(option[2:].split(".")), yaml.load(value, Loader=RecipeLoader), option
         except YAML_FAILURES:
             raise UserError(f"{option}: {value!r} is not valid YAML; quote it") from None
-
-
-def fields(section: Any = Recipe, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Every setting as (dotted name, default, help), for `--help`."""
-    for name, info in section.__pydantic_fields__.items():
-        inner = info.annotation
-        if hasattr(inner, "__pydantic_fields__"):
-            yield from fields(inner, prefix=f"{prefix}{name}.")
-        else:
-            default = "required" if info.is_required() else info.get_default(call_default_factory=True)
-            declared_in = next(base for base in section.__mro__ if name in help_texts(base))
-            yield f"{prefix}{name}", str(default), help_texts(declared_in)[name]
 
 
 def _read(path: Path, where: Where, earlier: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pipeline.data import parquet
 from pipeline.data.text_files import format_suffix, read_lines
 from pipeline.errors import UserError, nearest, require
 
+SEPARATORS = ",;|\t"  # of .csv files, in the order in which they are tried
 LONGEST_FIELD = 2**31 - 1  # characters; Python's csv stops at 128 KiB unless told
 
 
@@ -75,6 +76,31 @@ def read_tsv(
     return _table(path, fields, columns=columns, header=header, malformed=malformed)
 
 
+def column_names(path: Path) -> tuple[str, ...]:
+    """The names of a table's columns; of .jsonl and .json the keys of its first row.
+
+    A .csv is parted by the first of comma, semicolon, bar and tab that its header line holds outside quotes.
+    Raises: UserError for a file that cannot be read, or has no such line or row.
+    """
+    match format_suffix(path):
+        case ".csv":
+            headers = (next(_csv_fields(path, sign), (0, []))[1] for sign in SEPARATORS)
+            names = next((header for header in headers if len(header) > 1), [])
+        case ".tsv":
+            names = next((text.rstrip("\r\n").split("\t") for _, text in read_lines(path) if text.strip()), [])
+        case ".parquet":
+            names = parquet.read_schema(path).names
+        case ".json" if (rows := read_json(path)) is not None:
+            rows = rows.get("data", [rows]) if isinstance(rows, dict) else rows
+            names = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else []
+        case _:
+            lines = ((line, text) for line, text in read_lines(path) if text.strip())
+            row = next((parse_json(text, f"{path}:{line}") for line, text in lines), None)
+            names = row if isinstance(row, dict) else []
+    require(len(names) > 1, f"{path}: no row that names several columns; the first line of a .csv or .tsv names them")
+    return tuple(names)
+
+
 def _read_csv(path: Path, *, columns: Sequence[str], header: Sequence[str]) -> Iterator[Row]:
     separator = "," if header else _separator(path, columns)
     yield from _table(path, _csv_fields(path, separator), columns=columns, header=header)
@@ -82,7 +108,7 @@ def _read_csv(path: Path, *, columns: Sequence[str], header: Sequence[str]) -> I
 
 def _separator(path: Path, columns: Sequence[str]) -> str:
     """The first of comma, semicolon, bar and tab with which the header line has all wanted columns; else the comma."""
-    for sign in ",;|\t":
+    for sign in SEPARATORS:
         with contextlib.suppress(UserError):  # reading with commas raises it again
             _, header = next(_csv_fields(path, sign), (0, []))
             if set(columns) <= set(header):

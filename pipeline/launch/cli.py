@@ -1,11 +1,12 @@
 """Plan a recipe, then run every unfinished stage through `accelerate launch`. `run_all.sh` is this.
 
-./run_all.sh [RECIPE] [options] [--section.field value ...] [-- options of accelerate launch]
+./run_all.sh [RECIPE or TABLE] [options] [--section.field value ...] [-- options of accelerate launch]
 """
 
 import argparse
 import json
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,16 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline import PROJECT
-from pipeline.config.recipe_file import fields
+from pipeline.config.reference import help_page, settings
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, require, status_of
 from pipeline.launch.exit_status import survive_closed_readers
 from pipeline.launch.launcher import launch_command, run_launched, stop_signals_call
+from pipeline.launch.table_recipe import OPTIONS, is_table, recipe_for
 from pipeline.plan.plan import Plan, check_inputs, make_plan, reasons
 from pipeline.plan.run_folder import RESULTS, publish_run
 from pipeline.plan.stages import STAGES
 from pipeline.report.results import refresh_report, table
 
-SETTINGS = tuple(dict.fromkeys(name.partition(".")[0] for name, _, _ in fields()))  # and sections
+SETTINGS = tuple(dict.fromkeys(setting.name.partition(".")[0] for setting in settings()))  # and sections
+WIDEST_HELP = 110  # columns
 DEFAULT_RECIPE = PROJECT / "recipes" / "rotten_tomatoes.yaml"
 
 
@@ -41,6 +44,11 @@ def _run(arguments: list[str]) -> int:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     launcher = arguments[end + 1 :]
     options, recipe, overrides = parse(arguments[:end])
+    columns = {role: getattr(options, role) for role in OPTIONS}
+    if is_table(recipe):
+        recipe = recipe_for(recipe, columns, overrides)
+    elif role := next((role for role, column in columns.items() if column), None):
+        raise UserError(f"{OPTIONS[role]} names a column of a table; with a recipe write --task.{role} COLUMN")
     plan = make_plan(recipe, overrides)
     push = None
     if options.push:
@@ -110,16 +118,21 @@ def _resuming(arguments: Sequence[str]) -> str:
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]]:
     """The options, the recipe, and the overrides (option and value in turn). Raises UserError for any that is wrong."""
-    settings = "".join(f"\n  {name} = {default}\n      {text}" for name, default, text in fields())
+    wants_help = not {"-h", "--help"}.isdisjoint(arguments)
+    width = min(shutil.get_terminal_size().columns, WIDEST_HELP) - 2
     parser = argparse.ArgumentParser(
         prog="./run_all.sh",
-        usage="./run_all.sh [RECIPE] [options] [--section.field value ...] [-- options of accelerate launch]",
-        description=f"RECIPE is a YAML file; without it {DEFAULT_RECIPE.relative_to(PROJECT)} runs.",
+        usage="./run_all.sh [RECIPE or TABLE] [options] [--section.field value ...] [-- options of accelerate launch]",
+        description=f"RECIPE is a YAML file; without it {DEFAULT_RECIPE.relative_to(PROJECT)} runs.\n"
+        "TABLE holds your texts and labels (.csv, .tsv, .jsonl, .json, .parquet): a recipe is written for it and runs.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"settings, in a recipe or as --section.field value:{settings}",
+        epilog=f"settings, in a recipe or as --section.field value:\n{help_page(width) if wants_help else ''}",
         allow_abbrev=False,
         exit_on_error=False,
     )
+    parser.add_argument("--text", metavar="COLUMN", help="of a table: the column of the text")
+    parser.add_argument("--text-pair", metavar="COLUMN", help="of a table: the column of a second text, for pairs")
+    parser.add_argument("--label", metavar="COLUMN", help="of a table: the column of the label")
     parser.add_argument("--list", action="store_true", help="every stage: done, will run, or why it must run again")
     parser.add_argument("--dry-run", action="store_true", help="the same, with an estimate of time and disk")
     parser.add_argument("--from", metavar="S", help="start at stage S; what lies upstream must be done")
@@ -141,7 +154,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]
         (overrides if is_option or after_option else recipes).append(argument)
         after_option = is_option and "=" not in argument
     if len(recipes) > 1:
-        raise UserError(f"{recipes[1]!r}: one recipe at a time, and settings as --section.field value")
+        raise UserError(f"{recipes[1]!r}: one recipe or table at a time, and settings as --section.field value")
     _check_options(options)
     return options, Path(recipes[0]) if recipes else DEFAULT_RECIPE, overrides
 

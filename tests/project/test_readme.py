@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from pipeline import PROJECT
-from pipeline.config.recipe_file import fields, load_recipe
+from pipeline.config.recipe_file import load_recipe
+from pipeline.config.reference import settings
 from pipeline.launch import cli
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stages import STAGES
@@ -29,7 +30,7 @@ PAGES = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks
 PAGES += sorted((PROJECT / "docs").glob("*.md"))
 HEADERS = [path for folder in ("recipes", "accelerate_configs") for path in sorted((PROJECT / folder).rglob("*.yaml"))]
 COMMAND = r"(?:\./|python -m |accelerate launch |\.venv/bin/|cat )"
-SETTINGS = {name for name, _, _ in fields()}
+SETTINGS = {setting.name for setting in settings()}
 KNOWN = yaml.safe_load(Path(__file__).with_name("readme_commands.yaml").read_text(encoding="utf-8"))
 RUN: dict[str, str] = KNOWN["run"]
 LAUNCH: dict[str, tuple[str | None, list[str]]] = KNOWN["launch"]

@@ -8,7 +8,7 @@ import yaml
 
 from pipeline import PROJECT
 from pipeline.config import Recipe
-from pipeline.config.recipe_file import fields, load_recipe
+from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import UserError
 from pipeline.plan.plan import make_plan
 from tests import tiny
@@ -26,10 +26,6 @@ def load(folder: Path, text: str, *overrides: str) -> Recipe:
 def test_every_recipe_of_the_project_loads(path: Path) -> None:
     is_base = any(other.parent / str(yaml.safe_load(other.read_text()).get("base")) == path for other in RECIPES)
     assert load_recipe(path, ["--task.label", "label"] if is_base else []).name  # a base may leave the task open
-
-
-def test_every_setting_has_a_help_text() -> None:
-    assert [name for name, _, text in fields() if not text.strip()] == []
 
 
 def test_a_recipe_without_a_name_has_that_of_its_file(tmp_path: Path) -> None:

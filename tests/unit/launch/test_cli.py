@@ -250,6 +250,20 @@ def test_help_explains_every_option_and_setting(capsys: pytest.CaptureFixture[st
     assert "Examples in an optimiser step, over all processes." in text
 
 
+def test_help_groups_settings_by_section_and_indents_what_it_wraps(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    page = capsys.readouterr().out.partition("settings, in a recipe")[2]
+    assert max(map(len, page.splitlines())) <= 60
+    section = page.partition("\ntask: ")[2].partition("\nstudent: ")[0]
+    lines = section.splitlines()[2:-1]
+    assert {line.partition(".")[0].strip() for line in lines if line.startswith("  ") and line[2] != " "} == {"task"}
+    assert {len(line) - len(line.lstrip()) for line in lines} == {2, 6}
+
+
 def test_without_a_recipe_the_default_one_runs() -> None:
     assert cli.DEFAULT_RECIPE.is_file()
     assert cli.parse(["--list"])[1] == cli.DEFAULT_RECIPE

@@ -1,0 +1,154 @@
+"""A table in the place of a recipe: its columns are found, and a recipe is written that says so."""
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.config.recipe_file import load_recipe
+from pipeline.errors import UserError
+from pipeline.launch import cli, table_recipe
+from pipeline.launch.table_recipe import find_columns, is_table, recipe_for, recipe_name
+
+NONE = dict.fromkeys(table_recipe.OPTIONS)
+
+
+def table(folder: Path, *columns: str, name: str = "reviews.csv", separator: str = ",") -> Path:
+    folder.mkdir(exist_ok=True)
+    with (folder / name).open("w", newline="") as file:
+        csv.writer(file, delimiter=separator).writerows([columns, ["x"] * len(columns)])
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        (["text", "label"], ("text", "label")),
+        (["id", "Review", "date", "Sentiment"], ("Review", "Sentiment")),
+        (["comment", "text", "class"], ("text", "class")),
+        (["what they said", "label"], ("what they said", "label")),
+        (["review", "liked"], ("review", "liked")),
+    ],
+)
+def test_columns_are_found_by_their_names(tmp_path: Path, columns: list[str], found: tuple[str, str]) -> None:
+    known = find_columns(table(tmp_path, *columns), NONE)
+    assert (known["text"], known["label"]) == found
+
+
+@pytest.mark.parametrize(
+    ("columns", "role"),
+    [(["a", "b", "c"], "text"), (["review", "comment", "label"], "text"), (["text", "a", "b"], "label")],
+)
+def test_columns_that_cannot_be_told_are_asked_for(tmp_path: Path, columns: list[str], role: str) -> None:
+    path = table(tmp_path, *columns)
+    with pytest.raises(UserError) as raised:
+        find_columns(path, NONE)
+    names = ", ".join(columns)
+    assert str(raised.value) == f"{path}: which column is the {role}? Say it with --{role} COLUMN; it has {names}"
+
+
+def test_a_column_that_is_given_must_be_there(tmp_path: Path) -> None:
+    path = table(tmp_path, "review", "stars")
+    with pytest.raises(UserError, match=r"--label: no column 'star'; did you mean 'stars'\?"):
+        find_columns(path, NONE | {"label": "star"})
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv", "rows.jsonl", "rows.json", "rows.parquet", "semicolons.csv"])
+def test_every_kind_of_table_names_its_columns(tmp_path: Path, name: str) -> None:
+    row = {"review": "fine", "stars": "5"}
+    path = tmp_path / name
+    match path.suffix:
+        case ".parquet":
+            pq.write_table(pa.Table.from_pylist([row]), path)
+        case ".jsonl":
+            path.write_text("\n" + json.dumps(row) + "\n")
+        case ".json":
+            path.write_text(json.dumps([row]))
+        case suffix:
+            table(tmp_path, *row, name=name, separator="\t" if suffix == ".tsv" else ";" if "semi" in name else ",")
+    assert is_table(path)
+    known = find_columns(path, NONE)
+    assert (known["text"], known["label"]) == ("review", "stars")
+
+
+@pytest.fixture
+def recipes(tmp_path: Path) -> Path:
+    """A folder for recipes, with the base of the template in it."""
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    for path in table_recipe.TEMPLATE.parent.glob("*.yaml"):
+        (folder / path.name).symlink_to(path)
+    return folder
+
+
+def test_the_recipe_is_the_template_with_its_marked_lines_filled_in(tmp_path: Path, recipes: Path) -> None:
+    path = table(tmp_path, "question1", "question2", "same, or not", name="my pairs.csv")
+    columns = {"text": "question1", "text_pair": "question2", "label": "same, or not"}
+    recipe = load_recipe(recipe_for(path, columns, [], folder=recipes), ["--backbone", "x"])
+    template = load_recipe(table_recipe.TEMPLATE)
+    assert (recipe.name, recipe.task.train) == ("my-pairs", (str(path),))
+    assert (recipe.task.text, recipe.task.text_pair, recipe.task.label) == tuple(columns.values())
+    assert (recipe.student, recipe.distill_layers) == (template.student, template.distill_layers)
+
+
+def test_a_recipe_that_nobody_changed_is_written_again(tmp_path: Path, recipes: Path) -> None:
+    path = table(tmp_path, "text", "label", "stars")
+    first = recipe_for(path, NONE, [], folder=recipes)
+    assert recipe_for(path, NONE | {"label": "stars"}, [], folder=recipes) == first
+    assert load_recipe(first).task.label == "stars"
+
+
+def test_a_recipe_that_somebody_changed_is_kept(tmp_path: Path, recipes: Path) -> None:
+    path = table(tmp_path, "text", "label")
+    recipe = recipe_for(path, NONE, [], folder=recipes)
+    recipe.write_text(changed := recipe.read_text() + "seed: 3\n")
+    with pytest.raises(UserError, match=r"reviews\.yaml is there and was not written for this table, or was changed"):
+        recipe_for(path, NONE, [], folder=recipes)
+    assert recipe.read_text() == changed
+    assert recipe_for(path, NONE, ["--name", "other"], folder=recipes).name == "other.yaml"
+
+
+def test_a_recipe_of_the_project_is_never_replaced(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"recipes/stsb\.yaml is there and was not written for this table"):
+        recipe_for(table(tmp_path, "text", "label", name="stsb.csv"), NONE, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("reviews.csv.gz", "reviews"), ("my reviews (2).tsv", "my-reviews-2"), ("été.json", "été")]
+)
+def test_the_run_is_named_after_the_table(name: str, expected: str) -> None:
+    assert recipe_name(Path("data") / name) == expected
+
+
+def test_a_run_starts_from_a_table(
+    world: Path, launched: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = world / "recipes" / "rows.yaml"
+
+    def into_world(*arguments: object) -> Path:
+        return recipe_for(*arguments, folder=recipe.parent)  # type: ignore[arg-type]
+
+    recipe.parent.mkdir()
+    monkeypatch.setattr(cli, "recipe_for", into_world)
+    template = (world / "recipe.yaml").read_text()
+    (recipe.parent / "small.yaml").write_text(template.replace("max_length: 32", "max_length: 16"))
+    assert cli.main([str(world / "rows.csv"), "--list"]) == 0
+    said = capsys.readouterr().err
+    assert f"{recipe} is new" in said
+    assert "rows.csv: 'text' is the text, 'label' the label" in said
+    assert launched == []
+
+
+def test_columns_are_said_of_tables_alone(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([str(world / "recipe.yaml"), "--text-pair", "other"]) == 2
+    assert (
+        "--text-pair names a column of a table; with a recipe write --task.text_pair COLUMN" in capsys.readouterr().err
+    )
+
+
+def test_a_table_that_is_not_there_is_one_sentence(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([str(world / "row.csv")]) == 2
+    assert capsys.readouterr().err == f"error: {world}/row.csv: no such table; did you mean 'rows.csv'?\n"
