@@ -3,5 +3,5 @@
 # The first run makes .venv and installs the project; an active environment, or PYTHON=..., is used instead.
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/pipeline/environment/setup.sh"
-set_up train,export,wikipedia
+set_up train,export,wikipedia,chinese,languages
 exec "$PYTHON" -m pipeline "$@"

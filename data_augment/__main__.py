@@ -57,7 +57,12 @@ def parser() -> argparse.ArgumentParser:
     )
     propose.add_argument("--protect", help="what this regular expression finds in a text is never replaced")
     propose.add_argument(
-        "--stop-words", type=Path, help="file of the words that are never replaced, one a line; else ours"
+        "--stop-words",
+        type=Path,
+        help="file of the words that are never replaced, one a line; else those of the language",
+    )
+    propose.add_argument(
+        "--language", default="auto", help="of the texts, as an ISO 639 code (default: guessed from their script)"
     )
     propose.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of the masked LM")
     propose.set_defaults(run=_propose)
@@ -144,6 +149,7 @@ def _propose(given: argparse.Namespace) -> None:
         context=given.context,
         protect=given.protect,
         stop_words=_words(given.stop_words) if given.stop_words else None,
+        language=given.language,
         precision=given.precision,
     )
 

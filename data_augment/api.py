@@ -8,6 +8,7 @@
 
 import hashlib
 import re
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
@@ -20,7 +21,7 @@ from tqdm import tqdm
 
 from data_augment.candidates_folder import read_candidates, shard_path, write_candidates
 from data_augment.card import Statistics
-from data_augment.dataset import SHARD_EXAMPLES, read_counts, write_card, write_shard
+from data_augment.dataset import SHARD_EXAMPLES, read_counts, why_no_variant, write_card, write_shard
 from data_augment.provenance import (
     PROVENANCE_FILE,
     candidates_provenance,
@@ -31,7 +32,7 @@ from data_augment.provenance import (
 )
 from data_augment.samples import KnownTexts, Row, augment_rows, count_occurrences, digest
 from data_augment.vectors import load_vectors
-from data_augment.words import stop_list
+from pipeline.data.languages import AUTO, ENGLISH, check_packages, languages_of
 from pipeline.errors import UserError
 from pipeline.hardware import resolve_precision, resolve_tokens
 from pipeline.models.saved_model import MODEL_FILES
@@ -48,6 +49,7 @@ def propose(
     context: Literal["single", "pair"] = "single",
     protect: str | None = None,
     stop_words: Collection[str] | None = None,
+    language: str = AUTO,
     shard_texts: int = 512,
     decode_tokens: int | None = None,
     precision: Literal["auto", "bf16", "fp32"] = "auto",
@@ -63,7 +65,9 @@ def propose(
         vector_words: how many of the most frequent words with vectors are searched.
         context: what the masked LM sees (`masked_lm_candidates`): the masked text alone, or the unmasked one behind it.
         protect: what this regular expression finds in a text is never replaced.
-        stop_words: words that are never replaced; None: our list of English function words.
+        stop_words: words that are never replaced; None: our list of English function words, and for other languages
+            those of stopwords-iso.
+        language: of the texts, as an ISO 639 code; "auto" guesses it from their scripts, and may find several.
         shard_texts: texts a shard.
         decode_tokens: padded tokens that go through the masked LM at once; None: as many as suit the hardware.
 
@@ -84,6 +88,9 @@ def propose(
         raise UserError(f"k is {k}; a word needs at least one candidate")
     protected = _pattern(protect)
     different = unique_texts(texts)
+    languages = languages_of(different, language)
+    check_packages(languages.found, stop_words=stop_words)
+    print(f"language: {languages}", file=sys.stderr)
     resolved, tokens = resolve_precision(precision), resolve_tokens(decode_tokens, on_cpu=2048)
     table = load_vectors(vectors, vector_words=vector_words) if vectors else None
     provenance = {
@@ -98,6 +105,8 @@ def propose(
         "precision": resolved,
         "packages": versions(),
     }
+    if languages.found != (ENGLISH,):
+        provenance["languages"] = list(languages.found)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(masked_lm)
     model = freeze(load_masked_lm(masked_lm), precision=resolved)
@@ -114,7 +123,8 @@ def propose(
         precision=resolved,
         context=context,
         protect=protected,
-        stop_words=stop_list(stop_words),
+        stop_words=stop_words,
+        languages=languages,
     )
     with tqdm(total=len(different), unit="text", desc="propose") as bar:
         for number, part in enumerate(parts):
@@ -222,6 +232,9 @@ def sample(
         )
     statistics = read_counts(building)
     write_card(building, statistics, text_columns=columns, provenance=provenance, licence=licence)
+    languages = provenance["candidates"].get("languages", [ENGLISH])
+    if why := why_no_variant(statistics, wanted=variants, texts_with_candidates=len(proposed), languages=languages):
+        print(f"warning: {why}", file=sys.stderr)
     (building / PROVENANCE_FILE).unlink()
     building.rename(output)
     return statistics

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_augment.diversity import distinct, n_grams, self_bleu
+from data_augment.diversity import WITHOUT_BLANKS, distinct, n_grams, self_bleu, words_of
 from data_augment.samples import Row
 from pipeline.tasks.augmented import word_diff
 
@@ -55,7 +55,7 @@ The other columns, the label among them, are those of the original example, what
 {other}{shares}
 
 ## Variety
-Of the first {sampled} texts with variants, words being what blanks part:
+Of the first {sampled} texts with variants, words being what blanks part{each_character}:
 
 | | originals | originals and variants |
 |---|---|---|
@@ -83,7 +83,7 @@ class Sampled:
 
 @dataclass
 class Statistics:
-    """Counted while the rows pass. Words are what blanks part; only the text that is varied counts."""
+    """Counted while the rows pass. Words are those of `words_of`; only the text that is varied counts."""
 
     originals: int = 0
     variants: int = 0
@@ -133,7 +133,7 @@ class Statistics:
         for row in rows:
             if row["variant"] == 0:
                 original, has_example = row, False
-                words = {column: len(row[column].split()) for column in text_columns}
+                words = {column: len(words_of(row[column])) for column in text_columns}
                 self.originals += 1
                 yield row
                 continue
@@ -142,7 +142,7 @@ class Statistics:
             self.variants += 1
             self.words += words[column]
             for replacement in replaced:
-                self.replaced[replacement["source"]] += 1
+                self.replaced[replacement["source"]] += len(words_of(replacement["old"]))
             if sampled != (self.originals, column) and len(self.sample) < SAMPLE:
                 sampled = (self.originals, column)
                 self.sample.append(Sampled([original[column]], []))
@@ -213,6 +213,9 @@ def dataset_card(
         repeated=dropped.get("repeated", 0),
         other=f"{OTHER_ANSWER} | {dropped['another_answer']:,} |\n" if "another_answer" in dropped else "",
         sampled=len(groups),
+        each_character=", and each character of a script without blanks"
+        if WITHOUT_BLANKS.search("".join(originals))
+        else "",
         distinct=[distinct(texts, n) for n in (1, 2) for texts in (originals, everything)],
         self_bleu=self_bleu(groups),
         shares="\n".join(shares) or "| words replaced | none |",

@@ -110,6 +110,28 @@ def write_card(
         kept.unlink()
 
 
+def why_no_variant(
+    found: Statistics, *, wanted: int, texts_with_candidates: int, languages: Sequence[str]
+) -> str | None:
+    """Why there is no variant, and what to change; None where there are some or none is wanted.
+
+    Args: wanted: variants of each text. languages: those that the words were found by.
+    """
+    if found.variants or not wanted:
+        return None
+    none = f"no variant of {found.originals} examples:"
+    if texts_with_candidates:
+        return (
+            f"{none} each one was left out ({dict(found.dropped)}); raise the probability of a replacement"
+            " (augment_data.replace, -p) or the number of candidates (propose_candidates.candidates, -k)"
+        )
+    return (
+        f"{none} no word has a candidate. The language was taken for {', '.join(languages)}; where that is wrong, set"
+        " task.language (--language). Words of several pieces need word vectors (propose_candidates.vectors, --vectors)"
+        " or propose_candidates.several_pieces: masked_lm (--several-pieces)"
+    )
+
+
 @contextmanager
 def _without_cycle_collector() -> Iterator[None]:
     """Rows are millions of small dicts and never cycles, and looking for some takes a third of the time."""

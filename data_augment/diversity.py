@@ -1,5 +1,6 @@
 """How varied texts are: distinct-n (Li et al., arXiv:1510.03055) and self-BLEU (Zhu et al., arXiv:1802.01886)."""
 
+import re
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import cast
@@ -7,10 +8,20 @@ from typing import cast
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from nltk.util import ngrams
 
+# Ideographs, kana, and the letters of Thai, Lao, Burmese and Khmer.
+WITHOUT_BLANKS = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
+)
+
+
+def words_of(text: str) -> list[str]:
+    """What blanks part; in scripts without blanks each character, as BLEU counts them (sacrebleu's `zh`)."""
+    return WITHOUT_BLANKS.sub(r" \g<0> ", text).split()
+
 
 def n_grams(texts: Sequence[str], n: int) -> list[tuple[str, ...]]:
-    """Every run of n words in the texts, in lower case; words are what blanks part."""
-    return [gram for text in texts for gram in ngrams(text.lower().split(), n)]
+    """Every run of n words in the texts, in lower case."""
+    return [gram for text in texts for gram in ngrams(words_of(text.lower()), n)]
 
 
 def distinct(texts: Sequence[str], n: int) -> float:
@@ -25,7 +36,7 @@ def self_bleu(groups: Sequence[Sequence[str]]) -> float:
 
 
 def _scores(groups: Sequence[Sequence[str]]) -> list[float]:
-    return [score for texts in groups for score in _of_group([text.lower().split() for text in texts])]
+    return [score for texts in groups for score in _of_group([words_of(text.lower()) for text in texts])]
 
 
 def _of_group(texts: Sequence[list[str]]) -> Iterator[float]:

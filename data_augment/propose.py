@@ -5,7 +5,7 @@ depend on the number of processes.
 """
 
 import re
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 import pyarrow as pa
@@ -15,7 +15,8 @@ from data_augment.candidates_folder import SCHEMA
 from data_augment.masked_lm import masked_lm_candidates
 from data_augment.pieces import Context
 from data_augment.vectors import WordVectors
-from data_augment.words import STOP_WORDS, replaceable_words
+from data_augment.words import replaceable_words, stop_list
+from pipeline.data.languages import ONLY_ENGLISH, Languages
 
 
 def unique_texts(texts: Iterable[str]) -> list[str]:
@@ -39,7 +40,8 @@ def propose_shard(
     precision: Literal["bf16", "fp32"],
     context: Context = "single",
     protect: re.Pattern[str] | None = None,
-    stop_words: Set[str] = STOP_WORDS,
+    stop_words: Collection[str] | None = None,
+    languages: Languages = ONLY_ENGLISH,
     max_length: int | None = None,
 ) -> pa.Table:
     """The candidates of one shard, as a table of SCHEMA, by text and then by span.
@@ -50,9 +52,12 @@ def propose_shard(
     Args:
         texts: different texts.
         context: what the masked LM sees (`masked_lm_candidates`).
-        protect, stop_words: what is never replaced (`replaceable_words`).
+        protect, stop_words: what is never replaced (`replaceable_words`, `stop_list`).
+        languages: of the texts.
     """
-    spans = [replaceable_words(text, stop_words=stop_words, protect=protect) for text in texts]
+    stop = {language: stop_list(stop_words, language) for language in languages.found}
+    named = [(text, languages.of(text)) for text in texts]
+    spans = [replaceable_words(text, stop_words=stop[name], protect=protect, language=name) for text, name in named]
     proposed = masked_lm_candidates(
         texts,
         spans,

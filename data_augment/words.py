@@ -4,9 +4,8 @@ import re
 import unicodedata
 from collections.abc import Collection, Set
 
-from nltk.tokenize import NLTKWordTokenizer
-
-Span = tuple[int, int]
+from data_augment.segmentation import TOKENIZER, Span, may_be_replaced, raw_spans, stop_words_of, whole_characters
+from pipeline.data.languages import ENGLISH
 
 _FUNCTION_WORDS = """
 a an the this that these those
@@ -30,46 +29,61 @@ mightn mustn needn shan shouldn wasn weren won wouldn gon na got ta wan gim lem
 CONTRACTION_PIECES = frozenset(_CONTRACTIONS.split())
 """What the tokenizer cuts contractions into ("ca n't", "gon na"; "don ’ t" where the apostrophe is curly)."""
 
-_TOKENIZER = NLTKWordTokenizer()
+
+def stop_list(words: Collection[str] | None, language: str = ENGLISH) -> Set[str]:
+    """The given words in lower case; where none are given ours for English, and stopwords-iso's for other languages."""
+    if words is not None:
+        return frozenset(word.lower() for word in words)
+    return STOP_WORDS if language == ENGLISH else stop_words_of(language)
 
 
-def stop_list(words: Collection[str] | None) -> Set[str]:
-    """The given words in lower case; ours where none are given."""
-    return STOP_WORDS if words is None else frozenset(word.lower() for word in words)
-
-
-def find_words(text: str) -> list[Span]:
+def find_words(text: str, language: str = ENGLISH) -> list[Span]:
     """Spans of the words, in order, without punctuation at either end ("York." is "York")."""
-    spans = (_without_punctuation(text, *span) for span in _TOKENIZER.span_tokenize(text))
+    if language == ENGLISH:
+        spans = (_without_punctuation(text, *span) for span in TOKENIZER.span_tokenize(text))
+    else:
+        trimmed = (_letters(text, *span) for span in raw_spans(text, language))
+        spans = (whole_characters(text, *span) for span in trimmed)
     return [(start, end) for start, end in spans if start < end]
 
 
 def replaceable_words(
-    text: str, *, stop_words: Set[str] = STOP_WORDS, protect: re.Pattern[str] | None = None
+    text: str,
+    *,
+    stop_words: Set[str] = STOP_WORDS,
+    protect: re.Pattern[str] | None = None,
+    language: str = ENGLISH,
 ) -> list[Span]:
     """Spans of the words that may be replaced.
 
-    Not: stop words and contraction pieces (compared in lower case), anything with a digit, and words of which `protect`
-    finds a part in the text.
+    Not: stop words and, in English, contraction pieces (compared in lower case), anything with a digit of any script,
+    numbers in words of their own (二十), and words of which `protect` finds a part in the text.
     """
     protected = [match.span() for match in protect.finditer(text)] if protect else []
 
     def may_go(start: int, end: int) -> bool:
         word = text[start:end]
+        if language != ENGLISH:
+            word = unicodedata.normalize("NFC", word)
         return not (
             word.lower() in stop_words
-            or word.lower() in CONTRACTION_PIECES
+            or (word.lower() in CONTRACTION_PIECES if language == ENGLISH else not may_be_replaced(word, language))
             or any(character.isdigit() for character in word)
             or any(first < end and start < last for first, last in protected)
         )
 
-    return [span for span in find_words(text) if may_go(*span)]
+    return [span for span in find_words(text, language) if may_go(*span)]
 
 
 def is_word(token: str) -> bool:
-    """Whether a token may be put into a text: letters only, with single hyphens, apostrophes or dots inside."""
+    """Whether a token may be put into a text: letters only, with single hyphens, apostrophes or dots inside.
+
+    It does not begin with an accent or a vowel sign, which would join the letter before it.
+    """
     if token.isalpha():
         return True
+    if token and unicodedata.category(token[0]).startswith("M"):
+        return False
     return all(part and all(map(_is_letter, part)) for part in re.split("['’.-]", token))
 
 
@@ -89,11 +103,15 @@ def match_case(replacement: str, original: str) -> str:
 
 def _without_punctuation(text: str, start: int, end: int) -> Span:
     """The span without punctuation at its ends; pieces like "n't" and "'s" keep their apostrophe."""
-    if text[start:end].lower() not in CONTRACTION_PIECES:
-        while start < end and not _may_end_a_word(text[start]):
-            start += 1
-        while start < end and not _may_end_a_word(text[end - 1]):
-            end -= 1
+    return (start, end) if text[start:end].lower() in CONTRACTION_PIECES else _letters(text, start, end)
+
+
+def _letters(text: str, start: int, end: int) -> Span:
+    """The span without what is no part of a word at its ends."""
+    while start < end and not _may_end_a_word(text[start]):
+        start += 1
+    while start < end and not _may_end_a_word(text[end - 1]):
+        end -= 1
     return start, end
 
 

@@ -25,10 +25,20 @@ import pyarrow.parquet as pq
 from datasets import DatasetDict, concatenate_datasets
 
 from data_augment.candidates_folder import read_candidates
-from data_augment.dataset import SHARD_EXAMPLES, Shard, read_counts, shard_paths, write_card, write_shard
+from data_augment.card import Statistics
+from data_augment.dataset import (
+    SHARD_EXAMPLES,
+    Shard,
+    read_counts,
+    shard_paths,
+    why_no_variant,
+    write_card,
+    write_shard,
+)
 from data_augment.samples import Row, augment_rows, count_occurrences
 from pipeline.artifacts.atomic import checksum
 from pipeline.artifacts.store import MANIFEST
+from pipeline.data.languages import ENGLISH
 from pipeline.distill.augmented_dataset import augmented_texts, teacher_logits
 from pipeline.launch.stage_runner import run_stage
 from pipeline.runtime.stage import Stage
@@ -52,12 +62,29 @@ def main(stage: Stage) -> dict[str, Any]:
     found = read_counts(stage.work)
     write_card(stage.output, found, text_columns=data.text_columns, provenance=made_from(stage, data))
     counts = found.metrics()
+    warn_of_no_variant(stage, found)
     stage.say(f"{found.originals} originals, {found.variants} variants; dropped: {dict(found.dropped) or 'none'}")
     if stage.recipe.augment_data.same_answer:
         share = found.variants / max(1, found.variants + found.dropped["another_answer"])
         counts["same_answer_share"] = share
         stage.say(f"the teacher's answer stays the same in {share:.1%} of the variants; these stay")
     return counts
+
+
+def warn_of_no_variant(stage: Stage, found: Statistics) -> None:
+    """Say why there is none, where some were wanted."""
+    folder = stage.upstream.get("propose_candidates")
+    if folder is None:
+        return
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    why = why_no_variant(
+        found,
+        wanted=stage.recipe.augment_data.variants,
+        texts_with_candidates=len(read_candidates(folder)),
+        languages=manifest["metrics"].get("languages", [ENGLISH]),
+    )
+    if why:
+        stage.say(f"warning: {why}")
 
 
 def write_all(stage: Stage, shards: Sequence[Shard], folder: Path, **settings: Any) -> None:

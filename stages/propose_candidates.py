@@ -11,6 +11,7 @@ crash. Batches are formed inside a shard, so the candidates do not depend on the
 
 import re
 import shutil
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from data_augment.candidates_folder import shard_path, write_candidates
 from data_augment.propose import propose_shard, shards, unique_texts
 from data_augment.vectors import load_vectors
-from data_augment.words import stop_list
+from pipeline.data.languages import languages_of
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.loading import freeze, load_masked_lm, load_tokenizer, proposer_of
 from pipeline.runtime.stage import Stage
@@ -31,6 +32,8 @@ def main(stage: Stage) -> dict[str, Any]:
     data = read_task(stage.recipe.task, stage.inputs.task)
     rows = [example for split in ("train", "unlabelled") for example in data.splits.get(split, ())]
     texts = unique_texts(text for example in rows for text in example.texts)
+    languages = languages_of(texts, stage.recipe.task.language)
+    stage.say(f"language: {languages}")
     parts = shards(texts, shard_texts=settings.shard_texts)
     model = freeze(load_masked_lm(folder), precision=stage.precision).to(stage.accelerator.device)
     tokenizer = load_tokenizer(folder)
@@ -49,7 +52,8 @@ def main(stage: Stage) -> dict[str, Any]:
         precision=stage.precision,
         context=settings.context,
         protect=re.compile(settings.protect) if settings.protect else None,
-        stop_words=stop_list(settings.stop_words),
+        stop_words=settings.stop_words,
+        languages=languages,
     )
 
     def write(number: int) -> None:
@@ -59,13 +63,15 @@ def main(stage: Stage) -> dict[str, Any]:
     if not stage.is_main:
         return {}
     shutil.copytree(stage.work / "data", stage.output / "data", ignore=shutil.ignore_patterns(".*"))
-    sources = [source for path in sorted((stage.output / "data").iterdir()) for source in _sources(path)]
-    by_source = {source: sources.count(source) for source in sorted(set(sources))}
-    return {"texts": len(texts), "words": by_source}
-
-
-def _sources(path: Any) -> list[str]:
-    return pq.read_table(path, columns=["source"]).column("source").to_pylist()
+    found = pq.read_table(stage.output / "data", columns=["text", "source"])
+    sources, with_candidates = Counter(found["source"].to_pylist()), len(found["text"].unique())
+    stage.say(f"{with_candidates} of {len(texts)} texts have a word that can be replaced")
+    return {
+        "texts": len(texts),
+        "texts_with_candidates": with_candidates,
+        "words": dict(sorted(sources.items())),
+        "languages": list(languages.found),
+    }
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pipeline.config.fields import (
     Columns,
     Count,
     Labels,
+    Language,
     Pattern,
     Positive,
     Share,
@@ -38,6 +39,9 @@ class Task:
     """A GLUE task, read in its official layout; its columns, labels and metric are known."""
     data: str | None = None
     """Location of the GLUE task: its official folder, or hub:nyu-mll/glue."""
+    language: Language = "auto"
+    """Language of the texts, as an ISO 639 code: how their words are found, and which of them are never replaced. auto
+    guesses it from the scripts of the training texts, and says what it took; Latin letters count as English."""
     train: Strings = ()
     """Your training files, as paths, wheel:... or hub:... : .csv, .tsv, .jsonl, .json (also .gz, .bz2, .xz, .zip) or
     .parquet. Words with tags may also be in CoNLL files, with any other ending; questions in SQuAD's .json files."""
@@ -120,7 +124,8 @@ class ProposeCandidates:
     protect: Pattern | None = None
     """A regular expression; the parts of a text that it matches are never replaced: names, phrases, placeholders."""
     stop_words: Strings | None = None
-    """Words that are never replaced; null: the project's own list of English function words."""
+    """Words that are never replaced; null: the project's own list of English function words, and for other languages
+    those of stopwords-iso."""
     decode_tokens: Positive | None = None
     """Padded tokens that go through the masked LM at once. null: 2,048 on a CPU, 32,768 on a GPU."""
     shard_texts: Positive = 512

@@ -66,12 +66,22 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _language(value: str) -> str:
+    code = re.fullmatch(r"auto|[a-z]{2,3}", value)
+    meant = MEANT.get(value)
+    require_setting(
+        code and not meant, f"{value!r} is no ISO 639 code of a language; write {meant or 'en, zh or auto'}"
+    )
+    return value
+
+
 def _folder_name(value: str) -> str:
     simple = re.fullmatch(r"[\w][\w.-]*", value) or not value
     require_setting(simple, f"{value!r} names a folder; use letters, digits, '.', '_' and '-'")
     return value
 
 
+MEANT = {"cn": "zh", "jp": "ja", "cz": "cs", "gr": "el", "ua": "uk", "dk": "da"}  # countries
 NUMBER = BeforeValidator(_no_yes_or_no)
 Count = Annotated[int, NUMBER, Field(ge=0)]
 Positive = Annotated[int, NUMBER, Field(ge=1)]
@@ -86,4 +96,5 @@ Columns = Annotated[tuple[Column, ...], ONE_OR_SEVERAL]
 Labels = Columns
 LayerMap = Annotated[str | tuple[int, ...], PlainValidator(_layer_map)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+Language = Annotated[str, AfterValidator(_language)]
 FolderName = Annotated[str, AfterValidator(_folder_name)]

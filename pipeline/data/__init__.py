@@ -7,5 +7,6 @@ examples         from a row to an example of the task
 glue, conll, squad   formats with a layout of their own
 splits           which rows are held out, and the checks between splits
 documents, corpus, masking   unlabelled text: documents, blocks of tokens, masks
+languages        the language of texts, guessed from their scripts
 word_vectors     GloVe and word2vec files
 """

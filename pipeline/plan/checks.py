@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.config import Recipe
 from pipeline.data.documents import check_beginning
+from pipeline.data.languages import check_packages, languages_of
 from pipeline.data.word_vectors import read_vectors
 from pipeline.errors import UserError, require
 from pipeline.inputs.resolver import RecipeInputs
@@ -37,6 +38,7 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> None:
         _check_pooling(inputs)
     _check_files(inputs)
     data = read_task(recipe.task, inputs.task)
+    _check_language(recipe, data)
     if recipe.augment_data.reuse:
         check_augmented(inputs.augmented, data, needs_labels=bool(recipe.distill_predictions.label))
     if inputs.teacher is not None:
@@ -63,6 +65,15 @@ def _check_settings(recipe: Recipe) -> None:
         not recipe.augment_data.same_answer or kind.name == "classification",
         f"augment_data.same_answer: compares labels, and the task's kind is {kind.name}; leave it out",
     )
+
+
+def _check_language(recipe: Recipe, data: TaskData) -> None:
+    """The words of the texts can be found: what their language needs is installed."""
+    if not recipe.augment_data.variants or recipe.augment_data.reuse:
+        return
+    texts = [text for example in data.splits["train"] for text in example.texts]
+    languages = languages_of(texts, recipe.task.language)
+    check_packages(languages.found, stop_words=recipe.propose_candidates.stop_words)
 
 
 def _check_files(inputs: RecipeInputs) -> None:

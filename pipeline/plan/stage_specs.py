@@ -12,7 +12,7 @@ from pipeline.config import Recipe
 from pipeline.hardware import resolve_precision
 from pipeline.inputs.resolver import RecipeInputs
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES
-from pipeline.plan.stages import LOCATIONS, SCORING, TABLE, counted
+from pipeline.plan.stages import LANGUAGE, LOCATIONS, SCORING, TABLE, counted
 
 TOKENS_AT_ONCE = ("micro_batch_tokens", "decode_tokens")
 Files = Mapping[str, Path]  # by 'role/relative name'
@@ -95,7 +95,7 @@ def _members(recipe: Recipe, name: str) -> list[str]:
     if "." in name or not dataclasses.is_dataclass(section := getattr(recipe, name)):
         return [name]
     members = (f"{name}.{field.name}" for field in dataclasses.fields(section))
-    return [member for member in members if member not in (*LOCATIONS, *SCORING)]
+    return [member for member in members if member not in (*LOCATIONS, *SCORING, LANGUAGE)]
 
 
 def _input_files(recipe: Recipe, inputs: RecipeInputs) -> dict[str, Files]:

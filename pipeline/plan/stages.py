@@ -22,6 +22,7 @@ LOCATIONS = {
 }
 # Settings that do not change the task's rows. Rows of the table that name "task" name these too where they count.
 TOKENS = ("task.max_length", "task.window_overlap")
+LANGUAGE = "task.language"
 SCORING = ("task.metric", *TOKENS)
 
 
@@ -87,7 +88,7 @@ TABLE: dict[str, TableRow] = {
     "propose_candidates": TableRow(
         version=3,
         reads=["pretrain_teacher"],
-        settings=["propose_candidates", "precision", "task"],
+        settings=["propose_candidates", "precision", "task", LANGUAGE],
         # Of the unlabelled rows those that repeat a test row are left out.
         files=["training_rows", "vectors", When(lambda r: r.task.unlabelled, ["unlabelled_rows", "test_rows"])],
     ),

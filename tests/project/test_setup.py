@@ -89,7 +89,8 @@ def test_the_first_run_makes_an_environment_and_installs_the_pinned_project(chec
     venv = checkout.root / ".venv"
     assert checkout.calls() == [
         f"python3 -m venv {venv}",
-        "python -m pip install --no-input -c pipeline/environment/constraints.txt -e .[train,export,wikipedia]",
+        "python -m pip install --no-input -c pipeline/environment/constraints.txt -e .[train,export,wikipedia,"
+        "chinese,languages]",
         "python -m pipeline recipes/a.yaml --seed 3",
     ]
     assert (
@@ -132,7 +133,7 @@ def test_uv_is_used_where_there_is_one_and_looks_where_pip_looks(checkout: Check
     assert installs(checkout.calls()) == [
         f"uv venv --seed --python >=3.11 {venv} links=",
         f"uv pip install --python {venv}/bin/python -c pipeline/environment/constraints.txt -e .[train,export,"
-        "wikipedia] links=/wheels,/more",
+        "wikipedia,chinese,languages] links=/wheels,/more",
     ]
 
 

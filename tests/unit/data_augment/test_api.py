@@ -68,6 +68,24 @@ def test_damaged_candidates_are_one_sentence(
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {damaged} is damaged")
 
 
+def test_without_a_variant_the_command_says_why(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (world / "zh.csv").write_text("text\n这家酒店很好\n服务态度很差\n", encoding="utf-8")
+    assert run(world, "propose", "--input", "zh.csv", "--output", "zh", "--language", "zh") == 0
+    assert "language: zh (as given)" in capsys.readouterr().err
+    assert run(world, "sample", "--input", "zh.csv", "--candidates", "zh", "--output", "zh_augmented") == 0
+    said = capsys.readouterr()
+    assert "2 originals, 0 variants" in said.out
+    assert "warning: no variant of 2 examples: no word has a candidate. The language was taken for zh" in said.err
+    assert run(world, "sample", "--output", "none_replaced", "-p", "0") == 0
+    assert "each one was left out ({'equal_to_original': 120})" in capsys.readouterr().err
+
+
+def test_chinese_texts_under_another_language_are_refused(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (world / "zh.csv").write_text("text\n这家酒店很好\n", encoding="utf-8")
+    assert run(world, "propose", "--input", "zh.csv", "--output", "zh_en", "--language", "en") == 2
+    assert "is en, but 1 of 1 texts are written without blanks" in capsys.readouterr().err
+
+
 def test_a_reader_of_show_may_go(world: Path, tmp_path: Path) -> None:
     assert run(world, "sample", "--output", str(tmp_path / "augmented")) == 0
     show = f"{sys.executable} -m data_augment show {tmp_path}/augmented | true; exit ${{PIPESTATUS[0]}}"
