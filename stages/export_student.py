@@ -25,7 +25,7 @@ from pipeline.export.vocabulary import kept_pieces, save_tokenizer, trim_embeddi
 from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.loading import load_tokenizer
-from pipeline.models.saved_model import TOKENIZER_FILES
+from pipeline.models.saved_model import TOKENIZER_FILES, add_to_config
 from pipeline.report.model_card import CARD, model_card
 from pipeline.runtime.stage import Stage
 from pipeline.tasks import kind_of
@@ -37,7 +37,6 @@ def main(stage: Stage) -> dict[str, Any]:
     before, head = splits["dev"], head_of(task.kind)
     how: dict[str, Any] = {"label_names": task.label_names, "new_head": False, "attention": "eager"}
     student = head.load(source, **how).eval()
-    student.config.update(task.kind.student_config(task.splits))
     kept = kept_ids(stage) if settings.min_count and stage.is_main else None
     inputs = before.texts.model_inputs()
     if stage.is_main:
@@ -56,6 +55,7 @@ def main(stage: Stage) -> dict[str, Any]:
             f" {form['latency_ms']:.2f} ms a text of 32 tokens"
         )
     measured.check(largest_loss=settings.largest_loss)
+    add_to_config(stage.output, task.kind.student_config(task.splits, after.texts.task))
     pieces = {"before": student.config.vocab_size, "after": exported.config.vocab_size}
     pieces["dev_texts_changed"] = share_of_texts_changed(before, after, kept)
     stage.say(

@@ -87,6 +87,9 @@ class Task:
     context of a question is read in windows of this length."""
     window_overlap: Count = 128
     """Tokens that a window of a long context shares with the next one."""
+    longest_answer: Positive | None = None
+    """Largest number of tokens of an answer that is looked for. null: as many as the longest answer of the training
+    rows has, and at least 30."""
     unlabelled: Strings = ()
     """Files with more text of the task, without labels, which distillation does not need."""
 

@@ -2,8 +2,8 @@
 
 CoNLL: each line holds a word and its tag, in the first and the last column unless the recipe gives their numbers, or
 their names in a header line; a blank line ends a sentence. In a table a list may be written as text, as pandas writes
-it to CSV. Tags in IOB1, IOB2, BIOES, BILOU or without prefixes become IOB2. A text is its words joined by single
-spaces, so `split(" ")` gives the words back.
+it to CSV. Tags become IOB2 (`pipeline.data.tags`). A text is its words joined by single spaces, so `split(" ")` gives
+the words back.
 """
 
 import ast
@@ -13,44 +13,91 @@ import re
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.data.examples import Columns, Example, parse_group, short_repr
 from pipeline.data.parquet import label_names, read_schema
 from pipeline.data.tables import location, read_rows
+from pipeline.data.tags import OUTSIDE, PREFIXED, Tag, iob2, look_like_tags, meanings
 from pipeline.data.text_files import format_suffix, read_lines
 from pipeline.errors import UserError, nearest, require
 
-OUTSIDE = "O"
-UNNAMED = "ENTITY"  # the type of entities whose tags are a bare prefix
-BARE = {"", OUTSIDE, *"BIES"}  # tags that are only a prefix
-PREFIXED = re.compile(r"([BIESLUM])[-_](.+)")
 TABLES = (".jsonl", ".json", ".csv", ".parquet")
 ITEM = r"""('([^'\\]|\\.)*'|"([^"\\]|\\.)*"|-?\d+)"""
 NUMPY_LIST = re.compile(rf"\[\s*{ITEM}(\s+({ITEM}|\.\.\.))+\s*\]", re.DOTALL)  # without commas
 DEFAULTS = ("text", "label")  # the recipe's defaults; in a CoNLL file they mean the first and the last column
 FEW_ROWS = 20  # so few rows may all be single words by chance
+CONLL_U = 10  # columns of CoNLL-U, the first of which numbers the words
+NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # in that column: several words in one, or one that is left out
+
+
+class Sentence(NamedTuple):
+    """Words with their tags as the file writes them."""
+
+    line: int
+    words: list[str]
+    tags: list[str]
+    group: str | None
 
 
 def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
     """A file's sentences; those without a visible character are left out and counted as 'empty'."""
     require(len(columns.texts) == 1, "task.text_pair: words with tags have no second text; leave it out")
     require(not columns.drop_labels, "task.drop_labels: a sentence has a tag for each word, not a label; leave it out")
-    read_sentences = _table if format_suffix(path) in TABLES else _conll
-    for line, words, label, group in read_sentences(path, columns):
+    is_table = format_suffix(path) in TABLES
+    if is_table and columns.label and not columns.known_labels and path.suffix.lower() == ".parquet":
+        columns = replace(columns, known_labels=label_names(read_schema(path), columns.label))
+    sentences = list((_table if is_table else _conll)(path, columns))
+    names = _meanings(sentences, path, columns) if columns.label else {}
+    for line, words, tags, group in sentences:
         if not "".join(words).strip():
             left_out["empty"] += 1
             continue
-        yield Example((" ".join(re.sub(r"\s", "\u00a0", word) for word in words),), label, group, path, line)
+        label = iob2([names[tag] for tag in tags]) if columns.label else None
+        yield Example((joined(words),), label, group, path, line)
 
 
-def _conll(path: Path, columns: Columns) -> Iterator[tuple[int, list[str], Any, str | None]]:
+def read_unlabelled(path: Path, columns: Columns) -> Iterator[tuple[str, bool]]:
+    """Texts for a saved student, and whether single blanks part their words; in a table a text is as it was typed."""
+    if format_suffix(path) not in TABLES:
+        for sentence in _conll(path, columns):
+            yield joined(sentence.words), True
+        return
+    (column,) = columns.texts
+    for line, values in read_rows(path, columns=[column]):
+        value = values[column]
+        if isinstance(value, str) and not _list_as_text(value.strip()):
+            yield value, False
+            continue
+        try:
+            yield joined([str(word) for word in _list(value, column, "words")]), True
+        except ValueError as error:
+            raise UserError(f"{location(path, line)}: {error}") from None
+
+
+def joined(words: Sequence[str]) -> str:
+    """Words as a text; a blank inside a word becomes one that does not break."""
+    return " ".join(re.sub(r"\s", "\u00a0", word) for word in words)
+
+
+def _meanings(sentences: Sequence[Sentence], path: Path, columns: Columns) -> dict[str, str]:
+    """What each different tag of a file's sentences stands for."""
+    column = f"column '{columns.label}'" if format_suffix(path) in TABLES else "the column of the tags"
+    first: dict[str, Tag] = {}
+    for line, _, tags, _ in sentences:
+        for tag in tags:
+            first.setdefault(tag, Tag(tag, f"{location(path, line)}: {column}"))
+    return dict(meanings(first.values(), columns.known_labels, where=f"{path}: {column}"))
+
+
+def _conll(path: Path, columns: Columns) -> Iterator[Sentence]:
     by_number = "whose columns are given by number in task.text and label"
     require(not columns.header, f"task.header: {path} is read as CoNLL, {by_number}")
     word_column = int(columns.texts[0]) if columns.texts[0].isdecimal() else 0
     tag_column = int(columns.label) if columns.label.isdecimal() else -1
-    words, tags, begin, width = [], [], 0, 0
-    for line, raw in [*read_lines(path), (0, "")]:
+    lines: list[tuple[int, list[str]]] = []  # without fields where a sentence ends
+    width = 0
+    for line, raw in read_lines(path):
         text = raw.rstrip("\r\n\t ")
         fields = text.split("\t") if "\t" in text else re.split(" +", text.strip(" "))
         if text and not width and not _is_tag(fields[-1]) and _is_header(fields, columns):
@@ -59,11 +106,12 @@ def _conll(path: Path, columns: Columns) -> Iterator[tuple[int, list[str], Any, 
             )
             width = len(fields)
             continue
-        ends = not text or fields[0] == "-DOCSTART-"
-        if ends or (text.startswith("# ") and not words and not _is_tag(fields[-1])):  # such as '# id = 7'
-            if words:
-                yield begin, words, iob2(tags) if columns.label else None, None
-            words, tags = [], []
+        begins = not lines or not lines[-1][1]
+        comment = text.startswith("# ") and begins and not _is_tag(fields[-1])  # such as '# id = 7'
+        if not text or fields[0] == "-DOCSTART-" or comment:
+            lines.append((line, []))
+            continue
+        if len(fields) == CONLL_U and NOT_A_WORD.fullmatch(fields[0]):
             continue
         width = width or len(fields)
         needed = max(word_column, tag_column, 1 if columns.label else 0) + 1
@@ -72,9 +120,44 @@ def _conll(path: Path, columns: Columns) -> Iterator[tuple[int, list[str], Any, 
                 f"{path}:{line}: {len(fields)} columns where {max(needed, width)} are needed; a line is a word, a"
                 " tab or a space, and its tag, and a blank line ends a sentence"
             )
-        begin = begin if words else line
-        words.append(fields[word_column])
-        tags.append(fields[tag_column].strip())
+        lines.append((line, fields))
+    _check_columns(path, [fields for _, fields in lines if fields], word_column, tag_column, columns)
+    words, tags, begin = [], [], 0
+    for line, fields in [*lines, (0, [])]:
+        if fields:
+            begin = begin if words else line
+            words.append(fields[word_column])
+            tags.append(fields[tag_column].strip())
+        elif words:
+            yield Sentence(begin, words, tags, None)
+            words, tags = [], []
+
+
+def _check_columns(path: Path, lines: Sequence[list[str]], word_column: int, tag_column: int, columns: Columns) -> None:
+    """Raises UserError for a column of words, or of tags, that can be none; it names those that can."""
+    width = min(map(len, lines), default=0)
+    found = [{fields[column].strip() for fields in lines} for column in range(width)]
+    if not found:
+        return
+    tagged = [column for column in range(width) if look_like_tags(found[column])]
+    chosen = tag_column % width if columns.label else None
+    hint = ""
+    if other := [column for column in tagged if column not in (chosen, word_column)]:
+        hint = f"; column {other[-1]} can be tags"
+    numbers = all(text.isdecimal() for text in found[word_column])
+    if word_column in tagged or (len(lines) > FEW_ROWS and (numbers or len(found[word_column]) == 1)):
+        what = "tags" if word_column in tagged else "numbers" if numbers else "the same in every line"
+        free = (column for column in range(width) if column not in tagged and column != word_column)
+        label = f" and task.label: {word_column}" if word_column in tagged and chosen not in tagged else ""
+        raise UserError(
+            f"{path}: column {word_column} holds {what}, such as '{lines[0][word_column]}', not words; set task.text to"
+            f" the column of the words, such as task.text: {next(free, 1)}{label} (columns count from 0)"
+        )
+    if chosen is not None and other:
+        try:
+            meanings([Tag(text, str(path)) for text in found[chosen]], columns.known_labels, where=str(path))
+        except UserError as error:
+            raise UserError(f"{error} (column {chosen} was read{hint}: set task.label: {other[-1]})") from None
 
 
 def _is_header(fields: Sequence[str], columns: Columns) -> bool:
@@ -95,23 +178,21 @@ def _is_tag(text: str) -> bool:
     return text == OUTSIDE or PREFIXED.fullmatch(text) is not None
 
 
-def _table(path: Path, columns: Columns) -> Iterator[tuple[int, list[str], Any, str | None]]:
-    if columns.label and not columns.known_labels and path.suffix.lower() == ".parquet":
-        columns = replace(columns, known_labels=label_names(read_schema(path), columns.label))
+def _table(path: Path, columns: Columns) -> Iterator[Sentence]:
     rows, longest = 0, 0
     for line, values in read_rows(path, columns=columns.names(), header=columns.header):
         try:
             words = _list(values[columns.texts[0]], columns.texts[0], "words")
-            label = None
+            tags = []
             if columns.label:
-                label = columns.answer(values[columns.label], columns)
-                if len(label) != len(words):
-                    raise ValueError(f"{len(words)} words, but {len(label)} tags in '{columns.label}'")
+                tags = columns.answer(values[columns.label], columns)
+                if len(tags) != len(words):
+                    raise ValueError(f"{len(words)} words, but {len(tags)} tags in '{columns.label}'")
             group = parse_group(values[columns.group], columns.group) if columns.group else None
         except ValueError as error:
             raise UserError(f"{location(path, line)}: {error}") from None
         rows, longest = rows + 1, max(longest, len(words))
-        yield line, [str(word) for word in words], label, group
+        yield Sentence(line, [str(word) for word in words], tags, group)
     if columns.label and rows > FEW_ROWS and longest == 1:
         raise UserError(
             f"{path}: each of the {rows} rows is one word, and a row is a sentence; write its words, and its tags, as a"
@@ -142,40 +223,15 @@ def _list_as_text(text: str) -> list[Any]:
     return []
 
 
-def parse_tags(value: Any, columns: Columns) -> tuple[str, ...]:
-    """Tags by name in IOB2. Numbers are looked up in the names that the recipe, or the Parquet file, gives."""
-    names = []
-    for tag in _list(value, columns.label, "tags"):
+def parse_tags(value: Any, columns: Columns) -> list[str]:
+    """The tags of a row, as they are written."""
+    tags = _list(value, columns.label, "tags")
+    for tag in tags:
+        if isinstance(tag, list | dict):
+            raise ValueError(
+                f"column '{columns.label}' holds {short_repr(tag)}, which marks characters; write a list of words and"
+                " one of tags, a tag for each word"
+            )
         if not isinstance(tag, str | int) or isinstance(tag, bool):
             raise ValueError(f"column '{columns.label}' holds the tag {short_repr(tag)}, not a name or a number")
-        number = int(tag) if isinstance(tag, int) or tag.lstrip("-").isdecimal() else None
-        if number is not None and not 0 <= number < len(columns.known_labels):
-            raise ValueError(
-                f"column '{columns.label}' holds the tag number {number}; name the tags, from 0 on, in task.labels"
-            )
-        names.append(str(tag) if number is None else columns.known_labels[number])
-    return iob2(names)
-
-
-def iob2(tags: Sequence[str]) -> tuple[str, ...]:
-    """Tags of a sentence in IOB2: B- on the first word of an entity, I- on its others.
-
-    IOB1 uses B- only between two neighbouring entities of one type. S-, U- and E-, L-, M- are the prefixes of BIOES and
-    BILOU. Equal neighbouring tags without a prefix are one entity. Where all tags of a sentence are bare prefixes
-    (B, I, O), the type of its entities is ENTITY.
-    """
-    found: list[str] = []
-    inside = None  # the type of the entity that the next word may continue
-    if set(tags) <= BARE:
-        tags = [tag if tag in ("", OUTSIDE) else f"{tag}-{UNNAMED}" for tag in tags]
-    for tag in tags:
-        prefixed = PREFIXED.fullmatch(tag)
-        prefix, name = prefixed.groups() if prefixed else ("I", tag)
-        if tag == OUTSIDE or not tag:
-            found.append(OUTSIDE)
-            inside = None
-            continue
-        begins = prefix in "BSU" or name != inside
-        found.append(f"{'B' if begins else 'I'}-{name}")
-        inside = None if prefix in "SUEL" and prefixed else name
-    return tuple(found)
+    return [str(tag).strip() for tag in tags]

@@ -20,6 +20,7 @@ from pipeline.models.saved_model import MODEL_FILES
 from pipeline.runtime.stage import Stage
 
 LATENCY_TOKENS = 32
+NEAR_ZERO = 0.1  # of a teacher that scores less, or no more than an answer without a look at the text, nothing is kept
 
 
 def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:
@@ -101,13 +102,16 @@ def compare(stage: Stage, test: LabelledSplit, *, teacher: Measured, student: Me
     theirs, ours = (
         side.results | {"latency_ms": latency} for side, latency in zip((teacher, student), latencies, strict=True)
     )
-    interval = kept_interval(
-        lambda rows: score(task, rows),
-        teacher=teacher.test_statistics,
-        student=student.test_statistics,
-        samples=settings.bootstrap,
-        seed=stage.recipe.seed,
-    )
+    kept = interval = None
+    if theirs["score"] >= NEAR_ZERO and task.kind.beats_trivial(task.metric, teacher.test_statistics):
+        kept = ours["score"] / theirs["score"]
+        interval = kept_interval(
+            lambda rows: score(task, rows),
+            teacher=teacher.test_statistics,
+            student=student.test_statistics,
+            samples=settings.bootstrap,
+            seed=stage.recipe.seed,
+        )
     return {
         "task": task.name,
         "metric": task.metric,
@@ -116,7 +120,7 @@ def compare(stage: Stage, test: LabelledSplit, *, teacher: Measured, student: Me
         "labels": task.label_names,
         "teacher": theirs,
         "student": ours,
-        "kept": ours["score"] / theirs["score"] if theirs["score"] > 0 else None,
+        "kept": kept,
         "kept_interval": interval,
         "agreement": task.kind.agreement(teacher.predictions["test"], student.predictions["test"]),
         "times_smaller": theirs["parameters"] / ours["parameters"],

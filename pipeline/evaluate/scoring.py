@@ -48,8 +48,9 @@ def labelled_splits(stage: Stage, tokenizer: Path, *names: str) -> tuple[TaskDat
     """The task and some of its splits, tokenised; the share of texts that the length cuts is reported."""
     files = {role: paths for role, paths in stage.inputs.task.items() if role != "unlabelled"}
     data = read_task(stage.recipe.task, files)
-    datasets, task = as_datasets(data), stage.recipe.task
-    splits = {name: labelled_split(datasets[name], data, task, load_tokenizer(tokenizer)) for name in names}
+    datasets, loaded = as_datasets(data), load_tokenizer(tokenizer)
+    task = data.kind.resolve(stage.recipe.task, data.splits["train"], loaded)
+    splits = {name: labelled_split(datasets[name], data, task, loaded) for name in names}
     for name, split in splits.items():
         cut = split.texts.share_cut()
         stage.say(f"{name}: {len(split.dataset)} rows, {cut:.1%} cut at {task.max_length} tokens")

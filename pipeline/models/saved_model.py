@@ -76,6 +76,13 @@ def model_shape(folder: Path, role: str) -> ModelShape:
     )
 
 
+def add_to_config(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write settings of our own into a saved model's config.json."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | settings
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def check_weights(folder: Path) -> None:
     """Every file of weights is whole: a download that broke off is found here."""
     for path in sorted(folder.glob("*.safetensors")):

@@ -71,7 +71,7 @@ TABLE: dict[str, TableRow] = {
         files=["backbone"],
     ),
     "finetune_teacher": TableRow(
-        version=6,
+        version=7,
         reads=[When(lambda r: not r.finetune_teacher.model, ["pretrain_teacher"])],
         settings=["finetune_teacher", "seed", "precision", "task", *SCORING],
         files=["training_rows", "teacher"],
@@ -126,19 +126,19 @@ TABLE: dict[str, TableRow] = {
         ],
     ),
     "distill_predictions": TableRow(
-        version=7,
+        version=8,
         reads=["finetune_teacher", "distill_layers", "augment_data", "annotate_data"],
         settings=["distill_predictions", "seed", "precision", "task", *SCORING],
         files=["training_rows"],
     ),
     "evaluate_student": TableRow(
-        version=7,
+        version=8,
         reads=["finetune_teacher", "distill_predictions"],
         settings=["evaluate_student", "seed", "fp32", "task", *SCORING],
         files=["training_rows", "test_rows"],
     ),
     "export_student": TableRow(
-        version=4,
+        version=5,
         # The vocabulary is cut to the pieces that occur in the augmented dataset.
         reads=[
             "distill_predictions",

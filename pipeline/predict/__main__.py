@@ -15,14 +15,17 @@ import io
 import itertools
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from pipeline.data import conll, squad
+from pipeline.data.examples import Columns
 from pipeline.data.tables import location, read_rows
 from pipeline.errors import UserError, require, status_of
 from pipeline.predict.answers import Texts, answer
-from pipeline.predict.student import load_student
+from pipeline.predict.student import Parted, Student, load_student
 
 COLUMN = 60  # characters of a text in the table
 
@@ -44,8 +47,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("student", type=Path, metavar="STUDENT", help="folder of the student")
     options.add_argument("texts", nargs="*", metavar="TEXT")
     options.add_argument("--onnx", action="store_true", help="the int8 ONNX file instead of the PyTorch weights")
-    tables = ".csv, .tsv, .jsonl (also .gz, .bz2, .xz, .zip) or .parquet"
-    options.add_argument("--input", type=Path, help=f"a table: {tables}")
+    tables = ".csv, .tsv, .jsonl, .json (also .gz, .bz2, .xz, .zip) or .parquet; words in CoNLL, questions as in SQuAD"
+    options.add_argument("--input", type=Path, help=f"a file: {tables}")
     options.add_argument("--text", default="text", metavar="COLUMN", help="its column with the text (default: text)")
     options.add_argument("--text-pair", metavar="COLUMN", help="its column with the second text of a pair")
     options.add_argument("--pairs", action="store_true", help="take arguments two by two, and split lines at a tab")
@@ -57,8 +60,9 @@ def parser() -> argparse.ArgumentParser:
 def print_answers(given: argparse.Namespace) -> None:
     """Read the texts, run the student, print its answers."""
     require(given.batch_size >= 1, f"--batch-size: {given.batch_size} is not a number of texts; take 1 or more")
-    remaining = given_texts(given, sys.stdin)
+    check_sources(given)
     student = load_student(given.student, onnx=given.onnx)
+    remaining = given_texts(given, student)
     while batch := list(itertools.islice(remaining, given.batch_size)):
         for texts, reading in zip(batch, student.read(batch), strict=True):
             found = answer(reading, texts, student.config)
@@ -68,18 +72,30 @@ def print_answers(given: argparse.Namespace) -> None:
             print(line, flush=True)
 
 
-def given_texts(given: argparse.Namespace, stdin: IO[str]) -> Iterator[Texts]:
-    """The texts or pairs from the arguments, a table, or standard input, one by one."""
+def check_sources(given: argparse.Namespace) -> None:
+    """Raises UserError for texts from two places, or half a pair."""
     require(not (given.texts and given.input), "texts come from the arguments or from --input, not from both")
+    if given.texts and given.pairs and len(given.texts) % 2:
+        raise UserError(f"--pairs: {len(given.texts)} texts are no pairs; give an even number")
+
+
+def given_texts(given: argparse.Namespace, student: Student) -> Iterator[Texts]:
+    """The texts or pairs from the arguments, a file, or standard input, one by one."""
     if given.texts:
-        if given.pairs and len(given.texts) % 2:
-            raise UserError(f"--pairs: {len(given.texts)} texts are no pairs; give an even number")
         size = 2 if given.pairs else 1
         return (tuple(given.texts[first : first + size]) for first in range(0, len(given.texts), size))
-    if given.input:
-        columns = (given.text, given.text_pair) if given.text_pair else (given.text,)
-        return table_texts(given.input, columns)
-    return line_texts(stdin, pairs=given.pairs)
+    if not given.input:
+        return line_texts(sys.stdin, pairs=given.pairs)
+    texts = (given.text, given.text_pair) if given.text_pair else (given.text,)
+    columns = Columns(
+        texts=texts, label="", group=None, answer=lambda value, _: value, drop_labels=frozenset(), skip_empty=False
+    )
+    if student.tags_words:
+        found = conll.read_unlabelled(given.input, columns)
+        return ((Parted(text) if parted else text,) for text, parted in found)
+    if student.finds_spans:
+        return (example.texts for example in squad.read(given.input, columns, Counter()))
+    return table_texts(given.input, texts)
 
 
 def table_texts(path: Path, columns: Texts) -> Iterator[Texts]:

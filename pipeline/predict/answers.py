@@ -12,7 +12,7 @@ from tokenizers import Encoding
 from pipeline.errors import UserError
 from pipeline.tasks.answer_spans import best_span
 from pipeline.tasks.classification import softmax
-from pipeline.tasks.token_classification import word_spans, words_started
+from pipeline.tasks.words import word_spans, words_started
 
 Arrays = dict[str, np.ndarray]
 Texts = tuple[str, ...]  # one text, or a pair
@@ -44,7 +44,8 @@ def answer(reading: Reading, texts: Texts, config: Mapping[str, Any]) -> dict[st
     """
     outputs = reading.windows[0].outputs
     if {"start_logits", "end_logits"} <= outputs.keys():
-        return span(reading, always=bool(config.get("always_answers")))
+        longest = config.get("longest_answer")
+        return span(reading, always=bool(config.get("always_answers")), longest=longest)
     logits = outputs.get("logits")
     names = config.get("id2label") or {}
     if logits is None or logits.shape[-1] != (len(names) or 2):  # config.json leaves out two labels without names
@@ -88,10 +89,12 @@ def tags(reading: Reading, text: str, labels: Sequence[str]) -> list[dict[str, A
     return words
 
 
-def span(reading: Reading, *, always: bool = False) -> dict[str, Any]:
+def span(reading: Reading, *, always: bool = False, longest: int | None = None) -> dict[str, Any]:
     """The best span of the context in any window, as in evaluation; empty where [CLS] is better in all of them.
 
-    Args: always: never empty, for where every question of the task has an answer.
+    Args:
+        always: never empty, for where every question of the task has an answer.
+        longest: tokens of the longest answer; None: as many as `best_span` takes.
     """
     none, best = np.inf, (-np.inf, (0, 0), 0)
     for number, (outputs, encoding) in enumerate(reading.windows):
@@ -99,7 +102,7 @@ def span(reading: Reading, *, always: bool = False) -> dict[str, Any]:
         parts = zip(encoding.sequence_ids, encoding.offsets, strict=True)
         begins, ends = np.array([offsets if part == 1 else (-1, -1) for part, offsets in parts]).T
         none = min(none, float(logits_T2[0].sum()))
-        best = max(best, (*best_span(logits_T2, begins, ends), number))
+        best = max(best, (*best_span(logits_T2, begins, ends, longest=longest), number))
     if always and best[0] > -np.inf:
         none = -np.inf
     score, (begin, end), number = (none, (0, 0), 0) if none > best[0] else best

@@ -4,8 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, groupby
-from operator import itemgetter
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +15,17 @@ from pipeline.errors import UserError
 from pipeline.models.saved_model import tokenizer_vocabulary
 from pipeline.predict.answers import Arrays, Reading, Texts, Window
 from pipeline.tasks.question_answering import QUESTION_SHARE, first_tokens
+from pipeline.tasks.words import Parting
 
-OVERLAP = 3  # windows of a context share one part in so many
+OVERLAP = 3  # windows of a context share one part in so many, unless config.json says how much
+
+
+class Parted(str):
+    """A text whose words single blanks part already, as a file with a list of words gives it."""
+
+    __slots__ = ()
+
+
 Forward = Callable[[Arrays], Arrays]
 """A model: input_ids, attention_mask and token_type_ids, each (B, T), to named outputs, each (B, ...)."""
 
@@ -34,6 +42,11 @@ class Student:
     def finds_spans(self) -> bool:
         """Whether the answers are spans of the second text of a pair."""
         return self._has_head("ForQuestionAnswering")
+
+    @property
+    def tags_words(self) -> bool:
+        """Whether the answers are tags of words."""
+        return self._has_head("ForTokenClassification")
 
     def _has_head(self, ending: str) -> bool:
         return any(name.endswith(ending) for name in self.config.get("architectures") or [])
@@ -60,22 +73,9 @@ class Student:
             question, limit = texts[0].strip(), cast("dict[str, Any]", self.tokenizer.truncation)["max_length"]
             cut = first_tokens(question, self._tokens(question).offsets, max(1, limit // QUESTION_SHARE))
             return (cut, *texts[1:])
-        if self._has_head("ForTokenClassification"):
-            return (self.with_words_parted(texts[0]), *texts[1:])
+        if self.tags_words and not isinstance(texts[0], Parted):
+            return (Parting.from_config(self.config).part(texts[0]), *texts[1:])
         return texts
-
-    def with_words_parted(self, text: str) -> str:
-        """A text with a single blank between its words, as the labelled data of tagging has it.
-
-        Words are what the tokenizer parts: in running text punctuation becomes a word of its own.
-        """
-        encoding = self._tokens(text)
-        words, end = [], 0
-        for _, tokens in groupby(zip(encoding.word_ids, encoding.offsets, strict=True), itemgetter(0)):
-            spans = [span for _, span in tokens]
-            words += text[max(end, spans[0][0]) : spans[-1][1]].split()  # one character may be the start of many words
-            end = max(end, spans[-1][1])
-        return " ".join(words)
 
     def _tokens(self, text: str) -> Encoding:
         """All tokens of a text, without those that the tokenizer puts around it."""
@@ -104,7 +104,8 @@ def load_student(folder: Path, *, onnx: bool) -> Student:
     tokenizer.enable_padding(pad_id=pad, pad_token=tokenizer.id_to_token(pad) or "[PAD]")
     student = Student(tokenizer=tokenizer, forward=forward, config=config)
     if student.finds_spans:
-        tokenizer.enable_truncation(max_length, stride=max_length // OVERLAP, strategy="only_second")
+        stride = config.get("window_overlap", max_length // OVERLAP)
+        tokenizer.enable_truncation(max_length, stride=stride, strategy="only_second")
     else:
         tokenizer.enable_truncation(max_length)
     return student

@@ -47,9 +47,9 @@ def _line(name: str, of_teacher: str, of_student: str, remark: str = "") -> str:
 
 
 def _kept(results: Mapping[str, Any]) -> str:
-    """The share of the teacher's score that the student keeps, with its interval; empty where there is none."""
+    """The share of the teacher's score that the student keeps, with its interval."""
     if results["kept"] is None or not results["kept_interval"]:
-        return ""
+        return "the teacher has learnt too little for a share to be kept"
     low, high = results["kept_interval"]
     return f"{results['kept']:.1%} kept (95%: {low:.1%} to {high:.1%})"
 

@@ -2,7 +2,7 @@
 
 base              class TaskKind
 sequence          one answer to a text or pair; classification, regression and embedding build on it
-token_classification, question_answering, answer_spans   named entities; answers in texts
+token_classification, question_answering, answer_spans, words   named entities; answers in texts; what a word is
 metrics           scores of labels and numbers
 labelled_data     read, check, split; tokenised: as token sequences
 augmented         an augmented dataset that is reused; teacher_labels: whose label each output is

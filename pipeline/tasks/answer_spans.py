@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.tasks.tokenised import TokenisedTexts
 
 BEST = 20  # starts and ends of a window that are paired
-LONGEST_ANSWER = 30  # tokens
+LONGEST_ANSWER = 30  # tokens, at least, unless the recipe says another number
 
 
 def best_answers(outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset") -> list[str]:
@@ -33,7 +33,8 @@ def best_answers(outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset
     for number, (begins, ends) in enumerate(zip(rows["begin"], rows["end"], strict=True)):
         logits, row = outputs[bounds[number] : bounds[number + 1]], texts.row[number]
         no_answer[row] = min(no_answer[row], logits[0].sum())
-        best[row] = max(best[row], best_span(logits, np.asarray(begins), np.asarray(ends)))
+        found = best_span(logits, np.asarray(begins), np.asarray(ends), longest=texts.task.longest_answer)
+        best[row] = max(best[row], found)
     contexts = dataset[context_column]
     return [
         "" if none_may_be and no_answer[row] > score else contexts[row][slice(*span)]
@@ -41,13 +42,18 @@ def best_answers(outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset
     ]
 
 
-def best_span(logits_T2: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> tuple[float, Span]:
-    """The largest sum of a start and an end logit of a window, and the characters that it takes from the context."""
+def best_span(
+    logits_T2: np.ndarray, begins: np.ndarray, ends: np.ndarray, *, longest: int | None = None
+) -> tuple[float, Span]:
+    """The largest sum of a start and an end logit of a window, and the characters that it takes from the context.
+
+    Args: longest: tokens of the longest span; None: LONGEST_ANSWER.
+    """
     context = np.flatnonzero(begins >= 0)
     if not len(context):
         return -np.inf, (0, 0)
     first, last = (context[np.argsort(-logits_T2[context, side], kind="stable")[:BEST]] for side in (0, 1))
-    possible = (first[:, None] <= last) & (last - first[:, None] < LONGEST_ANSWER)
+    possible = (first[:, None] <= last) & (last - first[:, None] < (longest or LONGEST_ANSWER))
     sums = np.where(possible, logits_T2[first, 0][:, None] + logits_T2[last, 1], -np.inf)
     start, end = np.unravel_index(sums.argmax(), sums.shape)
     return float(sums[start, end]), (int(begins[first[start]]), int(ends[last[end]]))

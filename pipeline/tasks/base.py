@@ -91,6 +91,10 @@ class TaskKind(ABC):
         """Training texts for the corpus."""
         return (text for example in examples for text in example.texts)
 
+    def resolve(self, task: Task, train: Sequence[Example], tokenizer: "PreTrainedTokenizerFast") -> Task:
+        """The task's settings, with those filled in that the training rows decide."""
+        return task
+
     # ---- augmentation
 
     def protected(
@@ -159,6 +163,6 @@ class TaskKind(ABC):
                 f"task.metric: '{metric}' needs two labels and the task has {label_count}; 'macro_f1' takes any"
             )
 
-    def student_config(self, splits: Splits) -> dict[str, Any]:
-        """What config.json of an exported student says beside the architecture."""
+    def student_config(self, splits: Splits, task: Task) -> dict[str, Any]:
+        """What config.json of an exported student says beside the architecture. Args: task: as `resolve` gives it."""
         return {}

@@ -5,6 +5,7 @@ given; where a split holds none of these, an answer is always given.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.config.data import AugmentData, MetricName
+from pipeline.config.data import AugmentData, MetricName, Task
 from pipeline.data import squad
 from pipeline.data.examples import Columns, Example
 from pipeline.data.splits import Splits
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from pipeline.tasks.tokenised import TokenisedTexts
 
+LONGEST_LOOKED_AT = 1000  # answers whose tokens are counted
 QUESTION_SHARE = 4  # of a window's tokens at most a quarter are the question's
 
 
@@ -69,6 +71,12 @@ class QuestionAnsweringTask(TaskKind):
         """Questions and contexts, each different one once: a context has several questions."""
         return dict.fromkeys(text for example in examples for text in example.texts)
 
+    def resolve(self, task: Task, train: Sequence[Example], tokenizer: "PreTrainedTokenizerFast") -> Task:
+        """The longest answer that is looked for: the recipe's, or the training rows'."""
+        if task.longest_answer:
+            return task
+        return replace(task, longest_answer=max(answer_spans.LONGEST_ANSWER, longest_answer(train, tokenizer)))
+
     # ---- augmentation
 
     def protected(self, row: Mapping[str, Any], column: str, label_column: str, settings: AugmentData) -> list[Span]:
@@ -110,7 +118,7 @@ class QuestionAnsweringTask(TaskKind):
             rows[context_column],
             truncation="only_second",
             max_length=how.max_length,
-            stride=min(how.task.window_overlap, (how.max_length - longest - 4) // 2),
+            stride=window_overlap(how.task, how.max_length),
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
         )
@@ -169,10 +177,29 @@ class QuestionAnsweringTask(TaskKind):
         """Share of the rows with the same answer."""
         return float(np.mean([answer_spans.exact_match(a, b) for a, b in zip(theirs, ours, strict=True)]))
 
-    def student_config(self, splits: Splits) -> dict[str, Any]:
-        """Whether every question of the task has an answer: then one is always given, as in evaluation."""
+    def student_config(self, splits: Splits, task: Task) -> dict[str, Any]:
+        """How answers are looked for, as in evaluation.
+
+        `always_answers`: whether every question of the task has an answer; then one is always given.
+        """
         labels = [example.label for examples in splits.values() for example in examples if example.label is not None]
-        return {"always_answers": all(label["text"] for label in labels)}
+        always = all(label["text"] for label in labels)
+        overlap = window_overlap(task, task.max_length)
+        return {"always_answers": always, "longest_answer": task.longest_answer, "window_overlap": overlap}
+
+
+def window_overlap(task: Task, max_length: int) -> int:
+    """Tokens that a window shares with the next one; fewer than the recipe says where windows are short."""
+    question = max(1, max_length // QUESTION_SHARE)
+    return min(task.window_overlap, (max_length - question - 4) // 2)
+
+
+def longest_answer(examples: Sequence[Example], tokenizer: "PreTrainedTokenizerFast") -> int:
+    """Tokens of the longest answer; of many answers those with the most characters are looked at."""
+    answers = {text for example in examples if example.label is not None for text in example.label["text"]}
+    longest = sorted(answers, key=len, reverse=True)[:LONGEST_LOOKED_AT]
+    encoded = tokenizer(longest, add_special_tokens=False)["input_ids"] if longest else []
+    return max(map(len, encoded), default=0)
 
 
 def cut_text(tokenizer: "PreTrainedTokenizerFast", text: str, tokens: int) -> str:

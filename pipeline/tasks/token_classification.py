@@ -1,19 +1,19 @@
 """Label the words of a text: named entities, with tags in IOB2. `pipeline.data.conll` reads the files."""
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.config.data import AugmentData, MetricName
+from pipeline.config.data import AugmentData, MetricName, Task
 from pipeline.data import conll
-from pipeline.data.conll import OUTSIDE, PREFIXED
 from pipeline.data.examples import Columns, Example
 from pipeline.data.splits import Splits
+from pipeline.data.tags import BARE, OUTSIDE, PREFIXED, UNNAMED
 from pipeline.errors import UserError, nearest
 from pipeline.tasks.base import Span, TaskKind, Tokenising
+from pipeline.tasks.words import Parting, word_spans, words_started
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -39,8 +39,8 @@ class TokenClassificationTask(TaskKind):
         """CoNLL files, or tables with lists of words and tags."""
         return conll.read(path, columns, left_out)
 
-    def parse_label(self, value: Any, columns: Columns) -> tuple[str, ...]:
-        """Tags in IOB2."""
+    def parse_label(self, value: Any, columns: Columns) -> list[str]:
+        """Tags as they are written; `conll.read` makes IOB2 of them."""
         return conll.parse_tags(value, columns)
 
     def label_names(self, splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -50,10 +50,12 @@ class TokenClassificationTask(TaskKind):
         if splits["train"] and not types:
             raise UserError(f"{splits['train'][0].location}: no word of the file has a tag other than {OUTSIDE}")
         named = [match[2] if (match := PREFIXED.fullmatch(tag)) else tag for tag in known if tag != OUTSIDE]
-        named = [conll.UNNAMED] if named and set(named) <= conll.BARE else named
+        named = [UNNAMED] if named and set(named) <= BARE else named
         if missing := sorted(types - set(named)):
             if known:
-                raise UserError(f"task.labels: lacks the tag '{missing[0]}', which occurs{nearest(missing[0], named)}")
+                raise UserError(
+                    f"task.labels: lacks the tag '{missing[0]}', which occurs{nearest(missing[0], set(named))}"
+                )
             named = missing
         return (OUTSIDE, *(f"{prefix}-{name}" for name in dict.fromkeys(named) for prefix in "BI"))
 
@@ -144,23 +146,9 @@ class TokenClassificationTask(TaskKind):
         """Share of the texts with the same tags."""
         return float(np.mean([a == b for a, b in zip(theirs, ours, strict=True)]))
 
-
-def word_spans(text: str) -> list[Span]:
-    """Where the words of a text stand: what single spaces separate."""
-    ends = [-1, *(place for place, character in enumerate(text) if character == " "), len(text)]
-    return [(before + 1, end) for before, end in pairwise(ends)]
-
-
-def words_started(text: str, offsets: Sequence[Span]) -> list[int]:
-    """For each token the number of the word whose first token it is, else -1. Words are those of `word_spans`."""
-    starts = np.array([start for start, _ in word_spans(text)])
-    words, last = [], -1
-    for start, end in offsets:
-        inside = end - len(text[start:end].lstrip(" "))  # some tokenizers take the space along
-        word = int(np.searchsorted(starts, inside, side="right")) - 1 if inside < end else -1
-        words.append(word if word > last else -1)
-        last = max(last, word)
-    return words
+    def student_config(self, splits: Splits, task: Task) -> dict[str, Any]:
+        """How running text becomes words, as the training rows have them."""
+        return Parting.of(example.texts[0] for example in splits["train"]).as_config()
 
 
 def entities(tags: Sequence[int]) -> set[tuple[str, int, int]]:

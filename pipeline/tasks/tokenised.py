@@ -62,7 +62,7 @@ class TokenisedTexts:
         label_column: str | None = None,
         cache: Path | None = None,
     ) -> None:
-        task = task or Task()
+        self.task = task = task or Task()
         self.kind = kind_of(task)
         how = Tokenising(text_columns, label_column, task, max_length)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tokenizers import Encoding, Tokenizer
 
+from pipeline.config.data import Task
 from pipeline.data.examples import Example
 from pipeline.errors import UserError
 from pipeline.models.loading import load_tokenizer
@@ -79,7 +80,9 @@ def test_an_answer_is_a_span_of_the_context_as_written(
 def test_a_student_always_answers_where_every_question_has_an_answer(answers: list[list[str]], always: bool) -> None:
     labels = [{"text": texts, "answer_start": [2] * len(texts)} for texts in answers]
     examples = [Example((QUESTION, CONTEXT), label, None, Path("train.json"), 1) for label in [*labels, None]]
-    assert KINDS["question_answering"].student_config({"train": examples}) == {"always_answers": always}
+    task = Task(kind="question_answering", max_length=64, longest_answer=40)
+    found = KINDS["question_answering"].student_config({"train": examples}, task)
+    assert found == {"always_answers": always, "longest_answer": 40, "window_overlap": 22}
 
 
 def test_the_best_span_of_all_windows_is_the_answer(tokenizer: Tokenizer) -> None:

@@ -1,6 +1,7 @@
 """Answers in texts: the files that are read, windows, offsets that move with the words, and every stage."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipeline.models.loading import load_tokenizer
 from pipeline.tasks import KINDS
 from pipeline.tasks.labelled_data import TaskData, read_task
 from pipeline.tasks.question_answering import answer_tokens
-from pipeline.tasks.tokenised import TokenisedTexts
+from pipeline.tasks.tokenised import TokenisedTexts, as_datasets
 from tests import tiny
 from tests.helpers.tiny_tokenised import QUESTIONS, question_rows, tokenised_questions
 
@@ -209,3 +210,35 @@ def test_a_group_that_the_articles_lack_is_refused_not_ignored(tmp_path: Path) -
     path.write_text(json.dumps({"data": articles}), encoding="utf-8")
     with pytest.raises(UserError, match="and their groups are too few"):
         read_task(Task(**{**QUESTIONS, "group": "title"}), {"train": [path]})
+
+
+def test_answers_longer_than_thirty_tokens_are_found(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(tiny.write_model(tmp_path))
+    answer = " ".join(["good", "dull"] * 20)
+    found = [
+        {
+            "question": f"the film {n} is",
+            "context": f"the plot {answer} .",
+            "answers": {"text": [answer], "answer_start": [9]},
+        }
+        for n in range(3)
+    ]
+    data = read(tmp_path / "train.jsonl", "\n".join(map(json.dumps, found)))
+    task = KIND.resolve(Task(**QUESTIONS), data.splits["train"], tokenizer)
+    assert task.longest_answer == 40
+    assert KIND.resolve(Task(**QUESTIONS, longest_answer=12), data.splits["train"], tokenizer).longest_answer == 12
+    columns: dict[str, Any] = {"text_columns": ["question", "context"], "label_column": "answers", "max_length": 60}
+    dataset = as_datasets(data)["train"]
+    for longest, right in ((task.longest_answer, answer), (30, "")):
+        texts = TokenisedTexts(dataset, tokenizer, task=replace(task, longest_answer=longest), **columns)
+        outputs = np.zeros((texts.bounds(np.arange(3))[-1], 2), dtype=np.float32)
+        for number, bound in enumerate(texts.bounds(np.arange(3))[:-1]):
+            outputs[bound + texts.rows["start_token"][number], 0] = 9
+            outputs[bound + texts.rows["end_token"][number], 1] = 9
+        predicted = KIND.predictions(outputs, texts, dataset)
+        assert (predicted == [right] * 3) == (longest == 40)
+
+
+def test_answers_of_a_few_words_are_looked_for_up_to_thirty_tokens(tmp_path: Path) -> None:
+    _, tokenizer = question_rows(tmp_path)
+    assert KIND.resolve(Task(**QUESTIONS), [], tokenizer).longest_answer == 30

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.data import AugmentData, Task
-from pipeline.data.conll import iob2
+from pipeline.data.tags import iob2
 from pipeline.errors import UserError
 from pipeline.tasks import KINDS
 from pipeline.tasks.labelled_data import TaskData, read_task
-from pipeline.tasks.token_classification import word_spans
+from pipeline.tasks.words import word_spans
 from tests.helpers.tiny_tokenised import tokenised_tags
 
 KIND = KINDS["token_classification"]
