@@ -3,6 +3,8 @@
 cli            ./run_all.sh
 table_recipe   a table in the place of a recipe
 launcher       `accelerate launch`: command line, output, signals
-stage_runner   a stage script from its start to its published artifact
+stage_logs     one log for each stage, out of the output of a launch
+stage_runner   what is launched: a stage, or several in turn, from the start of the processes to their end
+stage_work     the work of one stage: from verified inputs to a published artifact
 exit_status    the status and the sentence that a process ends with
 """

@@ -1,4 +1,4 @@
-"""Plan a recipe, then run every unfinished stage through `accelerate launch`. `run_all.sh` is this.
+"""Plan a recipe, then run its unfinished stages, in turn, in one `accelerate launch`. `run_all.sh` is this.
 
 ./run_all.sh [RECIPE or TABLE] [options] [--section.field value ...] [-- options of accelerate launch]
 """
@@ -18,6 +18,7 @@ from pipeline.config.reference import help_page, settings
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, require, status_of
 from pipeline.launch.exit_status import survive_closed_readers
 from pipeline.launch.launcher import launch_command, run_launched, stop_signals_call
+from pipeline.launch.stage_logs import StageLogs
 from pipeline.launch.table_recipe import OPTIONS, is_table, recipe_for
 from pipeline.plan.plan import Plan, check_inputs, make_plan, reasons
 from pipeline.plan.run_folder import RESULTS, publish_run
@@ -68,9 +69,9 @@ def _run(arguments: list[str]) -> int:
         return OK
     plan.book.save()
     publish_run(plan)
-    for stage in selected:
-        command, changes = launch_command(stage, ["--recipe", str(recipe.resolve()), *overrides], launcher)
-        status = _launch(plan, stage, command, changes)
+    if selected:
+        command, changes = launch_command(selected, ["--recipe", str(recipe.resolve()), *overrides], launcher)
+        status = _launch(plan, selected, command, changes)
         if status != OK:
             print(f"  resume: {_resuming(arguments)}", file=sys.stderr)
             return status
@@ -91,14 +92,18 @@ def _run(arguments: list[str]) -> int:
     return OK
 
 
-def _launch(plan: Plan, stage: str, command: Sequence[str], changes: Mapping[str, str]) -> int:
-    """Run one stage; returns its exit status, and prints what went wrong and the path of its log."""
-    log = plan.run_folder / "logs" / f"{stage}.log"
-    print(f"== {stage} ({plan.why[stage]})", file=sys.stderr, flush=True)
-    status, message = run_launched(command, changes, log=log)
+def _launch(plan: Plan, stages: Sequence[str], command: Sequence[str], changes: Mapping[str, str]) -> int:
+    """Run stages in one launch; returns its exit status, and prints which one went wrong, how, and its log's path."""
+
+    def begins(stage: str) -> None:
+        print(f"== {stage} ({plan.why[stage]})", file=sys.stderr, flush=True)
+
+    begins(stages[0])
+    logs = StageLogs(plan.run_folder / "logs", stages, begins)
+    status, message = run_launched(command, changes, logs)
     if status != OK:
         outcome = "was interrupted" if status == INTERRUPTED else "failed"
-        print(f"{stage} {outcome}{message and ': '}{message}\n  log:    {log}", file=sys.stderr)
+        print(f"{logs.stage} {outcome}{message and ': '}{message}\n  log:    {logs.path}", file=sys.stderr)
     return status
 
 

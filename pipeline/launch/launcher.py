@@ -1,4 +1,4 @@
-"""How a stage is launched: the `accelerate launch` command line, its processes, their output and their end."""
+"""How stages are launched: the `accelerate launch` command line, its processes, their output and their end."""
 
 import ctypes
 import json
@@ -21,6 +21,7 @@ from pipeline import PROJECT
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError
 from pipeline.hardware import gpu_count
 from pipeline.launch.exit_status import STATUS_FILE
+from pipeline.launch.stage_logs import LOGGED, StageLogs
 
 LAUNCHED_AT = "DISTILL_LAUNCHED_AT"  # seconds since the epoch, so that a stage knows what its start cost
 CPU_ENVIRONMENT = {
@@ -36,11 +37,13 @@ NO_REPORT = (
 GRACE_SECONDS = 120  # for checkpoints after a signal
 
 
-def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The command and what it changes in the environment.
+def launch_command(
+    stages: Sequence[str], arguments: Sequence[str], launcher: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
+    """The command that runs stages in turn, and what it changes in the environment.
 
     Args:
-        arguments: of the stage: --recipe R and overrides.
+        arguments: of the stages: --recipe R and overrides.
         launcher: the user's options of `accelerate launch`; empty: one process on a CPU, or all GPUs.
 
     Raises: UserError for an OMP_NUM_THREADS that is no number.
@@ -75,7 +78,7 @@ def launch_command(stage: str, arguments: Sequence[str], launcher: Sequence[str]
             options += ["--multi_gpu"]
         changes |= {name: os.environ.get(name, value) for name, value in CPU_ENVIRONMENT.items()}
     accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
-    return [*accelerate, *options, "-m", f"stages.{stage}", *arguments], changes
+    return [*accelerate, *options, "-m", "stages", *stages, *arguments], changes
 
 
 def _config_file(path: str) -> dict[str, Any]:
@@ -97,15 +100,14 @@ def _option_values(arguments: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def run_launched(command: Sequence[str], changes: Mapping[str, str], *, log: Path) -> tuple[int, str]:
+def run_launched(command: Sequence[str], changes: Mapping[str, str], logs: StageLogs) -> tuple[int, str]:
     """Run a launcher to its end, its output shown and logged, signals passed on to its whole process group.
 
-    Returns: the stage's true exit status, and the sentence that it reported, or ''.
+    Returns: the true exit status of the last stage that began, and the sentence that it reported, or ''.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="distill-") as folder:
         environment = {name: value for name, value in os.environ.items() if not CLUSTER.fullmatch(name)}
-        environment |= {**changes, STATUS_FILE: f"{folder}/status.json", LAUNCHED_AT: str(time.time())}
+        environment |= {**changes, STATUS_FILE: f"{folder}/status.json", LAUNCHED_AT: str(time.time()), LOGGED: "1"}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         with (
             subprocess.Popen(
@@ -118,7 +120,8 @@ def run_launched(command: Sequence[str], changes: Mapping[str, str], *, log: Pat
             ) as process,
             _signals_go_to(process) as signalled,
         ):
-            _copy_output(process, log)
+            assert process.stdout is not None
+            logs.copy(process.stdout.fileno())
             status = process.wait()
         reported = _reported(Path(folder), signalled=bool(signalled))
     unreported = (INTERRUPTED, "") if signalled else (OK, "") if status == 0 else (FAILED, NO_REPORT)
@@ -142,18 +145,6 @@ def follow_parent() -> None:
     """Ask Linux for SIGTERM when the process that started this one is gone, however it went."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-
-
-def _copy_output(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Show and log the output to its end; neither a full disk nor a closed terminal stops the stage."""
-    assert process.stdout is not None
-    with log.open("ab", buffering=0) as file:
-        while chunk := os.read(process.stdout.fileno(), 65536):
-            with suppress(OSError):
-                file.write(chunk)
-            with suppress(OSError):
-                sys.stderr.buffer.write(chunk)
-                sys.stderr.buffer.flush()
 
 
 @contextmanager

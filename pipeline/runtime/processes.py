@@ -1,11 +1,14 @@
 """The processes of one stage: what the launcher started, as Accelerate sees it."""
 
 import os
+import re
 import resource
 import secrets
 import socket
 import sys
 import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +98,28 @@ def check_same(value: str) -> None:
     )
 
 
+def in_step(act: Callable[[], object]) -> None:
+    """Act on one process of each machine, while the others wait."""
+    state = PartialState()
+    if state.is_local_main_process:
+        act()
+    state.wait_for_everyone()
+
+
+def wait_until_seen(folders: Sequence[Path]) -> None:
+    """Wait for what another machine published a moment ago. Raises UserError where it does not appear."""
+    end = time.monotonic() + NETWORK_DISK_SECONDS
+    for folder in folders:
+        while not folder.exists():
+            state = PartialState()
+            require(
+                time.monotonic() < end,
+                f"{folder} is published, but process {state.process_index} on {socket.gethostname()} does not see it:"
+                " put run.artifacts on storage that all machines share",
+            )
+            time.sleep(0.1)
+
+
 def check_shared(folder: Path) -> None:
     """Raises UserError where a process does not see the files of the main one: what one publishes, all must read."""
     state = PartialState()
@@ -120,12 +145,23 @@ def check_shared(folder: Path) -> None:
 
 
 def peak_memory(accelerator: Accelerator) -> dict[str, int]:
-    """The most bytes that the processes held so far, summed over them: of the host, and of GPUs as torch allocates."""
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    """The most bytes that the processes held in this stage, summed: of the host, and of GPUs as torch allocates.
+
+    Where the system cannot count anew (`FreshStart`), of the host since the processes started.
+    """
     on_gpu = accelerator.device.type == "cuda"
-    most = [host, torch.cuda.max_memory_allocated(accelerator.device) if on_gpu else 0]
+    most = [_host_peak(), torch.cuda.max_memory_allocated(accelerator.device) if on_gpu else 0]
     total = accelerator.reduce(torch.tensor(most, dtype=torch.int64, device=accelerator.device), reduction="sum")
     return dict(zip(("host", "gpu"), torch.as_tensor(total).tolist(), strict=True))
+
+
+def _host_peak() -> int:
+    """The peak of this process's resident memory, in bytes."""
+    with suppress(OSError):  # no Linux; getrusage's peak includes the process from which this one was started
+        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+        if found:
+            return int(found[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def quiet_libraries() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
     from pipeline.plan.stage_specs import StageSpec
 
 
+@dataclass
+class StopRequest:
+    """Whether a signal asked this process to stop. All stages of a process share one: none may miss it."""
+
+    came: bool = False
+
+    def __call__(self, *_: object) -> None:
+        """As the handler of a signal: the work ends at its next safe point."""
+        self.came = True
+
+
 @dataclass(kw_only=True)
 class Stage:
     """One stage at work, as its script sees it."""
@@ -32,7 +43,7 @@ class Stage:
     accelerator: Accelerator
     work: Path  # kept after a crash: checkpoints and finished shards
     output: Path  # becomes the artifact
-    _stop: bool = False
+    stop: StopRequest = field(default_factory=StopRequest)
 
     @property
     def name(self) -> str:
@@ -80,20 +91,16 @@ class Stage:
                 whole = broadcast(tensor.detach().to(self.accelerator.device), from_process=0)
                 tensor.data.copy_(cast(Tensor, whole))
 
-    def ask_to_stop(self) -> None:
-        """A signal came: the work ends at its next safe point."""
-        self._stop = True
-
     def stop_if_asked_here(self, after: str) -> None:
         """Raises Interrupted where a signal reached this process, which no other may wait for; `after` is finished."""
-        if self._stop:
+        if self.stop.came:
             raise Interrupted(f"{self.name} stopped after {after}; the same command goes on")
 
     def stop_asked(self) -> bool:
         """Whether a signal reached any process. All processes get the same answer, so all stop at the same step."""
         if self.accelerator.num_processes == 1:
-            return self._stop
-        return bool(self.sum_over_processes(torch.tensor([float(self._stop)])).item())
+            return self.stop.came
+        return bool(self.sum_over_processes(torch.tensor([float(self.stop.came)])).item())
 
     def work_through(self, work: Callable[[int], object], *, sizes: Sequence[int], unit: str) -> None:
         """Do this process's share of numbered units of work; returns when every process has done its own.

@@ -4,6 +4,7 @@ Model FLOPs of a forward pass: two for each weight of the transformer layers and
 width and each pair of tokens, for attention. A backward pass takes twice as many. Padding does not count.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,10 +69,11 @@ def training_flops(model: PreTrainedModel) -> Flops:
     return lambda batch: 3.0 * forward(batch)
 
 
+@functools.cache
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Peak FLOP/s of the device: the best of several square matrix products, of random numbers.
 
-    A GPU multiplies ones a tenth faster: bits that do not change cost no power.
+    A GPU multiplies ones a tenth faster: bits that do not change cost no power. Measured once a process.
     """
     size = 8192 if device.type == "cuda" else 2048
     own = torch.Generator(device).manual_seed(0)  # the training's draws stay as they are

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from pipeline import PROJECT
-from pipeline.launch.launcher import launch_command
+from pipeline.launch.launcher import CPU_ENVIRONMENT, launch_command
 from pipeline.plan.stages import STAGES
 from tests.faults import differing, draw, kill_and_resume, work_seconds
 from tests.helpers.commands import copy_artifacts, run_all
@@ -105,6 +105,31 @@ def test_the_augmented_dataset_is_read_by_datasets_and_pandas(finished: Path, tm
     assert set(frame["variant"]) == {0, 1, 2}
 
 
+@pytest.fixture
+def each_alone(world: Path, shared: Path) -> Path:
+    """The folder of a run whose stages had a process each."""
+
+    def run(folder: Path) -> None:
+        folder.mkdir()
+        command = [sys.executable, "-m", "tests.helpers.each_alone", str(world / "recipe.yaml"), str(folder)]
+        done = subprocess.run(
+            command, cwd=PROJECT, env=os.environ | CPU_ENVIRONMENT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return once(shared / "each alone", run) / "r" / "recipe"
+
+
+def test_one_launch_publishes_what_each_stage_publishes_alone(finished: Path, each_alone: Path):
+    known = ("version", "settings", "inputs", "packages", "machine", "processes")
+    for stage in STAGES:
+        one, other = ((run / stage).resolve() for run in (finished, each_alone))
+        assert set(differing(one, other)) <= ({"README.md"} if stage == "export_student" else set()), stage
+        ours, theirs = (json.loads((folder / "stage.json").read_text()) for folder in (one, other))
+        assert {name: ours[name] for name in known} == {name: theirs[name] for name in known}
+        assert ours["metrics"].get("curve") == theirs["metrics"].get("curve")
+
+
 TRAINED = ("pretrain_teacher", "finetune_teacher", "distill_general", "distill_layers", "distill_predictions")
 
 
@@ -115,8 +140,9 @@ def two_processes(finished: Path, world: Path, shared: Path) -> Path:
     def launch(folder: Path) -> None:
         for stage in STAGES:
             copy_artifacts(finished, folder / stage / "a", until=stage, copy=os.link)
-        command, changes = launch_command("NAME", [str(world / "recipe.yaml"), str(folder)], ["--num_processes", "2"])
-        command[command.index("stages.NAME")] = "tests.helpers.every_stage"
+        command, changes = launch_command(["NAME"], [str(world / "recipe.yaml"), str(folder)], ["--num_processes", "2"])
+        place = command.index("stages")
+        command[place : place + 2] = ["tests.helpers.every_stage"]
         both = subprocess.run(
             command, cwd=PROJECT, env=os.environ | changes, capture_output=True, text=True, check=False, timeout=600
         )

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from pipeline.errors import OK
-from pipeline.launch.stage_runner import _run
+from pipeline.launch.stage_runner import run_in_turn
 from pipeline.plan.stages import STAGES
 from pipeline.runtime.processes import meet_processes
 
@@ -20,7 +20,7 @@ if __name__ == "__main__":
     watch = meet_processes(lambda *told: None)
     for stage in STAGES:
         places = ["--run.artifacts", str(folder / stage / "a"), "--run.runs", str(folder / stage / "r")]
-        _run(stage, import_module(f"stages.{stage}").main, recipe, places)
+        run_in_turn([stage], lambda name: import_module(f"stages.{name}").main, recipe, places)
     if watch:
         watch.leave(OK)
     os._exit(OK)  # as a stage ends

@@ -13,7 +13,7 @@ from pipeline.config import Recipe, Run
 from pipeline.config.data import Task
 from pipeline.hardware import Precision
 from pipeline.inputs.resolver import RecipeInputs
-from pipeline.launch.stage_runner import stage_of, work
+from pipeline.launch.stage_work import stage_of, work
 from pipeline.plan.plan import Plan, make_plan, reasons
 from pipeline.plan.stage_specs import StageSpec
 from pipeline.plan.stages import STAGES

@@ -1,11 +1,12 @@
-"""Fake artifacts: what a stage publishes, without its work. As a command it stands in for a launched stage.
+"""Fake artifacts: what a stage publishes, without its work. As a command it stands in for launched stages.
 
-python -m tests.helpers.published STAGE --recipe R [--section.field value ...]
+python -m tests.helpers.published STAGE STAGE --recipe R [--section.field value ...]
 """
 
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from pipeline.artifacts.atomic import checksum
 from pipeline.artifacts.store import Artifact
 from pipeline.launch import cli
+from pipeline.launch.stage_logs import StageLogs, mark
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.plan.run_folder import RESULTS
 
@@ -96,20 +98,28 @@ def launches(patch: pytest.MonkeyPatch) -> list[str]:
 
     Returns: the stages that were launched instead, in order, with the launcher's words.
     """
-    stages: list[str] = []
+    launched: list[str] = []
 
-    def command(stage: str, arguments: list[str], launcher: list[str]) -> tuple[list[str], dict[str, str]]:
-        stages.append(" ".join([stage, *launcher]))
-        return [stage, *arguments], {}
+    def command(stages: list[str], arguments: list[str], launcher: list[str]) -> tuple[list[str], dict[str, str]]:
+        launched.extend(" ".join([stage, *launcher]) for stage in stages)
+        return [*stages, *arguments], {}
 
-    def run(words: list[str], changes: dict[str, str], *, log: Path) -> tuple[int, str]:
-        stage, _, recipe, *overrides = words
-        publish(make_plan(Path(recipe), overrides, checked=False), stage)
+    def run(words: list[str], changes: dict[str, str], logs: StageLogs) -> tuple[int, str]:
+        publish_launched(words, logs.turn_to)
         return 0, ""
 
     patch.setattr(cli, "launch_command", command)
     patch.setattr(cli, "run_launched", run)
-    return stages
+    return launched
+
+
+def publish_launched(words: list[str], begins: Callable[[str], object] = lambda _: None) -> None:
+    """What launched stages publish, each with a plan of its own. Args: words: stages, --recipe R, overrides."""
+    end = words.index("--recipe")
+    _, recipe, *overrides = words[end:]
+    for stage in words[:end]:
+        begins(stage)
+        publish(make_plan(Path(recipe), overrides, checked=False), stage)
 
 
 def write_stage(run: Path, name: str, metrics: dict[str, Any], *, reads: str | None = None, **settings: Any) -> Path:
@@ -128,7 +138,10 @@ def _reference(artifact: Artifact) -> dict[str, Any]:
     return {"fingerprint": artifact.fingerprint, "identity": artifact.identity()}
 
 
+def _say(stage: str) -> None:
+    mark(stage)
+    print(f"working on {stage}", flush=True)
+
+
 if __name__ == "__main__":
-    name, _, recipe, *overrides = sys.argv[1:]
-    print(f"working on {name}")
-    publish(make_plan(Path(recipe), overrides, checked=False), name)
+    publish_launched(sys.argv[1:], _say)

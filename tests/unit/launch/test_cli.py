@@ -27,17 +27,20 @@ def written(world: Path) -> dict[str, int]:
 def test_a_run_goes_from_nothing_to_a_table_and_a_second_one_launches_nothing(
     world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    launched: list[str] = []
+    launches: list[list[str]] = []
 
-    def command(stage: str, arguments: list[str], _: list[str]) -> tuple[list[str], dict[str, str]]:
-        launched.append(stage)
-        return [sys.executable, "-m", "tests.helpers.published", stage, *arguments], {}
+    def command(stages: list[str], arguments: list[str], _: list[str]) -> tuple[list[str], dict[str, str]]:
+        launches.append(stages)
+        return [sys.executable, "-m", "tests.helpers.published", *stages, *arguments], {}
 
     monkeypatch.setattr(cli, "launch_command", command)
     assert started(world) == 0
-    assert launched == list(STAGES)
+    assert launches == [list(STAGES)]
     first = capsys.readouterr()
-    assert first.err.splitlines()[:2] == ["== prepare_corpus (not run yet)", "working on prepare_corpus"]
+    lines = [line for stage in STAGES for line in (f"== {stage} (not run yet)", f"working on {stage}")]
+    assert first.err.splitlines() == lines
+    for stage in STAGES:
+        assert (world / f"runs/recipe/logs/{stage}.log").read_text() == f"working on {stage}\n"
     assert "rows, test" in first.out
     assert f"student: {world}/runs/recipe/export_student" in first.out
     assert f"report:  {world}/runs/recipe/report.html" in first.out
@@ -45,7 +48,7 @@ def test_a_run_goes_from_nothing_to_a_table_and_a_second_one_launches_nothing(
     before = written(world)
     assert started(world) == 0
     second = capsys.readouterr()
-    assert launched == list(STAGES)
+    assert launches == [list(STAGES)]
     assert second.err == "all 11 stages are done: nothing was launched\n"
     assert second.out == first.out
     assert written(world) == before
@@ -208,7 +211,7 @@ def test_a_stage_that_fails_names_itself_its_log_and_the_command_that_resumes(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cli, "run_launched", lambda *_, **__: end)
+    monkeypatch.setattr(cli, "run_launched", lambda *_: end)
     words = ["--name", "mine", "--", "--num_processes", "2"]
     assert started(world, *words) == end[0]
     log = world / "runs/mine/logs/prepare_corpus.log"
@@ -225,7 +228,7 @@ def test_a_failed_run_goes_on_where_it_stopped(
 ) -> None:
     publish_until(world, "annotate_data")
     with monkeypatch.context() as broken:
-        broken.setattr(cli, "run_launched", lambda *_, **__: (1, ""))
+        broken.setattr(cli, "run_launched", lambda *_: (1, ""))
         assert started(world, "--until", "distill_layers") == 1
     assert started(world, "--until", "distill_layers") == 0
     assert launched == ["distill_layers", "distill_layers"]
@@ -235,7 +238,7 @@ def test_a_stage_that_ends_well_and_publishes_nothing_is_a_failure(
     world: Path, launched: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish_until(world, "distill_predictions")
-    monkeypatch.setattr(cli, "run_launched", lambda *_, **__: (0, ""))
+    monkeypatch.setattr(cli, "run_launched", lambda *_: (0, ""))
     assert started(world) == 1
     assert "evaluate_student ended but published nothing; see " in capsys.readouterr().err
     assert launched == ["evaluate_student", "export_student"]

@@ -13,8 +13,10 @@ import pytest
 from pipeline import PROJECT
 from pipeline.errors import FAILED, INTERRUPTED, OK
 from pipeline.launch.launcher import CPU_ENVIRONMENT, NO_REPORT, launch_command, run_launched, stop_signals
+from pipeline.launch.stage_logs import StageLogs
 
-STAGE = ["--recipe", "mine.yaml", "--seed", "1"]
+STAGES = ["augment_data", "annotate_data"]
+ARGUMENTS = ["--recipe", "mine.yaml", "--seed", "1"]
 
 
 @pytest.fixture(autouse=True)
@@ -31,11 +33,11 @@ def gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 
 def options(*launcher: str) -> tuple[list[str], dict[str, str]]:
-    """What stands between the launcher's name and the stage's, and the changes of the environment."""
-    command, changes = launch_command("annotate_data", STAGE, launcher)
+    """What stands between the launcher's name and the stages', and the changes of the environment."""
+    command, changes = launch_command(STAGES, ARGUMENTS, launcher)
     assert command[:3] == [sys.executable, "-m", "accelerate.commands.launch"]
-    assert command[-6:] == ["-m", "stages.annotate_data", *STAGE]
-    return command[3:-6], changes
+    assert command[-8:] == ["-m", "stages", *STAGES, *ARGUMENTS]
+    return command[3:-8], changes
 
 
 def value(words: list[str], option: str) -> str:
@@ -119,7 +121,8 @@ def test_gpus_are_all_taken(monkeypatch: pytest.MonkeyPatch, count: int, name: s
 
 
 def launched(code: str, log: Path, *arguments: str, **changes: str) -> tuple[int, str]:
-    return run_launched([sys.executable, "-c", textwrap.dedent(code), *arguments], changes, log=log)
+    logs = StageLogs(log.parent, [log.stem])
+    return run_launched([sys.executable, "-c", textwrap.dedent(code), *arguments], changes, logs)
 
 
 def test_output_is_shown_and_logged_attempt_after_attempt(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +137,7 @@ def test_output_is_shown_and_logged_attempt_after_attempt(tmp_path: Path, capfd:
 def test_a_launched_stage_finds_the_project_wherever_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONPATH", raising=False)
-    assert launched("import pipeline.errors", tmp_path / "log") == (OK, "")
+    assert launched("import pipeline.errors", tmp_path / "stage.log") == (OK, "")
 
 
 def test_which_process_of_a_cluster_s_job_this_is_stays_with_the_command(
@@ -144,13 +147,13 @@ def test_which_process_of_a_cluster_s_job_this_is_stays_with_the_command(
         monkeypatch.setenv(name, "of a job")
     monkeypatch.setenv("RANKED", "kept")
     code = "import os; print(*(name for name, value in os.environ.items() if value in ('of a job', 'kept')))"
-    assert launched(code, tmp_path / "log") == (OK, "")
-    assert (tmp_path / "log").read_text().split() == ["RANKED"]
+    assert launched(code, tmp_path / "stage.log") == (OK, "")
+    assert (tmp_path / "stage.log").read_text().split() == ["RANKED"]
 
 
 @pytest.mark.parametrize("status", [1, 3, 75])
 def test_an_end_without_a_word_is_a_failure(tmp_path: Path, status: int) -> None:
-    assert launched(f"raise SystemExit({status})", tmp_path / "log") == (FAILED, NO_REPORT)
+    assert launched(f"raise SystemExit({status})", tmp_path / "stage.log") == (FAILED, NO_REPORT)
 
 
 @pytest.mark.parametrize("said", [{"status": 2, "message": "error: no"}, {"status": 75, "message": "saved"}])
@@ -160,7 +163,7 @@ def test_the_status_is_what_the_stage_wrote_not_what_the_launcher_made_of_it(tmp
         pathlib.Path(os.environ["DISTILL_STATUS_FILE"]).write_text('''{json.dumps(said)}''')
         raise SystemExit(1)
     """
-    assert launched(code, tmp_path / "log") == (said["status"], said["message"])
+    assert launched(code, tmp_path / "stage.log") == (said["status"], said["message"])
 
 
 @pytest.fixture
@@ -200,9 +203,9 @@ FAMILY = """
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_reaches_the_whole_group_and_the_run_is_interrupted(tmp_path: Path, number: int) -> None:
     handler = signal.getsignal(number)
-    status = launched(FAMILY, tmp_path / "log", "launcher", textwrap.dedent(FAMILY), str(int(number)))
+    status = launched(FAMILY, tmp_path / "stage.log", "launcher", textwrap.dedent(FAMILY), str(int(number)))
     assert status == (INTERRUPTED, "")
-    assert set((tmp_path / "log").read_text().splitlines()) == {"ready", "launcher SIGTERM", "stage SIGTERM"}
+    assert set((tmp_path / "stage.log").read_text().splitlines()) == {"ready", "launcher SIGTERM", "stage SIGTERM"}
     assert signal.getsignal(number) is handler
 
 
@@ -210,8 +213,8 @@ def test_a_closed_terminal_is_no_reason_to_stop_under_nohup(tmp_path: Path) -> N
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         code = "import os, signal, time; os.kill(os.getppid(), signal.SIGHUP); time.sleep(0.5); print('worked on')"
-        assert launched(code, tmp_path / "log") == (OK, "")
-        assert (tmp_path / "log").read_text() == "worked on\n"
+        assert launched(code, tmp_path / "stage.log") == (OK, "")
+        assert (tmp_path / "stage.log").read_text() == "worked on\n"
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -229,5 +232,5 @@ def test_who_does_not_stop_within_the_grace_is_killed(tmp_path: Path, monkeypatc
             time.sleep(0.2)
         print("lived on")
     """
-    assert launched(code, tmp_path / "log") == (INTERRUPTED, "")
-    assert (tmp_path / "log").read_text() == ""
+    assert launched(code, tmp_path / "stage.log") == (INTERRUPTED, "")
+    assert (tmp_path / "stage.log").read_text() == ""

@@ -1,8 +1,10 @@
-"""What a stage does when another run is at work on the same artifacts."""
+"""Stages at work: beside another run on the same artifacts, and one after the other in one process."""
 
 import os
 import shutil
-import sys
+import signal
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ import pytest
 from accelerate import Accelerator
 
 from pipeline.artifacts.store import MANIFEST, Artifact
-from pipeline.errors import UserError
-from pipeline.launch import stage_runner
-from pipeline.launch.stage_runner import stage_of, work
+from pipeline.errors import Interrupted, UserError
+from pipeline.launch import stage_runner, stage_work
+from pipeline.launch.launcher import LAUNCHED_AT, stop_signals
+from pipeline.launch.stage_work import Main, stage_of, work
 from pipeline.plan.plan import Plan, make_plan, reasons
+from pipeline.plan.stages import STAGES
 from pipeline.runtime import processes
 from pipeline.runtime.stage import Stage
 from stages import prepare_corpus
@@ -61,7 +65,7 @@ def test_an_input_that_changed_without_a_trace_is_another_one_for_the_next_plan(
 
 def test_a_machine_without_git_notes_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert stage_runner._git_commit() is None
+    assert stage_work._git_commit() is None
 
 
 def test_what_another_run_published_meanwhile_is_not_made_again(
@@ -74,10 +78,47 @@ def test_what_another_run_published_meanwhile_is_not_made_again(
         return make(**settings)
 
     monkeypatch.setattr(processes, "make_accelerator", slowly)
-    monkeypatch.setattr(sys, "argv", ["stages.prepare_corpus"])
-    stage_runner._run("prepare_corpus", prepare_corpus.main, recipe, ["--run.tracker", "none"])
+    stage_runner.run_in_turn(["prepare_corpus"], lambda _: prepare_corpus.main, recipe, ["--run.tracker", "none"])
     plan: Plan = make_plan(recipe)
     assert "prepare_corpus" not in plan.why
     folder = plan.stages["prepare_corpus"].artifact.folder
     assert f"done meanwhile: {folder}" in capsys.readouterr().err
     assert [path.name for path in folder.parent.iterdir() if "aside" in path.name] == []
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """The handlers of signals are afterwards those from before."""
+    before = {number: signal.getsignal(number) for number in stop_signals()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_that_comes_too_late_for_a_stage_stops_the_next_one(world: Path) -> None:
+    began: list[str] = []
+
+    def main_of(name: str) -> Main:
+        def main(stage: Stage) -> dict[str, Any]:
+            began.append(stage.name)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return {}
+
+        return main
+
+    with pytest.raises(Interrupted, match="stopped before pretrain_teacher; the same command goes on"):
+        stage_runner.run_in_turn(STAGES[:2], main_of, world / "recipe.yaml", ["--run.tracker", "none"])
+    assert began == ["prepare_corpus"]
+    assert "prepare_corpus" not in make_plan(world / "recipe.yaml").why
+
+
+@pytest.mark.usefixtures("handlers")
+def test_the_start_of_a_stage_counts_from_the_end_of_the_one_before(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LAUNCHED_AT, str(time.time() - 1000))
+    stage_runner.run_in_turn(STAGES[:2], lambda _: lambda stage: {}, world / "recipe.yaml", ["--run.tracker", "none"])
+    first, second = (make_plan(world / "recipe.yaml").stages[name].artifact.manifest() or {} for name in STAGES[:2])
+    assert first["start_seconds"] > 1000
+    assert 0 < second["start_seconds"] < 100

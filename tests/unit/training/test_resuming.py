@@ -59,7 +59,7 @@ def test_asked_to_stop_it_leaves_a_checkpoint_and_goes_on_from_there(tmp_path: P
     stage = make_stage(tmp_path / "stopped")
 
     def stop(rows: Rows, epoch: int) -> Batch:
-        stage.ask_to_stop()
+        stage.stop()
         return collate(rows, epoch)
 
     with pytest.raises(Interrupted, match="stopped at step 1 of 6; the same command goes on"):
