@@ -29,8 +29,8 @@ from pipeline.distill.layers import (
 )
 from pipeline.distill.objectives import Terms
 from pipeline.distill.start import fit_on_logits, started_fitted
-from pipeline.evaluate.inference import StoredOutputs
-from pipeline.evaluate.scoring import dev_scorer, labelled_splits
+from pipeline.evaluate.inference import StoredOutputs, predict_together
+from pipeline.evaluate.scoring import dev_scorer, labelled_splits, set_thresholds
 from pipeline.heads import head_of
 from pipeline.heads.base import total_weight
 from pipeline.launch.stage_runner import run_stage
@@ -63,7 +63,8 @@ def main(stage: Stage) -> dict[str, Any]:
 
     if started_fitted(stage):
         fit_on_logits(stage, data, student, collate)
-    score_of = dev_scorer(stage, splits["dev"])
+    dev = splits["dev"]
+    score_of = dev_scorer(stage, dev)
     job = Job(
         model=model,
         batches=augmented_batches(stage, data, settings),
@@ -77,6 +78,8 @@ def main(stage: Stage) -> dict[str, Any]:
     progress = train(job, stage)
     if scale:
         scale.put_into(student)
+    if task.kind.has_thresholds:
+        set_thresholds(student, predict_together(student, dev.texts, stage), dev)
     if stage.is_main:
         head.save(student, stage.output, tokenizer_of=source)
     return {"dev_score": progress.best_score, "dev_scores": progress.scores, "curve": progress.curve}

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from pipeline.errors import WorkFailed
 from pipeline.evaluate.inference import predict_together
 from pipeline.evaluate.label_order import own_teacher
-from pipeline.evaluate.scoring import LabelledSplit, dev_scorer, labelled_splits, score
+from pipeline.evaluate.scoring import LabelledSplit, dev_scorer, labelled_splits, score, set_thresholds
 from pipeline.heads import head_of
 from pipeline.heads.base import total_weight
 from pipeline.launch.stage_runner import run_stage
@@ -40,7 +40,8 @@ def main(stage: Stage) -> dict[str, Any]:
         teacher = own_teacher(stage, given, dev).to(stage.accelerator.device).eval()
     else:
         teacher, progress = finetune(stage, splits["train"], dev)
-    statistics = dev.statistics(dev.predictions(predict_together(teacher, dev.texts, stage)))
+    outputs = predict_together(teacher, dev.texts, stage)
+    statistics = dev.statistics(dev.predictions(outputs, set_thresholds(teacher, outputs, dev)))
     dev_score = score(task, statistics)
     stage.say(f"teacher: dev {task.metric} {dev_score:.4f}")
     if not (stage.recipe.finetune_teacher.allow_majority or task.kind.beats_trivial(task.metric, statistics)):

@@ -93,6 +93,20 @@ def write_rows(path: Path, *, rows: int = 240, seed: int = 0, pair: bool = False
     return path
 
 
+def write_label_lists(path: Path, *, rows: int = 160, seed: int = 0, sign: str = "|") -> Path:
+    """A CSV of reviews with any of the labels good, bad and long, or none, in one column."""
+    source = random.Random(seed)
+    lines = []
+    for _ in range(rows):
+        good, bad, is_long = (source.random() < share for share in (0.5, 0.4, 0.3))
+        words = ["the", source.choice(NOUNS), "is", *([source.choice(GOOD)] if good else [])]
+        words += [*([source.choice(BAD)] if bad else []), *(["overlong"] if is_long else []), "."]
+        labels = [name for name, has in {"good": good, "bad": bad, "long": is_long}.items() if has]
+        lines.append(f"{' '.join(words)},{sign.join(labels)}\n")
+    path.write_text("text,label\n" + "".join(lines), encoding="utf-8")
+    return path
+
+
 def write_tagged(path: Path, *, rows: int = 160, seed: int = 0) -> Path:
     """Reviews in CoNLL: nouns are entities of type thing, and 'NOUN of NOUN' is one entity."""
     source = random.Random(seed)

@@ -22,12 +22,14 @@ from pipeline.config.fields import (
 from pipeline.hardware import resolve_tokens
 
 GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"]
-KindName = Literal["classification", "regression", "token_classification", "question_answering", "embedding"]
+KindName = Literal[
+    "classification", "multi_label", "regression", "token_classification", "question_answering", "embedding"
+]
 Correlation = Literal["pearson", "spearman", "pearson_and_spearman"]
 AnswerMetric = Literal["exact_match_and_f1", "answer_f1", "exact_match"]
-MetricName = Literal[
-    "accuracy", "f1", "macro_f1", "accuracy_and_f1", "matthews", Correlation, "entity_f1", AnswerMetric
-]
+LabelSetMetric = Literal["micro_f1", "sample_f1", "mean_average_precision", "micro_and_macro_f1"]
+ClassMetric = Literal["accuracy", "f1", "macro_f1", "accuracy_and_f1", "matthews"]
+MetricName = Literal[ClassMetric, Correlation, "entity_f1", AnswerMetric, LabelSetMetric]
 CORRELATIONS: tuple[MetricName, ...] = get_args(Correlation)
 
 
@@ -59,13 +61,19 @@ class Task:
     label: Column = "label"
     """Column of the label, the score, or the list of tags. In CoNLL files it is a number or a name; a name that their
     first line does not hold means the last column."""
+    label_separator: Annotated[str, Field(min_length=1)] | None = None
+    """For kind multi_label: the sign between the labels of a text, such as '|', where they stand in one column; empty:
+    the column holds lists."""
+    label_columns: Columns = ()
+    """For kind multi_label: columns with 0 or 1, one for each label, in the place of `label`; their names are the
+    labels."""
     kind: KindName = "classification"
-    """Classification chooses one of several labels, regression predicts a number, token_classification labels words
-    (named entities), question_answering answers a question by a span of a text, embedding embeds sentences (pairs with
-    a score measure how well)."""
+    """Classification chooses one of several labels, multi_label any number of them, regression predicts a number,
+    token_classification labels words (named entities), question_answering answers a question by a span of a text,
+    embedding embeds sentences (pairs with a score measure how well)."""
     labels: Labels = ()
-    """The labels, in the order of the model's outputs; for tags that are numbers, in the order of the numbers. Empty:
-    the labels of the training rows, sorted."""
+    """The labels, in the order of the model's outputs; for tags that are numbers, and for the numbers of several labels
+    a text, in the order of the numbers. Empty: the labels of the training rows, sorted."""
     drop_labels: Labels = ()
     """Leave out the rows with these labels (rows of another kind in the same file)."""
     skip_empty: bool = False
@@ -82,6 +90,9 @@ class Task:
     """Seed of the held-out splits; separate from `seed`, so that runs with several seeds share their test rows."""
     metric: MetricName | None = None
     """Score that chooses checkpoints and is reported; empty: GLUE's own, or the usual one of the kind of task."""
+    thresholds: Literal["one", "each"] = "one"
+    """For kind multi_label: dev chooses the probability above which a text has a label. one: the same for all labels,
+    with the best `metric`. each: one for each label, with its best F1; rare labels need many dev rows for it."""
     max_length: Annotated[int, Field(ge=8)] = 64
     """Largest number of tokens of a text (or pair); the rest is cut off. The paper takes 64, and 128 for pairs. A long
     context of a question is read in windows of this length."""

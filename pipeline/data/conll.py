@@ -6,16 +6,13 @@ it to CSV. Tags become IOB2 (`pipeline.data.tags`). A text is its words joined b
 the words back.
 """
 
-import ast
-import contextlib
-import json
 import re
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.data.examples import Columns, Example, parse_group, short_repr
+from pipeline.data.examples import Columns, Example, list_in_text, parse_group, short_repr
 from pipeline.data.parquet import label_names, read_schema
 from pipeline.data.tables import location, read_rows
 from pipeline.data.tags import OUTSIDE, PREFIXED, Tag, iob2, look_like_tags, meanings
@@ -66,7 +63,7 @@ def read_unlabelled(path: Path, columns: Columns) -> Iterator[tuple[str, bool]]:
     (column,) = columns.texts
     for line, values in read_rows(path, columns=[column]):
         value = values[column]
-        if isinstance(value, str) and not _list_as_text(value.strip()):
+        if isinstance(value, str) and not list_in_text(value):
             yield value, False
             continue
         try:
@@ -208,19 +205,10 @@ def _list(value: Any, column: str, what: str) -> list[Any]:
                 f"column '{column}' holds {short_repr(value)}, {what} as numpy prints them; separate the items by"
                 " commas, as JSON does"
             )
-        return _list_as_text(value.strip()) or value.split()
+        return list_in_text(value) or value.split()
     if not isinstance(value, list):
         raise ValueError(f"column '{column}' holds {short_repr(value)}, not a list of {what}")
     return value
-
-
-def _list_as_text(text: str) -> list[Any]:
-    """The list that a text holds as JSON or Python; empty where it holds none."""
-    for parse in (json.loads, ast.literal_eval) if text.startswith("[") else ():
-        with contextlib.suppress(ValueError, SyntaxError, RecursionError):
-            if isinstance(found := parse(text), list):
-                return found
-    return []
 
 
 def parse_tags(value: Any, columns: Columns) -> list[str]:

@@ -3,10 +3,13 @@
 Errors name the file and the line. A value that a later stage cannot use is refused here.
 """
 
+import ast
+import contextlib
+import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,13 +44,26 @@ class Columns:
     group: str | None
     answer: "Callable[[Any, Columns], Any]"  # the kind of task's own; parses a raw value of the label's column
     known_labels: tuple[str, ...] = ()  # those that the recipe names, in order
+    label_separator: str | None = None  # between several labels of one text
+    label_columns: tuple[str, ...] = ()  # in the place of `label`: a column of 0 and 1 for each label
     header: tuple[str, ...] = ()  # names of the columns of files without a header line
     drop_labels: frozenset[str]  # rows with these labels are left out, and their other columns are not checked
     skip_empty: bool  # whether rows without text are left out; else they are errors
 
     def names(self) -> list[str]:
         """The columns to ask a reader for."""
-        return [*self.texts, *([self.label] if self.label else []), *([self.group] if self.group else [])]
+        labels = self.label_columns or ((self.label,) if self.label else ())
+        return [*self.texts, *labels, *([self.group] if self.group else [])]
+
+    def without_labels(self) -> "Columns":
+        """The same for unlabelled rows."""
+        return replace(self, label="", label_columns=(), group=None)
+
+    def raw_label(self, values: Mapping[str, Any]) -> Any:
+        """What a row says of its label; where each label has a column, their values by name."""
+        if self.label_columns:
+            return {column: values[column] for column in self.label_columns}
+        return values[self.label]
 
 
 def read_table(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
@@ -72,7 +88,7 @@ def read_examples(
             if texts is None:
                 left_out["empty"] += 1
                 continue
-            label = columns.answer(values[columns.label], columns) if columns.label else None
+            label = columns.answer(columns.raw_label(values), columns) if columns.label else None
             group = parse_group(values[columns.group], columns.group) if columns.group else None
         except ValueError as error:
             raise UserError(f"{location(path, line)}: {error}") from None
@@ -100,7 +116,10 @@ def _parse_text(value: Any, column: str) -> str:
 
 
 def parse_label(value: Any, columns: Columns) -> str:
-    """The name of a label."""
+    """The name of a label. A list of one label is that label."""
+    value = (list_in_text(value) or value) if isinstance(value, str) else value
+    if isinstance(value, list):
+        value = _only_label(value, columns)
     name, column = _name(value), columns.label
     if not name:
         raise ValueError(f"column '{column}' has no label; write one, or move the row to a file of task.unlabelled")
@@ -108,6 +127,15 @@ def parse_label(value: Any, columns: Columns) -> str:
         shown = short_repr(value)
         raise ValueError(f"column '{column}' holds {shown}, not a label; for numbers set task.kind: regression")
     return name
+
+
+def _only_label(labels: list[Any], columns: Columns) -> Any:
+    if len(labels) == 1 and not isinstance(labels[0], list):
+        return labels[0]
+    raise ValueError(
+        f"column '{columns.label}' holds {len(labels)} labels, {short_repr(labels)}; with several labels a text, or"
+        " none, set task.kind: multi_label"
+    )
 
 
 def parse_score(value: Any, columns: Columns) -> float:
@@ -139,6 +167,16 @@ def _name(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # pandas writes whole numbers as floats where some are missing
     return sys.intern(str(value).strip())
+
+
+def list_in_text(text: str) -> list[Any]:
+    """The list that a text holds as JSON or Python, as pandas writes it to CSV; empty where it holds none."""
+    text = text.strip()
+    for parse in (json.loads, ast.literal_eval) if text.startswith("[") else ():
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError):
+            if isinstance(found := parse(text), list):
+                return found
+    return []
 
 
 def short_repr(value: Any) -> str:

@@ -8,7 +8,7 @@ the test rows.
 import random
 import re
 from collections import Counter
-from collections.abc import Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, MutableMapping, Sequence
 
 from pipeline.data.examples import Example
 from pipeline.errors import UserError, nearest
@@ -39,7 +39,12 @@ def find_label_names(train: Sequence[Example], known: tuple[str, ...]) -> tuple[
     if len(found) == 1:
         where, label = train[0].location, train[0].label
         raise UserError(f"{where}: all training rows have the label '{label}'; a task needs at least two")
-    return known or tuple(sorted((str(label) for label in found), key=_numbers_first))
+    return known or sorted_names({str(label) for label in found})
+
+
+def sorted_names(labels: Collection[str]) -> tuple[str, ...]:
+    """Labels in their usual order: numbers by size, before words."""
+    return tuple(sorted(labels, key=_numbers_first))
 
 
 def check_labels(splits: Splits, label_names: tuple[str, ...]) -> None:

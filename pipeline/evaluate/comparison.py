@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from pipeline.evaluate.inference import predict_together
-from pipeline.evaluate.scoring import LabelledSplit, score
+from pipeline.evaluate.scoring import LabelledSplit, score, thresholds_of
 from pipeline.heads import head_of
 from pipeline.models.loading import encoder_parameter_count, parameter_count
 from pipeline.models.saved_model import MODEL_FILES
@@ -76,7 +76,8 @@ def measure(stage: Stage, splits: Mapping[str, LabelledSplit], folder: Path) -> 
     begin = time.perf_counter()
     outputs = {name: predict_together(model, split.texts, stage) for name, split in splits.items()}
     seconds = time.perf_counter() - begin
-    predictions = {name: split.predictions(outputs[name]) for name, split in splits.items()}
+    thresholds = thresholds_of(model)
+    predictions = {name: split.predictions(outputs[name], thresholds) for name, split in splits.items()}
     statistics_of = {name: split.statistics(predictions[name]) for name, split in splits.items()}
     scores = {name: score(task, found) for name, found in statistics_of.items()}
     results = {
@@ -86,6 +87,8 @@ def measure(stage: Stage, splits: Mapping[str, LabelledSplit], folder: Path) -> 
         **size(model, folder),
         "examples_per_s": sum(len(split.dataset) for split in splits.values()) / seconds,
     }
+    if all_scores := task.kind.all_scores(statistics_of["test"]):
+        results["all_scores"] = all_scores
     return Measured(
         model=model,
         outputs=outputs,

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from pipeline.errors import WorkFailed
 from pipeline.evaluate.comparison import latencies_ms
 from pipeline.evaluate.inference import predict_together
-from pipeline.evaluate.scoring import LabelledSplit
+from pipeline.evaluate.scoring import LabelledSplit, thresholds_of
 from pipeline.export.onnx import OnnxModel
 from pipeline.export.onnx_session import FLOAT32, INT8
 from pipeline.models.loading import parameter_count
@@ -65,7 +65,7 @@ def measure_forms(
     base = predict_together(student, before.texts, stage)
     models: dict[str, Any] = {WEIGHTS: exported}
     models |= {name: OnnxModel(folder / name, exported.config) for name in (FLOAT32, INT8)}
-    inputs = after.texts.model_inputs()
+    inputs, thresholds = after.texts.model_inputs(), thresholds_of(student)
     outputs, rates, latencies = {}, {}, {}
     for name, model in models.items():
         begin = time.perf_counter()
@@ -75,7 +75,7 @@ def measure_forms(
         latencies[name] = latencies_ms([model], rounds=TIMING_ROUNDS, inputs=inputs)[0]  # alone: threads spin
     forms = {
         name: {
-            "score": after.score(found),
+            "score": after.score(found, thresholds),
             "largest_difference": _largest_difference(found, base if name == WEIGHTS else outputs[WEIGHTS]),
             "bytes": (folder / name).stat().st_size,
             "parameters": parameter_count(exported.parameters()),
@@ -84,7 +84,9 @@ def measure_forms(
         }
         for name, found in outputs.items()
     }
-    return Forms(forms=forms, student_score=before.score(base), largest_output=float(np.abs(outputs[WEIGHTS]).max()))
+    return Forms(
+        forms=forms, student_score=before.score(base, thresholds), largest_output=float(np.abs(outputs[WEIGHTS]).max())
+    )
 
 
 def share_of_texts_changed(before: LabelledSplit, after: LabelledSplit, kept: np.ndarray | None) -> float:

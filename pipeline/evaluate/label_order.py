@@ -31,9 +31,9 @@ def own_teacher(stage: Stage, folder: Path, dev: LabelledSplit) -> PreTrainedMod
     if order != task.label_names:
         stage.say(f"the teacher's labels are in the order {', '.join(order)}; its outputs are put in the task's")
         reorder_outputs(teacher, [order.index(name) for name in task.label_names])
-        set_labels(teacher.config, task.label_names)
-    if task.kind.per_token:
-        return teacher  # the names of tags are given one by one; other orders are not tried
+        set_labels(teacher.config, task.label_names, problem_type=head.problem_type)
+    if task.kind.name != "classification":
+        return teacher  # the names of tags are given one by one; of several labels a text any order may fit
     logits = predict_together(teacher.to(stage.accelerator.device).eval(), dev.texts, stage)
     better = better_order(logits, dev.references)
     if better is not None:

@@ -1,7 +1,7 @@
 """The task's labelled splits, tokenised, and how a model scores on them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,23 @@ class LabelledSplit:
     dataset: Dataset
     texts: TokenisedTexts
     references: Any  # as the kind of task has them: label numbers (int64), scores (float32), ...
+    settings: Task = field(default_factory=Task)  # the recipe's section
 
-    def predictions(self, outputs: np.ndarray) -> Any:
-        """What a model's outputs say of each row."""
-        return self.task.kind.predictions(outputs, self.texts, self.dataset)
+    def predictions(self, outputs: np.ndarray, thresholds: Sequence[float] = ()) -> Any:
+        """What a model's outputs say of each row. Args: thresholds: of several labels a text, the model's own."""
+        return self.task.kind.predictions(self.task.kind.margins(outputs, thresholds), self.texts, self.dataset)
 
     def statistics(self, predictions: Any) -> np.ndarray:
         """Numbers (rows, S) from which the score of any selection of rows follows."""
         return self.task.kind.statistics(predictions, self.references)
 
-    def score(self, outputs: np.ndarray) -> float:
+    def score(self, outputs: np.ndarray, thresholds: Sequence[float] = ()) -> float:
         """The task's metric of a model's outputs on all rows."""
-        return score(self.task, self.statistics(self.predictions(outputs)))
+        return score(self.task, self.statistics(self.predictions(outputs, thresholds)))
+
+    def choose_thresholds(self, outputs: np.ndarray) -> list[float]:
+        """Those with the best score on these rows; none for most kinds of task."""
+        return self.task.kind.choose_thresholds(outputs, self.references, self.settings, self.task.metric)
 
 
 def score(task: TaskData, statistics: np.ndarray) -> float:
@@ -68,9 +73,29 @@ def labelled_split(dataset: Dataset, data: TaskData, task: Task, tokenizer: PreT
         label_column=data.label_column,
     )
     references = data.kind.references(dataset, data.label_column)
-    return LabelledSplit(task=data, dataset=dataset, texts=texts, references=references)
+    return LabelledSplit(task=data, dataset=dataset, texts=texts, references=references, settings=task)
 
 
 def dev_scorer(stage: Stage, dev: LabelledSplit) -> Callable[[PreTrainedModel], float]:
-    """A function that scores a model on the dev rows with the task's metric."""
-    return lambda model: dev.score(predict_together(model, dev.texts, stage))
+    """A function that scores a model on the dev rows with the task's metric, at the thresholds that suit it best."""
+
+    def score_of(model: PreTrainedModel) -> float:
+        outputs = predict_together(model, dev.texts, stage)
+        return dev.score(outputs, dev.choose_thresholds(outputs))
+
+    return score_of
+
+
+def set_thresholds(model: PreTrainedModel, outputs: np.ndarray, dev: LabelledSplit) -> list[float]:
+    """Note in a model's config, for whoever uses it, the thresholds that dev chooses; none for most kinds of task."""
+    thresholds = dev.choose_thresholds(outputs)
+    if thresholds:
+        model.config.thresholds = dict(zip(dev.task.label_names, thresholds, strict=True))
+    return thresholds
+
+
+def thresholds_of(model: PreTrainedModel) -> list[float]:
+    """Those that `set_thresholds` noted, in the order of the outputs."""
+    config: Any = model.config
+    known = getattr(config, "thresholds", {})
+    return [known[config.id2label[label]] for label in sorted(config.id2label)] if known else []

@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from pipeline.config.training import DistillPredictions, Student
 from pipeline.models.attention import ATTENTION
 from pipeline.models.collate import Batch, Rows, collate
-from pipeline.models.loading import load_classifier, save_model
+from pipeline.models.loading import SINGLE_LABEL, ProblemType, load_classifier, save_model
 from pipeline.models.trace import forward
 from pipeline.tasks.tokenised import TokenisedTexts
 
@@ -63,6 +63,7 @@ class Head(ABC):
 
     architecture: ClassVar[Any] = AutoModelForSequenceClassification
     """The class of transformers that loads a model with it."""
+    problem_type: ClassVar[ProblemType] = SINGLE_LABEL  # of a model with label names, in its config.json
 
     def load(
         self,
@@ -81,6 +82,7 @@ class Head(ABC):
             hidden_dropout=hidden_dropout,
             attention=attention,
             head=self.architecture,
+            problem_type=self.problem_type,
         )
 
     def save(self, model: PreTrainedModel, folder: Path, *, tokenizer_of: Path) -> None:

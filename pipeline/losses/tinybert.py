@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, log_softmax, mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, log_softmax, mse_loss
 
 from pipeline.errors import UserError
 
@@ -149,3 +149,20 @@ def similarity_loss(student_BD: Tensor, teacher_BE: Tensor, *, examples: int | N
 def label_loss(logits_BC: Tensor, label_B: Tensor, *, examples: int | None = None) -> Tensor:
     """Cross-entropy of hard labels, a mean over examples."""
     return cross_entropy(logits_BC.float(), label_B, reduction="sum") / (examples or len(logits_BC))
+
+
+def binary_prediction_loss(
+    student_BC: Tensor, teacher_BC: Tensor, *, temperature: float, examples: int | None = None
+) -> Tensor:
+    """Soft cross-entropy of logits that are each a label of their own: eq. 10 for two classes, a mean over C.
+
+    L = t^2 * 1/C * sum_c BCE(sigmoid(z_c^T / t), sigmoid(z_c^S / t)), a mean over examples
+    """
+    target_BC = (teacher_BC.float() / temperature).sigmoid()
+    return temperature**2 * binary_label_loss(student_BC.float() / temperature, target_BC, examples=examples)
+
+
+def binary_label_loss(logits_BC: Tensor, label_BC: Tensor, *, examples: int | None = None) -> Tensor:
+    """Binary cross-entropy of labels 0 and 1, or of probabilities, a mean over examples and over C."""
+    total = binary_cross_entropy_with_logits(logits_BC.float(), label_BC.float(), reduction="sum")
+    return total / ((examples or len(logits_BC)) * logits_BC.shape[1])

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
@@ -34,6 +34,8 @@ ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {  # of students: the en
     "bert": (BertModel, BertForMaskedLM),
     "mobilebert": (MobileBertModel, MobileBertForMaskedLM),
 }
+ProblemType = Literal["single_label_classification", "multi_label_classification"]  # of models with label names
+SINGLE_LABEL: ProblemType = "single_label_classification"
 PROPOSER = "masked_lm"  # the folder of a masked LM that is not the backbone
 LOAD = {"trust_remote_code": False, "use_safetensors": True, "dtype": torch.float32, "local_files_only": True}
 
@@ -113,17 +115,19 @@ def load_classifier(
     hidden_dropout: float = 0.0,
     attention: str = ATTENTION,
     head: Any = AutoModelForSequenceClassification,
+    problem_type: ProblemType = SINGLE_LABEL,
 ) -> PreTrainedModel:
     """A sequence classifier (or, without label names, a regressor with one output), or a model with another head.
 
     Args:
         new_head: allow a pooler and head that the checkpoint lacks; they start at random.
         head: the class of transformers.
+        problem_type: of a model with label names.
 
     Raises: UserError when other weights are missing.
     """
     config = load_config(folder, hidden_dropout=hidden_dropout)
-    set_labels(config, label_names)
+    set_labels(config, label_names, problem_type=problem_type)
     model, info = head.from_pretrained(
         folder,
         config=config,
@@ -140,13 +144,15 @@ def load_classifier(
     return model
 
 
-def set_labels(config: PreTrainedConfig, label_names: Sequence[str]) -> None:
+def set_labels(
+    config: PreTrainedConfig, label_names: Sequence[str], *, problem_type: ProblemType = SINGLE_LABEL
+) -> None:
     """Write the label names, or that there is one score, into a model's config."""
     names = list(label_names) or ["score"]
     config.num_labels = len(names)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: number for number, name in enumerate(names)}
-    config.problem_type = "single_label_classification" if label_names else "regression"
+    config.problem_type = problem_type if label_names else "regression"
 
 
 def new_student(

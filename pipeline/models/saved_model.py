@@ -33,6 +33,7 @@ class ModelShape:
     feed_forward: int
     classes: tuple[str, ...]
     """Of transformers, such as BertForSequenceClassification; empty where the file does not say."""
+    problem_type: str = ""  # such as multi_label_classification; empty where the file does not say
 
 
 def model_shape(folder: Path, role: str) -> ModelShape:
@@ -73,6 +74,7 @@ def model_shape(folder: Path, role: str) -> ModelShape:
         kind=config["model_type"],
         feed_forward=number("intermediate_size", "hidden_dim"),
         classes=tuple(map(str, classes)) if isinstance(classes := config.get("architectures"), list) else (),
+        problem_type=str(config.get("problem_type") or ""),
     )
 
 

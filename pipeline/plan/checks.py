@@ -169,6 +169,11 @@ def _check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: P
         f" {head.removeprefix('For')}; give a fine-tuned model, or leave the setting out",
     )
     require(
+        not head or shape.problem_type in ("", data.kind.problem_type),
+        f"finetune_teacher.model: {teacher} has the problem_type {shape.problem_type}, and a task of kind"
+        f" {data.kind.name} needs {data.kind.problem_type}; set task.kind, or take another teacher",
+    )
+    require(
         data.kind.name != "regression" or len(shape.labels) == 1,
         f"finetune_teacher.model: {teacher} has {len(shape.labels)} outputs, a regression has one",
     )

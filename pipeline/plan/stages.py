@@ -23,7 +23,7 @@ LOCATIONS = {
 # Settings that do not change the task's rows. Rows of the table that name "task" name these too where they count.
 TOKENS = ("task.max_length", "task.window_overlap")
 LANGUAGE = "task.language"
-SCORING = ("task.metric", *TOKENS)
+SCORING = ("task.metric", "task.thresholds", *TOKENS)
 
 
 class When(NamedTuple):

@@ -1,4 +1,5 @@
 """Run a saved student on texts: it prints labels with probabilities, scores, tags of words, or answers found in texts.
+Where a text can have several labels, it prints each one above the threshold that the student's config.json has for it.
 
     python -m pipeline.predict STUDENT "A quiet triumph." "It never begins."
     python -m pipeline.predict STUDENT --input reviews.csv --text review --jsonl > answers.jsonl
@@ -131,6 +132,9 @@ def table_line(texts: Texts, found: dict[str, Any]) -> str:
         return " ".join(one["word"] if one["label"] == "O" else f"{one['word']}[{one['label']}]" for one in words)
     if "answer" in found:
         return f"{found['answer'] or '(none)':<32} {found['probability']:>7.1%}  {text}"
+    if "labels" in found:
+        given = ", ".join(f"{name} {found['probabilities'][name]:.1%}" for name in found["labels"])
+        return f"{given or '(none)':<32}  {text}"
     return f"{found['label']:<16} {found['probability']:>7.1%}  {text}"
 
 

@@ -1,4 +1,4 @@
-"""From a model's outputs for a text to its answer: a label, a score, the tags of the words, or a span of the text.
+"""From a model's outputs for a text to its answer: labels, a score, the tags of the words, or a span of the text.
 
 Legend: T tokens, C labels.
 """
@@ -12,6 +12,7 @@ from tokenizers import Encoding
 from pipeline.errors import UserError
 from pipeline.tasks.answer_spans import best_span
 from pipeline.tasks.classification import softmax
+from pipeline.tasks.label_sets import sigmoid
 from pipeline.tasks.words import word_spans, words_started
 
 Arrays = dict[str, np.ndarray]
@@ -58,8 +59,17 @@ def answer(reading: Reading, texts: Texts, config: Mapping[str, Any]) -> dict[st
         return {"words": tags(reading, texts[0], labels)}
     if config.get("problem_type") == "regression" or len(labels) == 1:
         return {"score": float(logits[0])}
+    if config.get("problem_type") == "multi_label_classification":
+        return above_thresholds(dict(zip(labels, sigmoid(logits).tolist(), strict=True)), config)
     probabilities = dict(zip(labels, softmax(logits).tolist(), strict=True))
     return most_probable(probabilities) | {"probabilities": probabilities}
+
+
+def above_thresholds(probabilities: Mapping[str, float], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The labels whose probabilities are above the thresholds that dev chose, or 0.5; most probable first."""
+    thresholds = config.get("thresholds") or {}
+    given = [name for name, probability in probabilities.items() if probability > thresholds.get(name, 0.5)]
+    return {"labels": sorted(given, key=lambda name: -probabilities[name]), "probabilities": dict(probabilities)}
 
 
 def most_probable(probabilities: Mapping[str, float]) -> dict[str, Any]:

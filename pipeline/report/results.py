@@ -27,6 +27,9 @@ def table(results: Mapping[str, Any]) -> str:
     if len(parts) > 1:
         for name in parts:
             add_scores(f"  {name}", parts[name], student["parts"][name])
+    for name, value in teacher.get("all_scores", {}).items():
+        if name not in parts:
+            add_scores(f"  {name}", value, student["all_scores"][name])
     for name in teacher["scores"].keys() - {results["split"]}:
         add_scores(f"  on {name}", teacher["scores"][name], student["scores"][name])
     smaller, layers_smaller = results["times_smaller"], results["encoder_times_smaller"]

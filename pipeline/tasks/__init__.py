@@ -1,9 +1,9 @@
 """Kinds of task: what their rows, tokens, answers and scores are. No torch.
 
 base              class TaskKind
-sequence          one answer to a text or pair; classification, regression and embedding build on it
+sequence          one answer to a text or pair; classification, multi_label, regression and embedding build on it
 token_classification, question_answering, answer_spans, words   named entities; answers in texts; what a word is
-metrics           scores of labels and numbers
+metrics           scores of labels and numbers; label_sets: of several labels a text, and their thresholds
 labelled_data     read, check, split; tokenised: as token sequences
 augmented         an augmented dataset that is reused; teacher_labels: whose label each output is
 """
@@ -13,6 +13,7 @@ from pipeline.data import glue
 from pipeline.tasks.base import TaskKind
 from pipeline.tasks.classification import ClassificationTask
 from pipeline.tasks.embedding import EmbeddingTask
+from pipeline.tasks.multi_label import MultiLabelTask
 from pipeline.tasks.question_answering import QuestionAnsweringTask
 from pipeline.tasks.regression import RegressionTask
 from pipeline.tasks.token_classification import TokenClassificationTask
@@ -21,6 +22,7 @@ KINDS: dict[KindName, TaskKind] = {
     kind.name: kind
     for kind in (
         ClassificationTask(),
+        MultiLabelTask(),
         RegressionTask(),
         TokenClassificationTask(),
         QuestionAnsweringTask(),

@@ -43,6 +43,7 @@ LABEL_VALUES: dict[str, tuple[Callable[["pa.DataType"], bool], str]] = {  # by T
     "any": (lambda column: True, "labels are needed"),
     "numbers": (is_number, "the scores of a regression are needed"),
     "tags": (is_list, "a list of tags is needed, one a word"),
+    "label_lists": (is_list, "a list of labels is needed"),
     "answers": (_holds_answers, "answers are needed: a list of 'text' and one of 'answer_start'"),
 }
 

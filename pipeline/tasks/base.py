@@ -35,6 +35,7 @@ class Tokenising(NamedTuple):
     label_column: str | None  # None: without labels
     task: Task
     max_length: int
+    label_count: int = 0  # of a column that holds lists of labels: how many labels there are
 
 
 class TaskKind(ABC):
@@ -43,10 +44,12 @@ class TaskKind(ABC):
     name: ClassVar[KindName]
     metrics: ClassVar[tuple[MetricName, ...]]  # those that can score it; the first is the default
     head_class: ClassVar[str] = ""  # how the name of a transformers class with its head ends; empty: no head is needed
-    label_values: ClassVar[Literal["any", "numbers", "tags", "answers"]] = "any"
+    problem_type: ClassVar[str] = "single_label_classification"  # as config.json of a model names it
+    label_values: ClassVar[Literal["any", "numbers", "tags", "label_lists", "answers"]] = "any"
     """What the label's column of a Parquet file must hold."""
     has_label_names: ClassVar[bool] = True
     learns_labels: ClassVar[bool] = True  # whether a teacher is fine-tuned on the labels; else it is taken as it is
+    has_thresholds: ClassVar[bool] = False  # whether dev chooses above which probabilities labels are given
     per_token: ClassVar[bool] = False  # whether a model answers each token, not each sequence
 
     # ---- the rows
@@ -74,6 +77,10 @@ class TaskKind(ABC):
     def stratum(self, example: Example) -> Hashable:
         """Held-out splits keep the mixture of strata of the whole; one for all keeps none."""
         return None
+
+    def strata(self, examples: Sequence[Example]) -> Sequence[Hashable]:
+        """The stratum of each example."""
+        return [self.stratum(example) for example in examples]
 
     def origin(self, example: Example) -> Hashable | None:
         """What must stand in one split alone, where the recipe names no group; None: nothing."""
@@ -119,13 +126,24 @@ class TaskKind(ABC):
 
     # ---- scores
 
+    def choose_thresholds(self, outputs: np.ndarray, references: Any, task: Task, metric: MetricName) -> list[float]:
+        """The probabilities, one for each of C, above which an output counts; empty where a kind needs none.
+
+        Args: outputs: (R, C). references: of the same rows, on which no score is reported.
+        """
+        return []
+
+    def margins(self, outputs: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+        """Outputs (U, C) as `predictions` takes them; where there are thresholds, above 0 what is above its own."""
+        return outputs
+
     @abstractmethod
     def references(self, dataset: "Dataset", label_column: str) -> Any:
         """What is right of each row."""
 
     @abstractmethod
     def predictions(self, outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset") -> Any:
-        """What outputs (U, C) say of each row."""
+        """What outputs (U, C), or where a kind has thresholds their margins, say of each row."""
 
     @abstractmethod
     def prediction_columns(
@@ -140,6 +158,10 @@ class TaskKind(ABC):
     @abstractmethod
     def details(self, metric: MetricName, statistics: np.ndarray) -> dict[str, float]:
         """Each part of a metric, from statistics (R, S)."""
+
+    def all_scores(self, statistics: np.ndarray) -> dict[str, float]:
+        """Scores that are reported beside the task's metric."""
+        return {}
 
     def score(self, metric: MetricName, statistics: np.ndarray) -> float:
         """The score that chooses checkpoints and is reported: the mean of the parts."""

@@ -6,14 +6,14 @@ Splits: `train`; `dev`, which chooses checkpoints; `test`, which only measures, 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.data import MetricName, Task
 from pipeline.data import glue
 from pipeline.data.examples import Columns, Example, read_examples
 from pipeline.data.splits import check_groups, split_by_group, split_by_label, without_repeats
-from pipeline.errors import UserError
+from pipeline.errors import UserError, require
 from pipeline.tasks import kind_of
 from pipeline.tasks.base import TaskKind
 from pipeline.tasks.metrics import GLUE_METRICS
@@ -104,6 +104,11 @@ def _columns(task: Task) -> Columns:
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise UserError(f"task: '{repeated[0]}' cannot be two of text, text_pair, label and the row's own '{ID}'")
+    if task.kind == "multi_label":
+        _check_label_sets(task)
+    elif task.label_separator or task.label_columns:
+        setting = "label_separator" if task.label_separator else "label_columns"
+        raise UserError(f"task.{setting}: is of several labels a text; leave it out, or set task.kind: multi_label")
     if task.labels and not kind.has_label_names:
         raise UserError(f"task.labels: a {task.kind} has none; leave it out, or set task.kind: classification")
     if len(set(task.labels)) < len(task.labels):
@@ -113,11 +118,31 @@ def _columns(task: Task) -> Columns:
         label=task.label,
         group=task.group,
         answer=kind.parse_label,
-        known_labels=task.labels,
+        known_labels=task.labels or task.label_columns,
+        label_separator=task.label_separator,
+        label_columns=task.label_columns,
         header=task.header,
         drop_labels=frozenset(task.drop_labels),
         skip_empty=task.skip_empty,
     )
+
+
+def _check_label_sets(task: Task) -> None:
+    """Settings of several labels a text that contradict each other."""
+    require(
+        not task.drop_labels,
+        "task.drop_labels: leaves out rows by their only label, and the task's kind is multi_label; leave it out",
+    )
+    require(
+        not (task.label_columns and task.label_separator),
+        "task.label_separator: task.label_columns has a column for each label; leave one of the two out",
+    )
+    require(
+        not task.label_columns or task.labels in ((), task.label_columns),
+        "task.labels: the labels are the names of task.label_columns, in their order; leave it out",
+    )
+    repeated = [name for name in task.label_columns if task.label_columns.count(name) > 1]
+    require(not repeated, f"task.label_columns: names '{''.join(repeated[:1])}' twice; name each column once")
 
 
 def _read_splits(
@@ -135,7 +160,7 @@ def _read_splits(
             else:
                 splits[split] += kind_of(task).read(path, columns, left_out)
     if files.get("unlabelled"):
-        texts = replace(columns, label="", group=None)
+        texts = columns.without_labels()
         splits["unlabelled"] = []
         for path in files["unlabelled"]:
             splits["unlabelled"] += kind_of(task).read(path, texts, left_out)
@@ -166,7 +191,7 @@ def _hold_out(task: Task, splits: Mapping[str, list[Example]], columns: Columns)
             f"task.dev_share, task.test_share: together {sum(shares.values()):g}, which leaves no training row"
         )
     kind = kind_of(task)
-    strata = [kind.stratum(example) for example in train]
+    strata = kind.strata(train)
     groups = [example.group if columns.group else kind.origin(example) for example in train]
     grouped = bool(columns.group) or any(group is not None for group in groups)
     if grouped:

@@ -21,6 +21,7 @@ class RegressionTask(SequenceTask):
 
     name = "regression"
     metrics = ("pearson_and_spearman", "pearson", "spearman")
+    problem_type = "regression"
     label_values = "numbers"
     has_label_names = False
 

@@ -18,7 +18,8 @@ def teacher_labels(recipe: Recipe, data: TaskData, own: tuple[str, ...], *, fold
         raise UserError(
             f"finetune_teacher.labels: {len(names)} names, but {folder} has {len(own)} outputs: {', '.join(own)}"
         )
-    if not given and all(name.startswith("LABEL_") for name in own) and len(own) == len(data.label_names):
+    unnamed = not given and all(name.startswith("LABEL_") for name in own) and len(own) == len(data.label_names)
+    if unnamed and not data.kind.has_thresholds:
         return data.label_names  # names that say nothing; the stage compares the dev scores of other orders
     if sorted(names) == sorted(data.label_names):
         return names

@@ -64,7 +64,7 @@ class TokenisedTexts:
     ) -> None:
         self.task = task = task or Task()
         self.kind = kind_of(task)
-        how = Tokenising(text_columns, label_column, task, max_length)
+        how = Tokenising(text_columns, label_column, task, max_length, _label_count(dataset, label_column))
 
         def tokenise(batch: dict[str, Any], numbers: list[int]) -> dict[str, Any]:
             columns = self.kind.tokenise(batch, tokenizer, how)
@@ -124,3 +124,9 @@ class TokenisedTexts:
     def share_cut(self) -> float:
         """Share of the texts that were longer than `max_length`."""
         return float(np.mean(self.rows["cut"])) if len(self) else 0.0
+
+
+def _label_count(dataset: Dataset, label_column: str | None) -> int:
+    """How many labels a column of lists of labels knows; 0 where it holds none."""
+    feature: Any = dataset.features[label_column] if label_column else None
+    return getattr(getattr(feature, "feature", None), "num_classes", 0)

@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from transformers import pipeline
 
+from pipeline.predict.answers import answer
+from pipeline.predict.student import load_student
 from tests import tiny
 from tests.helpers.one_process import run_everything
 
@@ -35,6 +38,38 @@ def test_every_stage_runs_on_questions(world: Path) -> None:
         assert all(row["context"][start : start + len(text)] == text for text, start in pairs)
     logits = np.load(run / "annotate_data" / "logits.npy")
     assert logits.shape[1] == 2
+
+
+def test_every_stage_runs_on_several_labels_a_text(world: Path) -> None:
+    tiny.write_label_lists(world / "rows.csv")
+    recipe = tiny.recipe(world)
+    recipe["task"] = {"kind": "multi_label", "train": [str(world / "rows.csv")], "label_separator": "|"}
+    recipe["task"] |= {"metric": "macro_f1", "thresholds": "each", "max_length": 32}
+    recipe["finetune_teacher"]["epochs"] = 10
+    recipe["export_student"]["largest_loss"] = 1  # 16 rows choose the thresholds
+    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    assert results["teacher"]["score"] > 0.7 and results["student"]["score"] > 0.5
+    assert set(results["student"]["all_scores"]) == {"micro_f1", "macro_f1", "sample_f1", "mean_average_precision"}
+    rows = pq.read_table(run / "augment_data" / "data").to_pylist()
+    originals = {row["source_id"]: row["label"] for row in rows if row["variant"] == 0}
+    assert [] in originals.values() and any(row["variant"] for row in rows)
+    assert all(row["label"] == originals[row["source_id"]] for row in rows)
+    config = json.loads((run / "export_student" / "config.json").read_text())
+    assert config["problem_type"] == "multi_label_classification" and set(config["thresholds"]) == {
+        "good",
+        "bad",
+        "long",
+    }
+    text = "the film is good overlong ."
+    said: Any = pipeline("text-classification", model=str(run / "export_student"), top_k=None)([text])[0]
+    probabilities = {one["label"]: one["score"] for one in said}
+    for onnx in (False, True):
+        student = load_student(run / "export_student", onnx=onnx)
+        found = answer(next(student.read([(text,)])), (text,), student.config)
+        assert found["probabilities"] == pytest.approx(probabilities, abs=0.1 if onnx else 1e-4)
+        above = {name for name, value in found["probabilities"].items() if value > config["thresholds"][name]}
+        assert set(found["labels"]) == above
 
 
 def test_every_stage_runs_on_tags_and_variants_keep_theirs(world: Path) -> None:

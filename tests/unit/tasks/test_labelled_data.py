@@ -176,7 +176,7 @@ def test_a_score_fits_into_float32(tmp_path, score):
         ({"text": ["x"], "label": "a"}, "column 'text' holds ['x'], not text"),
         ({"text": "x", "label": None}, "column 'label' has no label"),
         ({"text": "x", "label": 0.5}, "column 'label' holds 0.5, not a label; for numbers set task.kind: regression"),
-        ({"text": "x", "label": ["a"]}, "column 'label' holds ['a'], not a label"),
+        ({"text": "x", "label": {"a": 1}}, "column 'label' holds {'a': 1}, not a label"),
     ],
 )
 def test_a_json_value_of_the_wrong_type_is_refused(tmp_path, row, part):

@@ -1,0 +1,115 @@
+"""Scores of several labels a text, and the thresholds above which a label is given.
+
+Legend: R rows, C labels. `margins` (R, C) are outputs whose signs say which labels are given and whose order, within a
+label, ranks the rows; `right` (R, C) is 1 where a row has a label.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config.data import MetricName
+from pipeline.errors import WorkFailed
+
+PARTS: dict[str, tuple[str, ...]] = {"micro_and_macro_f1": ("micro_f1", "macro_f1")}
+ALL_SCORES = ("micro_f1", "macro_f1", "sample_f1", "mean_average_precision")
+GRID = np.arange(1, 100) / 100  # probabilities that can become a threshold
+
+
+def details(metric: MetricName, margins: NDArray, right: NDArray) -> dict[str, float]:
+    """Each part of a metric that is a mean of two, else the metric alone.
+
+    Raises: WorkFailed where an output is NaN or infinite.
+    """
+    if not np.isfinite(margins).all():
+        raise WorkFailed("the model predicts NaN or infinity; a lower learning rate may help")
+    return {part: score(part, margins, right) for part in PARTS.get(metric, (metric,))}
+
+
+def score(metric: str, margins: NDArray, right: NDArray) -> float:
+    """One of ALL_SCORES.
+
+    micro_f1 counts all pairs of row and label together; macro_f1 is the mean over labels, 0 where a label is neither
+    given nor right; sample_f1 is the mean over rows, 1 where a row rightly gets no label (as sklearn's f1_score with
+    average micro, macro and samples). mean_average_precision is the mean, over the labels that occur, of sklearn's
+    average_precision_score, which needs no threshold.
+    """
+    if metric == "mean_average_precision":
+        return mean_average_precision(margins, right)
+    given, is_right = margins > 0, right > 0
+    both = given & is_right
+    match metric:
+        case "micro_f1":
+            return float(f1(both.sum(), given.sum(), is_right.sum()))
+        case "macro_f1":
+            return float(f1(both.sum(axis=0), given.sum(axis=0), is_right.sum(axis=0)).mean())
+        case "sample_f1":
+            counts = both.sum(axis=1), given.sum(axis=1), is_right.sum(axis=1)
+            return float(f1(*counts, of_nothing=1.0).mean())
+        case _:
+            raise ValueError(f"no metric '{metric}'")
+
+
+def f1(both: NDArray, given: NDArray, right: NDArray, *, of_nothing: float = 0.0) -> NDArray:
+    """2 * both / (given + right), elementwise. Args: of_nothing: where nothing is given and nothing is right."""
+    whole = np.asarray(given + right)
+    return np.where(whole > 0, 2 * both / np.maximum(whole, 1), of_nothing)
+
+
+def mean_average_precision(margins: NDArray, right: NDArray) -> float:
+    """Over the labels that occur; 0 where none does."""
+    from sklearn.metrics import average_precision_score  # noqa: PLC0415 (a second, which no plan waits for)
+
+    occurring = np.flatnonzero(right.sum(axis=0))
+    found = [float(average_precision_score(right[:, label], margins[:, label])) for label in occurring]
+    return float(np.mean(found)) if found else 0.0
+
+
+def beats_constant(metric: MetricName, margins: NDArray, right: NDArray) -> bool:
+    """Whether the score is better than that of the same labels for every row: the most frequent one, or two, ..."""
+
+    def mean(margins: NDArray) -> float:
+        parts = details(metric, margins, right)
+        return sum(parts.values()) / len(parts)
+
+    by_frequency = np.argsort(-right.sum(axis=0), kind="stable")
+    constants = [np.isin(np.arange(right.shape[1]), by_frequency[:count]) for count in range(len(by_frequency) + 1)]
+    return mean(margins) > max(mean(np.tile(np.where(given, 1.0, -1.0), (len(right), 1))) for given in constants)
+
+
+def one_threshold(metric: MetricName, logits: NDArray, right: NDArray) -> float:
+    """The probability of GRID, the same for all labels, with the best score; of equals the one nearest to 0.5.
+
+    mean_average_precision does not depend on it, so micro_f1 chooses there.
+    """
+    metric = "micro_f1" if metric == "mean_average_precision" else metric
+    scores = []
+    for threshold in GRID:
+        parts = details(metric, logits - log_odds(threshold), right)
+        scores.append(sum(parts.values()) / len(parts))
+    return _nearest_to_half(np.array(scores)[:, None])[0]
+
+
+def each_threshold(logits: NDArray, right: NDArray, *, otherwise: float) -> list[float]:
+    """Of each label the probability of GRID with its best F1. Args: otherwise: of labels that no row has."""
+    given = logits[None] > log_odds(GRID)[:, None, None]  # (99, R, C)
+    both = (given & (right > 0)[None]).sum(axis=1)
+    best = _nearest_to_half(f1(both, given.sum(axis=1), right.sum(axis=0)[None]))
+    occurs = (right.sum(axis=0) > 0).tolist()
+    return [threshold if has_rows else otherwise for threshold, has_rows in zip(best, occurs, strict=True)]
+
+
+def log_odds(probability: NDArray | float) -> NDArray:
+    """The logit whose sigmoid a probability is."""
+    return np.log(probability) - np.log1p(-np.asarray(probability))
+
+
+def sigmoid(logits: NDArray) -> NDArray:
+    """Probabilities, float64, each output on its own."""
+    return 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, dtype=np.float64)))
+
+
+def _nearest_to_half(scores: NDArray) -> list[float]:
+    """Of each column of scores (99, C) the threshold of the best; of equals the one nearest to 0.5."""
+    distance = np.abs(GRID - 0.5)[:, None]
+    order = np.where(scores >= scores.max(axis=0) - 1e-12, distance, np.inf)
+    return GRID[order.argmin(axis=0)].tolist()

@@ -1,0 +1,81 @@
+"""Scores of several labels a text against slow loops and sklearn; thresholds against trying them all."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, f1_score
+
+from pipeline.errors import WorkFailed
+from pipeline.tasks.label_sets import (
+    GRID,
+    beats_constant,
+    details,
+    each_threshold,
+    log_odds,
+    one_threshold,
+    score,
+    sigmoid,
+)
+
+RANDOM = np.random.default_rng(0)
+RIGHT = (RANDOM.random((60, 5)) < [0.5, 0.3, 0.2, 0.05, 0.0]).astype(float)  # the last label occurs nowhere
+MARGINS = RANDOM.normal(size=(60, 5)) + 1.5 * RIGHT - 0.5
+
+
+@pytest.mark.parametrize("name", ["micro", "macro", "sample"])
+def test_f1_is_sklearns(name: str) -> None:
+    of_nothing = 1.0 if name == "sample" else 0.0
+    average = {"sample": "samples"}.get(name, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wanted = f1_score(RIGHT, MARGINS > 0, average=average, zero_division=of_nothing)  # type: ignore[arg-type]
+    assert score(f"{name}_f1", MARGINS, RIGHT) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_mean_average_precision_is_over_the_labels_that_occur() -> None:
+    wanted = np.mean([average_precision_score(RIGHT[:, label], MARGINS[:, label]) for label in range(4)])
+    assert score("mean_average_precision", MARGINS, RIGHT) == pytest.approx(wanted)
+    assert score("mean_average_precision", MARGINS + 3, RIGHT) == pytest.approx(wanted)
+
+
+def test_a_row_that_rightly_gets_no_label_counts_as_right() -> None:
+    nothing = np.zeros((4, 3))
+    assert score("sample_f1", nothing - 1, nothing) == 1.0
+    assert score("sample_f1", nothing + 1, nothing) == 0.0
+
+
+def test_one_threshold_is_the_best_of_all_that_can_be_tried() -> None:
+    tried = [score("macro_f1", MARGINS - log_odds(p), RIGHT) for p in GRID]
+    found = one_threshold("macro_f1", MARGINS, RIGHT)
+    assert score("macro_f1", MARGINS - log_odds(found), RIGHT) == max(tried)
+
+
+def test_each_threshold_is_the_best_of_its_label_and_the_common_one_where_the_label_does_not_occur() -> None:
+    found = each_threshold(MARGINS, RIGHT, otherwise=0.37)
+    for label in range(4):
+        right = RIGHT[:, label]
+        tried = [f1_score(right, sigmoid(MARGINS[:, label]) > p, zero_division=0.0) for p in GRID]  # type: ignore[arg-type]
+        assert f1_score(right, sigmoid(MARGINS[:, label]) > found[label]) == pytest.approx(max(tried))
+    assert found[4] == 0.37
+
+
+def test_thresholds_that_score_alike_are_as_near_to_half_as_can_be() -> None:
+    right = np.array([[1.0], [0.0]])
+    assert one_threshold("micro_f1", np.array([[9.0], [-9.0]]), right) == 0.5
+
+
+def test_a_mean_of_two_metrics_has_both_parts() -> None:
+    assert set(details("micro_and_macro_f1", MARGINS, RIGHT)) == {"micro_f1", "macro_f1"}
+
+
+def test_outputs_that_are_no_numbers_are_no_score() -> None:
+    with pytest.raises(WorkFailed, match="NaN or infinity"):
+        details("micro_f1", np.full((2, 1), np.nan), np.ones((2, 1)))
+
+
+@pytest.mark.parametrize("metric", ["micro_f1", "macro_f1", "sample_f1", "mean_average_precision"])
+def test_the_same_labels_for_every_text_are_no_better_than_themselves(metric) -> None:
+    assert beats_constant(metric, MARGINS, RIGHT)
+    for given in ([1, -1, -1, -1, -1], [1, 1, 1, 1, 1], [-1, -1, -1, -1, -1]):
+        assert not beats_constant(metric, np.tile(np.array(given, dtype=float), (60, 1)), RIGHT)
