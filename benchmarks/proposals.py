@@ -1,5 +1,5 @@
-"""What `benchmarks.speed augment` times: candidates for the words of review snippets, by the pipeline's own code and by
-the authors' procedure (`benchmarks.reference.candidates`). Both see the text twice (context `pair`), masked and whole.
+"""What `benchmarks.speed augment` times: candidates for the words of review snippets, by the recipe's settings and by
+the authors' procedure (`benchmarks.reference.candidates`), which masks one word at a time and sees the text twice.
 """
 
 import time
@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from transformers import BertConfig, BertForMaskedLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from benchmarks import reference
 from benchmarks.agreement import Gap
+from data_augment.masked_lm import masked_copies
 from data_augment.pieces import Context, longest_input, proposable, single_pieces
 from data_augment.propose import propose_shard
 from data_augment.vectors import WordVectors, load_vectors
@@ -31,6 +32,16 @@ TIE = 1e-4  # two log-probabilities nearer than this are equal: batches round di
 Candidates = reference.Candidates
 
 
+class Way(NamedTuple):
+    """How the masked LM is asked."""
+
+    context: Context
+    mask_share: float
+
+
+AUTHORS, ALGORITHM_1 = Way("pair", 0), Way("single", 0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Proposals:
     """Texts and models, ready to run either way; a step is STEP texts."""
@@ -43,30 +54,37 @@ class Proposals:
     slow_model: PreTrainedModel
     vectors: WordVectors | None
     unit: str = "sentences/s"
-    found: dict[str, Candidates] = field(default_factory=dict)
-    """The candidates of the last runs: 'reference', and ours by context."""
+    found: dict[Way | None, Candidates] = field(default_factory=dict)
+    """The candidates of the last runs: ours by their way, and None the reference's."""
 
-    def run_ours(self, steps: int, *, context: Context = "pair") -> tuple[float, dict[str, float]]:
+    @property
+    def way(self) -> Way:
+        """The recipe's."""
+        settings = self.stage.recipe.propose_candidates
+        return Way(settings.context, settings.mask_share)
+
+    def run_ours(self, steps: int, *, way: Way | None = None) -> tuple[float, dict[str, float]]:
         """Sentences a second; and its throughput, where all that is not the masked LM's own time counts as waiting."""
+        way = way or self.way
         texts = self.texts[: steps * STEP]
         with _stopwatch(self.model) as inside:
             began = time.perf_counter()
-            self.found[context] = self.propose(texts, self.model, self.stage.precision, context=context)
+            self.found[way] = self.propose(texts, self.model, self.stage.precision, way)
             seconds = time.perf_counter() - began
-        throughput = Throughput(seconds=seconds, data_wait=seconds - sum(inside), flops=self._flops(texts, context))
+        throughput = Throughput(seconds=seconds, data_wait=seconds - sum(inside), flops=self._flops(texts, way))
         return len(texts) / seconds, vars(throughput)
 
     def run_reference(self, steps: int) -> float:
         """Sentences a second."""
         texts = self.texts[: steps * STEP]
         began = time.perf_counter()
-        self.found["reference"] = reference.candidates(
+        self.found[None] = reference.candidates(
             texts, model=self.slow_model, tokenizer=self.tokenizer, vectors=self.vectors, k=self._k
         )
         return len(texts) / (time.perf_counter() - began)
 
     def propose(
-        self, texts: list[str], model: PreTrainedModel, precision: Literal["bf16", "fp32"], *, context: Context
+        self, texts: list[str], model: PreTrainedModel, precision: Literal["bf16", "fp32"], way: Way
     ) -> Candidates:
         """The pipeline's candidates: (text, start) -> words and scores."""
         table = propose_shard(
@@ -77,7 +95,8 @@ class Proposals:
             k=self._k,
             decode_tokens=self.stage.recipe.propose_candidates.tokens_at_once,
             precision=precision,
-            context=context,
+            context=way.context,
+            mask_share=way.mask_share,
         )
         return {
             (row["text"], row["start"]): list(zip(row["candidates"], row["scores"], strict=True))
@@ -89,14 +108,14 @@ class Proposals:
         that are not among float32's, on average over the words of the masked LM.
         """
         texts = self.texts[: steps * STEP]
-        if "reference" not in self.found or {text for text, _ in self.found["reference"]} - set(texts):
+        if None not in self.found or {text for text, _ in self.found[None]} - set(texts):
             self.run_reference(steps)
         device = self.stage.accelerator.device
-        exact = self.propose(texts, freeze(self.load(), precision="fp32").to(device), "fp32", context="pair")
-        theirs = self.found["reference"]
+        exact = self.propose(texts, freeze(self.load(), precision="fp32").to(device), "fp32", AUTHORS)
+        theirs = self.found[None]
         other = [key for key in {*exact, *theirs} if not _same(exact.get(key, []), theirs.get(key, []))]
         rough_model = freeze(self.load(), precision="bf16").to(device)
-        rough = self.propose(texts, rough_model, "bf16", context="pair")
+        rough = self.propose(texts, rough_model, "bf16", AUTHORS)
         by_model = [key for key, found in exact.items() if found[0][1] < 0 and key in rough]  # no cosine: a logarithm
         kept = [len(_words(exact[key]) & _words(rough[key])) / len(exact[key]) for key in by_model]
         return [
@@ -105,21 +124,21 @@ class Proposals:
         ]
 
     def shared(self) -> float:
-        """The share of the K that both contexts propose, on average over the words of the masked LM."""
-        single, pair = self.found["single"], self.found["pair"]
-        by_model = [key for key, found in single.items() if found[0][1] < 0 and key in pair]
-        return fmean(len(_words(single[key]) & _words(pair[key])) / len(single[key]) for key in by_model)
+        """The share of Algorithm 1's K that the recipe's way proposes too, a mean over the words of the masked LM."""
+        exact, ours = self.found[ALGORITHM_1], self.found[self.way]
+        by_model = [key for key, found in exact.items() if found[0][1] < 0 and key in ours]
+        return fmean(len(_words(exact[key]) & _words(ours[key])) / len(exact[key]) for key in by_model)
 
     @property
     def _k(self) -> int:
         return self.stage.recipe.propose_candidates.candidates
 
-    def _flops(self, texts: list[str], context: Context) -> float:
+    def _flops(self, texts: list[str], way: Way) -> float:
         spans = [replaceable_words(text) for text in texts]
         longest = longest_input(self.model, self.tokenizer, None)
-        encoded, copies = single_pieces(texts, spans, tokenizer=self.tokenizer, longest=longest, context=context)
+        encoded, words = single_pieces(texts, spans, tokenizer=self.tokenizer, longest=longest, context=way.context)
         flops: Any = encoder_flops(self.model)
-        lengths = [len(encoded[copy.text].ids) for copy in copies]
+        lengths = [len(encoded[copy[0].text].ids) for copy in masked_copies(words, encoded, way.mask_share)]
         return flops(_Tokens(tokens=sum(lengths), pairs=sum(length**2 for length in lengths)))
 
 

@@ -116,23 +116,24 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
     """Both in turn; the figures, printed and returned."""
     import torch  # noqa: PLC0415
 
+    from benchmarks.proposals import ALGORITHM_1  # noqa: PLC0415
     from pipeline.training.throughput import Throughput, matrix_rate  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as work:
         case = make_case(given, overrides, work)
         case.run_ours(2)  # what is compiled or allocated at the first step is not timed
         case.run_reference(2)
-        ours, reference, throughputs, single = [], [], [], []
+        ours, reference, throughputs, one_word = [], [], [], []
         for _ in range(given.rounds):
             rate, throughput = case.run_ours(given.steps)
             ours.append(rate)
             throughputs.append(throughput)
             reference.append(case.run_reference(given.steps))
             if given.what == "augment":
-                single.append(case.run_ours(given.steps, context="single")[0])
+                one_word.append(case.run_ours(given.steps, way=ALGORITHM_1)[0])
         agreement = case.gaps(given.steps) if given.what == "augment" else []
         device = case.stage.accelerator.device
-        peak = matrix_rate(device, torch.bfloat16)
+        peak = matrix_rate(device, torch.bfloat16 if case.stage.precision == "bf16" else torch.float32)
     sums = {name: sum(one[name] for one in throughputs) for name in vars(Throughput())}
     memory = {} if given.no_memory else {way: alone(given, overrides, way) for way in ("ours", "reference")}
     figures = {
@@ -152,21 +153,22 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
         figures |= {"memory_ours": memory["ours"], "memory_reference": memory["reference"]}
         figures["memory_ratio"] = memory["ours"] / memory["reference"]
     if given.what == "augment":
-        figures |= {"single": statistics.median(single), "agreement": {gap.name: gap.value for gap in agreement}}
-        figures["shared_by_both_contexts"] = case.shared()
+        figures |= {"one_word": statistics.median(one_word), "agreement": {gap.name: gap.value for gap in agreement}}
+        figures |= {"way": case.way._asdict(), "shared_with_algorithm_1": case.shared()}
     print(
         f"{given.what}: {figures['ours']:,.0f} {case.unit}, the paper-literal reference {figures['reference']:,.0f}:"
         f" {figures['ratio']:.2f} times (rounds: {', '.join(f'{ratio:.2f}' for ratio in figures['ratios'])})\n"
         f"{sums['flops'] / sums['seconds'] / 1e9:,.0f} GFLOP/s, {figures['share_of_peak']:.0%} of the"
-        f" {peak / 1e9:,.0f} that {figures['device']} multiplies in bf16;"
+        f" {peak / 1e9:,.0f} that {figures['device']} multiplies in {figures['precision']};"
         f" {figures['data_wait_share']:.1%} of the time waiting for data"
     )
     if memory:
         print(f"peak memory {memory['ours'] / 1e9:.2f} GB against {memory['reference'] / 1e9:.2f} GB")
     if given.what == "augment":
         print(
-            f"with the masked text alone, as in Algorithm 1: {figures['single']:,.0f} {case.unit};"
-            f" {figures['shared_by_both_contexts']:.0%} of the words proposed are the same"
+            f"context {case.way.context}, {case.way.mask_share:.0%} of the tokens masked at once; one word at a time,"
+            f" as in Algorithm 1: {figures['one_word']:,.0f} {case.unit};"
+            f" {figures['shared_with_algorithm_1']:.0%} of its candidates are the same"
         )
         show(agreement)
     return figures

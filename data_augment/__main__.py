@@ -55,6 +55,12 @@ def parser() -> argparse.ArgumentParser:
         default="single",
         help="what the masked LM sees: the masked text (default), or the unmasked text behind it too",
     )
+    propose.add_argument(
+        "--mask-share",
+        type=float,
+        default=0.15,
+        help="share of a text's tokens masked in one pass (default: 0.15); 0: one word, as in Algorithm 1",
+    )
     propose.add_argument("--protect", help="what this regular expression finds in a text is never replaced")
     propose.add_argument(
         "--stop-words",
@@ -147,6 +153,7 @@ def _propose(given: argparse.Namespace) -> None:
         k=given.k,
         vector_words=given.vector_words,
         context=given.context,
+        mask_share=given.mask_share,
         protect=given.protect,
         stop_words=_words(given.stop_words) if given.stop_words else None,
         language=given.language,

@@ -47,6 +47,7 @@ def propose(
     k: int = 15,
     vector_words: int = 100_000,
     context: Literal["single", "pair"] = "single",
+    mask_share: float = 0.15,
     protect: str | None = None,
     stop_words: Collection[str] | None = None,
     language: str = AUTO,
@@ -64,6 +65,7 @@ def propose(
         k: candidates a word.
         vector_words: how many of the most frequent words with vectors are searched.
         context: what the masked LM sees (`masked_lm_candidates`): the masked text alone, or the unmasked one behind it.
+        mask_share: share of a text's tokens that is masked in one pass; 0: one word (Algorithm 1).
         protect: what this regular expression finds in a text is never replaced.
         stop_words: words that are never replaced; None: our list of English function words, and for other languages
             those of stopwords-iso.
@@ -86,6 +88,8 @@ def propose(
     output, masked_lm = Path(output), _model_folder(Path(masked_lm))
     if k < 1:
         raise UserError(f"k is {k}; a word needs at least one candidate")
+    if not 0 <= mask_share < 1:
+        raise UserError(f"mask_share is {mask_share}; a share of the tokens is at least 0 and below 1")
     protected = _pattern(protect)
     different = unique_texts(texts)
     languages = languages_of(different, language)
@@ -98,6 +102,7 @@ def propose(
         "k": k,
         "vector_words": vector_words,
         "context": context,
+        "mask_share": mask_share,
         "protect": protect,
         "stop_words": None if stop_words is None else sorted(stop_words),
         "shard_texts": shard_texts,
@@ -122,6 +127,7 @@ def propose(
         decode_tokens=tokens,
         precision=resolved,
         context=context,
+        mask_share=mask_share,
         protect=protected,
         stop_words=stop_words,
         languages=languages,

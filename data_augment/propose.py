@@ -39,6 +39,7 @@ def propose_shard(
     decode_tokens: int,
     precision: Literal["bf16", "fp32"],
     context: Context = "single",
+    mask_share: float = 0,
     protect: re.Pattern[str] | None = None,
     stop_words: Collection[str] | None = None,
     languages: Languages = ONLY_ENGLISH,
@@ -51,7 +52,7 @@ def propose_shard(
 
     Args:
         texts: different texts.
-        context: what the masked LM sees (`masked_lm_candidates`).
+        context, mask_share: what the masked LM sees, and how much of it is masked at once (`masked_lm_candidates`).
         protect, stop_words: what is never replaced (`replaceable_words`, `stop_list`).
         languages: of the texts.
     """
@@ -67,6 +68,7 @@ def propose_shard(
         decode_tokens=decode_tokens,
         precision=precision,
         context=context,
+        mask_share=mask_share,
         max_length=max_length,
     )
     places = [(index, span) for index, words in enumerate(spans) for span in words]

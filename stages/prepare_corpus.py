@@ -30,8 +30,8 @@ Source = tuple[Path, range] | None  # a part of a file; None: the task's trainin
 def main(stage: Stage) -> dict[str, Any]:
     settings = stage.recipe.prepare_corpus
     tokenizer = load_tokenizer(stage.inputs.backbone)
-    sources: list[Source] = [(path, part) for path in stage.inputs.corpus for part in file_parts(path)]
-    sources += [None] if settings.task_text else []
+    sources: list[Source] = [None] if settings.task_text else []  # first: pretrain_teacher.tokens may take no more
+    sources += [(path, part) for path in stage.inputs.corpus for part in file_parts(path)]
     parts = [stage.work / f"part-{number:05d}" for number in range(len(sources))]
 
     def write_part(source: Source, folder: Path) -> None:

@@ -31,7 +31,15 @@ from pipeline.models.loading import (
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import planned
 from pipeline.training.loop import Job, train
-from pipeline.training.masked_lm import MaskedBlocks, MaskedLM, masked_accuracy, split_blocks
+from pipeline.training.masked_lm import (
+    MaskedBlocks,
+    MaskedLM,
+    first_blocks,
+    masked_accuracy,
+    split_blocks,
+    start_bias,
+    train_only,
+)
 
 
 def main(stage: Stage) -> dict[str, Any]:
@@ -46,8 +54,8 @@ def main(stage: Stage) -> dict[str, Any]:
         plain = AutoModelForMaskedLM.from_config(config, attn_implementation=attention_of(config))
     else:
         plain = load_masked_lm(backbone, new_head=True, hidden_dropout=settings.hidden_dropout)
-    if settings.train == "head":
-        plain.base_model.requires_grad_(False)
+    if settings.upper_layers is not None:
+        train_only(plain, settings.upper_layers)
     model = MaskedLM(plain.to(stage.accelerator.device))
     tokenizer, packed = load_tokenizer(backbone), can_pack(plain)
     corpus = Corpus(stage.upstream["prepare_corpus"])
@@ -61,8 +69,11 @@ def main(stage: Stage) -> dict[str, Any]:
             packed=packed,
             share=settings.mask_share,
         )
-        for rows in split_blocks(len(corpus), held_out=settings.held_out, seed=settings.seed)
+        for rows in split_blocks(
+            first_blocks(corpus.lengths, settings.tokens), held_out=settings.held_out, seed=settings.seed
+        )
     )
+    start_bias(plain, corpus, special=tokenizer.all_special_ids)
     before = masked_accuracy(model, measured, stage, tokens=settings.tokens_at_once)
     job = Job(
         model=model,

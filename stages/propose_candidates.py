@@ -51,6 +51,7 @@ def main(stage: Stage) -> dict[str, Any]:
         decode_tokens=settings.tokens_at_once,
         precision=stage.precision,
         context=settings.context,
+        mask_share=settings.mask_share,
         protect=re.compile(settings.protect) if settings.protect else None,
         stop_words=settings.stop_words,
         languages=languages,

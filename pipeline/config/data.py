@@ -135,6 +135,9 @@ class ProposeCandidates:
     context: Literal["single", "pair"] = "single"
     """What the masked LM reads: the masked text alone (Algorithm 1), or followed by the unmasked text (the authors'
     code)."""
+    mask_share: SmallShare = 0.15
+    """Share of a text's tokens that is masked in one pass of the masked LM, words that follow each other never
+    together; 0: one word a pass (Algorithm 1), several times slower."""
     protect: Pattern | None = None
     """A regular expression; the parts of a text that it matches are never replaced: names, phrases, placeholders."""
     stop_words: Strings | None = None

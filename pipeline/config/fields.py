@@ -58,6 +58,12 @@ def _layer_map(value: object) -> object:
     raise ValueError("it must be uniform, top, bottom, last, 'every 2', or a list of the teacher's layers")
 
 
+def _trained_part(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"all|head|top [1-9]\d*", value):
+        return value
+    raise ValueError("it must be all, head, or 'top 2': the head and so many of the upper layers")
+
+
 def _pattern(value: str) -> str:
     try:
         re.compile(value)
@@ -95,6 +101,7 @@ Column = Annotated[str, BeforeValidator(_number_as_text)]
 Columns = Annotated[tuple[Column, ...], ONE_OR_SEVERAL]
 Labels = Columns
 LayerMap = Annotated[str | tuple[int, ...], PlainValidator(_layer_map)]
+TrainedPart = Annotated[str, PlainValidator(_trained_part)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Language = Annotated[str, AfterValidator(_language)]
 FolderName = Annotated[str, AfterValidator(_folder_name)]

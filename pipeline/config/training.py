@@ -14,6 +14,7 @@ from pipeline.config.fields import (
     NonNegative,
     Positive,
     SmallShare,
+    TrainedPart,
     require_setting,
 )
 from pipeline.config.objectives import LAYER_OBJECTIVES, MASKED_LM, PREDICTIONS
@@ -118,9 +119,11 @@ class PretrainTeacher(Training):
 
     epochs: NonNegative = 0
     """Passes over the corpus; 0 takes the checkpoint as it is."""
+    tokens: Count = 0
+    """Use only so many tokens of the corpus, from its start, where the task's own text stands; 0: all of it."""
     learning_rate: AboveZero = 1e-4
-    train: Literal["all", "head"] = "all"
-    """Train the whole backbone, or only its masked-LM head."""
+    train: TrainedPart = "all"
+    """Train the whole backbone, only its masked-LM head, or, as 'top 2', the head and so many of the upper layers."""
     from_scratch: bool = False
     """Start from random weights, in the backbone's architecture."""
     only_proposes: bool = False
@@ -134,6 +137,11 @@ class PretrainTeacher(Training):
     """Share of the tokens to predict: 80% of them are masked, 10% replaced by a random token, 10% kept."""
     held_out: SmallShare = 0.02
     """Share of the corpus that is not trained on and measures the masked accuracy."""
+
+    @property
+    def upper_layers(self) -> int | None:
+        """How many layers `train` names, from the last one down; None: all."""
+        return None if self.train == "all" else int(self.train.removeprefix("top ")) if self.train != "head" else 0
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

@@ -32,6 +32,11 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> None:
     check_start(recipe, shape, inputs)
     check_lengths(recipe, shape)
     _check_corpus(recipe, inputs)
+    upper = recipe.pretrain_teacher.upper_layers
+    require(
+        upper is None or upper <= shape.layers,
+        f"pretrain_teacher.train: top {upper}, but {inputs.backbone} has {shape.layers} layers; take no more, or all",
+    )
     _check_settings(recipe)
     check_export(recipe, inputs.backbone)
     if recipe.task.kind == "embedding":

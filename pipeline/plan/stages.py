@@ -60,12 +60,12 @@ class TableRow:
 # In the order they run. In a condition, r is the recipe.
 TABLE: dict[str, TableRow] = {
     "prepare_corpus": TableRow(
-        version=2,
+        version=3,
         settings=["prepare_corpus", When(lambda r: r.prepare_corpus.task_text, ["task"])],
         files=["corpus", "tokenizer", When(lambda r: r.prepare_corpus.task_text, ["training_rows"])],
     ),
     "pretrain_teacher": TableRow(
-        version=6,
+        version=7,
         reads=[When(lambda r: r.pretrain_teacher.epochs, ["prepare_corpus"])],
         settings=["pretrain_teacher", "precision"],
         files=["backbone"],
@@ -86,7 +86,7 @@ TABLE: dict[str, TableRow] = {
         files=["student"],
     ),
     "propose_candidates": TableRow(
-        version=3,
+        version=4,
         reads=["pretrain_teacher"],
         settings=["propose_candidates", "precision", "task", LANGUAGE],
         # Of the unlabelled rows those that repeat a test row are left out.

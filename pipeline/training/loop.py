@@ -80,7 +80,7 @@ def train(job: Job, stage: Stage) -> Progress:
 
     def checkpoint() -> None:
         if stage.is_main:
-            state = {**vars(progress), "precision": stage.precision}
+            state = {**vars(progress), "precision": stage.precision, "device": accelerator.device.type}
             save_checkpoint(stage.work, model=job.model, optimizer=plain_optimizer, best=best, state=state)
 
     with stage.bar(total=total, done=progress.step, unit="step") as bar:
@@ -170,7 +170,9 @@ def _resume(job: Job, stage: Stage, optimizer: torch.optim.Optimizer) -> tuple[P
             f"{folder} was trained in {precision}, and this run is in {stage.precision}: set precision: {precision}, or"
             " remove the checkpoint"
         )
-    stage.say(f"going on from step {state['step']} of {job.batches.steps}")
+    before, now = state.pop("device", None), stage.accelerator.device.type
+    moved = f", reached on {before}, now on {now}" if before not in (None, now) else ""
+    stage.say(f"going on from step {state['step']} of {job.batches.steps}{moved}")
     return Progress(**state), best
 
 

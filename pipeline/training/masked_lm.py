@@ -3,6 +3,8 @@
 Only the masked positions go through the head: its product with the vocabulary would cost more than a small encoder.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -11,14 +13,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from pipeline.data.corpus import Corpus
 from pipeline.data.masking import mask_tokens
 from pipeline.losses.tinybert import label_loss
+from pipeline.models.architectures import encoder_layers
 from pipeline.models.collate import Batch, Rows, collate
 from pipeline.models.loading import separate_head
 from pipeline.models.saved_model import special_id
 from pipeline.models.trace import forward
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import GlobalBatch, cut_into_micro_batches
-from pipeline.training.throughput import training_flops
+from pipeline.training.throughput import encoder_flops
 
+COUNTED = 20_000  # blocks whose tokens are counted for a new head's bias
 MEASURED = 2**31 - 1  # the epoch number whose masks measure: the same before and after, and never trained on
 
 
@@ -38,9 +42,28 @@ class MaskedLM(nn.Module):
         return self.head(forward(self.model.base_model, batch).last_hidden_state[masked_BT])
 
     def flops(self, batch: GlobalBatch, masked: int) -> float:
-        """FLOPs of a forward and a backward pass, the head on the masked positions alone."""
+        """FLOPs of a forward pass, and of a backward pass through what is trained; the head on masked tokens alone."""
         head = sum(p.numel() for p in self.head.parameters() if p.ndim == 2) if self.head else 0
-        return training_flops(self.model)(batch) + 6.0 * head * masked
+        matrices = [p for p in encoder_layers(self.model).parameters() if p.ndim == 2]
+        trained = sum(p.numel() for p in matrices if p.requires_grad) / sum(p.numel() for p in matrices)
+        return (1 + 2 * trained) * encoder_flops(self.model)(batch) + 6.0 * head * masked
+
+
+def start_bias(model: PreTrainedModel, corpus: Corpus, *, special: Collection[int]) -> None:
+    """Give the bias of a new masked-LM head the log of each token's share of the corpus, add-half smoothed.
+
+    What a bias of zeros would have to learn first is counted instead (Lin et al., arXiv:1708.02002, section 3.3). A
+    bias that is not zero was trained, and stays. At most COUNTED blocks are counted.
+    """
+    bias = getattr(model.get_output_embeddings(), "bias", None)
+    if bias is None or bool(bias.any()):
+        return
+    counts = np.full(len(bias), 0.5)
+    for row in np.unique(np.linspace(0, len(corpus) - 1, min(len(corpus), COUNTED)).astype(int)):
+        np.add.at(counts, corpus[int(row)], 1)
+    counts[list(special)] = 0.5
+    with torch.no_grad():
+        bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
 
 
 class MaskedBlocks:
@@ -116,6 +139,19 @@ def masked_accuracy(model: MaskedLM, blocks: MaskedBlocks, stage: Stage, *, toke
             right_and_all += torch.tensor([(model(batch).argmax(dim=-1) == wanted).sum().item(), len(wanted)])
     right, count = stage.sum_over_processes(right_and_all).tolist()
     return right / max(count, 1)
+
+
+def train_only(model: PreTrainedModel, upper_layers: int) -> None:
+    """Leave gradients to the head and to so many of the upper layers alone."""
+    model.base_model.requires_grad_(False)
+    layers = next(module for module in encoder_layers(model).modules() if isinstance(module, nn.ModuleList))
+    for layer in layers[len(layers) - upper_layers :]:
+        layer.requires_grad_(True)
+
+
+def first_blocks(lengths: np.ndarray, tokens: int) -> int:
+    """How many blocks, from the first on, have at most so many tokens together: at least two; 0 tokens: all blocks."""
+    return max(2, int(np.searchsorted(np.cumsum(lengths), tokens, side="right"))) if tokens else len(lengths)
 
 
 def split_blocks(count: int, *, held_out: float, seed: int) -> tuple[Rows, Rows]:

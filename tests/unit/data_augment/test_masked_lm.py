@@ -1,6 +1,8 @@
 """What is proposed for a word: the batched masked LM against a literal loop, and what may never be proposed."""
 
+import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,8 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-from data_augment.masked_lm import masked_lm_candidates
-from data_augment.pieces import longest_input, proposable
+from data_augment.masked_lm import masked_copies, masked_lm_candidates
+from data_augment.pieces import Encoded, SinglePiece, longest_input, proposable
 from data_augment.vectors import WordVectors
 from data_augment.words import find_words, replaceable_words
 from pipeline.errors import UserError
@@ -42,11 +44,18 @@ def model() -> BertForMaskedLM:
     return load_model()
 
 
-def literal(text: str, span: tuple[int, int], tokenizer, model, k: int, *, second: str | None = None) -> list[str]:
-    """Algorithm 1 to the letter: one word masked, one forward pass, all logits, the K best words."""
+def literal(
+    text: str, span: tuple[int, int], tokenizer, model, k: int, *, second: str | None = None, beside: Sequence = ()
+) -> list[str]:
+    """Algorithm 1 to the letter: one word masked, one forward pass, all logits, the K best words.
+
+    beside: spans of words that are masked too.
+    """
     encoded = tokenizer(text, second, return_offsets_mapping=True, return_tensors="pt")
-    position, *_ = [i for i, offsets in enumerate(encoded.pop("offset_mapping")[0].tolist()) if tuple(offsets) == span]
-    encoded["input_ids"][0, position] = tokenizer.mask_token_id
+    offsets = [tuple(offsets) for offsets in encoded.pop("offset_mapping")[0].tolist()]
+    position = offsets.index(span)
+    for masked in (span, *beside):
+        encoded["input_ids"][0, offsets.index(masked)] = tokenizer.mask_token_id
     with torch.no_grad():
         logits = model(**encoded).logits[0, position]
     allowed = [i for i, token in enumerate(VOCAB) if token.isalpha() and token.lower() != text[slice(*span)].lower()]
@@ -66,6 +75,28 @@ def test_in_context_pair_the_unmasked_text_is_the_second_segment(tokenizer, mode
         span = row["start"], row["end"]
         assert row["candidates"] == literal(row["text"], span, tokenizer, model, 5, second=row["text"])
     assert [row["scores"] for row in rows] != [row["scores"] for row in propose(TEXTS[1:3], tokenizer, model)]
+
+
+def test_words_masked_in_one_copy_are_proposed_as_by_a_literal_pass_with_the_same_masks(tokenizer, model):
+    text = TEXTS[3]
+    spans = replaceable_words(text)
+    rows = propose([text], tokenizer, model, mask_share=0.15)  # 16 tokens: two of the 8 words in each of 4 copies
+    assert len(rows) == len(spans) == 8
+    for number, row in enumerate(rows):
+        beside = [spans[other] for other in range(number % 4, 8, 4) if other != number]
+        assert row["candidates"] == literal(text, spans[number], tokenizer, model, 5, beside=beside)
+    assert rows != propose([text], tokenizer, model)
+
+
+@pytest.mark.parametrize(("share", "copies"), [(0, 9), (0.1, 5), (0.15, 3), (0.99, 2)])
+def test_a_copy_has_a_share_of_its_tokens_masked_and_no_two_words_that_follow_each_other(share, copies):
+    encoded = [Encoded(list(range(20)), None), Encoded([0, 1, 2], None)]
+    pieces = [SinglePiece(0, (place, place + 1), place) for place in range(9)] + [SinglePiece(1, (0, 1), 1)]
+    *first, second = masked_copies(pieces, encoded, share)
+    assert len(first) == copies
+    assert sorted(piece for copy in first for piece in copy) == pieces[:9]
+    assert all(b.position - a.position > 1 for copy in first for a, b in itertools.pairwise(copy))
+    assert second == pieces[9:]
 
 
 def test_where_a_pair_is_too_long_the_unmasked_text_is_cut_first(tokenizer, model, vectors):

@@ -20,11 +20,21 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
+from pipeline.config.training import PretrainTeacher
 from pipeline.data.corpus import Corpus, blocks_of, write_shards
 from pipeline.models.collate import Batch, Rows
 from pipeline.models.loading import load_masked_lm, load_tokenizer
 from pipeline.training.batches import BatchPlan, GlobalBatch
-from pipeline.training.masked_lm import MEASURED, MaskedBlocks, MaskedLM, masked_accuracy, split_blocks
+from pipeline.training.masked_lm import (
+    MEASURED,
+    MaskedBlocks,
+    MaskedLM,
+    first_blocks,
+    masked_accuracy,
+    split_blocks,
+    start_bias,
+    train_only,
+)
 from tests.helpers.one_process import make_stage
 from tests.tiny import write_model, write_text
 
@@ -135,6 +145,43 @@ def test_masked_accuracy_is_the_share_of_masked_tokens_found(corpus: Corpus, fol
     masked_ids = blocks.collate(np.arange(len(corpus)), MEASURED).targets["masked_ids"]
     accuracy = masked_accuracy(model, blocks, make_stage(tmp_path), tokens=100)
     assert 0 < accuracy == pytest.approx(np.mean(masked_ids.numpy() == the))
+
+
+@pytest.mark.parametrize(
+    ("part", "trained"),
+    [("all", {"embeddings", "0", "1", "2", "cls"}), ("head", {"cls"}), ("top 2", {"1", "2", "cls"})],
+)
+def test_only_the_part_that_is_asked_for_is_trained(part: str, trained: set[str]) -> None:
+    model = BertForMaskedLM(BertConfig(**{**SIZE, "num_hidden_layers": 3}))
+    if (upper := PretrainTeacher(train=part).upper_layers) is not None:
+        train_only(model, upper)
+    found = {
+        re.search(r"(?<=layer\.)\d|embeddings|cls", name) for name, p in model.named_parameters() if p.requires_grad
+    }
+    assert {match.group() for match in found if match} == trained
+
+
+def test_a_new_head_starts_from_the_tokens_shares_of_the_corpus(corpus: Corpus, folder: Path) -> None:
+    model = load_masked_lm(folder)
+    bias = model.get_output_embeddings().bias
+    torch.nn.init.zeros_(bias)
+    start_bias(model, corpus, special=[0, 1, 2, 3])
+    tokens = [token for row in range(len(corpus)) for token in corpus[row].tolist() if token > 3]
+    counts = [0.5 + tokens.count(token) for token in range(len(bias))]
+    assert bias.tolist() == pytest.approx(np.log(np.array(counts) / sum(counts)).tolist())
+
+
+def test_a_head_that_was_trained_keeps_its_bias(corpus: Corpus, folder: Path) -> None:
+    model = load_masked_lm(folder)
+    bias = model.get_output_embeddings().bias
+    torch.nn.init.constant_(bias, 0.25)
+    start_bias(model, corpus, special=[])
+    assert bool((bias == 0.25).all())
+
+
+@pytest.mark.parametrize(("tokens", "blocks"), [(0, 5), (30, 3), (39, 3), (40, 4), (1, 2), (99, 5)])
+def test_a_budget_of_tokens_takes_the_first_blocks(tokens: int, blocks: int) -> None:
+    assert first_blocks(np.array([10] * 5), tokens) == blocks
 
 
 def test_blocks_that_measure_are_not_trained_on() -> None:
