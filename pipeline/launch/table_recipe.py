@@ -15,7 +15,6 @@ import yaml
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.config.recipe_file import RecipeLoader, parse_overrides
-from pipeline.data.tables import column_names
 from pipeline.data.text_files import format_suffix, is_compressed
 from pipeline.errors import UserError, nearest, require
 
@@ -64,6 +63,8 @@ def recipe_for(
 
 def find_columns(table: Path, given: Mapping[str, Any]) -> dict[str, str | None]:
     """The columns of text, second text and label: those given, else those whose names say so."""
+    from pipeline.data.tables import column_names  # noqa: PLC0415 (a run that is finished must start at once)
+
     names = column_names(table)
     columns = {role: None if value is None else str(value) for role, value in given.items()}
     for role, column in columns.items():
