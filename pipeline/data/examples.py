@@ -7,12 +7,12 @@ import ast
 import contextlib
 import json
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.data.labels import label_name
 from pipeline.data.tables import Row, location, read_rows
 from pipeline.errors import UserError
 
@@ -80,7 +80,7 @@ def read_examples(
     Raises: UserError, with file and line, for a value that is not what its column must hold.
     """
     for line, values in rows:
-        if columns.drop_labels and columns.label and _name(values[columns.label]) in columns.drop_labels:
+        if columns.drop_labels and columns.label and _is_dropped(values[columns.label], columns):
             left_out["dropped"] += 1
             continue
         try:
@@ -120,12 +120,14 @@ def parse_label(value: Any, columns: Columns) -> str:
     value = (list_in_text(value) or value) if isinstance(value, str) else value
     if isinstance(value, list):
         value = _only_label(value, columns)
-    name, column = _name(value), columns.label
+    name, column = label_name(value), columns.label
     if not name:
         raise ValueError(f"column '{column}' has no label; write one, or move the row to a file of task.unlabelled")
-    if not isinstance(value, str | int) and not name.lstrip("-").isdecimal():
-        shown = short_repr(value)
-        raise ValueError(f"column '{column}' holds {shown}, not a label; for numbers set task.kind: regression")
+    if not isinstance(value, str | int) and not name.lstrip("-").isdecimal() and name not in columns.known_labels:
+        raise ValueError(
+            f"column '{column}' holds {short_repr(value)}, not a label; for numbers set task.kind: regression, or list"
+            " them in task.labels"
+        )
     return name
 
 
@@ -136,6 +138,13 @@ def _only_label(labels: list[Any], columns: Columns) -> Any:
         f"column '{columns.label}' holds {len(labels)} labels, {short_repr(labels)}; with several labels a text, or"
         " none, set task.kind: multi_label"
     )
+
+
+def _is_dropped(value: Any, columns: Columns) -> bool:
+    """Whether a row is left out for its label, which may be alone in a list."""
+    value = (list_in_text(value) or value) if isinstance(value, str) else value
+    alone = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return label_name(alone) in columns.drop_labels
 
 
 def parse_score(value: Any, columns: Columns) -> float:
@@ -154,19 +163,10 @@ def parse_score(value: Any, columns: Columns) -> float:
 
 def parse_group(value: Any, column: str) -> str:
     """The group that a row belongs to."""
-    name = _name(value)
+    name = label_name(value)
     if not name or isinstance(value, list | dict):
         raise ValueError(f"column '{column}' holds {short_repr(value)}, but with task.group every row needs a group")
     return name
-
-
-def _name(value: Any) -> str:
-    """A label or group as text; empty where it is missing."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # pandas writes whole numbers as floats where some are missing
-    return sys.intern(str(value).strip())
 
 
 def list_in_text(text: str) -> list[Any]:

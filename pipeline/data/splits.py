@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, MutableMapping, Sequence
 
 from pipeline.data.examples import Example
+from pipeline.data.labels import HIDDEN, IS_HIDDEN
 from pipeline.errors import UserError, nearest
 
 Splits = Mapping[str, Sequence[Example]]
@@ -56,7 +57,9 @@ def check_labels(splits: Splits, label_names: tuple[str, ...]) -> None:
             if label is None or (label in label_names and label in trained):
                 continue
             reason = f"unknown label '{label}'{nearest(str(label), label_names)}"
-            if label in label_names:
+            if label == HIDDEN:
+                reason = IS_HIDDEN
+            elif label in label_names:
                 reason = f"no training row has the label '{label}'; add some, or list it in task.drop_labels"
             raise UserError(f"{example.location}: {reason}")
 

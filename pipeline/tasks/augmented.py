@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.data.labels import label_name
 from pipeline.data.parquet import (
     is_integer,
     is_list,
@@ -151,7 +152,7 @@ def _label_names(path: Path, data: TaskData) -> tuple[str, ...] | None:
     if not names:
         raise UserError(f"{where} {kind} without the labels' names; write the names as text")
     for name in names:
-        if name not in data.label_names:
+        if label_name(name) not in data.label_names:
             raise UserError(f"{path}: its label '{name}' is none of the task's, {', '.join(data.label_names)}")
     return names
 
@@ -171,7 +172,7 @@ def _number(label: Any, names: tuple[str, ...] | None, data: TaskData, where: st
     """The task's number of a label, which is a name, or the number of one of `names`."""
     if names and (label is None or not 0 <= label < len(names)):
         raise UserError(f"{where}: its label {label} has no name; the column names {len(names)}, from 0")
-    name = names[label] if names else label
+    name = label_name(names[label] if names else label)
     if name not in data.label_names:
         raise UserError(f"{where}: its label '{name}' is none of the task's, {', '.join(data.label_names)}")
     return data.label_names.index(name)

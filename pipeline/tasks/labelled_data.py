@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.config.data import MetricName, Task
 from pipeline.data import glue
 from pipeline.data.examples import Columns, Example, read_examples
+from pipeline.data.labels import label_name
 from pipeline.data.splits import check_groups, split_by_group, split_by_label, without_repeats
 from pipeline.errors import UserError, require
 from pipeline.tasks import kind_of
@@ -86,7 +87,7 @@ def _columns(task: Task) -> Columns:
             group=None,
             answer=kind.parse_label,
             known_labels=known.label_names,
-            drop_labels=frozenset(task.drop_labels),
+            drop_labels=frozenset(map(label_name, task.drop_labels)),
             skip_empty=True,  # QQP has empty questions, and nobody can be asked to mend GLUE
         )
     if task.data:
@@ -111,18 +112,19 @@ def _columns(task: Task) -> Columns:
         raise UserError(f"task.{setting}: is of several labels a text; leave it out, or set task.kind: multi_label")
     if task.labels and not kind.has_label_names:
         raise UserError(f"task.labels: a {task.kind} has none; leave it out, or set task.kind: classification")
-    if len(set(task.labels)) < len(task.labels):
+    labels = tuple(map(label_name, task.labels))
+    if len(set(labels)) < len(labels):
         raise UserError(f"task.labels: name each label once, not {', '.join(task.labels)}")
     return Columns(
         texts=texts,
         label=task.label,
         group=task.group,
         answer=kind.parse_label,
-        known_labels=task.labels or task.label_columns,
+        known_labels=labels or task.label_columns,
         label_separator=task.label_separator,
         label_columns=task.label_columns,
         header=task.header,
-        drop_labels=frozenset(task.drop_labels),
+        drop_labels=frozenset(map(label_name, task.drop_labels)),
         skip_empty=task.skip_empty,
     )
 

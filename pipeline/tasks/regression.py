@@ -6,7 +6,9 @@ import numpy as np
 
 from pipeline.config.data import MetricName
 from pipeline.data.examples import Columns, parse_score
+from pipeline.data.labels import HIDDEN, IS_HIDDEN
 from pipeline.data.splits import Splits, find_label_names
+from pipeline.errors import UserError
 from pipeline.tasks.metrics import score
 from pipeline.tasks.sequence import SequenceTask
 
@@ -33,6 +35,13 @@ class RegressionTask(SequenceTask):
         """None. Raises: UserError where all rows have one score."""
         find_label_names(splits["train"], known)
         return ()
+
+    def check(self, splits: Splits, label_names: tuple[str, ...]) -> None:
+        """No split has its scores kept secret."""
+        for split, examples in splits.items():
+            scores = {example.label for example in examples}
+            if split != "unlabelled" and scores == {float(HIDDEN)}:
+                raise UserError(f"{examples[0].location}: all scores of the file are {HIDDEN}; {IS_HIDDEN}")
 
     def feature(self, label_names: tuple[str, ...]) -> dict[str, Any]:
         """A number."""

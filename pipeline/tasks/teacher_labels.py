@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.config import Recipe
+from pipeline.data.labels import label_name
 from pipeline.errors import UserError
 from pipeline.tasks.labelled_data import TaskData
 
@@ -13,7 +14,7 @@ def teacher_labels(recipe: Recipe, data: TaskData, own: tuple[str, ...], *, fold
     Raises: UserError when the teacher's labels are not the task's.
     """
     given = recipe.finetune_teacher.labels
-    names = given or own
+    names = tuple(map(label_name, given or own))
     if own and len(names) != len(own):
         raise UserError(
             f"finetune_teacher.labels: {len(names)} names, but {folder} has {len(own)} outputs: {', '.join(own)}"
