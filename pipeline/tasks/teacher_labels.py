@@ -8,6 +8,11 @@ from pipeline.errors import UserError
 from pipeline.tasks.labelled_data import TaskData
 
 
+def says_nothing(names: tuple[str, ...]) -> bool:
+    """Whether the names of a model's outputs are those that transformers gives where nobody named them."""
+    return all(name.startswith("LABEL_") for name in names)
+
+
 def teacher_labels(recipe: Recipe, data: TaskData, own: tuple[str, ...], *, folder: Path) -> tuple[str, ...]:
     """The task's label of each of the teacher's outputs, in the teacher's order.
 
@@ -19,7 +24,7 @@ def teacher_labels(recipe: Recipe, data: TaskData, own: tuple[str, ...], *, fold
         raise UserError(
             f"finetune_teacher.labels: {len(names)} names, but {folder} has {len(own)} outputs: {', '.join(own)}"
         )
-    unnamed = not given and all(name.startswith("LABEL_") for name in own) and len(own) == len(data.label_names)
+    unnamed = not given and says_nothing(own) and len(own) == len(data.label_names)
     if unnamed and not data.kind.has_thresholds:
         return data.label_names  # names that say nothing; the stage compares the dev scores of other orders
     if sorted(names) == sorted(data.label_names):

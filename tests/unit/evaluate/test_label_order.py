@@ -26,7 +26,7 @@ from transformers import (
 from pipeline.config.training import FinetuneTeacher
 from pipeline.errors import UserError
 from pipeline.evaluate.inference import predict
-from pipeline.evaluate.label_order import better_order, own_teacher, reorder_outputs
+from pipeline.evaluate.label_order import better_order, better_tag_order, own_teacher, reorder_outputs
 from pipeline.evaluate.scoring import LabelledSplit
 from pipeline.models.loading import load_classifier, load_tokenizer, save_model
 from pipeline.runtime.stage import Stage
@@ -170,3 +170,43 @@ def test_wrong_names_are_found_out_and_the_labels_proposed_are_right(
     stage = stage_with(tmp_path, truth)
     model = own_teacher(stage, folder, dev)
     assert (predict(model, texts, stage).argmax(axis=1) == dev.references).all()
+
+
+def test_without_names_two_labels_that_are_swapped_are_found_among_others() -> None:
+    labels = np.arange(4).repeat(12)
+    found = np.array([1, 0, 2, 3])[labels]
+    assert better_order(logits_for(found.tolist(), 4), labels) is None  # half of the rows are right: names are believed
+    assert better_order(logits_for(found.tolist(), 4), labels, unnamed=True) == [1, 0, 2, 3]
+    assert better_order(logits_for(labels.tolist(), 4), labels, unnamed=True) is None
+
+
+TAGS = np.array([0] * 60 + [1, 2] * 10 + [3, 4] * 8 + [5, 6] * 6)  # O, then B- and I- of three types
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        [0, 5, 6, 1, 2, 3, 4],  # the types in another order
+        [0, 1, 3, 5, 2, 4, 6],  # all B-, then all I-
+        [0, 2, 1, 6, 5, 4, 3],  # I- before B-
+        [5, 6, 3, 4, 1, 2, 0],  # O last
+        [5, 3, 1, 6, 4, 2, 0],
+        [3, 0, 6, 1, 4, 5, 2],  # none of the usual
+    ],
+)
+def test_tags_in_another_order_are_found(order: list[int]) -> None:
+    found = np.argsort(order)[TAGS]
+    assert better_tag_order(logits_for(found.tolist(), 7), TAGS) == order
+
+
+def test_tags_that_hardly_occur_go_with_their_types() -> None:
+    tags = np.array([0] * 60 + [1] * 10 + [3, 4] * 8 + [5] * 10)  # no I- of the first and the last type
+    order = [0, 5, 6, 3, 4, 1, 2]
+    assert better_tag_order(logits_for(np.argsort(order)[tags].tolist(), 7), tags) == order
+
+
+def test_a_tagger_that_errs_now_and_then_keeps_its_order() -> None:
+    generator = np.random.default_rng(0)
+    for share in (0.0, 0.2, 0.5, 0.9):
+        found = np.where(generator.random(len(TAGS)) < share, generator.integers(0, 7, len(TAGS)), TAGS)
+        assert better_tag_order(logits_for(found.tolist(), 7), TAGS) is None
