@@ -49,6 +49,8 @@ def meanings(found: Iterable[Tag], known: Sequence[str], *, where: str) -> Mappi
             f"{tags[others[0]].where} holds '{others[0]}', no tag beside '{prefixed[0]}'; a tag is {OUTSIDE}, or a"
             f" prefix and a type as in '{prefixed[0]}'"
         )
+    if numbers := [text for text in others if NUMBER.fullmatch(text) and text not in known]:
+        raise UserError(f"{tags[numbers[0]].where} holds the number {numbers[0]} among names; give each word its tag")
     outside = not tags.keys().isdisjoint((*AS_OUTSIDE, OUTSIDE))
     if others and not set(others) <= set(known) and (not outside or len(others) > MOST_TYPES):
         wrong = f"more than {MOST_TYPES} types" if outside else f"no word has {OUTSIDE}, the tag outside of all names"

@@ -1,6 +1,7 @@
 """One forward pass of encoders.
 
 architectures   what differs by model_type; no torch
+json_files      the types in the JSON files beside a model; no torch
 saved_model     what a saved model's files say; no torch
 loading         load, build and save
 student_init    copies of a teacher, an existing student

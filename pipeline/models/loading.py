@@ -1,7 +1,8 @@
 """Load, build and save models: backbone, teacher, student. Weights are safetensors, remote code stays off."""
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from pipeline.config.training import Student
 from pipeline.errors import UserError
 from pipeline.models.architectures import WITHOUT_QUERIES, encoder_layers, rows_before_text
 from pipeline.models.attention import ATTENTION
+from pipeline.models.json_files import check_tokenizer_files
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES
 
 ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {  # of students: the encoder, and with a masked-LM head
@@ -51,9 +53,25 @@ def proposer_of(pretrained: Path) -> Path:
     return apart if apart.exists() else backbone_of(pretrained)
 
 
+@contextmanager
+def loading_from(folder: Path) -> Iterator[None]:
+    """What a library says against a user's model becomes one sentence."""
+    try:
+        yield
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # transformers and tokenizers raise any, and bare ones
+        if getattr(error, "errno", None):
+            raise  # of the disk
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(f"{folder} cannot be loaded: {reason}; save the model again with its tokenizer") from error
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer saved beside a model."""
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
+    check_tokenizer_files(folder)
+    with loading_from(folder):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
 
 
 def copy_model_files(source: Path, target: Path, patterns: Sequence[str] = MODEL_FILES) -> None:
@@ -77,7 +95,8 @@ def save_model(
 
 def load_config(folder: Path, *, hidden_dropout: float) -> PreTrainedConfig:
     """A model's config; attention dropout is off, because with it the fused kernel writes out every map on CPUs."""
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    with loading_from(folder):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     for name in ("hidden_dropout_prob", "dropout", "attention_probs_dropout_prob", "attention_dropout"):
         if hasattr(config, name):
             setattr(config, name, 0.0 if name.startswith("attention") else hidden_dropout)
@@ -98,9 +117,10 @@ def load_masked_lm(
     Raises: UserError when weights are missing from the checkpoint.
     """
     config = load_config(folder, hidden_dropout=hidden_dropout)
-    model, info = AutoModelForMaskedLM.from_pretrained(
-        folder, config=config, attn_implementation=attention_of(config, attention), output_loading_info=True, **LOAD
-    )
+    with loading_from(folder):
+        model, info = AutoModelForMaskedLM.from_pretrained(
+            folder, config=config, attn_implementation=attention_of(config, attention), output_loading_info=True, **LOAD
+        )
     prefix = f"{model.base_model_prefix}."
     missing = {name for name in info["missing_keys"] if not new_head or name.startswith(prefix)}
     refuse_missing(folder, missing)
@@ -128,14 +148,15 @@ def load_classifier(
     """
     config = load_config(folder, hidden_dropout=hidden_dropout)
     set_labels(config, label_names, problem_type=problem_type)
-    model, info = head.from_pretrained(
-        folder,
-        config=config,
-        attn_implementation=attention_of(config, attention),
-        output_loading_info=True,
-        ignore_mismatched_sizes=new_head,  # a head of another number of labels starts anew
-        **LOAD,
-    )
+    with loading_from(folder):
+        model, info = head.from_pretrained(
+            folder,
+            config=config,
+            attn_implementation=attention_of(config, attention),
+            output_loading_info=True,
+            ignore_mismatched_sizes=new_head,  # a head of another number of labels starts anew
+            **LOAD,
+        )
     prefix = f"{model.base_model_prefix}."
     missing = set(info["missing_keys"])
     if new_head:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from pipeline.errors import UserError, require
 from pipeline.models.architectures import rows_before_text
+from pipeline.models.json_files import CONFIG, check_index, check_tokenizer_files, check_types, json_object
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -30,6 +31,7 @@ class ModelShape:
     labels: tuple[str, ...]
     embedding: int  # width of the embeddings, which ELECTRA and ALBERT have narrower than the layers
     kind: str
+    problem: str  # `problem_type`, such as multi_label_classification; empty where the file does not say
     feed_forward: int
     classes: tuple[str, ...]
     """Of transformers, such as BertForSequenceClassification; empty where the file does not say."""
@@ -39,22 +41,17 @@ class ModelShape:
 def model_shape(folder: Path, role: str) -> ModelShape:
     """Layers, heads, pieces and positions of a saved model, under the names that its architecture uses."""
     path = folder / "config.json"
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder} ({role}) has no config.json; give the folder of a saved transformers model"
-        ) from None
-    except ValueError:
-        raise UserError(f"{path} ({role}) is not valid JSON; save the model again") from None
-    require(isinstance(config, dict), f"{path} ({role}) is not a JSON object; save the model again")
+    config = json_object(path, role)
+    if config is None:
+        raise UserError(f"{folder} ({role}) has no config.json; give the folder of a saved transformers model")
     require(
         "auto_map" not in config,
         f"{path} ({role}) wants code of its own (auto_map), which is never run; take a model of transformers' own",
     )
     if role == "student.model":
         config.setdefault("model_type", "bert")  # TinyBERT is published without it
-    require("model_type" in config, f'{path} ({role}) lacks \'model_type\'; add it, such as "model_type": "bert"')
+    check_types(path, config, CONFIG)
+    require(config.get("model_type"), f'{path} ({role}) lacks \'model_type\'; add it, such as "model_type": "bert"')
 
     def number(*names: str) -> int:
         for name in names:
@@ -72,6 +69,7 @@ def model_shape(folder: Path, role: str) -> ModelShape:
         labels=tuple(str(names[key]) for key in sorted(names, key=int)),
         embedding=config.get("embedding_size", number("hidden_size", "dim")),
         kind=config["model_type"],
+        problem=config.get("problem_type") or "",
         feed_forward=number("intermediate_size", "hidden_dim"),
         classes=tuple(map(str, classes)) if isinstance(classes := config.get("architectures"), list) else (),
         problem_type=str(config.get("problem_type") or ""),
@@ -86,7 +84,8 @@ def add_to_config(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def check_weights(folder: Path) -> None:
-    """Every file of weights is whole: a download that broke off is found here."""
+    """Every file of weights is there and whole: a download that broke off is found here."""
+    check_index(folder)
     for path in sorted(folder.glob("*.safetensors")):
         with path.open("rb") as file:
             pointer = file.read(8) == b"version "
@@ -103,6 +102,7 @@ def check_weights(folder: Path) -> None:
 
 def check_tokenizer(folder: Path, shape: ModelShape) -> None:
     """A tokenizer that is missing loads as one of five pieces without an error, so look for it here."""
+    check_tokenizer_files(folder)
     largest = max(tokenizer_vocabulary(folder).values(), default=-1)
     require(
         largest < shape.vocabulary,

@@ -13,7 +13,7 @@ from pipeline.config.fields import LayerMap
 from pipeline.config.objectives import layer_map
 from pipeline.config.training import Student
 from pipeline.models.architectures import LIKE_BERT, rows_before_text
-from pipeline.models.loading import ARCHITECTURES, LOAD, refuse_missing
+from pipeline.models.loading import ARCHITECTURES, LOAD, loading_from, refuse_missing
 
 BY_HEAD = ("attention.self.query", "attention.self.key", "attention.self.value")
 TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
@@ -134,10 +134,11 @@ def _cut_into(own: Tensor, theirs: Tensor) -> None:
 def student_config(folder: Path, *, hidden_dropout: float) -> PreTrainedConfig:
     """The config of a saved student; one without `model_type` (as TinyBERT is published) is a BERT's."""
     plain = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if "model_type" in plain:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    else:
-        config = BertConfig.from_dict(plain)
+    with loading_from(folder):
+        if "model_type" in plain:
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        else:
+            config = BertConfig.from_dict(plain)
     config.hidden_dropout_prob, config.attention_probs_dropout_prob = hidden_dropout, 0.0
     return config
 
@@ -145,8 +146,9 @@ def student_config(folder: Path, *, hidden_dropout: float) -> PreTrainedConfig:
 def load_student(folder: Path, config: PreTrainedConfig) -> PreTrainedModel:
     """The encoder of a saved student. Raises: UserError when weights are missing."""
     architecture: Any = ARCHITECTURES[config.model_type][0]
-    model, info = architecture.from_pretrained(
-        folder, config=config, add_pooling_layer=False, output_loading_info=True, **LOAD
-    )
+    with loading_from(folder):
+        model, info = architecture.from_pretrained(
+            folder, config=config, add_pooling_layer=False, output_loading_info=True, **LOAD
+        )
     refuse_missing(folder, set(info["missing_keys"]))
     return model

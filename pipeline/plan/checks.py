@@ -1,6 +1,5 @@
 """Before anything is launched: models, tokenizers, data and recipe must fit each other. No weights are read."""
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,9 @@ from pipeline.config import Recipe
 from pipeline.data.documents import check_beginning
 from pipeline.data.languages import check_packages, languages_of
 from pipeline.data.word_vectors import read_vectors
-from pipeline.errors import UserError, require
+from pipeline.errors import require
 from pipeline.inputs.resolver import RecipeInputs
+from pipeline.models.json_files import check_tokenizer_files, json_object
 from pipeline.models.saved_model import check_tokenizer, check_weights, model_shape, tokenizer_vocabulary
 from pipeline.plan.student_checks import check_lengths, check_start, check_student
 from pipeline.tasks import KINDS, kind_of
@@ -27,6 +27,7 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> None:
     shape = model_shape(inputs.backbone, "backbone")
     for folder in filter(None, (inputs.backbone, inputs.teacher, inputs.student)):
         check_weights(folder)
+        check_tokenizer_files(folder)
     check_tokenizer(inputs.backbone, shape)
     check_student(recipe, shape, inputs.backbone)
     check_start(recipe, shape, inputs)
@@ -113,7 +114,8 @@ def check_export(recipe: Recipe, backbone: Path) -> None:
         return
     kind = "WordPiece" if (backbone / "vocab.txt").is_file() else "SentencePiece"
     if tokenizer := _json_object(backbone / "tokenizer.json"):
-        kind = tokenizer["model"].get("type")
+        model = tokenizer.get("model")
+        kind = model.get("type") if isinstance(model, dict) else "tokenizer without a model"
     require(
         kind == "WordPiece",
         f"export_student.min_count: the tokenizer of {backbone} is a {kind}, and only WordPiece vocabularies can be"
@@ -144,13 +146,7 @@ def _check_pooling(inputs: RecipeInputs) -> None:
 
 def _json_object(path: Path) -> dict[str, Any]:
     """The content of a file; empty where there is none. Raises UserError where it is no JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is not a JSON object; save the model again")
-    return content
+    return json_object(path) or {}
 
 
 def _check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Path) -> None:
@@ -172,6 +168,13 @@ def _check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: P
         not head or not others,
         f"finetune_teacher.model: {teacher} is a {', '.join(others)}, and the task needs one with the head of"
         f" {head.removeprefix('For')}; give a fine-tuned model, or leave the setting out",
+    )
+    problems = {"classification": "single_label_classification", "regression": "regression"}
+    wanted = problems.get(data.kind.name)
+    require(
+        not shape.problem or wanted in (None, shape.problem),
+        f"{teacher / 'config.json'}: 'problem_type' is {shape.problem}, and the task's kind is {data.kind.name}; set"
+        " task.kind, or give a teacher that was trained for this task",
     )
     require(
         not head or shape.problem_type in ("", data.kind.problem_type),

@@ -1,6 +1,5 @@
 """A saved student that reads texts, by its PyTorch weights or by its int8 ONNX file."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from pipeline.errors import UserError
+from pipeline.models.json_files import CONFIG, check_tokenizer_files, check_types, json_object
 from pipeline.models.saved_model import tokenizer_vocabulary
 from pipeline.predict.answers import Arrays, Reading, Texts, Window
 from pipeline.tasks.question_answering import QUESTION_SHARE, first_tokens
@@ -91,8 +91,10 @@ def load_student(folder: Path, *, onnx: bool) -> Student:
 
     Raises: UserError for a folder that holds no student, or no ONNX file.
     """
-    config = _read_json(folder / "config.json")
-    max_length = _read_json(folder / "tokenizer_config.json").get("model_max_length") or sys.maxsize
+    config, settings = _read_json(folder / "config.json"), _read_json(folder / "tokenizer_config.json")
+    check_types(folder / "config.json", config, CONFIG)
+    check_tokenizer_files(folder)
+    max_length = settings.get("model_max_length") or sys.maxsize
     max_length = int(min(max_length, config.get("max_position_embeddings", max_length)))
     tokenizer_vocabulary(folder)  # raises where it is missing, which else loads as a vocabulary of five pieces
     if onnx:
@@ -122,12 +124,7 @@ def model_inputs(encodings: Sequence[Encoding]) -> Arrays:
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Raises UserError for a folder that holds no saved model."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return found
-    except FileNotFoundError:
-        raise UserError(f"{path.parent} has no {path.name}; give the folder of a student") from None
-    except ValueError:
-        raise UserError(f"{path} is not valid JSON; export the student again") from None
-    raise UserError(f"{path} is not a JSON object; export the student again")
+    found = json_object(path)
+    if found is None:
+        raise UserError(f"{path.parent} has no {path.name}; give the folder of a student")
+    return found

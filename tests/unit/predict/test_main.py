@@ -94,7 +94,7 @@ def test_a_table_is_answered_row_by_row(shipped: Path, tmp_path: Path, capsys: p
     [
         ("model.safetensors", None, "has no model.safetensors; give the folder of a student"),
         ("model.safetensors", b"\x10\0\0\0\0\0\0\0{}", "model.safetensors is not a whole file of weights"),
-        ("config.json", b"[]", "config.json is not a JSON object; export the student again"),
+        ("config.json", b"[]", "config.json is not a JSON object; save the model again"),
     ],
 )
 def test_a_damaged_student_is_one_sentence(
