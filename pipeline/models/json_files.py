@@ -5,7 +5,8 @@ A value of a wrong type is one sentence with the file and the key, before any li
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,16 @@ def check_index(folder: Path) -> None:
         inside = Path(name).name == name and name.endswith(".safetensors")
         require(inside, f"{path}: '{name}' is no .safetensors file of this folder; fetch or save the model again")
         require((folder / name).is_file(), f"{path} names {name}, which is not there; fetch the model again")
+
+
+@contextmanager
+def loading_from(folder: Path) -> Iterator[None]:
+    """What a library says against a user's model becomes one sentence."""
+    try:
+        yield
+    except Exception as error:  # transformers and tokenizers raise any, and bare ones
+        of_machine = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        if isinstance(error, UserError) or of_machine or getattr(error, "errno", None):
+            raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(f"{folder} cannot be loaded: {reason}; save the model again with its tokenizer") from error

@@ -1,8 +1,7 @@
 """Load, build and save models: backbone, teacher, student. Weights are safetensors, remote code stays off."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +28,7 @@ from pipeline.config.training import Student
 from pipeline.errors import UserError
 from pipeline.models.architectures import WITHOUT_QUERIES, encoder_layers, rows_before_text
 from pipeline.models.attention import ATTENTION
-from pipeline.models.json_files import check_tokenizer_files
+from pipeline.models.json_files import check_tokenizer_files, loading_from
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES
 
 ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {  # of students: the encoder, and with a masked-LM head
@@ -51,20 +50,6 @@ def proposer_of(pretrained: Path) -> Path:
     """The masked LM that proposes words, in the artifact of pretrain_teacher."""
     apart = pretrained / PROPOSER
     return apart if apart.exists() else backbone_of(pretrained)
-
-
-@contextmanager
-def loading_from(folder: Path) -> Iterator[None]:
-    """What a library says against a user's model becomes one sentence."""
-    try:
-        yield
-    except (UserError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # transformers and tokenizers raise any, and bare ones
-        if getattr(error, "errno", None):
-            raise  # of the disk
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UserError(f"{folder} cannot be loaded: {reason}; save the model again with its tokenizer") from error
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

@@ -31,7 +31,6 @@ class ModelShape:
     labels: tuple[str, ...]
     embedding: int  # width of the embeddings, which ELECTRA and ALBERT have narrower than the layers
     kind: str
-    problem: str  # `problem_type`, such as multi_label_classification; empty where the file does not say
     feed_forward: int
     classes: tuple[str, ...]
     """Of transformers, such as BertForSequenceClassification; empty where the file does not say."""
@@ -69,7 +68,6 @@ def model_shape(folder: Path, role: str) -> ModelShape:
         labels=tuple(str(names[key]) for key in sorted(names, key=int)),
         embedding=config.get("embedding_size", number("hidden_size", "dim")),
         kind=config["model_type"],
-        problem=config.get("problem_type") or "",
         feed_forward=number("intermediate_size", "hidden_dim"),
         classes=tuple(map(str, classes)) if isinstance(classes := config.get("architectures"), list) else (),
         problem_type=str(config.get("problem_type") or ""),

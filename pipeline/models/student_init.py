@@ -13,7 +13,8 @@ from pipeline.config.fields import LayerMap
 from pipeline.config.objectives import layer_map
 from pipeline.config.training import Student
 from pipeline.models.architectures import LIKE_BERT, rows_before_text
-from pipeline.models.loading import ARCHITECTURES, LOAD, loading_from, refuse_missing
+from pipeline.models.json_files import loading_from
+from pipeline.models.loading import ARCHITECTURES, LOAD, refuse_missing
 
 BY_HEAD = ("attention.self.query", "attention.self.key", "attention.self.value")
 TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
