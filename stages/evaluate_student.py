@@ -5,6 +5,7 @@
 Reads:  the teacher (finetune_teacher), the student (distill_predictions), the task's test rows.
 Writes: results.json; runs/NAME/results.json is the same with every stage's seconds.
         predictions.parquet: every test row with both models' answers (`evaluate.comparison.prediction_table`).
+        teacher_statistics.npy: numbers (rows, S) from which the teacher's score of any test rows follows.
 
 Both models run in float32, as `from_pretrained` gives them.
 """
@@ -12,12 +13,13 @@ Both models run in float32, as `from_pretrained` gives them.
 import json
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.evaluate.comparison import compare, measure, prediction_table
 from pipeline.evaluate.scoring import labelled_splits
 from pipeline.launch.stage_runner import run_stage
-from pipeline.plan.run_folder import PREDICTIONS, RESULTS
+from pipeline.plan.run_folder import PREDICTIONS, RESULTS, TEACHER_STATISTICS
 from pipeline.report.results import table
 from pipeline.runtime.stage import Stage
 
@@ -31,6 +33,7 @@ def main(stage: Stage) -> dict[str, Any]:
         return {}
     results = compare(stage, splits["test"], **measured)
     (stage.output / RESULTS).write_text(json.dumps(results, indent=1), encoding="utf-8")
+    np.save(stage.output / TEACHER_STATISTICS, measured["teacher"].test_statistics, allow_pickle=False)
     pq.write_table(prediction_table(splits, measured), stage.output / PREDICTIONS)
     stage.say(f"results\n{table(results)}")
     return {"kept": results["kept"], "left_out": dict(task.left_out)}

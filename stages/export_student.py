@@ -5,9 +5,11 @@
 Reads:  the student (distill_predictions) and how it was measured (evaluate_student), the task's dev rows; to cut its
         vocabulary the augmented dataset (augment_data), whose texts it was trained on, and the teacher's tokenizer
         (finetune_teacher).
-Writes: the student with its tokenizer, onnx/model.onnx (float32) and onnx/model_int8.onnx; README.md, its model card.
+Writes: the student with its tokenizer, onnx/model.onnx (float32) and onnx/model_int8.onnx (also as
+        onnx/model_quantized.onnx, the name that Transformers.js looks for); README.md, its model card.
 
-Each form is scored on the dev rows. One that loses more than `largest_loss` is an error, and nothing is published.
+Each form is scored on the dev and test rows. One that loses more than `largest_loss` on dev is an error, and nothing is
+published.
 """
 
 import copy
@@ -16,11 +18,12 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
+from pipeline.artifacts.atomic import link_or_copy
 from pipeline.distill.augmented_dataset import augmented_texts
-from pipeline.evaluate.exported_forms import measure_forms, share_of_texts_changed
+from pipeline.evaluate.exported_forms import measure_forms, share_of_texts_changed, shipped_beside_teacher
 from pipeline.evaluate.scoring import labelled_splits
 from pipeline.export.onnx import export_onnx, quantise
-from pipeline.export.onnx_session import FLOAT32, INT8
+from pipeline.export.onnx_session import FLOAT32, INT8, QUANTIZED
 from pipeline.export.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
 from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
@@ -43,9 +46,11 @@ def main(stage: Stage) -> dict[str, Any]:
         save(stage, student, kept, inputs=inputs)
     stage.accelerator.wait_for_everyone()
 
-    _, splits = labelled_splits(stage, stage.output, "dev")
-    after, exported = splits["dev"], head.load(stage.output, **how).eval()
-    measured = measure_forms(stage, stage.output, student=student, exported=exported, before=before, after=after)
+    _, splits = labelled_splits(stage, stage.output, "dev", "test")
+    after, test, exported = splits["dev"], splits["test"], head.load(stage.output, **how).eval()
+    measured = measure_forms(
+        stage, stage.output, student=student, exported=exported, before=before, after=after, test=test
+    )
     if not stage.is_main:
         return {}
     for name, form in measured.forms.items():
@@ -63,7 +68,8 @@ def main(stage: Stage) -> dict[str, Any]:
         f" {pieces['dev_texts_changed']:.1%} of the dev texts are tokenised differently than before"
     )
     metrics = {"metric": task.metric, "score_before": measured.student_score}
-    metrics |= {"forms": measured.forms, "vocabulary": pieces}
+    shipped = shipped_beside_teacher(stage, measured, test, stage.output)
+    metrics |= {"forms": measured.forms, "shipped": shipped, "vocabulary": pieces}
     card = model_card(stage.recipe, stage.inputs, evaluation=stage.upstream["evaluate_student"], exported=metrics)
     (stage.output / CARD).write_text(card, encoding="utf-8")
     return metrics
@@ -87,6 +93,7 @@ def save(stage: Stage, student: PreTrainedModel, kept: np.ndarray | None, *, inp
     save_tokenizer(load_tokenizer(source), stage.output, max_length=stage.recipe.task.max_length, kept=kept)
     export_onnx(exported, stage.output / FLOAT32, inputs=inputs)
     quantise(stage.output / FLOAT32, stage.output / INT8)
+    link_or_copy(stage.output / INT8, stage.output / QUANTIZED)
 
 
 if __name__ == "__main__":

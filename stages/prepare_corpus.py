@@ -9,12 +9,12 @@ A part of a source is a unit of work: processes take parts by number and wait fo
 done again after a crash.
 """
 
-import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts.atomic import link_or_copy
 from pipeline.artifacts.shards import write_once
 from pipeline.data.corpus import Corpus, blocks_of, write_shards
 from pipeline.data.documents import file_parts, read_documents
@@ -76,15 +76,7 @@ def gather(parts: list[Path], output: Path) -> None:
         raise UserError("prepare_corpus.sources: no text is long enough for a block of 16 tokens; give more text")
     for number, tokens in enumerate(shards):
         for path in (tokens, tokens.with_name(tokens.name.replace("tokens", "lengths"))):
-            _link(path, output / f"{path.name.split('-')[0]}-{number:05d}.npy")
-
-
-def _link(source: Path, target: Path) -> None:
-    """The same file under a second name, where the file system can: the corpus may be large."""
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, target)
+            link_or_copy(path, output / f"{path.name.split('-')[0]}-{number:05d}.npy")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""The forms of an exported student (PyTorch, ONNX, int8 ONNX), scored on the dev rows beside the student itself."""
+"""The forms of an exported student (PyTorch, ONNX, int8 ONNX), scored on the dev rows beside the student itself, and
+on the test rows beside the teacher."""
 
+import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +12,13 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from pipeline.errors import WorkFailed
-from pipeline.evaluate.comparison import latencies_ms
+from pipeline.evaluate.comparison import kept_interval, latencies_ms
 from pipeline.evaluate.inference import predict_together
-from pipeline.evaluate.scoring import LabelledSplit, thresholds_of
+from pipeline.evaluate.scoring import LabelledSplit, score, thresholds_of
 from pipeline.export.onnx import OnnxModel
-from pipeline.export.onnx_session import FLOAT32, INT8
+from pipeline.export.onnx_session import FLOAT32, INT8, SIDE_FILES
 from pipeline.models.loading import parameter_count
+from pipeline.plan.run_folder import RESULTS, TEACHER_STATISTICS
 from pipeline.runtime.stage import Stage
 
 WEIGHTS = "model.safetensors"
@@ -27,6 +31,7 @@ class Forms:
     """What was measured of each form, by its file's name."""
 
     forms: dict[str, dict[str, Any]]
+    test_statistics: Mapping[str, np.ndarray]  # of the test rows, (rows, S)
     student_score: float  # before export
     largest_output: float  # absolute value, of the exported weights
 
@@ -54,28 +59,31 @@ def measure_forms(
     exported: PreTrainedModel,
     before: LabelledSplit,
     after: LabelledSplit,
+    test: LabelledSplit,
 ) -> Forms:
     """Score every form in a folder; every process takes its share of the rows, and only the main one's times count.
 
     Args:
         student, before: the student and the dev rows as its tokenizer cuts them.
-        exported, after: the same of the exported weights, whose vocabulary may be smaller.
+        exported, after, test: the same of the exported weights, whose vocabulary may be smaller, and the test rows.
     """
     student, exported = (model.to(stage.accelerator.device) for model in (student, exported))
     base = predict_together(student, before.texts, stage)
     models: dict[str, Any] = {WEIGHTS: exported}
     models |= {name: OnnxModel(folder / name, exported.config) for name in (FLOAT32, INT8)}
     inputs, thresholds = after.texts.model_inputs(), thresholds_of(student)
-    outputs, rates, latencies = {}, {}, {}
+    outputs, rates, latencies, statistics = {}, {}, {}, {}
     for name, model in models.items():
         begin = time.perf_counter()
         outputs[name] = predict_together(model, after.texts, stage)
         rates[name] = len(after.dataset) / (time.perf_counter() - begin)
+        statistics[name] = test.statistics(test.predictions(predict_together(model, test.texts, stage), thresholds))
     for name, model in models.items() if stage.is_main else ():
         latencies[name] = latencies_ms([model], rounds=TIMING_ROUNDS, inputs=inputs)[0]  # alone: threads spin
     forms = {
         name: {
             "score": after.score(found, thresholds),
+            "test_score": score(test.task, statistics[name]),
             "largest_difference": _largest_difference(found, base if name == WEIGHTS else outputs[WEIGHTS]),
             "bytes": (folder / name).stat().st_size,
             "parameters": parameter_count(exported.parameters()),
@@ -85,8 +93,42 @@ def measure_forms(
         for name, found in outputs.items()
     }
     return Forms(
-        forms=forms, student_score=before.score(base, thresholds), largest_output=float(np.abs(outputs[WEIGHTS]).max())
+        forms=forms,
+        test_statistics=statistics,
+        student_score=before.score(base, thresholds),
+        largest_output=float(np.abs(outputs[WEIGHTS]).max()),
     )
+
+
+def shipped_beside_teacher(stage: Stage, forms: Forms, test: LabelledSplit, folder: Path) -> dict[str, Any]:
+    """The int8 file, with what it needs beside it, against the teacher as evaluate_student measured it, on test rows.
+
+    Returns: `score`, `kept` and its 95% interval (None where nothing can be kept of the teacher's score), `disk_bytes`,
+        `latency_ms`, `examples_per_s`, `times_smaller`, `times_faster`.
+    """
+    evaluation, form = stage.upstream["evaluate_student"], forms.forms[INT8]
+    results = json.loads((evaluation / RESULTS).read_text(encoding="utf-8"))
+    teacher, interval = results["teacher"], None
+    if results["kept"] is not None:
+        interval = kept_interval(
+            lambda rows: score(test.task, rows),
+            teacher=np.load(evaluation / TEACHER_STATISTICS, allow_pickle=False),
+            student=forms.test_statistics[INT8],
+            samples=stage.recipe.evaluate_student.bootstrap,
+            seed=stage.recipe.seed,
+        )
+    disk_bytes = sum((folder / name).stat().st_size for name in (INT8, *SIDE_FILES))
+    return {
+        "file": INT8,
+        "score": form["test_score"],
+        "kept": form["test_score"] / teacher["score"] if results["kept"] is not None else None,
+        "kept_interval": interval,
+        "disk_bytes": disk_bytes,
+        "latency_ms": form["latency_ms"],
+        "examples_per_s": form["examples_per_s"],
+        "times_smaller": teacher["disk_bytes"] / disk_bytes,
+        "times_faster": teacher["latency_ms"] / form["latency_ms"],
+    }
 
 
 def share_of_texts_changed(before: LabelledSplit, after: LabelledSplit, kept: np.ndarray | None) -> float:

@@ -8,6 +8,8 @@ from pipeline.errors import UserError
 
 FLOAT32 = "onnx/model.onnx"
 INT8 = "onnx/model_int8.onnx"
+QUANTIZED = "onnx/model_quantized.onnx"  # the same file by the name that Transformers.js looks for
+SIDE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")  # what an ONNX file needs beside it
 
 
 def open_session(path: Path, *, threads: int = 0) -> onnxruntime.InferenceSession:

@@ -14,6 +14,7 @@ from pipeline.plan.stages import STAGES
 
 RESULTS = "results.json"
 PREDICTIONS = "predictions.parquet"
+TEACHER_STATISTICS = "teacher_statistics.npy"
 RECIPE = "recipe.yaml"
 
 
@@ -37,9 +38,11 @@ def recipe_text(recipe: Recipe) -> str:
 
 
 def _results(plan: Plan) -> dict[str, Any]:
-    """What evaluate_student measured, with the seconds that each stage worked, and those that it took to start."""
+    """What evaluate_student measured, the figures of the file that ships, and the seconds of each stage."""
     folder = plan.stages["evaluate_student"].artifact.folder
     measured = json.loads(intact(folder, RESULTS).read_text(encoding="utf-8"))
     manifests = {stage: spec.artifact.manifest() or {} for stage, spec in plan.stages.items()}
     times = ("seconds", "start_seconds")
+    shipped = manifests["export_student"].get("metrics", {}).get("shipped")
+    measured |= {"shipped": shipped} if shipped else {}
     return measured | {name: {stage: round(made[name], 1) for stage, made in manifests.items()} for name in times}

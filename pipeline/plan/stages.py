@@ -132,13 +132,13 @@ TABLE: dict[str, TableRow] = {
         files=["training_rows"],
     ),
     "evaluate_student": TableRow(
-        version=8,
+        version=9,
         reads=["finetune_teacher", "distill_predictions"],
         settings=["evaluate_student", "seed", "fp32", "task", *SCORING],
         files=["training_rows", "test_rows"],
     ),
     "export_student": TableRow(
-        version=5,
+        version=6,
         # The vocabulary is cut to the pieces that occur in the augmented dataset.
         reads=[
             "distill_predictions",

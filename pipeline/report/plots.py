@@ -65,6 +65,32 @@ def model_bars(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str) 
         return _svg(figure, "The models side by side: " + ", ".join(measure.name for measure in measures))
 
 
+def trade_offs(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str) -> str:
+    """The score of each model over its latency, and over its size: up and to the left is better.
+
+    Args: models: as `model_bars` takes them; a model without a score, latency or size is left out.
+    """
+    measures = [measure for measure in MEASURES if measure.key in ("latency_ms", "disk_bytes")]
+    shown = [model for model in models if {"score", "latency_ms", "disk_bytes"} <= model[1].keys()]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 2.3), layout="constrained")
+        for axes, measure in zip(figure.subplots(1, 2, sharey=True), measures, strict=True):
+            for name, figures in shown:
+                colour = TEACHER if name == "teacher" else STUDENT
+                axes.scatter(figures[measure.key], figures["score"], s=18, color=colour, linewidths=0)
+                text = name if len(name) <= 18 else f"…{name[-17:]}"
+                place = {"xytext": (4, 3), "textcoords": "offset points"}
+                axes.annotate(text, (figures[measure.key], figures["score"]), fontsize=7, **place)
+            axes.set(xscale="log", xlabel=measure.name)
+            axes.minorticks_off()
+            values = [figures[measure.key] for _, figures in shown]
+            ends = sorted({min(values), max(values)})
+            axes.set_xticks(ends, [measure.write(end) for end in ends])
+            axes.margins(x=0.45, y=0.2)
+        figure.axes[0].set_ylabel(metric.replace("_", " "))
+        return _svg(figure, f"{metric} over latency and over size")
+
+
 def loss_curves(objective: str, layers: Mapping[str, Curve]) -> str:
     """The loss of one objective by step, a line for each layer."""
     with mpl.rc_context(STYLE):

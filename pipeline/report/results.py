@@ -12,9 +12,36 @@ REPORT = "report.html"
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """Teacher and student side by side, from the content of results.json, as text for the terminal."""
+    """Teacher and student side by side, as text for the terminal: first the file that ships, then the student before.
+
+    Args: results: the content of results.json; before the export it says nothing of the file that ships.
+    """
+    ships = [*_shipped_lines(results), ""] if "shipped" in results else []
+    return "\n".join(ships + _student_lines(results))
+
+
+def _shipped_lines(results: Mapping[str, Any]) -> list[str]:
+    """The teacher, and the student as it ships."""
+    teacher, shipped = results["teacher"], results["shipped"]
+    smaller, faster = (f"{shipped[f'times_{how}']:.1f} times {how}" for how in ("smaller", "faster"))
+
+    def figures(name: str, key: str, remark: str = "", *, unit: float = 1, digits: int = 1) -> str:
+        return _line(name, f"{teacher[key] * unit:,.{digits}f}", f"{shipped[key] * unit:,.{digits}f}", remark)
+
+    return [
+        _line(f"{results['task']}, {results['split']}", "teacher", "ships", shipped["file"]),
+        figures(results["metric"], "score", _kept(shipped), digits=4),
+        figures("on disk, MB", "disk_bytes", f"{smaller}, with its tokenizer", unit=1e-6),
+        figures("latency, ms", "latency_ms", f"{faster} (batch 1, 32 tokens)", digits=2),
+        figures("throughput, texts/s", "examples_per_s", digits=0),
+    ]
+
+
+def _student_lines(results: Mapping[str, Any]) -> list[str]:
+    """The teacher, and the student before its export, in PyTorch."""
     teacher, student = results["teacher"], results["student"]
-    lines = [_line(f"{results['task']}, {results['split']}", "teacher", "student")]
+    title = "before its export, PyTorch" if "shipped" in results else f"{results['task']}, {results['split']}"
+    lines = [_line(title, "teacher", "student")]
 
     def add_scores(name: str, of_teacher: float, of_student: float, remark: str = "") -> None:
         lines.append(_line(name, f"{of_teacher:.4f}", f"{of_student:.4f}", remark))
@@ -42,7 +69,7 @@ def table(results: Mapping[str, Any]) -> str:
     if results["metric"] in CORRELATIONS:
         agreement = f"the student's scores correlate with the teacher's at {results['agreement']:.3f}"
     lines.append(f"{agreement}; seed {results['seed']}")
-    return "\n".join(lines)
+    return lines
 
 
 def _line(name: str, of_teacher: str, of_student: str, remark: str = "") -> str:

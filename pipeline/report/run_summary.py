@@ -65,7 +65,7 @@ class RunSummary:
         return self.results is not None and self.results["metric"] in CORRELATIONS
 
     def models(self) -> dict[str, dict[str, Any]]:
-        """The figures of teacher, student and each exported file, by name; exported files are scored on dev only."""
+        """The figures of the teacher, the file that ships, the student and each other exported file, by name."""
         if self.results is None:
             return {}
         models = {role: dict(self.results[role]) for role in ("teacher", "student")}
@@ -73,8 +73,15 @@ class RunSummary:
             models["teacher"]["dev_score"] = self.metrics("finetune_teacher")["dev_score"]
             models["student"]["dev_score"] = exported["score_before"]
             for name, form in exported["forms"].items():
-                figures = {key: value for key, value in form.items() if key != "score"}
-                models[Path(name).name] = figures | {"dev_score": form["score"], "disk_bytes": form["bytes"]}
+                figures = {key: value for key, value in form.items() if key not in ("score", "test_score")}
+                figures |= {"dev_score": form["score"], "disk_bytes": form["bytes"]}
+                if "test_score" in form:
+                    figures |= {"score": form["test_score"], "scores": {self.results["split"]: form["test_score"]}}
+                models[Path(name).name] = figures
+            if shipped := exported.get("shipped"):
+                name = Path(shipped["file"]).name
+                models[name]["disk_bytes"] = shipped["disk_bytes"]
+                models = {"teacher": models["teacher"], name: models[name]} | models
         return models
 
     def stages_with_curves(self) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts.atomic import is_sealed, seal, write_atomically
+from pipeline.artifacts.atomic import is_sealed, link_or_copy, seal, write_atomically
 from tests.helpers.disks import MEGABYTE, Disk
 
 
@@ -79,3 +79,13 @@ def test_a_file_that_a_full_disk_did_not_take_is_named_and_nothing_of_it_is_left
     with pytest.raises(OSError, match=str(place)):
         write_atomically(place, "x" * MEGABYTE)
     assert list(place.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_gets_a_second_name(tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one").write_text("content")
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(OSError("not here")))
+    link_or_copy(tmp_path / "one", tmp_path / "two")
+    assert (tmp_path / "two").read_text() == "content"
+    assert (tmp_path / "two").samefile(tmp_path / "one") == links

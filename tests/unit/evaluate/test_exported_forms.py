@@ -12,7 +12,7 @@ def forms_of(*, int8_score: float = 0.9, gap: float = 0.0) -> Forms:
     scores = {WEIGHTS: 0.9, FLOAT32: 0.9, INT8: int8_score}
     gaps = {WEIGHTS: 0.0, FLOAT32: gap, INT8: 0.0}
     forms = {name: {"score": score, "largest_difference": gaps[name]} for name, score in scores.items()}
-    return Forms(forms=forms, student_score=0.9, largest_output=1.0)
+    return Forms(forms=forms, test_statistics={}, student_score=0.9, largest_output=1.0)
 
 
 def test_a_form_that_loses_more_than_the_recipe_allows_is_an_error() -> None:

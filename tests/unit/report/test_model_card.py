@@ -48,7 +48,10 @@ def test_the_card_holds_the_metadata_that_the_hub_reads(recipe_and_inputs: tuple
 
 def test_the_card_says_what_was_measured_and_how(recipe_and_inputs: tuple[Recipe, RecipeInputs]) -> None:
     card = card_of(*recipe_and_inputs)
-    assert "| accuracy | 0.9000 | 0.9000 |" in card
+    assert "| | teacher | `onnx/model_int8.onnx`, which ships | student in PyTorch |" in card
+    assert "| accuracy | 0.9000 | 0.8850 | 0.9000 |" in card
+    assert "| latency | 1.5 ms | 0.2 ms | 1.5 ms |" in card
+    assert "`onnx/model_int8.onnx` keeps 98.3% of the teacher's score (95%: 94.0% to 102.0%, paired bootstrap)" in card
     assert "| `onnx/model_int8.onnx` | 2.0 | 0.8750 |" in card
     assert f"Printed by, at commit {'c' * 40}:\n\n    ./run_all.sh recipe.yaml\n" in card
     assert "| task | rows: rows.csv |" in card  # and not the folder that it lies in on this machine

@@ -46,6 +46,25 @@ def test_the_table_shows_both_side_by_side() -> None:
     assert lines["throughput, texts/s"] == ["44.1", "137.0"]
 
 
+SHIPPED = {
+    "file": "onnx/model_int8.onnx", "score": 0.8288, "kept": 0.9737, "kept_interval": (0.95, 0.99),
+    "disk_bytes": 4_900_000, "latency_ms": 0.334, "examples_per_s": 3100.4, "times_smaller": 18.5, "times_faster": 68.0,
+}  # fmt: skip
+
+
+def test_what_ships_comes_first() -> None:
+    ships, _, before = table(results(shipped=SHIPPED)).partition("\n\n")
+    lines = {line[:28].strip(): line[28:].split(maxsplit=2) for line in ships.splitlines()}
+    assert lines == {
+        "rotten_tomatoes, test": ["teacher", "ships", "onnx/model_int8.onnx"],
+        "accuracy": ["0.8512", "0.8288", "97.4% kept (95%: 95.0% to 99.0%)"],
+        "on disk, MB": ["90.8", "4.9", "18.5 times smaller, with its tokenizer"],
+        "latency, ms": ["22.70", "0.33", "68.0 times faster (batch 1, 32 tokens)"],
+        "throughput, texts/s": ["44", "3,100"],
+    }
+    assert before.replace("before its export, PyTorch", "rotten_tomatoes, test     ") == table(results())
+
+
 def test_the_table_ends_with_agreement_and_seed() -> None:
     assert table(results()).endswith("the student gives the teacher's answer on 90.0% of the rows; seed 7")
 
@@ -55,5 +74,6 @@ def test_the_table_of_a_regression_ends_with_the_correlation() -> None:
     assert text.endswith("the student's scores correlate with the teacher's at 0.900; seed 7")
 
 
-def test_without_a_score_of_the_teacher_the_table_says_nothing_of_what_is_kept() -> None:
-    assert "kept" not in table(results(kept=None, kept_interval=None))
+def test_of_a_teacher_that_learnt_nothing_no_share_is_kept() -> None:
+    text = table(results(kept=None, kept_interval=None))
+    assert "0.8301   the teacher has learnt too little for a share to be kept\n" in text
