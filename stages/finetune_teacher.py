@@ -26,6 +26,7 @@ from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch, Rows
 from pipeline.models.loading import backbone_of
 from pipeline.runtime.stage import Stage
+from pipeline.tasks.data_summary import describe
 from pipeline.training.batches import GlobalBatch, planned
 from pipeline.training.loop import Job, Progress, train
 from pipeline.training.throughput import training_flops
@@ -36,6 +37,8 @@ def main(stage: Stage) -> dict[str, Any]:
     source = given or backbone_of(stage.upstream["pretrain_teacher"])
     task, splits = labelled_splits(stage, source, "train", "dev")
     dev = splits["dev"]
+    for line in describe(task, stage.recipe.task, source):
+        stage.say(line)
     if given:
         teacher = own_teacher(stage, given, dev).to(stage.accelerator.device).eval()
     else:

@@ -60,9 +60,9 @@ def _run(arguments: list[str]) -> int:
     if options.force:
         select(forced(plan, options.force), first=first, last=last)  # these two before anything is moved
         if not plan.why:  # else it was checked when it was made
-            check_inputs(plan)
+            plan = check_inputs(plan)
         plan.stages[options.force].artifact.discard()
-        plan = make_plan(recipe, overrides, checked=False)
+        plan = replace(make_plan(recipe, overrides, checked=False), data=plan.data)
     selected = select(plan, first=first, last=last)
     if options.list or options.dry_run:
         show(plan, selected, with_estimates=options.dry_run)
@@ -70,6 +70,7 @@ def _run(arguments: list[str]) -> int:
     plan.book.save()
     publish_run(plan)
     if selected:
+        print(*(f"data: {line}" for line in plan.data), sep="\n", file=sys.stderr, flush=True)
         command, changes = launch_command(selected, ["--recipe", str(recipe.resolve()), *overrides], launcher)
         status = _launch(plan, selected, command, changes)
         if status != OK:
@@ -205,6 +206,7 @@ def show(plan: Plan, selected: Sequence[str], *, with_estimates: bool) -> None:
         from pipeline.plan.estimate import estimates  # noqa: PLC0415 (reads the data, which nothing else here does)
 
         guesses = estimates(plan)
+        print(*(f"data: {line}" for line in plan.data), sep="\n", end="\n" if plan.data else "")
     for stage, spec in plan.stages.items():
         if stage not in plan.why:
             manifest = spec.artifact.manifest() or {}

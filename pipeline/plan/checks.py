@@ -15,6 +15,7 @@ from pipeline.models.saved_model import check_tokenizer, check_weights, model_sh
 from pipeline.plan.student_checks import check_lengths, check_start, check_student
 from pipeline.tasks import KINDS, kind_of
 from pipeline.tasks.augmented import check_augmented
+from pipeline.tasks.data_summary import describe
 from pipeline.tasks.labelled_data import TaskData, read_task
 from pipeline.tasks.teacher_labels import teacher_labels
 
@@ -22,8 +23,8 @@ OTHER_HEADS = ("Model", "ForMaskedLM", "ForPreTraining", *filter(None, (kind.hea
 FIRST_WORDS = 100  # of the word vectors: enough to see that the file can be read
 
 
-def check(recipe: Recipe, inputs: RecipeInputs) -> None:
-    """Raises UserError for the first thing that does not fit."""
+def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
+    """Raises UserError for the first thing that does not fit; returns lines that say what data was read."""
     shape = model_shape(inputs.backbone, "backbone")
     for folder in filter(None, (inputs.backbone, inputs.teacher, inputs.student)):
         check_weights(folder)
@@ -49,6 +50,7 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> None:
         check_augmented(inputs.augmented, data, needs_labels=bool(recipe.distill_predictions.label))
     if inputs.teacher is not None:
         _check_teacher(recipe, data, teacher=inputs.teacher, backbone=inputs.backbone)
+    return describe(data, recipe.task, inputs.backbone)
 
 
 def _check_settings(recipe: Recipe) -> None:

@@ -26,6 +26,7 @@ class Plan:
     stages: Mapping[str, StageSpec]
     why: Mapping[str, str]
     book: DigestBook
+    data: Sequence[str] = ()  # lines that say what was read of the task's data, where it was checked
 
     @property
     def run_folder(self) -> Path:
@@ -54,17 +55,20 @@ def make_plan(recipe_path: Path, overrides: Sequence[str] = (), *, checked: bool
     plan = Plan(recipe=recipe, inputs=inputs, stages=stage_specs(recipe, inputs, book), why={}, book=book)
     plan = replace(plan, why=reasons(plan))
     if plan.why and checked:
-        check_inputs(plan)
+        plan = check_inputs(plan)
     if pinned != known:
         write_atomically(pins, json.dumps(pinned, indent=1, sort_keys=True))
     return plan
 
 
-def check_inputs(plan: Plan) -> None:
-    """Read the data and what describes the models. Raises UserError for the first thing that does not fit."""
+def check_inputs(plan: Plan) -> Plan:
+    """Read the data and what describes the models; returns the plan that says what was read.
+
+    Raises: UserError for the first thing that does not fit.
+    """
     from pipeline.plan.checks import check  # noqa: PLC0415 (reads data and models: a finished run waits for neither)
 
-    check(plan.recipe, plan.inputs)
+    return replace(plan, data=check(plan.recipe, plan.inputs))
 
 
 def reasons(plan: Plan, *, forced: str | None = None) -> dict[str, str]:

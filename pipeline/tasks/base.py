@@ -7,6 +7,7 @@ Legend: N sequences (what a model reads: a text, a pair, a window of a long one)
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -73,6 +74,18 @@ class TaskKind(ABC):
 
     def check(self, splits: Splits, label_names: tuple[str, ...]) -> None:  # noqa: B027
         """Raises: UserError for labels that do not fit, once all splits are made."""
+
+    def label_counts(self, examples: Sequence[Example]) -> Counter[str]:
+        """How often each label, or type of entity, occurs; empty where a kind has none."""
+        return Counter()
+
+    def describe(self, splits: Splits) -> list[str]:
+        """Lines about what was read, beside rows, labels and lengths (`pipeline.tasks.data_summary`)."""
+        return []
+
+    def answers(self, examples: Sequence[Example]) -> list[str]:
+        """The answers to questions; empty where a kind has none."""
+        return []
 
     def stratum(self, example: Example) -> Hashable:
         """Held-out splits keep the mixture of strata of the whole; one for all keeps none."""

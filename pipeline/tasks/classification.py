@@ -1,6 +1,7 @@
 """Choose one of several labels for a text, or a pair of texts."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,10 @@ class ClassificationTask(SequenceTask):
     def check(self, splits: Splits, label_names: tuple[str, ...]) -> None:
         """Every label is known, and occurs in the training rows."""
         check_labels(splits, label_names)
+
+    def label_counts(self, examples: Sequence[Example]) -> Counter[str]:
+        """Rows with each label."""
+        return Counter(example.label for example in examples if example.label is not None)
 
     def stratum(self, example: Example) -> str | None:
         """The label."""

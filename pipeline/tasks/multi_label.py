@@ -61,6 +61,17 @@ class MultiLabelTask(SequenceTask):
                     if label not in trained:
                         raise UserError(f"{example.location}: no training row has the label '{label}'; add some")
 
+    def label_counts(self, examples: Sequence[Example]) -> Counter[str]:
+        """Rows with each label."""
+        return Counter(label for example in examples for label in example.label or ())
+
+    def describe(self, splits: Splits) -> list[str]:
+        """Labels a row."""
+        several = [len(example.label) for example in splits["train"]]
+        none = several.count(0)
+        mean = sum(several) / max(len(several), 1)
+        return [f"labels a row: {mean:.2f} in the mean, {max(several, default=0)} at most; {none:,} rows have none"]
+
     def strata(self, examples: Sequence[Example]) -> list[str | None]:
         """The rarest label of each row, so that each split has its share of the rare ones."""
         counts = Counter(label for example in examples for label in example.label)

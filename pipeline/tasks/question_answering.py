@@ -71,6 +71,18 @@ class QuestionAnsweringTask(TaskKind):
         """Questions and contexts, each different one once: a context has several questions."""
         return dict.fromkeys(text for example in examples for text in example.texts)
 
+    def describe(self, splits: Splits) -> list[str]:
+        """Questions and contexts."""
+        train = splits["train"]
+        without = sum(not example.label["text"] for example in train)
+        contexts = len({example.texts[1] for example in train})
+        return [f"questions in train: {len(train):,} on {contexts:,} contexts; {without:,} without an answer"]
+
+    def answers(self, examples: Sequence[Example]) -> list[str]:
+        """Each different answer."""
+        rows = [example.label["text"] for example in examples if example.label is not None]
+        return list(dict.fromkeys(text for texts in rows for text in texts))
+
     def resolve(self, task: Task, train: Sequence[Example], tokenizer: "PreTrainedTokenizerFast") -> Task:
         """The longest answer that is looked for: the recipe's, or the training rows'."""
         if task.longest_answer:
@@ -196,7 +208,8 @@ def window_overlap(task: Task, max_length: int) -> int:
 
 def longest_answer(examples: Sequence[Example], tokenizer: "PreTrainedTokenizerFast") -> int:
     """Tokens of the longest answer; of many answers those with the most characters are looked at."""
-    answers = {text for example in examples if example.label is not None for text in example.label["text"]}
+    rows = [example.label["text"] for example in examples if example.label is not None]
+    answers = {text for texts in rows for text in texts}
     longest = sorted(answers, key=len, reverse=True)[:LONGEST_LOOKED_AT]
     encoded = tokenizer(longest, add_special_tokens=False)["input_ids"] if longest else []
     return max(map(len, encoded), default=0)

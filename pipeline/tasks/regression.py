@@ -43,6 +43,12 @@ class RegressionTask(SequenceTask):
             if split != "unlabelled" and scores == {float(HIDDEN)}:
                 raise UserError(f"{examples[0].location}: all scores of the file are {HIDDEN}; {IS_HIDDEN}")
 
+    def describe(self, splits: Splits) -> list[str]:
+        """The range of the scores."""
+        scores = [example.label for example in splits["train"]]
+        mean = sum(scores) / max(len(scores), 1)
+        return [f"scores in train: {min(scores):g} to {max(scores):g}, {mean:.4g} in the mean"] if scores else []
+
     def feature(self, label_names: tuple[str, ...]) -> dict[str, Any]:
         """A number."""
         return {"dtype": "float32", "_type": "Value"}

@@ -38,7 +38,9 @@ def test_a_run_goes_from_nothing_to_a_table_and_a_second_one_launches_nothing(
     assert launches == [list(STAGES)]
     first = capsys.readouterr()
     lines = [line for stage in STAGES for line in (f"== {stage} (not run yet)", f"working on {stage}")]
-    assert first.err.splitlines() == lines
+    read = [line for line in first.err.splitlines() if line.startswith("data: ")]
+    assert read[0] == "data: rows: train 192, dev 24, test 24; left out: none"
+    assert first.err.splitlines() == [*read, *lines]
     for stage in STAGES:
         assert (world / f"runs/recipe/logs/{stage}.log").read_text() == f"working on {stage}\n"
     assert "rows, test" in first.out
@@ -103,6 +105,10 @@ def test_a_dry_run_adds_an_estimate(
     assert [line.split()[0] for line in lines if " MB" in line][:-1] == list(STAGES[4:])
     assert any("MB; decode_tokens 8192, precision fp32)" in line for line in lines if "annotate_data" in line)
     assert lines[-1].startswith("in all about 1 min and ")
+    assert lines[:2] == [
+        "data: rows: train 192, dev 24, test 24; left out: none",
+        "data: labels in train: rotten 93, fresh 99",
+    ]
     assert launched == []
 
 
@@ -216,7 +222,8 @@ def test_a_stage_that_fails_names_itself_its_log_and_the_command_that_resumes(
     assert started(world, *words) == end[0]
     log = world / "runs/mine/logs/prepare_corpus.log"
     resume = shlex.join(["./run_all.sh", str(world / "recipe.yaml"), *words])
-    assert capsys.readouterr().err.splitlines()[1:] == [
+    said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("data: ")]
+    assert said[1:] == [
         f"prepare_corpus {word}",
         f"  log:    {log}",
         f"  resume: {resume}",

@@ -1,0 +1,125 @@
+"""What was read of the labelled data, in a few lines, before anything is trained. No torch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pipeline.config.data import Task
+from pipeline.models.json_files import json_object
+from pipeline.tasks.answer_spans import LONGEST_ANSWER
+from pipeline.tasks.labelled_data import TaskData
+
+FEW_ROWS = 5  # a label with fewer training rows is hardly learnt
+MANY_LABELS = 10  # of more, only the rarest are shown, and the most frequent one
+SAMPLED = 500  # texts whose tokens are counted, beside the longest
+LONGEST = 50  # texts with the most characters, among which the one with the most tokens is looked for
+WHY = {"dropped": "for their label", "malformed": "malformed", "repeated": "repeated", "empty": "empty"}
+
+SPECIAL = 2  # tokens around a single text
+
+CountTokens = Callable[[Sequence[tuple[str, ...]]], list[int]]
+
+
+def describe(data: TaskData, task: Task, tokenizer: Path) -> list[str]:
+    """Lines that say what was read: rows, labels, lengths, and warnings.
+
+    Args:
+        task: the recipe's section.
+        tokenizer: the folder of the model whose tokenizer cuts the texts.
+    """
+    count = token_counter(tokenizer)
+    lines = [_rows(data), *_labels(data), *data.kind.describe(data.splits)]
+    if count:
+        lines += _lengths(data, task, count)
+    return [*lines, *_warnings(data)]
+
+
+def _rows(data: TaskData) -> str:
+    rows = ", ".join(f"{split} {len(examples):,}" for split, examples in data.splits.items())
+    left = [f"{number:,} {WHY.get(reason, reason)}" for reason, number in data.left_out.items() if number]
+    return f"rows: {rows}; left out: {', '.join(left) or 'none'}"
+
+
+def _labels(data: TaskData) -> list[str]:
+    counts = data.kind.label_counts(data.splits["train"])
+    if not counts:
+        return []
+    rarest = sorted(counts, key=lambda name: (counts[name], name))
+    shown = ", ".join(f"{name} {counts[name]:,}" for name in rarest[:MANY_LABELS])
+    line = f"{'entities' if data.kind.per_token else 'labels'} in train: "
+    if len(rarest) <= MANY_LABELS:
+        return [line + shown]
+    return [
+        f"{line}{len(rarest)}, the rarest first: {shown}, ...; the most frequent: {rarest[-1]} {counts[rarest[-1]]:,}"
+    ]
+
+
+def _lengths(data: TaskData, task: Task, count: CountTokens) -> list[str]:
+    """The longest text against the length at which texts are cut, and the longest answer against its own."""
+    texts = [example.texts for examples in data.splits.values() for example in examples]
+    longest = max(count(sorted(texts, key=lambda parts: sum(map(len, parts)), reverse=True)[:LONGEST]), default=0)
+    sample = texts[:: max(1, len(texts) // SAMPLED)]
+    longer = sum(tokens > task.max_length for tokens in count(sample)) / max(len(sample), 1)
+    answers = data.kind.answers(data.splits["train"])
+    reads = "are read in several windows" if answers else "are cut there"
+    line = f"longest text: {longest:,} tokens, of {task.max_length} (task.max_length)"
+    lines = [f"{line}; {longer:.0%} {reads}" if longest > task.max_length else line]
+    if not answers:
+        return lines
+    found = count([(text,) for text in sorted(answers, key=len, reverse=True)[:LONGEST]])
+    tokens = max(found) - SPECIAL
+    limit = task.longest_answer or max(tokens, LONGEST_ANSWER)
+    lines.append(f"longest answer: {tokens} tokens; looked for up to {limit} (task.longest_answer)")
+    room = task.max_length - task.max_length // 4
+    if tokens > min(limit, room):
+        lines.append(
+            "warning: some answers are longer than what is looked for, and will never be found; raise"
+            f" {'task.longest_answer' if tokens > limit else 'task.max_length'}"
+        )
+    return lines
+
+
+def _warnings(data: TaskData) -> list[str]:
+    counts = {split: data.kind.label_counts(rows) for split, rows in data.splits.items() if split != "unlabelled"}
+    trained = counts["train"]
+    lines = []
+    known = dict.fromkeys([*([] if data.kind.per_token else data.label_names), *sorted(trained)])
+    few = {name: trained[name] for name in known if trained[name] < FEW_ROWS}
+    if few:
+        lines.append(f"warning: under {FEW_ROWS} training rows: {_some(few)}")
+    alone: dict[str, str] = {}
+    for name in {name for found in counts.values() for name in found}:
+        homes = [split for split, found in counts.items() if found[name]]
+        if len(homes) == 1:
+            alone[name] = homes[0]
+    if alone:
+        lines.append(f"warning: in one split alone: {_some(dict(sorted(alone.items())))}")
+    return lines
+
+
+def _some(named: Mapping[str, object]) -> str:
+    shown = [f"{name} ({value})" for name, value in list(named.items())[:MANY_LABELS]]
+    return ", ".join(shown) + (f", and {len(named) - MANY_LABELS} more" if len(named) > MANY_LABELS else "")
+
+
+def token_counter(folder: Path) -> CountTokens | None:
+    """Counts the tokens of texts, special ones included; None where the tokenizer needs transformers to be read."""
+    whole, pieces = folder / "tokenizer.json", folder / "vocab.txt"
+    if whole.is_file():
+        from tokenizers import Tokenizer  # noqa: PLC0415 (a finished run needs none)
+
+        tokenizer = Tokenizer.from_file(str(whole))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+    elif pieces.is_file():
+        from tokenizers import BertWordPieceTokenizer  # noqa: PLC0415
+
+        lower = (json_object(folder / "tokenizer_config.json") or {}).get("do_lower_case", True)
+        tokenizer = BertWordPieceTokenizer(str(pieces), lowercase=lower)
+    else:
+        return None
+
+    def count(texts: Sequence[tuple[str, ...]]) -> list[int]:
+        inputs = [parts[0] if len(parts) == 1 else parts for parts in texts]
+        return [len(encoding.ids) for encoding in tokenizer.encode_batch(inputs)]
+
+    return count
