@@ -82,8 +82,8 @@ def _warnings(data: TaskData) -> list[str]:
     counts = {split: data.kind.label_counts(rows) for split, rows in data.splits.items() if split != "unlabelled"}
     trained = counts["train"]
     lines = []
-    known = dict.fromkeys([*([] if data.kind.per_token else data.label_names), *sorted(trained)])
-    few = {name: trained[name] for name in known if trained[name] < FEW_ROWS}
+    known: set[str] = {*trained} if data.kind.per_token else {*trained, *data.label_names}
+    few = {name: trained[name] for name in sorted(known) if trained[name] < FEW_ROWS}
     if few:
         lines.append(f"warning: under {FEW_ROWS} training rows: {_some(few)}")
     alone: dict[str, str] = {}
