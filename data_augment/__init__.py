@@ -4,6 +4,7 @@
     segmentation       the same for languages other than English
     masked_lm, pieces  candidates for words of one piece
     vectors            candidates for all other words
+    several_pieces     candidates for them from the masked LM, all pieces masked together
     propose            both, one shard at a time
     candidates_folder  the folder that holds the shards
     samples            variants drawn from the candidates

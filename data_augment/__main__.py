@@ -70,6 +70,18 @@ def parser() -> argparse.ArgumentParser:
     propose.add_argument(
         "--language", default="auto", help="of the texts, as an ISO 639 code (default: guessed from their script)"
     )
+    propose.add_argument(
+        "--several-pieces",
+        choices=("vectors", "masked_lm", "both"),
+        default="vectors",
+        help="where candidates for words of several pieces come from (default: vectors)",
+    )
+    propose.add_argument(
+        "--beam", type=int, default=8, help="fillings of such a word that the masked LM keeps (default: 8)"
+    )
+    propose.add_argument(
+        "--masked-share", type=float, default=0.0, help="share of a text masked in one pass; 0: one word (default)"
+    )
     propose.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of the masked LM")
     propose.set_defaults(run=_propose)
 
@@ -157,6 +169,9 @@ def _propose(given: argparse.Namespace) -> None:
         protect=given.protect,
         stop_words=_words(given.stop_words) if given.stop_words else None,
         language=given.language,
+        several_pieces=given.several_pieces,
+        beam=given.beam,
+        masked_share=given.masked_share,
         precision=given.precision,
     )
 

@@ -51,6 +51,9 @@ def propose(
     protect: str | None = None,
     stop_words: Collection[str] | None = None,
     language: str = AUTO,
+    several_pieces: Literal["vectors", "masked_lm", "both"] = "vectors",
+    beam: int = 8,
+    masked_share: float = 0.0,
     shard_texts: int = 512,
     decode_tokens: int | None = None,
     precision: Literal["auto", "bf16", "fp32"] = "auto",
@@ -70,6 +73,7 @@ def propose(
         stop_words: words that are never replaced; None: our list of English function words, and for other languages
             those of stopwords-iso.
         language: of the texts, as an ISO 639 code; "auto" guesses it from their scripts, and may find several.
+        several_pieces, beam, masked_share: candidates for words of several pieces (`several_piece_candidates`).
         shard_texts: texts a shard.
         decode_tokens: padded tokens that go through the masked LM at once; None: as many as suit the hardware.
 
@@ -112,6 +116,8 @@ def propose(
     }
     if languages.found != (ENGLISH,):
         provenance["languages"] = list(languages.found)
+    if several_pieces != "vectors":
+        provenance |= {"several_pieces": several_pieces, "beam": beam, "masked_share": masked_share}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(masked_lm)
     model = freeze(load_masked_lm(masked_lm), precision=resolved)
@@ -131,6 +137,9 @@ def propose(
         protect=protected,
         stop_words=stop_words,
         languages=languages,
+        several_pieces=several_pieces,
+        beam=beam,
+        masked_share=masked_share,
     )
     with tqdm(total=len(different), unit="text", desc="propose") as bar:
         for number, part in enumerate(parts):

@@ -14,8 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from data_augment.candidates_folder import SCHEMA
 from data_augment.masked_lm import masked_lm_candidates
 from data_augment.pieces import Context
+from data_augment.several_pieces import SeveralPieces, several_piece_candidates
 from data_augment.vectors import WordVectors
-from data_augment.words import replaceable_words, stop_list
+from data_augment.words import is_one_word, replaceable_words, stop_list
 from pipeline.data.languages import ONLY_ENGLISH, Languages
 
 
@@ -43,18 +44,23 @@ def propose_shard(
     protect: re.Pattern[str] | None = None,
     stop_words: Collection[str] | None = None,
     languages: Languages = ONLY_ENGLISH,
+    several_pieces: SeveralPieces = "vectors",
+    beam: int = 8,
+    masked_share: float = 0.0,
     max_length: int | None = None,
 ) -> pa.Table:
     """The candidates of one shard, as a table of SCHEMA, by text and then by span.
 
     The masked LM proposes for words of one piece; the vectors for all others, words beyond `max_length` tokens among
-    them. A word for which nothing is proposed has no row.
+    them, or the masked LM here too (`several_pieces`). A word for which nothing is proposed has no row.
 
     Args:
         texts: different texts.
         context, mask_share: what the masked LM sees, and how much of it is masked at once (`masked_lm_candidates`).
         protect, stop_words: what is never replaced (`replaceable_words`, `stop_list`).
         languages: of the texts.
+        several_pieces: where candidates for words of several pieces come from.
+        beam, masked_share: of the masked LM for these (`several_piece_candidates`).
     """
     stop = {language: stop_list(stop_words, language) for language in languages.found}
     named = [(text, languages.of(text)) for text in texts]
@@ -71,6 +77,25 @@ def propose_shard(
         mask_share=mask_share,
         max_length=max_length,
     )
+    if several_pieces != "vectors":
+        known = vectors.row if several_pieces == "both" and vectors else lambda _: None
+        open_spans = [
+            [span for span in words if known(text[slice(*span)]) is None]
+            for text, words in zip(texts, spans, strict=True)
+        ]
+        proposed |= several_piece_candidates(
+            texts,
+            open_spans,
+            model=model,
+            tokenizer=tokenizer,
+            k=k,
+            beam=beam,
+            decode_tokens=decode_tokens,
+            precision=precision,
+            masked_share=masked_share,
+            max_length=max_length,
+            one_word=lambda index, word: is_one_word(word, named[index][1]),
+        )
     places = [(index, span) for index, words in enumerate(spans) for span in words]
     others = [texts[index][slice(*span)] for index, span in places if (index, span) not in proposed]
     near = dict(zip(others, vectors.neighbours(others, k), strict=True)) if vectors else {}

@@ -40,6 +40,13 @@ def may_be_replaced(word: str, language: str) -> bool:
     return not (language == "ja" and _HIRAGANA.fullmatch(word))
 
 
+def in_dictionary(word: str) -> bool:
+    """Whether a Chinese word is in rjieba's dictionary."""
+    import rjieba  # noqa: PLC0415 (an extra)
+
+    return rjieba.has_word(word)
+
+
 def whole_characters(text: str, start: int, end: int) -> Span:
     """The span that ends after the accents and vowel signs of its last letter, and does not begin with any."""
     while start < end and unicodedata.category(text[start]).startswith("M"):

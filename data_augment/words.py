@@ -3,9 +3,19 @@
 import re
 import unicodedata
 from collections.abc import Collection, Set
+from functools import lru_cache
 
-from data_augment.segmentation import TOKENIZER, Span, may_be_replaced, raw_spans, stop_words_of, whole_characters
-from pipeline.data.languages import ENGLISH
+from data_augment.diversity import WITHOUT_BLANKS
+from data_augment.segmentation import (
+    TOKENIZER,
+    Span,
+    in_dictionary,
+    may_be_replaced,
+    raw_spans,
+    stop_words_of,
+    whole_characters,
+)
+from pipeline.data.languages import ENGLISH, SEGMENTERS
 
 _FUNCTION_WORDS = """
 a an the this that these those
@@ -73,6 +83,14 @@ def replaceable_words(
         )
 
     return [span for span in find_words(text, language) if may_go(*span)]
+
+
+@lru_cache(maxsize=1 << 18)
+def is_one_word(word: str, language: str) -> bool:
+    """Whether it is one word of a language without blanks: in rjieba's dictionary, or not cut by ICU. Else True."""
+    if language not in SEGMENTERS or not WITHOUT_BLANKS.search(word):
+        return True
+    return in_dictionary(word) if language == "zh" else find_words(word, language) == [(0, len(word))]
 
 
 def is_word(token: str) -> bool:

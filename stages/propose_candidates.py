@@ -38,9 +38,11 @@ def main(stage: Stage) -> dict[str, Any]:
     model = freeze(load_masked_lm(folder), precision=stage.precision).to(stage.accelerator.device)
     tokenizer = load_tokenizer(folder)
     vectors = None
-    if stage.inputs.vectors is not None:
+    if settings.several_pieces == "masked_lm":
+        stage.say("words of several pieces: the masked LM proposes for them")
+    elif stage.inputs.vectors is not None:
         vectors = load_vectors(stage.inputs.vectors, vector_words=settings.vector_words)
-    else:
+    elif settings.several_pieces == "vectors":
         stage.say("no word vectors: words of several pieces stay as they are")
     propose = partial(
         propose_shard,
@@ -55,6 +57,9 @@ def main(stage: Stage) -> dict[str, Any]:
         protect=re.compile(settings.protect) if settings.protect else None,
         stop_words=settings.stop_words,
         languages=languages,
+        several_pieces=settings.several_pieces,
+        beam=settings.beam,
+        masked_share=settings.masked_share,
     )
 
     def write(number: int) -> None:

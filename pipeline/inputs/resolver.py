@@ -229,13 +229,15 @@ def find_inputs(recipe: Recipe, resolver: Resolver) -> RecipeInputs:
     if task.glue and task.data:
         files["glue"] = (resolver.folder(task.data, pattern=f"{task.glue}/*"),)
     teacher, vectors = recipe.finetune_teacher.model, recipe.propose_candidates.vectors
-    reuse = recipe.augment_data.reuse
+    reuse, without = recipe.augment_data.reuse, recipe.propose_candidates.several_pieces == "masked_lm"
     return RecipeInputs(
         backbone=resolver.model(recipe.backbone, weights=not recipe.pretrain_teacher.from_scratch),
         teacher=resolver.model(teacher) if teacher else None,
         task=files,
         corpus=tuple(path for spec in recipe.prepare_corpus.sources for path in resolver.files(spec)),
         student=resolver.model(recipe.student.model) if recipe.student.model else None,
-        vectors=resolver.folder(vectors) if vectors and recipe.augment_data.variants and not reuse else None,
+        vectors=resolver.folder(vectors)
+        if vectors and recipe.augment_data.variants and not (reuse or without)
+        else None,
         augmented=resolver.files(reuse, split="train") if reuse else (),
     )
