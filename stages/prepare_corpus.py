@@ -3,7 +3,8 @@
     accelerate launch -m stages.prepare_corpus --recipe recipes/rotten_tomatoes.yaml
 
 Reads:  the recipe's corpus files, the backbone's tokenizer, and, if asked, the task's training texts.
-Writes: tokens-*.npy and lengths-*.npy, memory-mapped shards of blocks (pipeline/data/corpus.py).
+Writes: tokens-*.npy and lengths-*.npy, memory-mapped shards of blocks (pipeline/data/corpus.py); tokenizer/, where the
+        recipe wants one made from these texts.
 
 A part of a source is a unit of work: processes take parts by number and wait for nobody, and what is finished is not
 done again after a crash.
@@ -16,8 +17,9 @@ from typing import Any
 
 from pipeline.artifacts.atomic import link_or_copy
 from pipeline.artifacts.shards import write_once
-from pipeline.data.corpus import Corpus, blocks_of, write_shards
+from pipeline.data.corpus import TOKENIZER, Corpus, blocks_of, write_shards
 from pipeline.data.documents import file_parts, read_documents
+from pipeline.data.new_tokenizer import write_tokenizer
 from pipeline.errors import UserError
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.loading import load_tokenizer
@@ -29,9 +31,13 @@ Source = tuple[Path, range] | None  # a part of a file; None: the task's trainin
 
 def main(stage: Stage) -> dict[str, Any]:
     settings = stage.recipe.prepare_corpus
-    tokenizer = load_tokenizer(stage.inputs.backbone)
     sources: list[Source] = [None] if settings.task_text else []  # first: pretrain_teacher.tokens may take no more
     sources += [(path, part) for path in stage.inputs.corpus for part in file_parts(path)]
+    folder = stage.inputs.backbone
+    if stage.recipe.pretrain_teacher.tokenizer == "train":
+        folder = stage.work / TOKENIZER
+        make_tokenizer(stage, sources, folder)
+    tokenizer = load_tokenizer(folder)
     parts = [stage.work / f"part-{number:05d}" for number in range(len(sources))]
 
     def write_part(source: Source, folder: Path) -> None:
@@ -46,10 +52,23 @@ def main(stage: Stage) -> dict[str, Any]:
     if not stage.is_main:
         return {}
     gather(parts, stage.output)
+    if folder == stage.work / TOKENIZER:
+        shutil.copytree(folder, stage.output / TOKENIZER)
     corpus = Corpus(stage.output)
     tokens = int(corpus.lengths.sum())
     stage.say(f"{len(corpus)} blocks, {tokens} tokens")
     return {"blocks": len(corpus), "tokens": tokens}
+
+
+def make_tokenizer(stage: Stage, sources: list[Source], folder: Path) -> None:
+    """Make a tokenizer from all texts, by the main process; the others wait for it."""
+
+    def texts() -> Iterator[str]:
+        return (document for source in sources for document in documents(stage, source))
+
+    write = partial(write_tokenizer, texts, pieces=stage.recipe.pretrain_teacher.pieces)
+    stage.work_through(lambda _: write_once(write, folder), sizes=[1], unit="tokenizer")
+    stage.say(f"a tokenizer of {len(load_tokenizer(folder)):,} pieces, made from the texts")
 
 
 def documents(stage: Stage, source: Source) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForMaskedLM
 
-from pipeline.data.corpus import Corpus
+from pipeline.data.corpus import TOKENIZER, Corpus
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.attention import can_pack
 from pipeline.models.loading import (
@@ -28,6 +28,7 @@ from pipeline.models.loading import (
     pooler_of,
     save_model,
 )
+from pipeline.models.saved_model import special_id
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import planned
 from pipeline.training.loop import Job, train
@@ -49,15 +50,19 @@ def main(stage: Stage) -> dict[str, Any]:
     if not settings.epochs:
         return {}
     torch.manual_seed(settings.seed)
+    tokenizer_of = stage.upstream["prepare_corpus"] / TOKENIZER if settings.tokenizer == "train" else backbone
+    tokenizer = load_tokenizer(tokenizer_of)
     if settings.from_scratch:
         config = load_config(backbone, hidden_dropout=settings.hidden_dropout)
+        if settings.tokenizer == "train":
+            config.vocab_size, config.pad_token_id = len(tokenizer), special_id(tokenizer, "pad_token_id")
         plain = AutoModelForMaskedLM.from_config(config, attn_implementation=attention_of(config))
     else:
         plain = load_masked_lm(backbone, new_head=True, hidden_dropout=settings.hidden_dropout)
     if settings.upper_layers is not None:
         train_only(plain, settings.upper_layers)
     model = MaskedLM(plain.to(stage.accelerator.device))
-    tokenizer, packed = load_tokenizer(backbone), can_pack(plain)
+    packed = can_pack(plain)
     corpus = Corpus(stage.upstream["prepare_corpus"])
     trained, measured = (
         MaskedBlocks(
@@ -89,7 +94,7 @@ def main(stage: Stage) -> dict[str, Any]:
     if stage.is_main:
         place = stage.output / PROPOSER if settings.only_proposes else backbone_of(stage.output)
         save_model(
-            plain, place, tokenizer_of=backbone, extra={} if settings.from_scratch else pooler_of(backbone, plain)
+            plain, place, tokenizer_of=tokenizer_of, extra={} if settings.from_scratch else pooler_of(backbone, plain)
         )
     return {"masked_accuracy_before": before, "masked_accuracy_after": after, "curve": progress.curve}
 

@@ -126,6 +126,11 @@ class PretrainTeacher(Training):
     """Train the whole backbone, only its masked-LM head, or, as 'top 2', the head and so many of the upper layers."""
     from_scratch: bool = False
     """Start from random weights, in the backbone's architecture."""
+    tokenizer: Literal["backbone", "train"] = "backbone"
+    """The backbone's own tokenizer; or one made from the texts of prepare_corpus, a cased WordPiece, for a model that
+    starts from scratch. Of the backbone its config.json is then enough."""
+    pieces: Positive = 30_000
+    """Pieces of a tokenizer that is made from the texts; all characters are among them."""
     only_proposes: bool = False
     """Use the trained model only to propose words; teacher and student start from the backbone as it was given."""
     seed: Count = 0
@@ -137,6 +142,11 @@ class PretrainTeacher(Training):
     """Share of the tokens to predict: 80% of them are masked, 10% replaced by a random token, 10% kept."""
     held_out: SmallShare = 0.02
     """Share of the corpus that is not trained on and measures the masked accuracy."""
+
+    def __post_init__(self) -> None:
+        alone = self.from_scratch and self.epochs and not self.only_proposes
+        wrong = "train: only a backbone that is trained from_scratch, for some epochs, can have a tokenizer of its own"
+        require_setting(self.tokenizer == "backbone" or alone, wrong, "tokenizer")
 
     @property
     def upper_layers(self) -> int | None:

@@ -9,5 +9,6 @@ glue, conll, squad   formats with a layout of their own
 splits           which rows are held out, and the checks between splits
 documents, corpus, masking   unlabelled text: documents, blocks of tokens, masks
 languages        the language of texts, guessed from their scripts
+new_tokenizer    a WordPiece tokenizer made from texts
 word_vectors     GloVe and word2vec files
 """

@@ -17,6 +17,7 @@ from pipeline.errors import require
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+TOKENIZER = "tokenizer"  # the folder of one that was made from the texts
 BATCH_CHARACTERS = 1_000_000  # tokenised at once: enough for all cores, and it fits in memory
 OPEN_SHARDS = 256  # each holds a file descriptor; the usual limit is 1024
 

@@ -12,6 +12,7 @@ from pipeline.errors import require
 from pipeline.inputs.resolver import RecipeInputs
 from pipeline.models.json_files import check_tokenizer_files, json_object
 from pipeline.models.saved_model import check_tokenizer, check_weights, model_shape, tokenizer_vocabulary
+from pipeline.plan.stages import makes_tokenizer
 from pipeline.plan.student_checks import check_lengths, check_start, check_student
 from pipeline.tasks import KINDS, kind_of
 from pipeline.tasks.augmented import check_augmented
@@ -29,7 +30,8 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
     for folder in filter(None, (inputs.backbone, inputs.teacher, inputs.student)):
         check_weights(folder)
         check_tokenizer_files(folder)
-    check_tokenizer(inputs.backbone, shape)
+    if not makes_tokenizer(recipe):
+        check_tokenizer(inputs.backbone, shape)
     check_student(recipe, shape, inputs.backbone)
     check_start(recipe, shape, inputs)
     check_lengths(recipe, shape)
@@ -68,6 +70,11 @@ def _check_settings(recipe: Recipe) -> None:
         kind.learns_labels or teacher.model or not teacher.epochs,
         f"finetune_teacher.epochs: {teacher.epochs:g}, but the teacher of {kind.name} tasks is taken as it is; set it"
         " to 0",
+    )
+    require(
+        not makes_tokenizer(recipe) or not (teacher.model or recipe.student.model),
+        "pretrain_teacher.tokenizer: train, but finetune_teacher.model or student.model has a tokenizer of its own; set"
+        " it to backbone, or leave them out",
     )
     require(
         not recipe.augment_data.same_answer or kind.name == "classification",
@@ -112,7 +119,7 @@ def _check_corpus(recipe: Recipe, inputs: RecipeInputs) -> None:
 
 def check_export(recipe: Recipe, backbone: Path) -> None:
     """Only WordPiece vocabularies can be cut: the pieces of other kinds depend on each other."""
-    if not recipe.export_student.min_count:
+    if not recipe.export_student.min_count or makes_tokenizer(recipe):  # one that is made is a WordPiece
         return
     kind = "WordPiece" if (backbone / "vocab.txt").is_file() else "SentencePiece"
     if tokenizer := _json_object(backbone / "tokenizer.json"):

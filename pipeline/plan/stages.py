@@ -45,6 +45,11 @@ def counted(names: Names, recipe: Recipe) -> Iterator[str]:
             yield from name.names
 
 
+def makes_tokenizer(recipe: Recipe) -> bool:
+    """Whether the tokenizer is made from the texts."""
+    return recipe.pretrain_teacher.tokenizer == "train"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TableRow:
     """One stage, for any recipe."""
@@ -61,8 +66,16 @@ class TableRow:
 TABLE: dict[str, TableRow] = {
     "prepare_corpus": TableRow(
         version=3,
-        settings=["prepare_corpus", When(lambda r: r.prepare_corpus.task_text, ["task"])],
-        files=["corpus", "tokenizer", When(lambda r: r.prepare_corpus.task_text, ["training_rows"])],
+        settings=[
+            "prepare_corpus",
+            When(lambda r: r.prepare_corpus.task_text, ["task"]),
+            When(makes_tokenizer, ["pretrain_teacher.tokenizer", "pretrain_teacher.pieces"]),
+        ],
+        files=[
+            "corpus",
+            When(lambda r: not makes_tokenizer(r), ["tokenizer"]),
+            When(lambda r: r.prepare_corpus.task_text, ["training_rows"]),
+        ],
     ),
     "pretrain_teacher": TableRow(
         version=7,
