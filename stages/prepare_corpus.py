@@ -10,6 +10,7 @@ A part of a source is a unit of work: processes take parts by number and wait fo
 done again after a crash.
 """
 
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
