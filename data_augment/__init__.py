@@ -1,6 +1,7 @@
 """Word replacement on any list of texts (TinyBERT, arXiv:1909.10351, Algorithm 1).
 
     words              which words of a text may be replaced, and where they stand
+    placeholders       what stands for something else, and stays
     segmentation       the same for languages other than English
     masked_lm, pieces  candidates for words of one piece
     vectors            candidates for all other words

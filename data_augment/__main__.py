@@ -63,6 +63,11 @@ def parser() -> argparse.ArgumentParser:
     )
     propose.add_argument("--protect", help="what this regular expression finds in a text is never replaced")
     propose.add_argument(
+        "--replace-placeholders",
+        action="store_true",
+        help="replace words in [NAME], {name} and <tag>, addresses, mail addresses, @names and #tags too",
+    )
+    propose.add_argument(
         "--stop-words",
         type=Path,
         help="file of the words that are never replaced, one a line; else those of the language",
@@ -167,6 +172,7 @@ def _propose(given: argparse.Namespace) -> None:
         context=given.context,
         mask_share=given.mask_share,
         protect=given.protect,
+        placeholders=not given.replace_placeholders,
         stop_words=_words(given.stop_words) if given.stop_words else None,
         language=given.language,
         several_pieces=given.several_pieces,

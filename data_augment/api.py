@@ -49,6 +49,7 @@ def propose(
     context: Literal["single", "pair"] = "single",
     mask_share: float = 0.15,
     protect: str | None = None,
+    placeholders: bool = True,
     stop_words: Collection[str] | None = None,
     language: str = AUTO,
     several_pieces: Literal["vectors", "masked_lm", "both"] = "vectors",
@@ -70,6 +71,7 @@ def propose(
         context: what the masked LM sees (`masked_lm_candidates`): the masked text alone, or the unmasked one behind it.
         mask_share: share of a text's tokens that is masked in one pass; 0: one word (Algorithm 1).
         protect: what this regular expression finds in a text is never replaced.
+        placeholders: keep placeholders in brackets, addresses, mail addresses, @names and #tags as they are.
         stop_words: words that are never replaced; None: our list of English function words, and for other languages
             those of stopwords-iso.
         language: of the texts, as an ISO 639 code; "auto" guesses it from their scripts, and may find several.
@@ -108,6 +110,7 @@ def propose(
         "context": context,
         "mask_share": mask_share,
         "protect": protect,
+        "placeholders": placeholders,
         "stop_words": None if stop_words is None else sorted(stop_words),
         "shard_texts": shard_texts,
         "decode_tokens": tokens,
@@ -135,6 +138,7 @@ def propose(
         context=context,
         mask_share=mask_share,
         protect=protected,
+        placeholders=placeholders,
         stop_words=stop_words,
         languages=languages,
         several_pieces=several_pieces,

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from data_augment.candidates_folder import SCHEMA
 from data_augment.masked_lm import masked_lm_candidates
 from data_augment.pieces import Context
+from data_augment.placeholders import PLACEHOLDERS, own_tokens
 from data_augment.several_pieces import SeveralPieces, several_piece_candidates
 from data_augment.vectors import WordVectors
 from data_augment.words import is_one_word, replaceable_words, stop_list
@@ -42,6 +43,7 @@ def propose_shard(
     context: Context = "single",
     mask_share: float = 0,
     protect: re.Pattern[str] | None = None,
+    placeholders: bool = True,
     stop_words: Collection[str] | None = None,
     languages: Languages = ONLY_ENGLISH,
     several_pieces: SeveralPieces = "vectors",
@@ -57,6 +59,8 @@ def propose_shard(
     Args:
         texts: different texts.
         context, mask_share: what the masked LM sees, and how much of it is masked at once (`masked_lm_candidates`).
+        placeholders: whether placeholders, addresses, @names and #tags stay (`PLACEHOLDERS`); the tokenizer's own
+            tokens always do.
         protect, stop_words: what is never replaced (`replaceable_words`, `stop_list`).
         languages: of the texts.
         several_pieces: where candidates for words of several pieces come from.
@@ -64,7 +68,11 @@ def propose_shard(
     """
     stop = {language: stop_list(stop_words, language) for language in languages.found}
     named = [(text, languages.of(text)) for text in texts]
-    spans = [replaceable_words(text, stop_words=stop[name], protect=protect, language=name) for text, name in named]
+    never = [own_tokens(tokenizer), *([PLACEHOLDERS] if placeholders else [])]
+    spans = [
+        replaceable_words(text, stop_words=stop[name], protect=protect, never=never, language=name)
+        for text, name in named
+    ]
     proposed = masked_lm_candidates(
         texts,
         spans,

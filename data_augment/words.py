@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Set
+from collections.abc import Collection, Sequence, Set
 from functools import lru_cache
 
 from data_augment.diversity import WITHOUT_BLANKS
@@ -62,14 +62,16 @@ def replaceable_words(
     *,
     stop_words: Set[str] = STOP_WORDS,
     protect: re.Pattern[str] | None = None,
+    never: Sequence[re.Pattern[str]] = (),
     language: str = ENGLISH,
 ) -> list[Span]:
     """Spans of the words that may be replaced.
 
     Not: stop words and, in English, contraction pieces (compared in lower case), anything with a digit of any script,
-    numbers in words of their own (二十), and words of which `protect` finds a part in the text.
+    numbers in words of their own (二十), and words of which `protect` or one of `never` finds a part.
     """
-    protected = [match.span() for match in protect.finditer(text)] if protect else []
+    patterns = [*never, *([protect] if protect else [])]
+    protected = [match.span() for pattern in patterns for match in pattern.finditer(text)]
 
     def may_go(start: int, end: int) -> bool:
         word = text[start:end]

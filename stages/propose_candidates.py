@@ -55,6 +55,7 @@ def main(stage: Stage) -> dict[str, Any]:
         context=settings.context,
         mask_share=settings.mask_share,
         protect=re.compile(settings.protect) if settings.protect else None,
+        placeholders=settings.placeholders,
         stop_words=settings.stop_words,
         languages=languages,
         several_pieces=settings.several_pieces,

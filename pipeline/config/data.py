@@ -147,7 +147,10 @@ class ProposeCandidates:
     """Share of a text's tokens that is masked in one pass of the masked LM, words that follow each other never
     together; 0: one word a pass (Algorithm 1), several times slower."""
     protect: Pattern | None = None
-    """A regular expression; the parts of a text that it matches are never replaced: names, phrases, placeholders."""
+    """A regular expression; the parts of a text that it matches are never replaced: names, phrases."""
+    placeholders: bool = True
+    """Keep what stands for something else: placeholders in brackets ([NAME], {name}, <tag>), addresses, mail addresses,
+    @names and #tags. The tokenizer's special and added tokens always stay."""
     stop_words: Strings | None = None
     """Words that are never replaced; null: the project's own list of English function words, and for other languages
     those of stopwords-iso."""
