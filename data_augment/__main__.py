@@ -84,9 +84,6 @@ def parser() -> argparse.ArgumentParser:
     propose.add_argument(
         "--beam", type=int, default=8, help="fillings of such a word that the masked LM keeps (default: 8)"
     )
-    propose.add_argument(
-        "--masked-share", type=float, default=0.0, help="share of a text masked in one pass; 0: one word (default)"
-    )
     propose.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of the masked LM")
     propose.set_defaults(run=_propose)
 
@@ -177,7 +174,6 @@ def _propose(given: argparse.Namespace) -> None:
         language=given.language,
         several_pieces=given.several_pieces,
         beam=given.beam,
-        masked_share=given.masked_share,
         precision=given.precision,
     )
 

@@ -54,7 +54,6 @@ def propose(
     language: str = AUTO,
     several_pieces: Literal["vectors", "masked_lm", "both"] = "vectors",
     beam: int = 8,
-    masked_share: float = 0.0,
     shard_texts: int = 512,
     decode_tokens: int | None = None,
     precision: Literal["auto", "bf16", "fp32"] = "auto",
@@ -75,7 +74,7 @@ def propose(
         stop_words: words that are never replaced; None: our list of English function words, and for other languages
             those of stopwords-iso.
         language: of the texts, as an ISO 639 code; "auto" guesses it from their scripts, and may find several.
-        several_pieces, beam, masked_share: candidates for words of several pieces (`several_piece_candidates`).
+        several_pieces, beam: candidates for words of several pieces (`several_piece_candidates`).
         shard_texts: texts a shard.
         decode_tokens: padded tokens that go through the masked LM at once; None: as many as suit the hardware.
 
@@ -120,7 +119,7 @@ def propose(
     if languages.found != (ENGLISH,):
         provenance["languages"] = list(languages.found)
     if several_pieces != "vectors":
-        provenance |= {"several_pieces": several_pieces, "beam": beam, "masked_share": masked_share}
+        provenance |= {"several_pieces": several_pieces, "beam": beam}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(masked_lm)
     model = freeze(load_masked_lm(masked_lm), precision=resolved)
@@ -143,7 +142,6 @@ def propose(
         languages=languages,
         several_pieces=several_pieces,
         beam=beam,
-        masked_share=masked_share,
     )
     with tqdm(total=len(different), unit="text", desc="propose") as bar:
         for number, part in enumerate(parts):

@@ -48,7 +48,6 @@ def propose_shard(
     languages: Languages = ONLY_ENGLISH,
     several_pieces: SeveralPieces = "vectors",
     beam: int = 8,
-    masked_share: float = 0.0,
     max_length: int | None = None,
 ) -> pa.Table:
     """The candidates of one shard, as a table of SCHEMA, by text and then by span.
@@ -64,7 +63,7 @@ def propose_shard(
         protect, stop_words: what is never replaced (`replaceable_words`, `stop_list`).
         languages: of the texts.
         several_pieces: where candidates for words of several pieces come from.
-        beam, masked_share: of the masked LM for these (`several_piece_candidates`).
+        beam: of the masked LM for these (`several_piece_candidates`).
     """
     stop = {language: stop_list(stop_words, language) for language in languages.found}
     named = [(text, languages.of(text)) for text in texts]
@@ -100,7 +99,7 @@ def propose_shard(
             beam=beam,
             decode_tokens=decode_tokens,
             precision=precision,
-            masked_share=masked_share,
+            mask_share=mask_share,
             max_length=max_length,
             one_word=lambda index, word: is_one_word(word, named[index][1]),
         )

@@ -131,7 +131,7 @@ def several_piece_candidates(
     beam: int,
     decode_tokens: int,
     precision: Literal["bf16", "fp32"],
-    masked_share: float = 0.0,
+    mask_share: float = 0.0,
     max_length: int | None = None,
     one_word: Callable[[int, str], bool] = lambda text, candidate: True,
 ) -> dict[tuple[int, Span], Ranked]:
@@ -140,7 +140,7 @@ def several_piece_candidates(
     Args:
         k: candidates a word; no more than `beam`.
         beam: fillings that are kept at each piece.
-        masked_share: share of a text's tokens that may be masked in one pass, as several of its words. 0: one word.
+        mask_share: share of a text's tokens that may be masked in one pass, as several of its words. 0: one word.
         max_length: tokens a text is cut at.
         one_word: whether a filling is one word of the language of a text, by the number of the text.
 
@@ -150,7 +150,7 @@ def several_piece_candidates(
     kinds, longest = kinds_of(tokenizer), longest_input(model, tokenizer, max_length)
     encoded, words = find_pieces(texts, spans, tokenizer=tokenizer, kinds=kinds, longest=longest)
     decoder = Decoder(model, tokenizer, decode_tokens=decode_tokens, precision=precision)
-    copies = sorted(together(words, encoded, masked_share=masked_share), key=lambda copy: -len(encoded[copy[0].text]))
+    copies = sorted(together(words, encoded, mask_share=mask_share), key=lambda copy: -len(encoded[copy[0].text]))
     proposes = _Proposes(texts, encoded, kinds, tokenizer, one_word)
     for step in range(max((len(word.masked) for word in words), default=0)):
         extensions = _extensions(decoder, copies, encoded, kinds, step=step, beam=beam)
@@ -227,13 +227,13 @@ def find_pieces(
     return encoded, words
 
 
-def together(words: Sequence[Word], encoded: Sequence[list[int]], *, masked_share: float) -> Iterator[list[Word]]:
+def together(words: Sequence[Word], encoded: Sequence[list[int]], *, mask_share: float) -> Iterator[list[Word]]:
     """The words in groups, each of one text, that are masked in the same pass; neighbours are in different groups."""
     for text, found in groupby(words, key=lambda word: word.text):
         of_text = list(found)
         pieces = sum(len(word.masked) for word in of_text)
-        room = max(masked_share * len(encoded[text]), 1.0)
-        groups = len(of_text) if masked_share == 0 else min(len(of_text), -int(-pieces // room))
+        room = max(mask_share * len(encoded[text]), 1.0)
+        groups = len(of_text) if mask_share == 0 else min(len(of_text), -int(-pieces // room))
         for first in range(groups):
             yield of_text[first::groups]
 

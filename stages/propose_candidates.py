@@ -60,7 +60,6 @@ def main(stage: Stage) -> dict[str, Any]:
         languages=languages,
         several_pieces=settings.several_pieces,
         beam=settings.beam,
-        masked_share=settings.masked_share,
     )
 
     def write(number: int) -> None:

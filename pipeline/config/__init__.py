@@ -72,8 +72,8 @@ class ExportStudent:
     """The student as files for deployment: PyTorch, ONNX, int8 ONNX."""
 
     min_count: Count = 0
-    """Remove the pieces that occur fewer times in the augmented dataset from the vocabulary (WordPiece only); 0 keeps
-    all."""
+    """Remove the pieces that occur fewer times in the augmented dataset from the vocabulary (WordPiece or Unigram); 0
+    keeps all."""
     largest_loss: Share = 0.01
     """The largest loss of dev score that an exported file may have against the student (0.01: one point); a larger one
     is an error."""

@@ -135,9 +135,6 @@ class ProposeCandidates:
     word together; or both, the vectors first and the masked LM for words without one."""
     beam: Positive = 8
     """Fillings of such a word that the masked LM keeps at each piece, and so the most candidates that it has."""
-    masked_share: SmallShare = 0
-    """Share of a text's tokens that may be masked in one pass, as several words of several pieces; 0: one word. A share
-    is faster, and the words of a pass do not see each other."""
     vector_words: Positive = 100_000
     """Number of words with vectors, the most frequent ones, among which candidates are searched."""
     context: Literal["single", "pair"] = "single"

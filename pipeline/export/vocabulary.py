@@ -1,6 +1,8 @@
 """Save a tokenizer to ship, and cut a vocabulary, of tokenizer and embeddings, to the pieces that a task uses.
 
-A word whose piece is gone is split into smaller pieces. Pieces of one character stay, so no word becomes unknown.
+A word whose piece is gone is split into smaller pieces. Pieces of one character stay, so no word becomes unknown. It
+works for WordPiece and for SentencePiece's Unigram: a text of kept pieces is cut as before, for the best way to cut it
+is still there. The pieces of BPE are made of each other.
 """
 
 import json
@@ -19,6 +21,7 @@ STALE_SETTINGS = {
     *("max_length", "stride", "added_tokens_decoder"),
 }
 CONTINUES = "##"  # how WordPiece marks a piece that does not begin a word
+BEGINS = "▁"  # how SentencePiece marks one that does
 
 
 def kept_pieces(tokenizer: PreTrainedTokenizerFast, counts: np.ndarray, *, min_count: int) -> np.ndarray:
@@ -29,7 +32,7 @@ def kept_pieces(tokenizer: PreTrainedTokenizerFast, counts: np.ndarray, *, min_c
     kept = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
     for piece, number in tokenizer.get_vocab().items():
         count = counts[number] if number < len(counts) else 0
-        if count >= min_count or len(piece.removeprefix(CONTINUES)) == 1:
+        if count >= min_count or len(piece.removeprefix(CONTINUES).removeprefix(BEGINS)) <= 1:
             kept.add(number)
     return np.asarray(sorted(kept))
 
@@ -39,7 +42,7 @@ def save_tokenizer(
 ) -> None:
     """Save a tokenizer that cuts at `max_length` and pads to no fixed length.
 
-    Args: kept: the old ids to keep, ascending; the index of each is its new id. WordPiece only.
+    Args: kept: the old ids to keep, ascending; the index of each is its new id. WordPiece and Unigram only.
     """
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.enable_truncation(max_length)
@@ -57,8 +60,12 @@ def save_tokenizer(
 
 def _renumber(whole: dict[str, Any], new: dict[int, int]) -> None:
     """Cut and renumber a tokenizer.json: its pieces, its added tokens, and the special tokens put around a text."""
-    pieces = whole["model"]["vocab"]
-    whole["model"]["vocab"] = {piece: new[number] for piece, number in pieces.items() if number in new}
+    model = whole["model"]
+    if model["type"] == "Unigram":
+        model["vocab"] = [scored for number, scored in enumerate(model["vocab"]) if number in new]
+        model["unk_id"] = None if model["unk_id"] is None else new[model["unk_id"]]
+    else:
+        model["vocab"] = {piece: new[number] for piece, number in model["vocab"].items() if number in new}
     for token in whole["added_tokens"]:
         token["id"] = new[token["id"]]
     around = whole["post_processor"] or {}

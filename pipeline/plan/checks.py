@@ -118,7 +118,7 @@ def _check_corpus(recipe: Recipe, inputs: RecipeInputs) -> None:
 
 
 def check_export(recipe: Recipe, backbone: Path) -> None:
-    """Only WordPiece vocabularies can be cut: the pieces of other kinds depend on each other."""
+    """WordPiece and Unigram vocabularies can be cut; the pieces of BPE depend on each other."""
     if not recipe.export_student.min_count or makes_tokenizer(recipe):  # one that is made is a WordPiece
         return
     kind = "WordPiece" if (backbone / "vocab.txt").is_file() else "SentencePiece"
@@ -126,9 +126,9 @@ def check_export(recipe: Recipe, backbone: Path) -> None:
         model = tokenizer.get("model")
         kind = model.get("type") if isinstance(model, dict) else "tokenizer without a model"
     require(
-        kind == "WordPiece",
-        f"export_student.min_count: the tokenizer of {backbone} is a {kind}, and only WordPiece vocabularies can be"
-        " cut; set it to 0",
+        kind in ("WordPiece", "Unigram"),
+        f"export_student.min_count: the tokenizer of {backbone} is a {kind}, and only WordPiece and Unigram"
+        " vocabularies can be cut; set it to 0",
     )
 
 

@@ -27,7 +27,7 @@ from tests.helpers.fake_hub import TOKEN, serve
 from tests.helpers.published import launches, publish
 
 PAGES = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
-PAGES += sorted((PROJECT / "docs").glob("*.md"))
+PAGES += sorted((PROJECT / "docs").rglob("*.md"))
 HEADERS = [path for folder in ("recipes", "accelerate_configs") for path in sorted((PROJECT / folder).rglob("*.yaml"))]
 COMMAND = r"(?:\./|python -m |accelerate launch |\.venv/bin/|cat )"
 SETTINGS = {setting.name for setting in settings()}
@@ -142,6 +142,7 @@ def checkout(clone: Path, finished: Path, run_world: Path, tmp_path_factory: pyt
     tiny.write_recipe(folder / "recipes/rotten_tomatoes.yaml", tiny.recipe(folder / "tiny") | {"run": {}})
     rows = (folder / "tiny/rows.csv").read_text().splitlines()[:30]
     (folder / "reviews.csv").write_text("\n".join(["text,label,film,review", *(f"{row},fine" for row in rows[1:])]))
+    (folder / "zh_reviews.csv").write_text("text,label\n酒店很好,positive\n服务太差,negative\n", encoding="utf-8")
     (folder / "reviews.txt").write_text("The film is great .\n")
     links = {"MODEL": "tiny/model", "glove.6B.50d.txt": "tiny/vectors.txt", ".venv": sys.prefix}
     links |= {f"runs/{name}": "rotten_tomatoes" for name in ("NAME", "A", "B")}
@@ -175,7 +176,7 @@ def test_the_short_commands_work_as_they_stand(checkout: Path, tmp_path: Path) -
             assert done.returncode == 0, command
             assert expected in done.stdout + done.stderr, command
     assert {"model.safetensors", "README.md"} <= {path.name for path in (tmp_path / "hub/owner/small").iterdir()}
-    for block in python_blocks(PROJECT / "README.md"):
+    for block in {block for page in PAGES for block in python_blocks(page)}:
         done = in_bash(f"python -c {shlex.quote(block)}", checkout)
         assert done.returncode == 0, (block, done.stderr[-2000:])
 

@@ -116,11 +116,11 @@ def test_signs_inside_a_word_stay(tokenizer: BertTokenizer, model: BertForMasked
     assert len(words) == 50 and all(set(word.split("-")) <= set(ENGLISH) and word.count("-") == 1 for word in words)
 
 
-@pytest.mark.parametrize("masked_share", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("mask_share", [0.0, 0.3, 0.9])
 def test_other_texts_and_the_size_of_batches_change_no_candidate(
-    tokenizer: BertTokenizer, model: BertForMaskedLM, masked_share: float
+    tokenizer: BertTokenizer, model: BertForMaskedLM, mask_share: float
 ) -> None:
-    options: dict[str, Any] = {"masked_share": masked_share, "beam": 4}
+    options: dict[str, Any] = {"mask_share": mask_share, "beam": 4}
     together = candidates(TEXTS, tokenizer, model, decode_tokens=4096, **options)
     alone = {}
     for text in TEXTS:
@@ -144,7 +144,7 @@ def test_several_words_in_a_pass_take_fewer_rows(
     counts = []
     for share in (0.0, 0.9):
         rows.clear()
-        assert set(candidates(TEXTS[3:], tokenizer, model, masked_share=share, beam=4)) == {"酒店", "不错", "宾馆"}
+        assert set(candidates(TEXTS[3:], tokenizer, model, mask_share=share, beam=4)) == {"酒店", "不错", "宾馆"}
         counts.append(sum(rows))
     assert counts[1] < counts[0] / 2
 

@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    AutoTokenizer,
-    PreTrainedModel,
-)
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from pipeline.export.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
 from pipeline.models.loading import load_tokenizer
@@ -79,3 +77,26 @@ def test_a_saved_tokenizer_cuts_at_the_length_of_training_and_pads_no_further_th
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "small")
     assert len(tokenizer("film " * 50, truncation=True)["input_ids"]) == 16
     assert len(tokenizer(["film", "a film"], padding=True)["input_ids"][0]) == 4
+
+
+def test_a_cut_unigram_cuts_texts_of_kept_pieces_as_before(tmp_path: Path) -> None:
+    texts = ["a good film", "watching films that watch films", "酒店很好，下次还来", "watchable filming"]
+    texts = [text for number, text in enumerate(texts) for _ in range(9 + number)]
+    inner = Tokenizer(models.Unigram())
+    inner.pre_tokenizer, inner.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.UnigramTrainer(vocab_size=120, special_tokens=special, unk_token="<unk>", show_progress=False)
+    inner.train_from_iterator(texts, trainer)
+    inner.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    names = dict(zip(("bos_token", "pad_token", "eos_token", "unk_token", "mask_token"), special, strict=True))
+    whole = PreTrainedTokenizerFast(tokenizer_object=inner, cls_token="<s>", sep_token="</s>", **names)
+    used = whole(texts[:1])["input_ids"][0]
+    kept = kept_pieces(whole, np.bincount(used, minlength=len(whole)), min_count=1)
+    save_tokenizer(whole, tmp_path, max_length=64, kept=kept)
+    cut = load_tokenizer(tmp_path)
+    assert len(kept) == len(cut) < len(whole)
+    assert cut.tokenize(texts[0]) == whole.tokenize(texts[0])
+    assert [int(kept[number]) for number in cut(texts[0])["input_ids"]] == used
+    for text in set(texts):  # in smaller pieces, and none unknown
+        assert cut.unk_token_id not in cut(text)["input_ids"]
+        assert cut.decode(cut(text)["input_ids"], skip_special_tokens=True) == text

@@ -69,5 +69,7 @@ def test_a_vocabulary_of_merges_is_not_cut(world: Path) -> None:
         path.read_text().replace('"type": "WordPiece"', '"type": "BPE"').replace('"type":"WordPiece"', '"type":"BPE"')
     )
     check_export(load_recipe(world / "recipe.yaml", ["--export_student.min_count=0"]), world / "model")
-    with pytest.raises(UserError, match="is a BPE, and only WordPiece vocabularies can be cut; set it to 0"):
+    with pytest.raises(
+        UserError, match="is a BPE, and only WordPiece and Unigram vocabularies can be cut; set it to 0"
+    ):
         check_export(load_recipe(world / "recipe.yaml", ["--export_student.min_count=1"]), world / "model")
