@@ -2,9 +2,10 @@
 
     accelerate launch -m stages.annotate_data --recipe recipes/rotten_tomatoes.yaml
 
-Reads:  the task's teacher (finetune_teacher), the augmented dataset (augment_data).
+Reads:  the task's teacher (finetune_teacher), the augmented dataset (augment_data); another teacher, whose logits are
+        written in its place (`annotate_data.teacher`).
 Writes: logits.npy, (rows, classes) float32, in the order of the dataset; what is several sequences, or has an answer a
-        token, has so many rows.
+        token, has so many rows. An original with soft labels has these, as logits.
 
 A fixed shard of rows is a unit of work, as in propose_candidates.
 """
@@ -13,14 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.distill.augmented_dataset import augmented_texts, teacher_logits
+from pipeline.distill.augmented_dataset import augmented_texts, other_teacher_logits, teacher_logits, with_soft_labels
 from pipeline.launch.stage_runner import run_stage
 from pipeline.runtime.stage import Stage
 
 
 def main(stage: Stage) -> dict[str, Any]:
     data = augmented_texts(stage)
-    logits = teacher_logits(stage, data)
+    logits_of = other_teacher_logits if stage.inputs.other_teacher else teacher_logits
+    logits = logits_of(stage, data)
+    if stage.recipe.task.soft_labels:
+        logits = with_soft_labels(stage, logits)
     if stage.is_main:
         np.save(stage.output / "logits.npy", logits, allow_pickle=False)
     return {"rows": len(data.texts)}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipeline.evaluate.comparison import compare, measure, prediction_table
+from pipeline.evaluate.comparison import compare, given_teacher, kept_of_given, measure, prediction_table
 from pipeline.evaluate.scoring import labelled_splits
 from pipeline.launch.stage_runner import run_stage
 from pipeline.plan.run_folder import PREDICTIONS, RESULTS, TEACHER_STATISTICS
@@ -27,11 +27,16 @@ from pipeline.runtime.stage import Stage
 def main(stage: Stage) -> dict[str, Any]:
     folders = {"teacher": stage.upstream["finetune_teacher"], "student": stage.upstream["distill_predictions"]}
     names = ("test", "test_mismatched") if stage.recipe.task.glue == "mnli" else ("test",)
-    task, splits = labelled_splits(stage, folders["teacher"], *names)
+    given = bool(stage.recipe.task.soft_labels or stage.inputs.other_teacher)
+    task, splits = labelled_splits(stage, folders["teacher"], *names, *(["dev"] if given else []))
+    of_given = given_teacher(stage, splits) if given else None
+    splits.pop("dev", None)
     measured = {role: measure(stage, splits, folder) for role, folder in folders.items()}
     if not stage.is_main:
         return {}
     results = compare(stage, splits["test"], **measured)
+    if of_given:
+        results["given_teacher"] = kept_of_given(stage, of_given, measured["student"], task)
     (stage.output / RESULTS).write_text(json.dumps(results, indent=1), encoding="utf-8")
     np.save(stage.output / TEACHER_STATISTICS, measured["teacher"].test_statistics, allow_pickle=False)
     pq.write_table(prediction_table(splits, measured), stage.output / PREDICTIONS)

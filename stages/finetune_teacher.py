@@ -50,7 +50,9 @@ def main(stage: Stage) -> dict[str, Any]:
     if not (stage.recipe.finetune_teacher.allow_majority or task.kind.beats_trivial(task.metric, statistics)):
         raise WorkFailed(
             f"the teacher is no better on dev than the most frequent label ({task.metric} {dev_score:.4f}): check the"
-            " labels, their order and the learning rate; finetune_teacher.allow_majority: true goes on all the same"
+            " labels, their order and the learning rate; where few rows have the labels that matter, set task.metric to"
+            " one that counts them (macro_f1) and finetune_teacher.class_weights: balanced;"
+            " finetune_teacher.allow_majority: true goes on all the same"
         )
     if stage.is_main:
         head_of(task.kind).save(teacher, stage.output, tokenizer_of=source)
@@ -69,7 +71,7 @@ def finetune(stage: Stage, examples: LabelledSplit, dev: LabelledSplit) -> tuple
         new_head=True,
         hidden_dropout=settings.hidden_dropout,
     )
-    scale, packed = head.scale(examples.references), can_pack(teacher)
+    scale, packed, weights = head.scale(examples.references), can_pack(teacher), class_weights(stage, examples)
 
     def collate(rows: Rows, epoch: int) -> Batch:
         batch = head.collate(texts, rows, packed=packed)
@@ -77,7 +79,7 @@ def finetune(stage: Stage, examples: LabelledSplit, dev: LabelledSplit) -> tuple
 
     def loss(model: nn.Module, batch: Batch, global_batch: GlobalBatch) -> dict[str, Tensor]:
         weight = total_weight(texts, global_batch.micro_batches)
-        return head.supervised_loss(head.outputs(model, batch), batch, weight=weight)
+        return head.supervised_loss(head.outputs(model, batch), batch, weight=weight, class_weights=weights)
 
     job = Job(
         model=teacher.to(stage.accelerator.device),
@@ -92,6 +94,19 @@ def finetune(stage: Stage, examples: LabelledSplit, dev: LabelledSplit) -> tuple
     if scale:
         scale.put_into(teacher)
     return teacher, progress
+
+
+def class_weights(stage: Stage, examples: LabelledSplit) -> Tensor | None:
+    """(C,) how much the rows of each label weigh in the loss; None: the recipe says nothing of it."""
+    wanted, names = stage.recipe.finetune_teacher.class_weights, examples.task.label_names
+    if not wanted:
+        return None
+    if isinstance(wanted, str):
+        found = examples.task.kind.balanced_weights(examples.references, len(names)).tolist()
+    else:
+        found = [wanted.get(name, 1.0) for name in names]
+    stage.say("a row weighs, by its label: " + ", ".join(f"{n} {w:.3g}" for n, w in zip(names, found, strict=True)))
+    return torch.tensor(found, dtype=torch.float32, device=stage.accelerator.device)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pipeline.config.fields import (
     Positive,
     Share,
     SmallShare,
+    SoftColumnNames,
     Strings,
     require_setting,
 )
@@ -74,6 +75,12 @@ class Task:
     labels: Labels = ()
     """The labels, in the order of the model's outputs; for tags that are numbers, and for the numbers of several labels
     a text, in the order of the numbers. Empty: the labels of the training rows, sorted."""
+    soft_labels: SoftColumnNames = None
+    """What a teacher gave for each row: a column for each label ({fresh: p_fresh, rotten: p_rotten}), or one column
+    with a JSON object, a list in the order of `labels`, or for a regression a score. The backbone is fine-tuned on
+    them and the student learns them; a row may lack them, and a row that has them needs no label."""
+    soft_label_values: Literal["probabilities", "logits"] = "probabilities"
+    """What soft labels are; probabilities of a text sum to 1, unless it may have several labels."""
     drop_labels: Labels = ()
     """Leave out the rows with these labels (rows of another kind in the same file)."""
     skip_empty: bool = False
@@ -188,6 +195,11 @@ class AugmentData:
 class AnnotateData:
     """The teacher's logits on the augmented dataset."""
 
+    teacher: str | None = None
+    """Another teacher for the predictions, a path or hub:NAME: any classifier of texts, or of words, that transformers
+    loads, with its own tokenizer and architecture. The layers are still copied from the fine-tuned backbone."""
+    labels: Labels = ()
+    """The task's labels in the order of this teacher's outputs, where its own names are others."""
     decode_tokens: Positive | None = None
     """Padded tokens that go through the teacher at once. null: 8,192 on a CPU, 32,768 on a GPU."""
     TOKENS_ON_CPU: ClassVar[int] = 8192

@@ -5,7 +5,7 @@ import functools
 import inspect
 import itertools
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
@@ -42,6 +42,16 @@ def _number_as_text(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("YAML takes yes, no, on and off for true and false; put the name in quotes")
     return str(value) if type(value) in (int, float) else value
+
+
+def _columns_by_label(value: object) -> object:
+    if isinstance(value, dict):
+        return {_number_as_text(label): _number_as_text(column) for label, column in value.items()}
+    return _number_as_text(value)
+
+
+def _labels_as_text(value: object) -> object:
+    return {_number_as_text(label): weight for label, weight in value.items()} if isinstance(value, dict) else value
 
 
 def _no_yes_or_no(value: object) -> object:
@@ -100,6 +110,8 @@ Strings = Annotated[tuple[str, ...], ONE_OR_SEVERAL]
 Column = Annotated[str, BeforeValidator(_number_as_text)]
 Columns = Annotated[tuple[Column, ...], ONE_OR_SEVERAL]
 Labels = Columns
+SoftColumnNames = Annotated[dict[str, str] | str | None, BeforeValidator(_columns_by_label)]
+ClassWeights = Annotated[Literal["balanced"] | dict[str, AboveZero] | None, BeforeValidator(_labels_as_text)]
 LayerMap = Annotated[str | tuple[int, ...], PlainValidator(_layer_map)]
 TrainedPart = Annotated[str, PlainValidator(_trained_part)]
 Pattern = Annotated[str, AfterValidator(_pattern)]

@@ -8,6 +8,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.config.fields import (
     CONFIG,
     AboveZero,
+    ClassWeights,
     Count,
     Labels,
     LayerMap,
@@ -165,6 +166,9 @@ class FinetuneTeacher(Training):
     """Your own fine-tuned teacher, a path or hub:NAME; it is checked against the task and not trained."""
     labels: Labels = ()
     """The task's labels in the order of your teacher's outputs, for a teacher that names them LABEL_0, LABEL_1, ..."""
+    class_weights: ClassWeights = None
+    """How much the rows of a label weigh: balanced, so that all labels weigh the same together, or a number for each
+    label ({spam: 5, ham: 1}; 1 where it is left out). Empty: all rows weigh the same."""
     allow_majority: bool = False
     """Continue with a teacher that scores no better than always answering the most frequent label."""
 

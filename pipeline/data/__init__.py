@@ -3,7 +3,7 @@
 text_files       lines of plain and compressed text files
 parquet          rows, column types and label names of Parquet files
 tables           .csv, .tsv, .jsonl, .json, .parquet, row by row
-examples, label_lists   from a row to an example of the task
+examples, label_lists, soft_labels   from a row to an example of the task
 tags             what the tags of words mean
 glue, conll, squad   formats with a layout of their own
 splits           which rows are held out, and the checks between splits

@@ -10,11 +10,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.data.labels import label_name
 from pipeline.data.tables import Row, location, read_rows
 from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.data.soft_labels import SoftColumns
 
 LARGEST_SCORE = 3.4028235e38  # what float32, in which scores are kept, can hold
 LONGEST_REPR = 40  # characters of a wrong value that an error repeats
@@ -28,6 +31,8 @@ class Example(NamedTuple):
     group: str | None
     path: Path
     line: int
+    soft: Any = None
+    """Soft labels: as the row has them (`SoftColumns.read`), after `read_task` logits in the order of the labels."""
 
     @property
     def location(self) -> str:
@@ -46,14 +51,26 @@ class Columns:
     known_labels: tuple[str, ...] = ()  # those that the recipe names, in order
     label_separator: str | None = None  # between several labels of one text
     label_columns: tuple[str, ...] = ()  # in the place of `label`: a column of 0 and 1 for each label
+    soft: "SoftColumns | None" = None  # with them a row need not have a label
     header: tuple[str, ...] = ()  # names of the columns of files without a header line
     drop_labels: frozenset[str]  # rows with these labels are left out, and their other columns are not checked
     skip_empty: bool  # whether rows without text are left out; else they are errors
 
     def names(self) -> list[str]:
         """The columns to ask a reader for."""
-        labels = self.label_columns or ((self.label,) if self.label else ())
-        return [*self.texts, *labels, *([self.group] if self.group else [])]
+        return [*self.texts, *([] if self.soft else self.labels()), *([self.group] if self.group else [])]
+
+    def labels(self) -> tuple[str, ...]:
+        """The columns of labels."""
+        return self.label_columns or ((self.label,) if self.label else ())
+
+    def optional(self) -> list[str]:
+        """The columns that a file, or a row, may lack."""
+        return [*self.labels(), *self.soft.names()] if self.soft else []
+
+    def has_label(self, values: Mapping[str, Any]) -> bool:
+        """Whether a row says anything of its label: where it has soft labels it need not."""
+        return any(not _is_missing(values[column]) for column in self.labels())
 
     def without_labels(self) -> "Columns":
         """The same for unlabelled rows."""
@@ -68,7 +85,7 @@ class Columns:
 
 def read_table(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
     """The examples of a table of the user's, checked (`read_examples`)."""
-    rows = read_rows(path, columns=columns.names(), header=columns.header)
+    rows = read_rows(path, columns=columns.names(), header=columns.header, optional=columns.optional())
     return read_examples(rows, path=path, columns=columns, left_out=left_out)
 
 
@@ -88,11 +105,13 @@ def read_examples(
             if texts is None:
                 left_out["empty"] += 1
                 continue
-            label = columns.answer(columns.raw_label(values), columns) if columns.label else None
+            soft = columns.soft.read(values) if columns.soft else None
+            labelled = columns.label and (soft is None or columns.has_label(values))
+            label = columns.answer(columns.raw_label(values), columns) if labelled else None
             group = parse_group(values[columns.group], columns.group) if columns.group else None
         except ValueError as error:
             raise UserError(f"{location(path, line)}: {error}") from None
-        yield Example(texts, label, group, path, line)
+        yield Example(texts, label, group, path, line, soft)
 
 
 def parse_texts(values: Sequence[Any], columns: Columns) -> tuple[str, ...] | None:
@@ -177,6 +196,11 @@ def list_in_text(text: str) -> list[Any]:
             if isinstance(found := parse(text), list):
                 return found
     return []
+
+
+def _is_missing(value: Any) -> bool:
+    blank = isinstance(value, str) and not value.strip()
+    return value is None or blank or (isinstance(value, float) and math.isnan(value))
 
 
 def short_repr(value: Any) -> str:

@@ -51,6 +51,8 @@ def sorted_names(labels: Collection[str]) -> tuple[str, ...]:
 def check_labels(splits: Splits, label_names: tuple[str, ...]) -> None:
     """Raises: UserError for a label that is unknown, or that occurs in dev or test and not in the training rows."""
     trained = {example.label for example in splits["train"]}
+    if any(example.soft is not None for example in splits["train"]):
+        trained.update(label_names)  # a soft label tells of every one
     for examples in splits.values():
         for example in examples:
             label = example.label

@@ -38,24 +38,28 @@ def location(path: Path, line: int) -> str:
     return f"{path}, row {line}" if path.suffix.lower() == ".parquet" else f"{path}:{line}"
 
 
-def read_rows(path: Path, *, columns: Sequence[str], header: Sequence[str] = ()) -> Iterator[Row]:
+def read_rows(
+    path: Path, *, columns: Sequence[str], header: Sequence[str] = (), optional: Sequence[str] = ()
+) -> Iterator[Row]:
     """The rows of a table, lazily.
 
-    Args: header: the column names of a .csv or .tsv file that has no header line.
+    Args:
+        header: the column names of a .csv or .tsv file that has no header line.
+        optional: further columns, None where a file, or a row of .jsonl, lacks them.
     Raises: UserError for an unknown suffix, at once; while reading, with file and line, for a file that cannot be read,
         a missing column, a column named twice, a row with too many or too few fields, invalid UTF-8 or JSON.
     """
     match format_suffix(path):
         case ".csv":
-            return _read_csv(path, columns=columns, header=header)
+            return _read_csv(path, columns=columns, header=header, optional=optional)
         case ".tsv":
-            return read_tsv(path, columns=columns, header=header)
+            return read_tsv(path, columns=columns, header=header, optional=optional)
         case ".jsonl":
-            return _read_jsonl(path, columns)
+            return _read_jsonl(path, columns, optional)
         case ".json":
-            return _read_json(path, columns)
+            return _read_json(path, columns, optional)
         case ".parquet" if path.suffix.lower() == ".parquet":
-            return _read_parquet(path, columns)
+            return _read_parquet(path, columns, optional)
     raise UserError(
         f"{path}: unknown kind of table; the file name ends in .csv, .tsv, .jsonl, .json (with .gz, .bz2, .xz or .zip"
         " after it if compressed) or .parquet"
@@ -63,7 +67,12 @@ def read_rows(path: Path, *, columns: Sequence[str], header: Sequence[str] = ())
 
 
 def read_tsv(
-    path: Path, *, columns: Sequence[str], header: Sequence[str] = (), malformed: list[int] | None = None
+    path: Path,
+    *,
+    columns: Sequence[str],
+    header: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    malformed: list[int] | None = None,
 ) -> Iterator[Row]:
     """The rows of a tab-separated file of any name.
 
@@ -73,7 +82,7 @@ def read_tsv(
     """
     lines = ((line, text.removesuffix("\n").removesuffix("\r")) for line, text in read_lines(path))
     fields = ((line, text.split("\t")) for line, text in lines if text)
-    return _table(path, fields, columns=columns, header=header, malformed=malformed)
+    return _table(path, fields, columns=columns, header=header, optional=optional, malformed=malformed)
 
 
 def column_names(path: Path) -> tuple[str, ...]:
@@ -101,9 +110,11 @@ def column_names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _read_csv(path: Path, *, columns: Sequence[str], header: Sequence[str]) -> Iterator[Row]:
+def _read_csv(
+    path: Path, *, columns: Sequence[str], header: Sequence[str], optional: Sequence[str] = ()
+) -> Iterator[Row]:
     separator = "," if header else _separator(path, columns)
-    yield from _table(path, _csv_fields(path, separator), columns=columns, header=header)
+    yield from _table(path, _csv_fields(path, separator), columns=columns, header=header, optional=optional)
 
 
 def _separator(path: Path, columns: Sequence[str]) -> str:
@@ -135,7 +146,13 @@ def _csv_fields(path: Path, separator: str) -> Fields:
 
 
 def _table(
-    path: Path, table: Fields, *, columns: Sequence[str], header: Sequence[str] = (), malformed: list[int] | None = None
+    path: Path,
+    table: Fields,
+    *,
+    columns: Sequence[str],
+    header: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    malformed: list[int] | None = None,
 ) -> Iterator[Row]:
     where = "task.header"
     if not header:
@@ -144,10 +161,11 @@ def _table(
         if not header:
             raise UserError(f"{path}: is empty; its first line names the columns, {', '.join(columns)} among them")
     _check_header(where, header, columns)
-    index = {column: header.index(column) for column in columns}
+    index = {column: header.index(column) for column in (*columns, *optional) if column in header}
+    absent = dict.fromkeys(column for column in optional if column not in header)
     for line, fields in table:
         if len(fields) == len(header):
-            yield Row(line, {column: fields[position] for column, position in index.items()})
+            yield Row(line, {column: fields[position] for column, position in index.items()} | absent)
         elif malformed is not None:
             malformed.append(line)
         else:
@@ -163,22 +181,22 @@ def _check_header(where: str, header: Sequence[str], columns: Sequence[str]) -> 
             raise UserError(f"{where}: no column '{column}'{nearest(column, header)}")
 
 
-def _read_jsonl(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+def _read_jsonl(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
     for line, text in read_lines(path):
         if text.strip():
-            yield _json_row(f"{path}:{line}", line, parse_json(text, f"{path}:{line}"), columns)
+            yield _json_row(f"{path}:{line}", line, parse_json(text, f"{path}:{line}"), columns, optional)
 
 
-def _read_json(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+def _read_json(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
     """A list of objects, alone or under the key 'data'; also JSON Lines, which some files call .json."""
     rows = read_json(path)
     if rows is None:
-        yield from _read_jsonl(path, columns)
+        yield from _read_jsonl(path, columns, optional)
         return
     rows = rows.get("data", [rows]) if isinstance(rows, dict) else rows
     require(isinstance(rows, list), f"{path}: not a list of objects, one for each row")
     for number, values in enumerate(rows, 1):
-        yield _json_row(f"{path}, row {number}", number, values, columns)
+        yield _json_row(f"{path}, row {number}", number, values, columns, optional)
 
 
 def read_json(path: Path) -> Any:
@@ -201,11 +219,11 @@ def parse_json(text: str, where: str) -> Any:
         raise UserError(f"{where}: not valid JSON ({error})") from None
 
 
-def _json_row(where: str, line: int, values: Any, columns: Sequence[str]) -> Row:
+def _json_row(where: str, line: int, values: Any, columns: Sequence[str], optional: Sequence[str] = ()) -> Row:
     if not isinstance(values, dict):
         raise UserError(f'{where}: not a JSON object; each line is one, such as {{"{columns[0]}": "..."}}')
     _check_header(where, list(values), columns)
-    wanted = {column: values[column] for column in columns}
+    wanted = {column: values[column] for column in columns} | {column: values.get(column) for column in optional}
     for column, value in wanted.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         try:
@@ -224,7 +242,10 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _read_parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    _check_header(str(path), parquet.read_schema(path).names, columns)
-    for number, values in parquet.read_rows(path, columns=columns):
-        yield Row(number, values)
+def _read_parquet(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
+    names = parquet.read_schema(path).names
+    _check_header(str(path), names, columns)
+    present = [*columns, *(column for column in optional if column in names)]
+    absent = dict.fromkeys(column for column in optional if column not in names)
+    for number, values in parquet.read_rows(path, columns=present):
+        yield Row(number, values | absent)

@@ -1,5 +1,6 @@
 """The augmented dataset as the stages that train or run on it see it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,11 @@ from datasets import ClassLabel, Dataset
 from pipeline.artifacts.shards import write_once
 from pipeline.config.training import TaskDistillation
 from pipeline.evaluate.inference import predict
+from pipeline.evaluate.other_teacher import OtherTeacher, by_our_tokens, load_other_teacher
 from pipeline.heads import head_of
 from pipeline.models.loading import freeze, load_tokenizer
 from pipeline.runtime.stage import Stage
+from pipeline.tasks.labelled_data import read_task
 from pipeline.tasks.tokenised import TokenisedTexts
 from pipeline.training.batches import BatchPlan, Groups, planned
 
@@ -38,21 +41,24 @@ def read_augmented(stage: Stage, folder: Path) -> Dataset:
     return Dataset.from_parquet(files, cache_dir=str(cache))
 
 
-def augmented_texts(stage: Stage, folder: Path | None = None, *, labels: bool = False) -> AugmentedTexts:
+def augmented_texts(
+    stage: Stage, folder: Path | None = None, *, labels: bool = False, reader: OtherTeacher | None = None
+) -> AugmentedTexts:
     """Tokenise the augmented dataset with the backbone's tokenizer.
 
     Args:
         folder: another dataset than the published one.
         labels: whether they are targets too; a variant has its original's.
+        reader: tokenise as this teacher does.
     """
     dataset = read_augmented(stage, folder or stage.upstream["augment_data"])
     label = next(name for name in dataset.column_names if name not in NOT_TEXT and not _is_text(dataset, name))
-    cache = stage.work / f"tokens-{stage.accelerator.process_index}.arrow"
+    cache = stage.work / f"tokens-{'other-' if reader else ''}{stage.accelerator.process_index}.arrow"
     texts = TokenisedTexts(
         dataset,
-        load_tokenizer(stage.upstream["finetune_teacher"]),
+        reader.tokenizer if reader else load_tokenizer(stage.upstream["finetune_teacher"]),
         text_columns=[name for name in dataset.column_names if name not in NOT_TEXT and _is_text(dataset, name)],
-        max_length=stage.recipe.task.max_length,
+        max_length=reader.max_length if reader else stage.recipe.task.max_length,
         task=stage.recipe.task,
         label_column=label if labels else None,
         cache=cache if len(dataset) > IN_MEMORY else None,
@@ -72,22 +78,49 @@ def augmented_batches(stage: Stage, data: AugmentedTexts, settings: TaskDistilla
 
 
 def teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
-    """The teacher's logits on all rows, (rows, classes) float32.
-
-    A fixed shard of rows is a unit of work: processes take shards by number, and what lies in `stage.work` is not done
-    again after a crash.
-    """
+    """The fine-tuned teacher's logits on all rows, (rows, classes) float32."""
     teacher = head_of(data.texts.kind).load(
         stage.upstream["finetune_teacher"], label_names=data.label_names, new_head=False
     )
     teacher = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
-    rows = np.arange(len(data.texts))
+    tokens = stage.recipe.annotate_data.tokens_at_once
+    return _by_shards(stage, data.texts, lambda rows: predict(teacher, data.texts, stage, rows=rows, tokens=tokens))
+
+
+def other_teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
+    """The same of the teacher that `annotate_data.teacher` names, in the task's order, for our tokens."""
+    texts, tokens = data.texts, stage.recipe.annotate_data.tokens_at_once
+    teacher = load_other_teacher(stage, texts.kind, data.label_names)
+    theirs = augmented_texts(stage, reader=teacher).texts
+    if cut := theirs.share_cut():
+        stage.say(f"{cut:.1%} of the texts are longer than the {teacher.max_length} tokens that it reads")
+
+    def outputs(rows: np.ndarray) -> np.ndarray:
+        found = teacher.in_order(predict(teacher.model, theirs, stage, rows=rows, tokens=tokens))
+        return by_our_tokens(found, theirs, texts, rows) if texts.kind.per_token else found
+
+    logits = _by_shards(stage, texts, outputs)
+    if texts.kind.name == "classification":
+        dataset: Any = read_augmented(stage, stage.upstream["augment_data"])
+        label = next(name for name, feature in dataset.features.items() if isinstance(feature, ClassLabel))
+        known = [(n, row[label]) for n, row in enumerate(dataset.select_columns([label])) if row[label] is not None]
+        rows, labels = np.array(known, dtype=np.int64).reshape(-1, 2).T
+        teacher.check_order(logits[rows], labels)
+    return logits
+
+
+def _by_shards(stage: Stage, texts: TokenisedTexts, outputs: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """What a function gives for all rows, some at a time.
+
+    A fixed shard of rows is a unit of work: processes take shards by number, and what lies in `stage.work` is not done
+    again after a crash.
+    """
+    rows = np.arange(len(texts))
     parts = [rows[start : start + SHARD] for start in range(0, len(rows), SHARD)]
     paths = [stage.work / f"logits-{number:05d}.npy" for number in range(len(parts))]
-    tokens = stage.recipe.annotate_data.tokens_at_once
 
     def write(rows: np.ndarray, path: Path) -> None:
-        logits = predict(teacher, data.texts, stage, rows=rows, tokens=tokens)
+        logits = outputs(rows)
         with path.open("wb") as file:
             np.save(file, logits, allow_pickle=False)
 
@@ -97,6 +130,26 @@ def teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
         unit="text",
     )
     return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
+
+
+def with_soft_labels(stage: Stage, logits: np.ndarray) -> np.ndarray:
+    """The teacher's logits, where an original has soft labels replaced by these; its variants keep the teacher's.
+
+    Rows of a dataset that is reused are found by their texts, others by their numbers.
+    """
+    task = read_task(stage.recipe.task, stage.inputs.task)
+    dataset: Any = read_augmented(stage, stage.upstream["augment_data"])
+    rows = [row for split in ("train", "unlabelled") for row in task.splits.get(split, ())]
+    by_text = {row.texts: row.soft for row in rows if row.soft is not None} if stage.inputs.augmented else {}
+    found, replaced = logits.copy(), 0
+    for number, row in enumerate(dataset.select_columns(["source_id", "variant", *task.text_columns])):
+        if row["variant"] == 0:
+            texts = tuple(row[column] for column in task.text_columns)
+            soft = by_text.get(texts) if stage.inputs.augmented else rows[row["source_id"]].soft
+            if soft is not None:
+                found[number], replaced = soft, replaced + 1
+    stage.say(f"{replaced:,} of {len(found):,} rows have the given soft labels, the others the teacher's logits")
+    return found
 
 
 def _is_text(dataset: Dataset, column: str) -> bool:

@@ -5,4 +5,5 @@ scoring          the labelled splits, and the task's metric on them
 comparison       teacher against student: score, size, speed, intervals
 exported_forms   the files to ship: score, size, speed of each
 label_order      the user's own teacher, its outputs in the task's order
+other_teacher    a teacher of another architecture, whose predictions alone are learnt
 """

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,15 @@ import torch
 from transformers import PreTrainedModel
 
 from pipeline.evaluate.inference import predict_together
-from pipeline.evaluate.scoring import LabelledSplit, score, thresholds_of
+from pipeline.evaluate.other_teacher import load_other_teacher
+from pipeline.evaluate.scoring import LabelledSplit, labelled_split, score, thresholds_of
 from pipeline.heads import head_of
 from pipeline.models.loading import encoder_parameter_count, parameter_count
 from pipeline.models.saved_model import MODEL_FILES
 from pipeline.runtime.stage import Stage
+from pipeline.tasks.labelled_data import TaskData
+from pipeline.tasks.per_label import curves_of_rare_labels, figures
+from pipeline.tasks.soft_labels import given_logits
 
 LATENCY_TOKENS = 32
 NEAR_ZERO = 0.1  # of a teacher that scores less, or no more than an answer without a look at the text, nothing is kept
@@ -89,6 +93,10 @@ def measure(stage: Stage, splits: Mapping[str, LabelledSplit], folder: Path) -> 
     }
     if all_scores := task.kind.all_scores(statistics_of["test"]):
         results["all_scores"] = all_scores
+    answers = task.kind.one_versus_rest(predictions["test"], outputs["test"], splits["test"].references)
+    if answers is not None:
+        results["by_label"] = figures(answers, task.label_names)
+        results["curves"] = curves_of_rare_labels(answers, task.label_names)
     return Measured(
         model=model,
         outputs=outputs,
@@ -96,6 +104,50 @@ def measure(stage: Stage, splits: Mapping[str, LabelledSplit], folder: Path) -> 
         test_statistics=statistics_of["test"],
         results=results,
     )
+
+
+def given_teacher(stage: Stage, splits: Mapping[str, LabelledSplit]) -> dict[str, Any] | None:
+    """The scores on test of the teacher whose predictions are given, and its statistics (R, S).
+
+    It is there as a model (`annotate_data.teacher`) or as soft labels. Of several labels a text dev chooses its
+    thresholds, where it answers dev rows too.
+
+    Args: splits: test, and dev.
+    Returns: None where a test row has no soft labels.
+    """
+    test, dev = splits["test"], splits["dev"]
+    task = test.task
+    if stage.inputs.other_teacher:
+        teacher = load_other_teacher(stage, task.kind, task.label_names)
+        read = replace(stage.recipe.task, max_length=teacher.max_length)
+        test, dev = (labelled_split(one.dataset, task, read, teacher.tokenizer) for one in (test, dev))
+        outputs, of_dev = (teacher.in_order(predict_together(teacher.model, one.texts, stage)) for one in (test, dev))
+    else:
+        outputs, of_dev = (given_logits(task.splits[name]) for name in ("test", "dev"))
+    if outputs is None:
+        return None
+    thresholds = dev.choose_thresholds(of_dev) if of_dev is not None else []
+    found = test.statistics(test.predictions(outputs, thresholds))
+    scores = {"score": score(task, found), "parts": task.kind.details(task.metric, found)}
+    if all_scores := task.kind.all_scores(found):
+        scores["all_scores"] = all_scores
+    return {**scores, "statistics": found}
+
+
+def kept_of_given(stage: Stage, given: Mapping[str, Any], student: Measured, task: TaskData) -> dict[str, Any]:
+    """What the student keeps of the given teacher's score, as results.json has it."""
+    interval = kept_interval(
+        lambda rows: score(task, rows),
+        teacher=given["statistics"],
+        student=student.test_statistics,
+        samples=stage.recipe.evaluate_student.bootstrap,
+        seed=stage.recipe.seed,
+    )
+    kept = student.results["score"] / given["score"] if given["score"] > 0 else None
+    return {key: value for key, value in given.items() if key != "statistics"} | {
+        "kept": kept,
+        "kept_interval": interval,
+    }
 
 
 def compare(stage: Stage, test: LabelledSplit, *, teacher: Measured, student: Measured) -> dict[str, Any]:

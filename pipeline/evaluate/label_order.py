@@ -28,7 +28,7 @@ def own_teacher(stage: Stage, folder: Path, dev: LabelledSplit) -> PreTrainedMod
     if not task.label_names:
         return head.load(folder, label_names=(), new_head=False)
     shape = model_shape(folder, "finetune_teacher.model")
-    order = teacher_labels(stage.recipe, task, shape.labels, folder=folder)
+    order = teacher_labels(stage.recipe, task.kind, task.label_names, shape.labels, folder=folder)
     teacher = head.load(folder, label_names=order, new_head=False)
     if order != task.label_names:
         stage.say(f"the teacher's labels are in the order {', '.join(order)}; its outputs are put in the task's")

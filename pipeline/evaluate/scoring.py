@@ -14,6 +14,8 @@ from pipeline.evaluate.inference import predict_together
 from pipeline.models.loading import load_tokenizer
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.labelled_data import TaskData, read_task
+from pipeline.tasks.sequence import SOFT
+from pipeline.tasks.soft_labels import targets_to_learn, to_learn
 from pipeline.tasks.tokenised import TokenisedTexts, as_datasets
 
 
@@ -50,11 +52,20 @@ def score(task: TaskData, statistics: np.ndarray) -> float:
 
 
 def labelled_splits(stage: Stage, tokenizer: Path, *names: str) -> tuple[TaskData, dict[str, LabelledSplit]]:
-    """The task and some of its splits, tokenised; the share of texts that the length cuts is reported."""
-    files = {role: paths for role, paths in stage.inputs.task.items() if role != "unlabelled"}
+    """The task and some of its splits, tokenised; the share of texts that the length cuts is reported.
+
+    With soft labels the training rows are all that a teacher can learn (`to_learn`), with what it learns of each.
+    """
+    soft = bool(stage.recipe.task.soft_labels) and "train" in names
+    files = {role: paths for role, paths in stage.inputs.task.items() if soft or role != "unlabelled"}
     data = read_task(stage.recipe.task, files)
+    for remark in data.remarks:
+        stage.say(remark)
+    data = to_learn(data) if soft else data
     datasets, loaded = as_datasets(data), load_tokenizer(tokenizer)
     task = data.kind.resolve(stage.recipe.task, data.splits["train"], loaded)
+    if soft and (targets := targets_to_learn(data)):
+        datasets["train"] = datasets["train"].add_column(SOFT, targets)
     splits = {name: labelled_split(datasets[name], data, task, loaded) for name in names}
     for name, split in splits.items():
         cut = split.texts.share_cut()

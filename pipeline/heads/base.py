@@ -102,8 +102,9 @@ class Head(ABC):
         return model_output.logits
 
     def targets(self, columns: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Tokenised columns of some sequences as the tensors that the losses need."""
-        return {"labels": torch.tensor(columns["labels"])} if "labels" in columns else {}
+        """Tokenised columns of some sequences as the tensors that the losses need: `labels`, and `soft` (B, C)."""
+        found = {"labels": torch.tensor(columns["labels"])} if "labels" in columns else {}
+        return found | ({"soft": torch.tensor(columns["soft"], dtype=torch.float32)} if "soft" in columns else {})
 
     def collate(self, texts: TokenisedTexts, rows: Rows, *, packed: bool) -> Batch:
         """Some sequences as a batch with targets. Args: packed: whether the models can take a packed batch."""
@@ -126,10 +127,14 @@ class Head(ABC):
         return None
 
     @abstractmethod
-    def supervised_loss(self, outputs: Tensor, batch: Batch, *, weight: int) -> dict[str, Tensor]:
+    def supervised_loss(
+        self, outputs: Tensor, batch: Batch, *, weight: int, class_weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Loss terms of the task's labels.
 
-        Args: weight: what the mean is taken over, of the whole global batch (`total_weight`).
+        Args:
+            weight: what the mean is taken over, of the whole global batch (`total_weight`).
+            class_weights: (C,) of the labels, for the kinds of task that have some.
         """
 
     @abstractmethod

@@ -11,9 +11,12 @@ from pipeline.models.collate import Batch
 class ClassificationHead(Head):
     """Logits (B, C) of C labels."""
 
-    def supervised_loss(self, outputs: Tensor, batch: Batch, *, weight: int) -> dict[str, Tensor]:
-        """Cross-entropy of the labels."""
-        return {"label": label_loss(outputs, batch.targets["labels"], examples=weight)}
+    def supervised_loss(
+        self, outputs: Tensor, batch: Batch, *, weight: int, class_weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Cross-entropy of the labels, or of soft labels where the batch has them."""
+        target = batch.targets["soft"] if "soft" in batch.targets else batch.targets["labels"]
+        return {"label": label_loss(outputs, target, examples=weight, class_weights=class_weights)}
 
     def distillation_loss(
         self, student: Tensor, teacher: Tensor, batch: Batch, *, weight: int, settings: DistillPredictions

@@ -85,7 +85,9 @@ class EmbeddingHead(Head):
         if settings.project_embedding and projection.in_features != projection.out_features:
             student.project(new_projection(projection.weight.detach()))
 
-    def supervised_loss(self, outputs: Tensor, batch: Batch, *, weight: int) -> dict[str, Tensor]:
+    def supervised_loss(
+        self, outputs: Tensor, batch: Batch, *, weight: int, class_weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """No terms: embeddings have no labels to learn."""
         return {}
 

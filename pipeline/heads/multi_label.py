@@ -18,12 +18,16 @@ class MultiLabelHead(Head):
     problem_type = "multi_label_classification"
 
     def targets(self, columns: Mapping[str, Any]) -> dict[str, Tensor]:
-        """`labels` (B, C), 1.0 where a text has a label."""
-        return {"labels": torch.tensor(columns["labels"], dtype=torch.float32)} if "labels" in columns else {}
+        """`labels` (B, C), 1.0 where a text has a label; `soft` (B, C), probabilities where there are any."""
+        names = [name for name in ("labels", "soft") if name in columns]
+        return {name: torch.tensor(columns[name], dtype=torch.float32) for name in names}
 
-    def supervised_loss(self, outputs: Tensor, batch: Batch, *, weight: int) -> dict[str, Tensor]:
-        """Binary cross-entropy of each label."""
-        return {"label": binary_label_loss(outputs, batch.targets["labels"], examples=weight)}
+    def supervised_loss(
+        self, outputs: Tensor, batch: Batch, *, weight: int, class_weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Binary cross-entropy of each label, or of soft labels where the batch has them."""
+        target = batch.targets["soft"] if "soft" in batch.targets else batch.targets["labels"]
+        return {"label": binary_label_loss(outputs, target, examples=weight, class_weights=class_weights)}
 
     def distillation_loss(
         self, student: Tensor, teacher: Tensor, batch: Batch, *, weight: int, settings: DistillPredictions

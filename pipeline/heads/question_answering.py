@@ -45,7 +45,9 @@ class QuestionAnsweringHead(Head):
         """The tokens that an answer can begin or end at."""
         return batch.targets["allowed"].bool()
 
-    def supervised_loss(self, outputs: Tensor, batch: Batch, *, weight: int) -> dict[str, Tensor]:
+    def supervised_loss(
+        self, outputs: Tensor, batch: Batch, *, weight: int, class_weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Cross-entropy of the first and of the last token of the answer."""
         start_BT, end_BT = _start_and_end(outputs, batch)
         return {

@@ -29,7 +29,9 @@ class RegressionHead(Head):
         """Mean and spread of the scores of a training."""
         return Scale.of(targets)
 
-    def supervised_loss(self, outputs: Tensor, batch: Batch, *, weight: int) -> dict[str, Tensor]:
+    def supervised_loss(
+        self, outputs: Tensor, batch: Batch, *, weight: int, class_weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Squared gap to the score."""
         return {"score": regression_loss(outputs, batch.targets["labels"][:, None], examples=weight)}
 

@@ -29,10 +29,13 @@ class TokenClassificationHead(Head):
         """The first token of each word."""
         return batch.targets["begins"].bool()
 
-    def supervised_loss(self, outputs: Tensor, batch: Batch, *, weight: int) -> dict[str, Tensor]:
+    def supervised_loss(
+        self, outputs: Tensor, batch: Batch, *, weight: int, class_weights: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Cross-entropy of the tags."""
-        begins = batch.targets["begins"].bool()
-        return {"label": label_loss(outputs[begins], batch.targets["labels"][begins], examples=max(weight, 1))}
+        begins, words = batch.targets["begins"].bool(), max(weight, 1)
+        tags = batch.targets["labels"][begins]
+        return {"label": label_loss(outputs[begins], tags, examples=words, class_weights=class_weights)}
 
     def distillation_loss(
         self, student: Tensor, teacher: Tensor, batch: Batch, *, weight: int, settings: DistillPredictions

@@ -212,6 +212,7 @@ class RecipeInputs:
     vectors: Path | None
     augmented: tuple[Path, ...]  # the files of an augmented dataset that is reused
     student: Path | None = None
+    other_teacher: Path | None = None  # whose predictions are learnt, where it is not the fine-tuned backbone
 
 
 def find_inputs(recipe: Recipe, resolver: Resolver) -> RecipeInputs:
@@ -236,6 +237,7 @@ def find_inputs(recipe: Recipe, resolver: Resolver) -> RecipeInputs:
         task=files,
         corpus=tuple(path for spec in recipe.prepare_corpus.sources for path in resolver.files(spec)),
         student=resolver.model(recipe.student.model) if recipe.student.model else None,
+        other_teacher=resolver.model(recipe.annotate_data.teacher) if recipe.annotate_data.teacher else None,
         vectors=resolver.folder(vectors)
         if vectors and recipe.augment_data.variants and not (reuse or without)
         else None,

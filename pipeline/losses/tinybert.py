@@ -146,9 +146,17 @@ def similarity_loss(student_BD: Tensor, teacher_BE: Tensor, *, examples: int | N
     return gap_BB.square().mean(dim=1).sum() / (examples or len(gap_BB))
 
 
-def label_loss(logits_BC: Tensor, label_B: Tensor, *, examples: int | None = None) -> Tensor:
-    """Cross-entropy of hard labels, a mean over examples."""
-    return cross_entropy(logits_BC.float(), label_B, reduction="sum") / (examples or len(logits_BC))
+def label_loss(
+    logits_BC: Tensor, label: Tensor, *, examples: int | None = None, class_weights: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy of labels, a mean over examples: -w_c log softmax(z)_c, or of soft labels -sum_c w_c p_c log ...
+
+    Args:
+        label: (B,) numbers, or (B, C) probabilities.
+        class_weights: (C,) w; None: 1 for each.
+    """
+    total = cross_entropy(logits_BC.float(), label, weight=class_weights, reduction="sum")
+    return total / (examples or len(logits_BC))
 
 
 def binary_prediction_loss(
@@ -162,7 +170,14 @@ def binary_prediction_loss(
     return temperature**2 * binary_label_loss(student_BC.float() / temperature, target_BC, examples=examples)
 
 
-def binary_label_loss(logits_BC: Tensor, label_BC: Tensor, *, examples: int | None = None) -> Tensor:
-    """Binary cross-entropy of labels 0 and 1, or of probabilities, a mean over examples and over C."""
-    total = binary_cross_entropy_with_logits(logits_BC.float(), label_BC.float(), reduction="sum")
+def binary_label_loss(
+    logits_BC: Tensor, label_BC: Tensor, *, examples: int | None = None, class_weights: Tensor | None = None
+) -> Tensor:
+    """Binary cross-entropy of labels 0 and 1, or of probabilities, a mean over examples and over C.
+
+    Args: class_weights: (C,) of the rows that have a label, beside 1 of those that have it not; None: 1 for each.
+    """
+    total = binary_cross_entropy_with_logits(
+        logits_BC.float(), label_BC.float(), pos_weight=class_weights, reduction="sum"
+    )
     return total / ((examples or len(logits_BC)) * logits_BC.shape[1])

@@ -150,6 +150,17 @@ def load_classifier(
     return model
 
 
+def load_other_classifier(folder: Path, *, head: Any) -> PreTrainedModel:
+    """A classifier of any architecture as it is, its labels and their order included.
+
+    Args: head: the class of transformers that loads it.
+    Raises: UserError when weights are missing.
+    """
+    model, info = head.from_pretrained(folder, output_loading_info=True, **LOAD)
+    refuse_missing(folder, set(info["missing_keys"]))
+    return model
+
+
 def set_labels(
     config: PreTrainedConfig, label_names: Sequence[str], *, problem_type: ProblemType = SINGLE_LABEL
 ) -> None:

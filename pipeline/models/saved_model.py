@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
+POSITIONS = ("max_position_embeddings", "n_positions")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
     """What a model's config.json says about its size."""
@@ -39,6 +42,60 @@ class ModelShape:
 
 def model_shape(folder: Path, role: str) -> ModelShape:
     """Layers, heads, pieces and positions of a saved model, under the names that its architecture uses."""
+    path, config = folder / "config.json", read_config(folder, role)
+
+    def number(*names: str) -> int:
+        for name in names:
+            if isinstance(config.get(name), int):
+                return config[name]
+        raise UserError(f"{path} ({role}) lacks {names[0]!r}; is it an encoder such as BERT?")
+
+    return ModelShape(
+        layers=number("num_hidden_layers", "n_layers"),
+        width=number("hidden_size", "dim"),
+        heads=number("num_attention_heads", "n_heads"),
+        vocabulary=number("vocab_size"),
+        positions=number("max_position_embeddings") - rows_before_text(config),
+        labels=_labels(config),
+        embedding=config.get("embedding_size", number("hidden_size", "dim")),
+        kind=config["model_type"],
+        feed_forward=number("intermediate_size", "hidden_dim"),
+        classes=_classes(config),
+        problem_type=str(config.get("problem_type") or ""),
+    )
+
+
+def add_to_config(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Write settings of our own into a saved model's config.json."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | settings
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierConfig:
+    """What config.json of a classifier of any architecture says of its outputs and its length."""
+
+    labels: tuple[str, ...]
+    classes: tuple[str, ...]
+    problem_type: str
+    positions: int | None  # tokens of the longest text; None: the file does not say
+
+
+def classifier_config(folder: Path, role: str) -> ClassifierConfig:
+    """Raises: UserError where config.json is missing or no JSON object, or wants code of its own."""
+    config = read_config(folder, role)
+    positions = next((config[name] for name in POSITIONS if isinstance(config.get(name), int)), None)
+    return ClassifierConfig(
+        labels=_labels(config),
+        classes=_classes(config),
+        problem_type=str(config.get("problem_type") or ""),
+        positions=positions and positions - rows_before_text(config),
+    )
+
+
+def read_config(folder: Path, role: str) -> dict[str, Any]:
+    """The content of config.json. Args: role: the setting that names the model, for errors."""
     path = folder / "config.json"
     config = json_object(path, role)
     if config is None:
@@ -51,34 +108,17 @@ def model_shape(folder: Path, role: str) -> ModelShape:
         config.setdefault("model_type", "bert")  # TinyBERT is published without it
     check_types(path, config, CONFIG)
     require(config.get("model_type"), f'{path} ({role}) lacks \'model_type\'; add it, such as "model_type": "bert"')
+    return config
 
-    def number(*names: str) -> int:
-        for name in names:
-            if isinstance(config.get(name), int):
-                return config[name]
-        raise UserError(f"{path} ({role}) lacks {names[0]!r}; is it an encoder such as BERT?")
 
+def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # left out of the file when it is just this
-    return ModelShape(
-        layers=number("num_hidden_layers", "n_layers"),
-        width=number("hidden_size", "dim"),
-        heads=number("num_attention_heads", "n_heads"),
-        vocabulary=number("vocab_size"),
-        positions=number("max_position_embeddings") - rows_before_text(config),
-        labels=tuple(str(names[key]) for key in sorted(names, key=int)),
-        embedding=config.get("embedding_size", number("hidden_size", "dim")),
-        kind=config["model_type"],
-        feed_forward=number("intermediate_size", "hidden_dim"),
-        classes=tuple(map(str, classes)) if isinstance(classes := config.get("architectures"), list) else (),
-        problem_type=str(config.get("problem_type") or ""),
-    )
+    return tuple(str(names[key]) for key in sorted(names, key=int))
 
 
-def add_to_config(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Write settings of our own into a saved model's config.json."""
-    path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) | settings
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def _classes(config: Mapping[str, Any]) -> tuple[str, ...]:
+    classes = config.get("architectures")
+    return tuple(map(str, classes)) if isinstance(classes, list) else ()
 
 
 def check_weights(folder: Path) -> None:

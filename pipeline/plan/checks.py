@@ -8,10 +8,16 @@ from pipeline.config import Recipe
 from pipeline.data.documents import check_beginning
 from pipeline.data.languages import check_packages, languages_of
 from pipeline.data.word_vectors import read_vectors
-from pipeline.errors import require
+from pipeline.errors import nearest, require
 from pipeline.inputs.resolver import RecipeInputs
 from pipeline.models.json_files import check_tokenizer_files, json_object
-from pipeline.models.saved_model import check_tokenizer, check_weights, model_shape, tokenizer_vocabulary
+from pipeline.models.saved_model import (
+    check_tokenizer,
+    check_weights,
+    classifier_config,
+    model_shape,
+    tokenizer_vocabulary,
+)
 from pipeline.plan.stages import makes_tokenizer
 from pipeline.plan.student_checks import check_lengths, check_start, check_student
 from pipeline.tasks import KINDS, kind_of
@@ -27,7 +33,7 @@ FIRST_WORDS = 100  # of the word vectors: enough to see that the file can be rea
 def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
     """Raises UserError for the first thing that does not fit; returns lines that say what data was read."""
     shape = model_shape(inputs.backbone, "backbone")
-    for folder in filter(None, (inputs.backbone, inputs.teacher, inputs.student)):
+    for folder in filter(None, (inputs.backbone, inputs.teacher, inputs.student, inputs.other_teacher)):
         check_weights(folder)
         check_tokenizer_files(folder)
     if not makes_tokenizer(recipe):
@@ -50,6 +56,14 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
     _check_language(recipe, data)
     if recipe.augment_data.reuse:
         check_augmented(inputs.augmented, data, needs_labels=bool(recipe.distill_predictions.label))
+    weights = recipe.finetune_teacher.class_weights
+    for label in weights if isinstance(weights, dict) else ():
+        require(
+            label in data.label_names,
+            f"finetune_teacher.class_weights: the task has no label '{label}'{nearest(label, data.label_names)}",
+        )
+    if inputs.other_teacher is not None:
+        _check_other_teacher(recipe, data, inputs.other_teacher)
     if inputs.teacher is not None:
         _check_teacher(recipe, data, teacher=inputs.teacher, backbone=inputs.backbone)
     return describe(data, recipe.task, inputs.backbone)
@@ -75,6 +89,10 @@ def _check_settings(recipe: Recipe) -> None:
         not makes_tokenizer(recipe) or not (teacher.model or recipe.student.model),
         "pretrain_teacher.tokenizer: train, but finetune_teacher.model or student.model has a tokenizer of its own; set"
         " it to backbone, or leave them out",
+    )
+    require(
+        kind.weighs_classes or not teacher.class_weights,
+        f"finetune_teacher.class_weights: a task of kind {kind.name} has no labels to weigh; leave it out",
     )
     require(
         not recipe.augment_data.same_answer or kind.name == "classification",
@@ -158,6 +176,32 @@ def _json_object(path: Path) -> dict[str, Any]:
     return json_object(path) or {}
 
 
+def _check_other_teacher(recipe: Recipe, data: TaskData, teacher: Path) -> None:
+    """The teacher whose predictions alone are learnt: a head of the task's kind, a tokenizer, and the task's labels."""
+    setting, config = "annotate_data.teacher", classifier_config(teacher, "annotate_data.teacher")
+    require(
+        data.kind.head_class in ("ForSequenceClassification", "ForTokenClassification"),
+        f"{setting}: a task of kind {data.kind.name} learns from the fine-tuned backbone alone; leave it out",
+    )
+    require(
+        not config.classes or any(name.endswith(data.kind.head_class) for name in config.classes),
+        f"{setting}: {teacher} is a {', '.join(config.classes)}, and the task needs one with the head of"
+        f" {data.kind.head_class.removeprefix('For')}; give a fine-tuned model",
+    )
+    require(
+        config.problem_type in ("", data.kind.problem_type),
+        f"{setting}: {teacher} has the problem_type {config.problem_type}, and a task of kind {data.kind.name} needs"
+        f" {data.kind.problem_type}; set task.kind, or take another teacher",
+    )
+    require(
+        data.label_names or len(config.labels) == 1,
+        f"{setting}: {teacher} has {len(config.labels)} outputs, a regression has one",
+    )
+    tokenizer_vocabulary(teacher)
+    if data.label_names:
+        teacher_labels(recipe, data.kind, data.label_names, config.labels, folder=teacher, setting=setting)
+
+
 def _check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: Path) -> None:
     """Your own teacher: the backbone's size and tokenizer, and the task's labels."""
     shape, trunk = model_shape(teacher, "finetune_teacher.model"), model_shape(backbone, "backbone")
@@ -188,4 +232,4 @@ def _check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: P
         f"finetune_teacher.model: {teacher} has {len(shape.labels)} outputs, a regression has one",
     )
     if data.label_names:
-        teacher_labels(recipe, data, shape.labels, folder=teacher)
+        teacher_labels(recipe, data.kind, data.label_names, shape.labels, folder=teacher)

@@ -114,6 +114,7 @@ def _input_files(recipe: Recipe, inputs: RecipeInputs) -> dict[str, Files]:
         "corpus": _numbered("corpus", inputs.corpus),
         "tokenizer": _matching("tokenizer", inputs.backbone, TOKENIZER_FILES),
         "backbone": _matching("backbone", inputs.backbone, MODEL_FILES),
+        "other_teacher": _matching("other_teacher", inputs.other_teacher, MODEL_FILES),
         "teacher": _matching("teacher", inputs.teacher, (*MODEL_FILES, "2_Dense/*")),
         "student": _matching("student", inputs.student, MODEL_FILES),
         "vectors": _matching("vectors", inputs.vectors, ["**/*"]),

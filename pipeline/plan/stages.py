@@ -16,7 +16,7 @@ from pipeline.config import Recipe
 
 # Settings that say where files lie: the content of the files counts, not these.
 LOCATIONS = {
-    *("student.model", "finetune_teacher.model", "prepare_corpus.sources"),
+    *("student.model", "finetune_teacher.model", "annotate_data.teacher", "prepare_corpus.sources"),
     *("task.data", "task.train", "task.dev", "task.test", "task.unlabelled"),
     *("propose_candidates.vectors", "augment_data.reuse"),
 }
@@ -87,7 +87,7 @@ TABLE: dict[str, TableRow] = {
         version=7,
         reads=[When(lambda r: not r.finetune_teacher.model, ["pretrain_teacher"])],
         settings=["finetune_teacher", "seed", "precision", "task", *SCORING],
-        files=["training_rows", "teacher"],
+        files=["training_rows", "teacher", When(lambda r: r.task.soft_labels, ["unlabelled_rows", "test_rows"])],
     ),
     "distill_general": TableRow(
         version=8,
@@ -121,7 +121,8 @@ TABLE: dict[str, TableRow] = {
     "annotate_data": TableRow(
         version=5,
         reads=["finetune_teacher", "augment_data"],
-        settings=["annotate_data", "precision", *TOKENS],
+        settings=["annotate_data", "precision", *TOKENS, When(lambda r: r.task.soft_labels, ["task"])],
+        files=["other_teacher", When(lambda r: r.task.soft_labels, ["training_rows", "unlabelled_rows", "test_rows"])],
     ),
     "distill_layers": TableRow(
         version=7,
@@ -147,8 +148,8 @@ TABLE: dict[str, TableRow] = {
     "evaluate_student": TableRow(
         version=9,
         reads=["finetune_teacher", "distill_predictions"],
-        settings=["evaluate_student", "seed", "fp32", "task", *SCORING],
-        files=["training_rows", "test_rows"],
+        settings=["evaluate_student", "seed", "fp32", "task", *SCORING, "annotate_data.labels"],
+        files=["training_rows", "test_rows", "other_teacher"],
     ),
     "export_student": TableRow(
         version=6,

@@ -52,13 +52,22 @@ def comparison_page(runs: Sequence[RunSummary]) -> str:
 def predictions(run: RunSummary) -> list[dict[str, Any]]:
     """Every test row with both models' answers (`evaluate.comparison.prediction_table`).
 
-    Empty where the label of a row is neither a name nor a score, as in tagging.
+    Several labels of a text are one name, and their probabilities the distance of the two models (`distance`). Empty
+    where the label of a row is neither names nor a score, as in tagging.
     """
     folder = run.folder / "evaluate_student"
     if "evaluate_student" not in run.stages or not (folder / PREDICTIONS).is_file():
         return []
     rows = pq.read_table(intact(folder, PREDICTIONS)).to_pylist()
+    if rows and isinstance(rows[0].get("teacher_probability"), list):
+        return [_with_one_name(row) for row in rows]
     return rows if rows and isinstance(rows[0].get("label"), str | float) else []
+
+
+def _with_one_name(row: Mapping[str, Any]) -> dict[str, Any]:
+    pairs = zip(row["teacher_probability"], row["student_probability"], strict=True)
+    names = {name: ", ".join(row[name]) or "none" for name in ("label", "teacher", "student")}
+    return {"split": row["split"], "texts": row["texts"], **names, "distance": sum(abs(a - b) for a, b in pairs)}
 
 
 def disagreements(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -67,7 +76,7 @@ def disagreements(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     def weight(row: Mapping[str, Any]) -> float:
         if isinstance(row["teacher"], float):
             return abs(row["teacher"] - row["student"])
-        return row["teacher_probability"] + row["student_probability"]
+        return row["distance"] if "distance" in row else row["teacher_probability"] + row["student_probability"]
 
     return sorted((row for row in rows if row["teacher"] != row["student"]), key=weight, reverse=True)
 

@@ -115,6 +115,20 @@ def loss_curves(objective: str, layers: Mapping[str, Curve]) -> str:
         return _svg(figure, f"Loss {objective} by step")
 
 
+def precision_recall(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Precision over recall of one label, a line a model. Args: curves: by role, `recall` and `precision`."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(2.6, 2.0))
+        axes = figure.add_axes((0.15, 0.18, 0.82, 0.68))
+        for role, curve in curves.items():
+            axes.plot(curve["recall"], curve["precision"], color=COLOURS[role], label=role, drawstyle="steps-post")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall")
+        axes.grid(axis="y", color=FAINT, linewidth=0.5)
+        axes.set_axisbelow(True)
+        axes.legend(fontsize=7.5, handlelength=1, loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=2)
+        return _svg(figure, "Precision by recall")
+
+
 def confusion_matrix(rows: Sequence[Mapping[str, Any]], role: str, names: Sequence[str]) -> str:
     """A model's answers by right label, shaded by the share of each right label's row.
 

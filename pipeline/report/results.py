@@ -50,6 +50,8 @@ def _student_lines(results: Mapping[str, Any]) -> list[str]:
         lines.append(_line(name, f"{teacher[key] * unit:,.1f}", f"{student[key] * unit:,.1f}", remark))
 
     add_scores(results["metric"], teacher["score"], student["score"], _kept(results))
+    if given := results.get("given_teacher"):
+        lines.append(_line("  of the given teacher", f"{given['score']:.4f}", "", _kept(given)))
     parts = teacher.get("parts", {})
     if len(parts) > 1:
         for name in parts:

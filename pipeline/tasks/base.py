@@ -16,9 +16,11 @@ import numpy as np
 
 from pipeline.config.data import AugmentData, KindName, MetricName, Task
 from pipeline.data.examples import Columns, Example, read_table
+from pipeline.data.soft_labels import Form
 from pipeline.data.splits import Splits
 from pipeline.errors import UserError
 from pipeline.tasks.metrics import TWO_LABELS
+from pipeline.tasks.per_label import OneVersusRest
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -50,6 +52,8 @@ class TaskKind(ABC):
     """What the label's column of a Parquet file must hold."""
     has_label_names: ClassVar[bool] = True
     learns_labels: ClassVar[bool] = True  # whether a teacher is fine-tuned on the labels; else it is taken as it is
+    weighs_classes: ClassVar[bool] = False  # whether rows of a label can weigh more than others in a teacher's loss
+    soft_form: ClassVar[Form | None] = None  # what soft labels of this kind are; None: it takes none
     has_thresholds: ClassVar[bool] = False  # whether dev chooses above which probabilities labels are given
     per_token: ClassVar[bool] = False  # whether a model answers each token, not each sequence
 
@@ -99,6 +103,14 @@ class TaskKind(ABC):
         """What must stand in one split alone, where the recipe names no group; None: nothing."""
         return None
 
+    def soft_answer(self, logits: Sequence[float], label_names: tuple[str, ...]) -> Any:
+        """The label that soft labels, as logits, say a row has."""
+        raise NotImplementedError(self.name)
+
+    def soft_target(self, label: Any, logits: Sequence[float] | None, label_names: tuple[str, ...]) -> list[float]:
+        """(C,) what a teacher learns of a row beside others with soft labels: probabilities; without them its label."""
+        raise NotImplementedError(self.name)
+
     @abstractmethod
     def feature(self, label_names: tuple[str, ...]) -> dict[str, Any]:
         """The feature of the label's column, as `datasets.Features.from_dict` takes it."""
@@ -139,6 +151,10 @@ class TaskKind(ABC):
 
     # ---- scores
 
+    def balanced_weights(self, references: Any, label_count: int) -> np.ndarray:
+        """(C,) weights with which every label counts the same in a teacher's loss."""
+        raise NotImplementedError(self.name)
+
     def choose_thresholds(self, outputs: np.ndarray, references: Any, task: Task, metric: MetricName) -> list[float]:
         """The probabilities, one for each of C, above which an output counts; empty where a kind needs none.
 
@@ -171,6 +187,10 @@ class TaskKind(ABC):
     @abstractmethod
     def details(self, metric: MetricName, statistics: np.ndarray) -> dict[str, float]:
         """Each part of a metric, from statistics (R, S)."""
+
+    def one_versus_rest(self, predictions: Any, outputs: np.ndarray, references: Any) -> OneVersusRest | None:
+        """The answers as a question a label; None for kinds without labels for texts."""
+        return None
 
     def all_scores(self, statistics: np.ndarray) -> dict[str, float]:
         """Scores that are reported beside the task's metric."""

@@ -11,6 +11,7 @@ from pipeline.data.examples import Columns, Example, parse_label
 from pipeline.data.labels import check_writings
 from pipeline.data.splits import Splits, check_labels, find_label_names
 from pipeline.tasks.metrics import beats_majority
+from pipeline.tasks.per_label import OneVersusRest
 from pipeline.tasks.sequence import SequenceTask
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class ClassificationTask(SequenceTask):
     """One of several labels."""
 
     name = "classification"
+    soft_form = "distribution"
+    weighs_classes = True
     metrics = ("accuracy", "f1", "macro_f1", "accuracy_and_f1", "matthews")
 
     def parse_label(self, value: Any, columns: Columns) -> str:
@@ -54,9 +57,28 @@ class ClassificationTask(SequenceTask):
         """A label by number."""
         return None if label is None else numbers[label]
 
+    def soft_answer(self, logits: Sequence[float], label_names: tuple[str, ...]) -> str:
+        """The most probable label."""
+        return label_names[int(np.argmax(logits))]
+
+    def soft_target(self, label: Any, logits: Sequence[float] | None, label_names: tuple[str, ...]) -> list[float]:
+        """Probabilities that sum to 1."""
+        if logits is None:
+            return [float(name == label) for name in label_names]
+        return softmax(np.asarray(logits)).tolist()
+
+    def balanced_weights(self, references: np.ndarray, label_count: int) -> np.ndarray:
+        """Those of `balanced`."""
+        return balanced(np.bincount(references, minlength=label_count))
+
     def predictions(self, outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset") -> np.ndarray:
         """(R,) label numbers."""
         return outputs.argmax(axis=1)
+
+    def one_versus_rest(self, predictions: np.ndarray, outputs: np.ndarray, references: np.ndarray) -> OneVersusRest:
+        """Each label against all others."""
+        labels = np.arange(outputs.shape[1])
+        return OneVersusRest(predictions[:, None] == labels, softmax(outputs), references[:, None] == labels)
 
     def prediction_columns(
         self, predictions: np.ndarray, outputs: np.ndarray, label_names: tuple[str, ...]
@@ -72,6 +94,11 @@ class ClassificationTask(SequenceTask):
     def agreement(self, theirs: np.ndarray, ours: np.ndarray) -> float:
         """Share of the rows with the same label."""
         return float((theirs == ours).mean())
+
+
+def balanced(counts: np.ndarray) -> np.ndarray:
+    """n / (C n_c), as sklearn's class_weight 'balanced' has it; 1 for a label without a row."""
+    return np.where(counts > 0, counts.sum() / (len(counts) * np.maximum(counts, 1)), 1.0)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ def describe(data: TaskData, task: Task, tokenizer: Path) -> list[str]:
         tokenizer: the folder of the model whose tokenizer cuts the texts.
     """
     count = token_counter(tokenizer)
-    lines = [_rows(data), *_labels(data), *data.kind.describe(data.splits)]
+    lines = [_rows(data), *data.remarks, *_labels(data), *data.kind.describe(data.splits)]
     if count:
         lines += _lengths(data, task, count)
     return [*lines, *_warnings(data)]

@@ -26,6 +26,7 @@ class EmbeddingTask(RegressionTask):
     head_class = ""
     label_values = "any"
     learns_labels = False
+    soft_form = None
 
     def tokenise(self, rows: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> dict[str, Any]:
         """Each text is a sequence of its own: both of a pair; of a variant only the one that was varied."""

@@ -13,14 +13,16 @@ from pipeline.config.data import MetricName, Task
 from pipeline.data import glue
 from pipeline.data.examples import Columns, Example, read_examples
 from pipeline.data.labels import label_name
+from pipeline.data.soft_labels import SoftColumns
 from pipeline.data.splits import check_groups, split_by_group, split_by_label, without_repeats
 from pipeline.errors import UserError, require
 from pipeline.tasks import kind_of
 from pipeline.tasks.base import TaskKind
 from pipeline.tasks.metrics import GLUE_METRICS
+from pipeline.tasks.soft_labels import soft_names, with_logits
 
 ID = "id"
-RESERVED = ("source_id", "variant", "replaced", "length", "row", "cut")  # the last three: of the tokens (tokenised.py)
+RESERVED = ("source_id", "variant", "replaced", "length", "row", "cut", "soft_labels")  # the last four: of the tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class TaskData:
     splits: Mapping[str, Sequence[Example]]
     left_out: Mapping[str, int]
     """Rows left out: 'dropped' for their label, 'empty', 'repeated', 'malformed' (QQP has some)."""
+    remarks: tuple[str, ...] = ()  # what was done to soft labels, in sentences
 
 
 def read_task(task: Task, files: Mapping[str, Sequence[Path]]) -> TaskData:
@@ -54,8 +57,12 @@ def read_task(task: Task, files: Mapping[str, Sequence[Path]]) -> TaskData:
         splits = without_repeats(splits, left_out)  # train wins over dev, dev over test, test over unlabelled
     if columns.group:
         check_groups(splits, columns.group)
-    kind = kind_of(task)
-    label_names = kind.label_names(splits, columns.known_labels)
+    kind, remarks = kind_of(task), []
+    known = columns.known_labels
+    if columns.soft:
+        known = known or soft_names(splits) or kind.label_names(splits, ())
+        splits, remarks = with_logits(kind, splits, columns.soft, known)
+    label_names = kind.label_names(splits, known)
     splits = _hold_out(task, splits, columns)
     kind.check(splits, label_names)
     default = GLUE_METRICS.get(task.glue, kind.metrics[0]) if task.glue else kind.metrics[0]
@@ -70,6 +77,7 @@ def read_task(task: Task, files: Mapping[str, Sequence[Path]]) -> TaskData:
         metric=metric,
         splits=splits,
         left_out=dict(left_out),
+        remarks=tuple(remarks),
     )
 
 
@@ -110,6 +118,7 @@ def _columns(task: Task) -> Columns:
     elif task.label_separator or task.label_columns:
         setting = "label_separator" if task.label_separator else "label_columns"
         raise UserError(f"task.{setting}: is of several labels a text; leave it out, or set task.kind: multi_label")
+    soft = _soft_columns(task, kind)
     if task.labels and not kind.has_label_names:
         raise UserError(f"task.labels: a {task.kind} has none; leave it out, or set task.kind: classification")
     labels = tuple(map(label_name, task.labels))
@@ -120,13 +129,36 @@ def _columns(task: Task) -> Columns:
         label=task.label,
         group=task.group,
         answer=kind.parse_label,
-        known_labels=labels or task.label_columns,
+        known_labels=labels or task.label_columns or (soft.labels() if soft else ()),
+        soft=soft,
         label_separator=task.label_separator,
         label_columns=task.label_columns,
         header=task.header,
         drop_labels=frozenset(map(label_name, task.drop_labels)),
         skip_empty=task.skip_empty,
     )
+
+
+def _soft_columns(task: Task, kind: TaskKind) -> SoftColumns | None:
+    """Raises: UserError for soft labels that the task cannot have."""
+    if not task.soft_labels:
+        return None
+    if kind.soft_form is None:
+        raise UserError(f"task.soft_labels: a task of kind {kind.name} takes none; leave it out")
+    soft = SoftColumns(columns=task.soft_labels, are_logits=task.soft_label_values == "logits", form=kind.soft_form)
+    known = task.labels or task.label_columns
+    require(
+        kind.soft_form != "score" or isinstance(task.soft_labels, str),
+        "task.soft_labels: a regression has one column with a score; write its name",
+    )
+    require(
+        not known or not soft.labels() or sorted(known) == sorted(soft.labels()),
+        f"task.soft_labels: its labels are {', '.join(soft.labels())}, those of the task {', '.join(known)}; name a"
+        " column for each",
+    )
+    taken = [name for name in soft.names() if name in (task.text, task.text_pair, *RESERVED)]
+    require(not taken, f"task.soft_labels: the column '{''.join(taken[:1])}' is another one's; rename it")
+    return soft
 
 
 def _check_label_sets(task: Task) -> None:

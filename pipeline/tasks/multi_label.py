@@ -14,6 +14,7 @@ from pipeline.errors import UserError, nearest
 from pipeline.tasks import label_sets
 from pipeline.tasks.base import Tokenising
 from pipeline.tasks.label_sets import log_odds, sigmoid
+from pipeline.tasks.per_label import OneVersusRest
 from pipeline.tasks.sequence import SequenceTask
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class MultiLabelTask(SequenceTask):
     problem_type = "multi_label_classification"
     label_values = "label_lists"
     has_thresholds = True
+    soft_form = "independent"
+    weighs_classes = True
 
     # ---- the rows
 
@@ -52,6 +55,8 @@ class MultiLabelTask(SequenceTask):
     def check(self, splits: Splits, label_names: tuple[str, ...]) -> None:
         """Every label is known, and occurs in the training rows."""
         trained = {label for example in splits["train"] for label in example.label}
+        if any(example.soft is not None for example in splits["train"]):
+            trained.update(label_names)  # a soft label tells of every one
         for examples in splits.values():
             for example in examples:
                 for label in example.label or ():
@@ -85,6 +90,16 @@ class MultiLabelTask(SequenceTask):
         """Labels by number, ascending."""
         return None if label is None else sorted(numbers[name] for name in label)
 
+    def soft_answer(self, logits: Sequence[float], label_names: tuple[str, ...]) -> tuple[str, ...]:
+        """The labels more probable than 0.5."""
+        return tuple(name for name, logit in zip(label_names, logits, strict=True) if logit > 0)
+
+    def soft_target(self, label: Any, logits: Sequence[float] | None, label_names: tuple[str, ...]) -> list[float]:
+        """A probability of each label."""
+        if logits is None:
+            return [float(name in label) for name in label_names]
+        return sigmoid(np.asarray(logits)).tolist()
+
     # ---- tokens
 
     def tokenise(self, rows: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> dict[str, Any]:
@@ -100,6 +115,11 @@ class MultiLabelTask(SequenceTask):
         """(R, C) 1 where a row has a label, else 0."""
         feature: Any = dataset.features[label_column]
         return indicators(dataset[label_column][:], feature.feature.num_classes)
+
+    def balanced_weights(self, references: np.ndarray, label_count: int) -> np.ndarray:
+        """Of each label: rows without it for each row with it; 1 for a label without a row."""
+        having = references.sum(axis=0)
+        return np.where(having > 0, (len(references) - having) / np.maximum(having, 1), 1.0)
 
     def choose_thresholds(
         self, outputs: np.ndarray, references: np.ndarray, task: Task, metric: MetricName
@@ -117,6 +137,10 @@ class MultiLabelTask(SequenceTask):
     def predictions(self, outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset") -> np.ndarray:
         """(R, C) margins."""
         return outputs
+
+    def one_versus_rest(self, predictions: np.ndarray, outputs: np.ndarray, references: np.ndarray) -> OneVersusRest:
+        """Each label on its own."""
+        return OneVersusRest(predictions > 0, sigmoid(outputs), references > 0)
 
     def prediction_columns(
         self, predictions: np.ndarray, outputs: np.ndarray, label_names: tuple[str, ...]

@@ -1,5 +1,6 @@
 """Give a text, or a pair of texts, a number."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ class RegressionTask(SequenceTask):
     problem_type = "regression"
     label_values = "numbers"
     has_label_names = False
+    soft_form = "score"
 
     def parse_label(self, value: Any, columns: Columns) -> float:
         """A finite number."""
@@ -52,6 +54,10 @@ class RegressionTask(SequenceTask):
     def feature(self, label_names: tuple[str, ...]) -> dict[str, Any]:
         """A number."""
         return {"dtype": "float32", "_type": "Value"}
+
+    def soft_answer(self, logits: Sequence[float], label_names: tuple[str, ...]) -> float:
+        """The teacher's score."""
+        return logits[0]
 
     def predictions(self, outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset") -> np.ndarray:
         """(R,) scores."""

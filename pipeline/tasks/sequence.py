@@ -8,6 +8,8 @@ from pipeline.config.data import MetricName
 from pipeline.tasks import metrics
 from pipeline.tasks.base import TaskKind, Tokenising
 
+SOFT = "soft_labels"  # a column of `soft_target`, in the rows that a teacher learns
+
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerFast
@@ -30,6 +32,8 @@ class SequenceTask(TaskKind):
             columns["token_type_ids"] = encoded["token_type_ids"]
         if how.label_column:
             columns["labels"] = rows[how.label_column]
+        if SOFT in rows:
+            columns["soft"] = rows[SOFT]
         return columns
 
     def references(self, dataset: "Dataset", label_column: str) -> np.ndarray:

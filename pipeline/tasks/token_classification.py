@@ -14,6 +14,7 @@ from pipeline.data.splits import Splits
 from pipeline.data.tags import BARE, OUTSIDE, PREFIXED, UNNAMED
 from pipeline.errors import UserError, nearest
 from pipeline.tasks.base import Span, TaskKind, Tokenising
+from pipeline.tasks.classification import balanced
 from pipeline.tasks.words import Parting, word_spans, words_started
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class TokenClassificationTask(TaskKind):
     head_class = "ForTokenClassification"
     label_values = "tags"
     per_token = True
+    weighs_classes = True
 
     # ---- the rows
 
@@ -117,6 +119,10 @@ class TokenClassificationTask(TaskKind):
         return columns
 
     # ---- scores
+
+    def balanced_weights(self, references: Sequence[Sequence[int]], label_count: int) -> np.ndarray:
+        """Those of `balanced`, of words."""
+        return balanced(np.bincount(np.concatenate(references), minlength=label_count))
 
     def references(self, dataset: "Dataset", label_column: str) -> list[list[int]]:
         """A tag number for each word of a row."""

@@ -30,7 +30,7 @@ def prepare(world: Path, bad: dict[str, Any]) -> list[str]:
     tree = json.loads(json.dumps(tiny.recipe(world)))  # no section shared with another
     for name, value in bad.get("set", {}).items():
         section, _, field = name.rpartition(".")
-        (tree[section] if section else tree)[field] = json.loads(filled(json.dumps(value), world))
+        (tree.setdefault(section, {}) if section else tree)[field] = json.loads(filled(json.dumps(value), world))
     tiny.write_recipe(world / "recipe.yaml", tree)
     for name, content in bad.get("files", {}).items():
         if content is None:

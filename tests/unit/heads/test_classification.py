@@ -41,3 +41,12 @@ def test_the_supervised_loss_is_a_mean_over_the_global_batch(tmp_path: Path) -> 
         parts.append(HEAD.supervised_loss(HEAD.outputs(model, batch), batch, weight=weight)["label"])
     right = torch.nn.functional.cross_entropy(model(input_ids=ids).logits, labels)
     torch.testing.assert_close(sum(parts), right)
+
+
+def test_soft_labels_of_a_batch_are_learnt_in_the_place_of_labels() -> None:
+    logits, soft = torch.randn(2, 3), torch.tensor([[0.2, 0.5, 0.3], [1.0, 0.0, 0.0]])
+    ones = torch.ones(2, 4, dtype=torch.long)
+    targets = HEAD.targets({"labels": [2, 2], "soft": soft.tolist()})
+    batch = Batch(input_ids=ones, attention_mask=ones, targets=targets)
+    right = -(soft * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
+    torch.testing.assert_close(HEAD.supervised_loss(logits, batch, weight=2)["label"], right)

@@ -57,3 +57,14 @@ def test_the_heads_losses_are_these() -> None:
 def test_config_json_says_that_labels_do_not_exclude_each_other(tmp_path: Path) -> None:
     model = HEAD.load(write_model(tmp_path), label_names=("a", "b", "c"), new_head=True)
     assert model.config.problem_type == "multi_label_classification" and model.config.num_labels == 3
+
+
+def test_rows_that_have_a_label_weigh_what_it_weighs() -> None:
+    labels, weights = (TEACHER > 0).float(), torch.tensor([3.0, 1.0, 0.5])
+    total = 0.0
+    for row in range(4):
+        for label, weight in enumerate(weights.tolist()):
+            probability = sigmoid(STUDENT[row, label].item())
+            total -= weight * math.log(probability) if labels[row, label] else math.log(1 - probability)
+    found = binary_label_loss(STUDENT, labels, class_weights=weights)
+    assert found.item() == pytest.approx(total / 12, rel=1e-5)

@@ -222,3 +222,16 @@ def test_a_large_batch_loses_no_digits(form: Callable[..., tuple[Tensor, Tensor,
     left, right = torch.randn(2, 16, 12, 128, 32, generator=torch.Generator().manual_seed(0))
     exact = (left.double() @ right.double().transpose(-1, -2)).square().sum()
     assert abs(form(left, right, 16)[0].double() / exact - 1) < 2e-6
+
+
+def test_labels_and_soft_labels_weigh_what_their_class_weighs() -> None:
+    logits, weights = random(4, 3, seed=7), torch.tensor([0.5, 2.0, 1.0])
+    labels, soft = torch.tensor([0, 2, 1, 1]), random(4, 3, seed=8).softmax(dim=-1)
+    hard = torch.nn.functional.one_hot(labels, 3).float()
+    for target, given in ((hard, labels), (soft, soft)):
+        total = 0.0
+        for row in range(4):
+            logs = [value - math.log(sum(math.exp(z) for z in logits[row].tolist())) for value in logits[row].tolist()]
+            total -= sum(w * p * log for w, p, log in zip(weights.tolist(), target[row].tolist(), logs, strict=True))
+        loss = label_loss(logits, given, examples=8, class_weights=weights)
+        assert loss.item() == pytest.approx(total / 8, rel=1e-5)

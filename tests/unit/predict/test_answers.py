@@ -11,6 +11,7 @@ from pipeline.config.data import Task
 from pipeline.data.examples import Example
 from pipeline.errors import UserError
 from pipeline.models.loading import load_tokenizer
+from pipeline.predict.__main__ import table_line
 from pipeline.predict.answers import Reading, Window, answer
 from pipeline.tasks import KINDS
 from tests import tiny
@@ -117,3 +118,15 @@ def test_a_span_never_ends_before_it_starts_nor_lies_in_the_question(tokenizer: 
 def test_other_outputs_are_no_answers(tokenizer: Tokenizer, outputs: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="which are no answers"):
         answered(("a film",), (outputs, tokenizer.encode("a film")), id2label={"0": "a", "1": "b"})
+
+
+def test_of_several_labels_those_above_their_thresholds_are_given(tokenizer: Tokenizer) -> None:
+    logits = np.array([0.0, -1.0, 3.0, -4.0])
+    config = {"id2label": dict(zip("0123", "abcd", strict=True)), "problem_type": "multi_label_classification"}
+    thresholds = {"thresholds": {"a": 0.6, "b": 0.2, "c": 0.5, "d": 0.5}}
+    found = answered(("x",), ({"logits": logits}, tokenizer.encode("x")), **config, **thresholds)
+    assert found["labels"] == ["c", "b"]
+    assert found["probabilities"]["a"] == 0.5 and found["probabilities"]["c"] == pytest.approx(1 / (1 + np.exp(-3)))
+    assert table_line(("x",), found).split() == ["c", "95.3%,", "b", "26.9%", "x"]
+    unset = answered(("x",), ({"logits": -np.ones(4)}, tokenizer.encode("x")), **config)  # without thresholds: 0.5
+    assert unset["labels"] == [] and table_line(("x",), unset).split() == ["(none)", "x"]

@@ -11,7 +11,7 @@ import pytest
 from pipeline.report.page import augmentation_examples, disagreements, report_page
 from pipeline.report.results import refresh_report
 from pipeline.report.run_summary import read_run_summary
-from tests.helpers.published import write_stage
+from tests.helpers.published import MEASURED, write_stage
 from tests.helpers.reported import CASES, TEACHER, answered, write_run
 
 
@@ -165,3 +165,27 @@ def test_a_report_that_shows_what_the_run_holds_is_left_alone(run: Path) -> None
     assert refresh_report(run).read_text().endswith("<!-- mine -->")
     (run / "recipe.yaml").write_text("seed: 3\n")
     assert "seed: 3" in refresh_report(run).read_text()
+
+
+def test_every_label_has_its_figures_and_rare_ones_a_curve(tmp_path: Path) -> None:
+    figures = {"good": {"precision": 0.75, "recall": 0.5, "f1": 0.6, "rows": 1200}}
+    curves = {"good": {"recall": [1.0, 0.5, 0.0], "precision": [0.2, 0.75, 1.0]}}
+    sides = {role: MEASURED | {"by_label": figures, "curves": curves} for role in ("teacher", "student")}
+    given = {"score": 0.8, "parts": {"accuracy": 0.8}, "kept": 0.99, "kept_interval": [0.97, 1.01]}
+    page = page_of(write_run(tmp_path / "runs" / "reviews", CASES, **sides, given_teacher=given))
+    shown = page.sections["Label by label"].split("good")[1].split()
+    assert "".join(shown).startswith("1,200" + 2 * "0.7500.5000.600")
+    assert "Precision by recall" in page.pictures
+    said = " ".join(page.sections["Teacher and student"].split())
+    assert "The given teacher, whose predictions were learnt, scores 0.8000; the student keeps 99.0% of it" in said
+
+
+def test_several_labels_of_a_text_are_shown_as_names_and_those_far_apart_come_first(tmp_path: Path) -> None:
+    rows = [
+        answered(["a"], ["a"], [], sure=0.5) | {"teacher_probability": [0.9, 0.1], "student_probability": [0.4, 0.1]},
+        answered([], ["a", "b"], []) | {"teacher_probability": [0.9, 0.9], "student_probability": [0.1, 0.1]},
+    ]
+    page = page_of(write_run(tmp_path / "runs" / "tickets", rows, labels=["a", "b"]))
+    shown = "".join(page.sections["Where student and teacher disagree"].split())
+    assert shown.endswith("atextnonea,bnone" + "atextaanone")
+    assert "Confusion" not in page.sections

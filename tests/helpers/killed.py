@@ -1,0 +1,28 @@
+"""A run that is killed in the middle of a stage, without a launcher: in a copy of the test's own process."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from tests.helpers.one_process import run_recipe
+
+OFTEN = ("--run.checkpoint_seconds", "0.001")
+
+
+def kill_in(recipe: Path, stage: str, *, sign: str = "checkpoint-*[0-9]") -> None:
+    """Run a recipe, and send SIGKILL as soon as a stage, at work, has a checkpoint (or another file)."""
+    place = recipe.parent / "artifacts" / stage
+    child = os.fork()
+    if child == 0:
+        try:
+            run_recipe(recipe, *OFTEN, last=stage)
+        finally:
+            os._exit(1)
+    end = time.monotonic() + 120
+    while not any(place.glob(f"*.work/{sign}")):
+        assert time.monotonic() < end and os.waitpid(child, os.WNOHANG) == (0, 0), "it ended too early"
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert not list(place.glob("*/stage.json"))
