@@ -16,12 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.new_tokenizer import write_tokenizer
-
 from pipeline.artifacts.atomic import link_or_copy
 from pipeline.artifacts.shards import write_once
 from pipeline.data.corpus import TOKENIZER, Corpus, blocks_of, write_shards
 from pipeline.data.documents import file_parts, read_documents
+from pipeline.data.new_tokenizer import write_tokenizer
 from pipeline.errors import UserError
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.loading import load_tokenizer
