@@ -79,3 +79,20 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
     yield mount
     subprocess.run(["umount", "-l", str(place)], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def shipped(tiny_template: Path, shared: Path) -> Path:
+    """The folder of a student that is ready to ship (random weights, labels rotten and fresh); for reading."""
+
+    def make(folder: Path) -> None:
+        from pipeline.artifacts.atomic import link_or_copy
+        from pipeline.export.onnx import export_onnx, quantise
+        from pipeline.export.onnx_session import FLOAT32, INT8, QUANTIZED
+
+        tiny.write_classifier(folder, tiny_template / "model")
+        export_onnx(tiny.load_eager(folder), folder / FLOAT32, inputs=["input_ids", "attention_mask"])
+        quantise(folder / FLOAT32, folder / INT8)
+        link_or_copy(folder / INT8, folder / QUANTIZED)
+
+    return once(shared / "shipped", make)

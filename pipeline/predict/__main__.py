@@ -9,6 +9,11 @@ STUDENT is a folder such as runs/NAME/export_student. Without texts and without 
 text a line. With --pairs a line holds two texts (such as a question and its context) with a tab between them, and the
 arguments are taken two by two. Each answer is printed as soon as it is known. Texts are cut at the length of training.
 --onnx runs the int8 file that export_student made; then neither torch nor transformers is loaded.
+
+    python -m pipeline.predict STUDENT --serve
+
+--serve answers over HTTP until Ctrl-C: open http://127.0.0.1:8000/, or post {"texts": [...]} to /api/predict. It takes
+the int8 file where there is one. The server is an extra: pip install -e '.[serve]'.
 """
 
 import argparse
@@ -37,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors=errors)  # whatever encoding the machine's language has
-    return status_of(lambda: print_answers(given))
+    return status_of(lambda: serve_answers(given) if given.serve else print_answers(given))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,7 +60,24 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--pairs", action="store_true", help="take arguments two by two, and split lines at a tab")
     options.add_argument("--jsonl", action="store_true", help="one JSON object a line, with every label's probability")
     options.add_argument("--batch-size", type=int, default=1, help="texts through the model at once (default: 1)")
+    options.add_argument("--serve", action="store_true", help="answer over HTTP, with a page to try it in")
+    options.add_argument("--host", default="127.0.0.1", help="address of --serve (default: this machine alone)")
+    options.add_argument("--port", type=int, default=8000, help="port of --serve (default: 8000)")
     return options
+
+
+def serve_answers(given: argparse.Namespace) -> None:
+    """Serve the student until Ctrl-C. Raises UserError where the server is not installed."""
+    require(not given.texts and not given.input, "--serve answers requests: leave texts and --input out")
+    require(0 <= given.port < 1 << 16, f"--port: {given.port} is no port; take 1 to 65535")
+    try:
+        from pipeline.export.onnx_session import INT8  # noqa: PLC0415 (onnxruntime may not be installed)
+        from pipeline.predict.server import serve  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError as error:
+        raise UserError(f"--serve: {error.name} is not installed here; pip install -e '.[serve]'") from None
+    student = load_student(given.student, onnx=given.onnx or (given.student / INT8).is_file())
+    folder = given.student.absolute()
+    serve(student, name=f"{folder.parent.name}/{folder.name}", host=given.host, port=given.port)
 
 
 def print_answers(given: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ from pipeline.config.reference import settings
 from pipeline.launch import cli
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stages import STAGES
+from pipeline.predict import __main__ as predict
 from tests import tiny
 from tests.helpers.fake_hub import TOKEN, serve
 from tests.helpers.published import launches, publish
@@ -67,6 +68,11 @@ def is_planned(command: str) -> None:
     load_recipe(PROJECT / recipe, overrides)
 
 
+def is_served(command: str) -> None:
+    """A server, which runs until it is stopped: tests/unit/predict/test_server.py starts it."""
+    assert predict.parser().parse_args(shlex.split(command)[3:]).serve
+
+
 def is_there(command: str) -> None:
     """The tests themselves, the linters, or a module's bare name."""
     if command.startswith("python -m "):
@@ -79,6 +85,7 @@ def is_there(command: str) -> None:
 LONG: dict[str, Callable[[str], None]] = {
     r"python -m (benchmarks\.\w+|tests\.faults)\b": is_parsed,
     r"\./run_all\.sh recipes/[\w/]+\.yaml$": is_planned,
+    r"python -m pipeline\.predict \S+ --serve$": is_served,
     r"\./run_tests\.sh|\.venv/bin/pre-commit install$|python -m [\w.]+$": is_there,
 }
 

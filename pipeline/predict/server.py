@@ -1,0 +1,166 @@
+"""A small server of one student: a JSON API and a page to try it in. `python -m pipeline.predict STUDENT --serve`.
+
+GET  /             the page
+GET  /api/model    what the student is, and the limits
+POST /api/predict  {"texts": ["A quiet triumph.", ["a text", "its pair"]]} -> {"answers": [{"label": ...}, ...]}
+
+A request that is wrong gets status 4xx and {"error": sentence}. Texts of requests that wait at the same
+time go through the model together. On a loopback address only requests that name one are answered, so that no web page
+elsewhere can reach the server by a name of its own.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from pipeline.errors import UserError
+from pipeline.predict.answers import Texts, answer
+from pipeline.predict.student import Student
+
+MOST_TEXTS = 64  # of a request
+MOST_CHARACTERS = 20_000  # of a text
+MOST_BYTES = 4 * MOST_TEXTS * MOST_CHARACTERS  # of a request
+BATCH = 32  # texts through the model at once
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PAGE = Path(__file__).with_name("playground.html")
+Waiting = tuple[list[Texts], "asyncio.Future[list[dict[str, Any]]]"]
+
+
+def application(student: Student, *, name: str, host: str = LOOPBACK[0]) -> Starlette:
+    """The server as an ASGI application. Args: name: of the student, for the page. host: where it will listen."""
+    waiting: asyncio.Queue[Waiting] = asyncio.Queue()
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        worker = asyncio.create_task(_answer_all(student, waiting))
+        yield
+        worker.cancel()
+
+    async def page(_: Request) -> Response:
+        return HTMLResponse(PAGE.read_text(encoding="utf-8"))
+
+    async def model(_: Request) -> Response:
+        labels = list((student.config.get("id2label") or {}).values())
+        limits = {"most_texts": MOST_TEXTS, "most_characters": MOST_CHARACTERS}
+        return JSONResponse({"name": name, "labels": labels, "takes_pairs": student.finds_spans, **limits})
+
+    async def predict(request: Request) -> Response:
+        texts = _texts_of(await _json_of(request))
+        future: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
+        await waiting.put((texts, future))
+        try:
+            return JSONResponse({"answers": await future})
+        except UserError as error:
+            raise HTTPException(422, str(error)) from None
+
+    routes = [Route("/", page), Route("/api/model", model), Route("/api/predict", predict, methods=["POST"])]
+    hosts = ["127.0.0.1", "localhost", "[::1]"] if host in LOOPBACK else ["*"]
+    return Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
+        exception_handlers={HTTPException: _as_json},
+    )
+
+
+async def _as_json(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
+
+
+async def _json_of(request: Request) -> Any:
+    """The body of a request. Raises HTTPException for another type, too many bytes, or no JSON."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "send JSON, with the header Content-Type: application/json")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413, f"a request has at most {MOST_BYTES:,} bytes; send fewer texts at once")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise HTTPException(400, 'the body is not valid JSON; send {"texts": ["..."]}') from None
+
+
+def _texts_of(body: Any) -> list[Texts]:
+    """The texts or pairs of a request. Raises HTTPException that says which one does not fit."""
+    texts = body.get("texts") if isinstance(body, dict) else None
+    if not isinstance(texts, list) or not texts:
+        raise HTTPException(422, 'send {"texts": [...]} with at least one text, or pair of texts')
+    if len(texts) > MOST_TEXTS:
+        raise HTTPException(422, f"{len(texts)} texts; a request has at most {MOST_TEXTS}")
+    found: list[Texts] = []
+    for number, item in enumerate(texts):
+        parts = item if isinstance(item, list) else [item]
+        if not (1 <= len(parts) <= 2 and all(isinstance(part, str) and part.strip() for part in parts)):
+            raise HTTPException(422, f"texts[{number}] is neither a text nor a list of two texts, none of them empty")
+        longest = max(map(len, parts))
+        if longest > MOST_CHARACTERS:
+            raise HTTPException(
+                422, f"texts[{number}] has {longest:,} characters; at most {MOST_CHARACTERS:,} are read"
+            )
+        if not "".join(parts).isascii() and any("\ud800" <= character <= "\udfff" for character in "".join(parts)):
+            raise HTTPException(422, f"texts[{number}] holds half of a surrogate pair, which is no character")
+        found.append(tuple(parts))
+    return found
+
+
+async def _answer_all(student: Student, waiting: "asyncio.Queue[Waiting]") -> None:
+    """Answer what waits, as long as the server runs: requests that wait at the same time share a batch."""
+    while True:
+        taken = [await waiting.get()]
+        while not waiting.empty() and sum(len(texts) for texts, _ in taken) < BATCH:
+            taken.append(waiting.get_nowait())
+        try:
+            found = await asyncio.to_thread(answers, student, [one for texts, _ in taken for one in texts])
+            for texts, future in taken:
+                own, found = found[: len(texts)], found[len(texts) :]
+                _settle(future, own)
+        except Exception:  # one request's fault is not another's
+            for texts, future in taken:
+                try:
+                    _settle(future, await asyncio.to_thread(answers, student, texts))
+                except Exception as error:  # the request itself raises it again
+                    _settle(future, error)
+
+
+def _settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
+    if future.done():  # the client is gone
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
+
+
+def answers(student: Student, texts: Sequence[Texts]) -> list[dict[str, Any]]:
+    """The answer to each text or pair. Texts of similar length go through the model together."""
+    order = sorted(range(len(texts)), key=lambda number: sum(map(len, texts[number])))
+    found: list[dict[str, Any]] = [{} for _ in texts]
+    for start in range(0, len(order), BATCH):
+        numbers = order[start : start + BATCH]
+        batch = [texts[number] for number in numbers]
+        for number, reading in zip(numbers, student.read(batch), strict=True):
+            found[number] = answer(reading, texts[number], student.config)
+    return found
+
+
+def serve(student: Student, *, name: str, host: str, port: int) -> None:
+    """Serve until Ctrl-C."""
+    import uvicorn  # noqa: PLC0415 (the application needs none: a test calls it directly)
+
+    shown = f"[{host}]" if ":" in host else host
+    print(f"http://{shown}:{port}/ is {name}; Ctrl-C ends it", flush=True)
+    uvicorn.run(application(student, name=name, host=host), host=host, port=port, log_level="warning")

@@ -1,0 +1,94 @@
+"""The snippets of docs/how-to/deploy.md print the student's label, each where its client is installed."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from pipeline import PROJECT
+from pipeline.predict.__main__ import main
+
+PAGE = PROJECT / "docs/how-to/deploy.md"
+STUDENT = "runs/rotten_tomatoes/export_student"
+TEXT = "A quiet triumph."
+NODE = shutil.which("node")
+NODE_FOLDER = os.environ.get("TRANSFORMERS_JS", str(PROJECT))  # where `npm install @huggingface/transformers` was run
+
+
+def snippet(section: str, language: str) -> str:
+    """The code of a section of the page."""
+    part = PAGE.read_text(encoding="utf-8").partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    (code,) = re.findall(rf"^```{language}\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
+    return code
+
+
+@pytest.fixture
+def label(shipped: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict]:
+    """The answer of the project's own command."""
+
+    def answer(*words: str) -> dict:
+        main([str(shipped), TEXT, "--jsonl", *words])
+        return json.loads(capsys.readouterr().out)
+
+    return answer
+
+
+def python(code: str, shipped: Path, *, without: tuple[str, ...] = ()) -> str:
+    blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in without)
+    code = f"import sys\n{blocked}" + code.replace(STUDENT, str(shipped))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_onnx_runtime_alone(shipped: Path, label: Callable[..., dict]) -> None:
+    without = ("torch", "transformers", "pipeline")
+    assert python(snippet("ONNX Runtime alone", "python"), shipped, without=without) == label("--onnx")["label"]
+
+
+def test_transformers(shipped: Path, label: Callable[..., dict]) -> None:
+    assert python(snippet("transformers", "python"), shipped, without=("pipeline",)) == label()["label"]
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
+def test_openvino(shipped: Path, label: Callable[..., dict]) -> None:
+    assert python(snippet("OpenVINO", "python"), shipped, without=("torch",)) == label()["label"]
+
+
+def in_node(code: str, shipped: Path) -> str:
+    assert NODE
+    code = code.replace("runs/rotten_tomatoes/", f"{shipped.parent}/").replace('"export_student"', f'"{shipped.name}"')
+    words = [NODE, "--input-type=module", "-e", code]
+    done = subprocess.run(words, cwd=NODE_FOLDER, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+needs_transformers_js = pytest.mark.skipif(
+    NODE is None or not Path(NODE_FOLDER, "node_modules/@huggingface/transformers").is_dir(),
+    reason="Transformers.js is not installed; TRANSFORMERS_JS names the folder where npm installed it",
+)
+
+
+@needs_transformers_js
+def test_transformers_js(shipped: Path, label: Callable[..., dict]) -> None:
+    assert in_node(snippet("Transformers.js", "js"), shipped) == label("--onnx")["label"]
+
+
+@needs_transformers_js
+@pytest.mark.parametrize("dtype", ["fp32", "q8", "int8"])
+def test_transformers_js_gives_the_same_probabilities(shipped: Path, label: Callable[..., dict], dtype: str) -> None:
+    code = snippet("Transformers.js", "js").replace('"q8"', f'"{dtype}"').replace("const [answer]", "const answers")
+    code = code.replace(f'"{TEXT}")', f'"{TEXT}", {{ top_k: null }})').replace(
+        "answer.label", "JSON.stringify(answers)"
+    )
+    found = {answer["label"]: answer["score"] for answer in json.loads(in_node(code, shipped))}
+    expected = label(*([] if dtype == "fp32" else ["--onnx"]))["probabilities"]
+    assert found == pytest.approx(expected, abs=1e-3)

@@ -1,0 +1,153 @@
+"""The server of a student: its answers, what it refuses, and its page in a real browser."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.predict.__main__ import main
+from pipeline.predict.student import Student, load_student
+
+uvicorn = pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
+pytest.importorskip("starlette", reason="the extra `serve` is not installed")
+
+from pipeline.predict import server  # noqa: E402
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-headless-shell", "google-chrome"))), None)
+TEXTS = ["The film is great .", "the plot was awful and the cast was dull .", "warm"]
+
+
+@pytest.fixture(scope="module")
+def student(shipped: Path) -> Student:
+    return load_student(shipped, onnx=True)
+
+
+@pytest.fixture(scope="module")
+def port(student: Student) -> Iterator[int]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number = free.getsockname()[1]
+    application = server.application(student, name="small/student")
+    running = uvicorn.Server(uvicorn.Config(application, host="127.0.0.1", port=number, log_level="error"))
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    while not running.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    yield number
+    running.should_exit = True
+    thread.join()
+
+
+def ask(port: int, body: Any, *, raw: bytes | None = None, **headers: str) -> tuple[int, dict[str, Any]]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    known = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request("POST", "/api/predict", raw if raw is not None else json.dumps(body).encode(), known)
+    reply = connection.getresponse()
+    text = reply.read().decode()
+    connection.close()
+    return reply.status, json.loads(text) if text.startswith("{") else {"error": text}
+
+
+def test_answers_are_those_of_the_command(port: int, shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, found = ask(port, {"texts": TEXTS})
+    assert status == 200
+    main([str(shipped), *TEXTS, "--onnx", "--jsonl"])
+    expected = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for ours, theirs in zip(found["answers"], expected, strict=True):
+        assert ours["label"] == theirs["label"]
+        assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-2)  # int8: a batch has one scale
+
+
+def test_requests_at_the_same_time_each_get_their_own_answers(port: int) -> None:
+    def one(number: int) -> tuple[int, list[str]]:
+        status, found = ask(port, {"texts": [TEXTS[number % 2]] * (1 + number % 3)})
+        return status, [answer["label"] for answer in found["answers"]]
+
+    alone = [one(number) for number in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(one, range(6))) == alone
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ({}, 422, 'send {"texts": [...]} with at least one text'),
+        ({"texts": "a text"}, 422, 'send {"texts": [...]}'),
+        ([], 422, 'send {"texts": [...]}'),
+        ({"texts": []}, 422, "at least one text"),
+        ({"texts": ["fine", 3]}, 422, "texts[1] is neither a text nor a list of two texts"),
+        ({"texts": ["  "]}, 422, "texts[0] is neither"),
+        ({"texts": [["a", "b", "c"]]}, 422, "texts[0] is neither"),
+        ({"texts": ["x"] * 65}, 422, "65 texts; a request has at most 64"),
+        ({"texts": ["x" * 20_001]}, 422, "texts[0] has 20,001 characters; at most 20,000 are read"),
+        ({"texts": ["\ud800"]}, 422, "half of a surrogate pair"),
+    ],
+)
+def test_a_wrong_request_gets_one_sentence(port: int, body: Any, status: int, says: str) -> None:
+    found = ask(port, body)
+    assert found[0] == status
+    assert says in found[1]["error"]
+
+
+def test_what_is_no_json_or_too_large_is_refused(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ask(port, None, raw=b"{")[0] == 400
+    assert ask(port, None, raw=b"[" * 100_000)[0] == 400
+    assert ask(port, {"texts": TEXTS}, Content_Type="text/plain")[0] == 415
+    monkeypatch.setattr(server, "MOST_BYTES", 100)
+    assert ask(port, {"texts": ["x" * 200]})[0] == 413
+
+
+def test_other_names_than_those_of_this_machine_are_refused(port: int) -> None:
+    assert ask(port, {"texts": TEXTS}, Host="elsewhere.example")[0] == 400
+
+
+def test_a_request_that_the_student_refuses_leaves_the_others_alone(
+    student: Student, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = server.answers
+
+    def picky(student: Student, texts: list[tuple[str, ...]]) -> list[dict[str, Any]]:
+        if ("bad",) in texts:
+            raise server.UserError("this text is refused")
+        return whole(student, texts)
+
+    monkeypatch.setattr(server, "answers", picky)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda text: ask(port, {"texts": [text]}), ["fine", "bad", "warm", "bad"]))
+    assert [status for status, _ in found] == [200, 422, 200, 422]
+    assert found[1][1] == {"error": "this text is refused"}
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+def test_the_page_answers_a_text_in_a_browser(port: int, tmp_path: Path) -> None:
+    assert BROWSER
+    address = f"http://127.0.0.1:{port}/?text=The%20film%20is%20great%20."
+    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path}"]
+    words = [BROWSER, *quiet, "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom", address]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+    label = ask(port, {"texts": ["The film is great ."]})[1]["answers"][0]["label"]
+    assert re.search(rf"<h2>{label}</h2>", done.stdout)
+    assert "small/student" in done.stdout
+    assert "CONSOLE" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(["--serve", "a text"], "--serve answers requests"), (["--serve", "--port", "70000"], "70000 is no port")],
+)
+def test_bad_options_are_one_sentence(
+    shipped: Path, words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(shipped), *words]) == 2
+    assert says in capsys.readouterr().err
