@@ -3,6 +3,8 @@
 import functools
 import itertools
 import os
+import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -57,10 +59,20 @@ def gpu_count() -> int:
     return len(gpu_capabilities())
 
 
-@functools.cache
+def cpu_name() -> str:
+    """What the system calls the CPU."""
+    found = re.search(r"^model name\s*:\s*(.+)$", _cpu_info(), re.MULTILINE)
+    return found[1] if found else platform.processor() or platform.machine()
+
+
 def _cpu_has_bf16() -> bool:
+    return "amx_bf16" in _cpu_info() or "avx512_bf16" in _cpu_info()
+
+
+@functools.cache
+def _cpu_info() -> str:
+    """What Linux says of the CPUs; elsewhere ''."""
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
+        return ""

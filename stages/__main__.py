@@ -7,7 +7,8 @@ Each publishes the bytes that it publishes when it is launched alone, as `accele
 
 from importlib import import_module
 
+from pipeline.distill.token_costs import expected_seconds
 from pipeline.launch.stage_runner import run_stages
 
 if __name__ == "__main__":
-    run_stages(lambda name: import_module(f"stages.{name}").main)
+    run_stages(lambda name: import_module(f"stages.{name}").main, expected_seconds)

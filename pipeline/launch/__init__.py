@@ -2,6 +2,7 @@
 
 cli            ./run_all.sh
 table_recipe   a table in the place of a recipe
+listing        the table of --list and --dry-run
 launcher       `accelerate launch`: command line, output, signals
 stage_logs     one log for each stage, out of the output of a launch
 stage_runner   what is launched: a stage, or several in turn, from the start of the processes to their end

@@ -18,6 +18,7 @@ from pipeline.config.reference import help_page, settings
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, require, status_of
 from pipeline.launch.exit_status import survive_closed_readers
 from pipeline.launch.launcher import launch_command, run_launched, stop_signals_call
+from pipeline.launch.listing import forecast, show
 from pipeline.launch.stage_logs import StageLogs
 from pipeline.launch.table_recipe import OPTIONS, is_table, recipe_for
 from pipeline.plan.plan import Plan, check_inputs, make_plan, reasons
@@ -65,7 +66,7 @@ def _run(arguments: list[str]) -> int:
         plan = replace(make_plan(recipe, overrides, checked=False), data=plan.data)
     selected = select(plan, first=first, last=last)
     if options.list or options.dry_run:
-        show(plan, selected, with_estimates=options.dry_run)
+        show(plan, selected, forecast(plan, recipe, overrides) if options.dry_run else None)
         return OK
     plan.book.save()
     publish_run(plan)
@@ -197,30 +198,6 @@ def select(plan: Plan, *, first: str | None, last: str | None) -> list[str]:
             if up in plan.why and up not in selected:
                 raise UserError(f"{stage} reads {up}, which is not done ({plan.why[up]}); start there: --from {up}")
     return selected
-
-
-def show(plan: Plan, selected: Sequence[str], *, with_estimates: bool) -> None:
-    """Print the table of --list and --dry-run."""
-    guesses: dict[str, tuple[float, float]] = {}
-    if with_estimates:
-        from pipeline.plan.estimate import estimates  # noqa: PLC0415 (reads the data, which nothing else here does)
-
-        guesses = estimates(plan)
-        print(*(f"data: {line}" for line in plan.data), sep="\n", end="\n" if plan.data else "")
-    for stage, spec in plan.stages.items():
-        if stage not in plan.why:
-            manifest = spec.artifact.manifest() or {}
-            line = f"done       {manifest.get('seconds', 0):7.0f} s   {spec.artifact.folder}"
-        else:
-            line = f"{'will run' if stage in selected else 'not now'}   {plan.why[stage]}"
-        if stage in guesses:
-            seconds, size = guesses[stage]
-            facts = [f"about {max(1, round(seconds / 60))} min, {size / 1e6:,.0f} MB", spec.on_this_hardware]
-            line += f"   ({'; '.join(filter(None, facts))})"
-        print(f"{stage:<20} {line}")
-    if guesses:
-        seconds, size = (sum(guess[n] for stage, guess in guesses.items() if stage in selected) for n in (0, 1))
-        print(f"in all about {max(1, round(seconds / 60))} min and {size / 1e6:,.0f} MB, of this machine, roughly")
 
 
 def forced(plan: Plan, stage: str) -> Plan:

@@ -15,7 +15,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,11 +26,13 @@ from pipeline.launch.exit_status import disk_trouble, explain, report_exit, surv
 from pipeline.launch.launcher import LAUNCHED_AT, follow_parent, stop_signals
 from pipeline.launch.stage_logs import mark
 from pipeline.launch.stage_work import Main, stage_of, work
-from pipeline.plan.plan import make_plan, reasons
+from pipeline.plan.plan import Plan, make_plan, reasons
 from pipeline.plan.stages import STAGES
 from pipeline.runtime import processes
 from pipeline.runtime.fresh_start import FreshStart
 from pipeline.runtime.stage import StopRequest
+
+Expected = Callable[[Plan], Mapping[str, float]]
 
 
 def run_stage(name: str, main: Main) -> None:
@@ -38,12 +41,12 @@ def run_stage(name: str, main: Main) -> None:
     _run_to_the_end([name], lambda _: main, options.recipe, overrides)
 
 
-def run_stages(main_of: Callable[[str], Main]) -> None:
+def run_stages(main_of: Callable[[str], Main], expected: Expected) -> None:
     """Run the stages that the command line names, in turn, and end the process with the status of the last one."""
     parser = _parser("stages")
     parser.add_argument("stages", nargs="+", choices=STAGES, metavar="STAGE", help="in the order in which they run")
     options, overrides = parser.parse_known_args()
-    _run_to_the_end(options.stages, main_of, options.recipe, overrides)
+    _run_to_the_end(options.stages, main_of, options.recipe, overrides, expected)
 
 
 def _parser(module: str) -> argparse.ArgumentParser:
@@ -53,13 +56,19 @@ def _parser(module: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _run_to_the_end(names: Sequence[str], main_of: Callable[[str], Main], recipe: Path, overrides: list[str]) -> None:
+def _run_to_the_end(
+    names: Sequence[str],
+    main_of: Callable[[str], Main],
+    recipe: Path,
+    overrides: list[str],
+    expected: Expected | None = None,
+) -> None:
     follow_parent()
     survive_closed_readers()  # a checkpoint must not fail because nobody reads the output
     status, heartbeat = OK, None
     try:
         heartbeat = processes.meet_processes(partial(report_exit, of_peer=True))
-        run_in_turn(names, main_of, recipe, overrides)
+        run_in_turn(names, main_of, recipe, overrides, expected)
     except Exception as error:
         failure = None
         if heartbeat and isinstance(error, RuntimeError):  # perhaps a collective whose other side is gone
@@ -74,18 +83,42 @@ def _run_to_the_end(names: Sequence[str], main_of: Callable[[str], Main], recipe
     os._exit(status)  # a process group that lost a member would wait for it in its destructor
 
 
-def run_in_turn(names: Sequence[str], main_of: Callable[[str], Main], recipe: Path, overrides: list[str]) -> None:
-    """Run stages, each with a plan of its own. Raises what ends the first that does not end well."""
+def run_in_turn(
+    names: Sequence[str],
+    main_of: Callable[[str], Main],
+    recipe: Path,
+    overrides: list[str],
+    expected: Expected | None = None,
+) -> None:
+    """Run stages, each with a plan of its own. Raises what ends the first that does not end well.
+
+    Args: expected: the seconds that each unfinished stage is likely to take, for the progress bars.
+    """
     processes.check_same(f"to run {', '.join(names)}")
     begun, stop, fresh = float(os.environ.get(LAUNCHED_AT, time.time())), StopRequest(), FreshStart()
-    for name in names:
+    seconds: Mapping[str, float] = {}
+    if expected and len(names) > 1 and processes.is_main():
+        with contextlib.suppress(Exception):  # no guess must end a run
+            seconds = expected(make_plan(recipe, overrides, checked=False))
+        fresh.restore()
+    for place, name in enumerate(names):
         processes.in_step(lambda name=name: mark(name))
-        _run(name, main_of(name), recipe, overrides, begun=begun, stop=stop)
+        after = sum(seconds.get(later, 0.0) for later in names[place + 1 :])
+        _run(name, main_of(name), recipe, overrides, begun=begun, stop=stop, seconds_after=after)
         begun = time.time()
         fresh.restore()
 
 
-def _run(name: str, main: Main, recipe: Path, overrides: list[str], *, begun: float, stop: StopRequest) -> None:
+def _run(
+    name: str,
+    main: Main,
+    recipe: Path,
+    overrides: list[str],
+    *,
+    begun: float,
+    stop: StopRequest,
+    seconds_after: float,
+) -> None:
     plan = make_plan(recipe, overrides, checked=False)
     processes.check_shared(Path(plan.recipe.run.artifacts))
     spec = plan.stages.get(name)
@@ -111,7 +144,7 @@ def _run(name: str, main: Main, recipe: Path, overrides: list[str], *, begun: fl
         if not processes.from_main(name in reasons(plan)):  # another run published it after this one looked
             print(f"[{name}] done meanwhile: {spec.artifact.folder}", file=sys.stderr)
             return
-        stage = stage_of(plan, name, accelerator, stop)
+        stage = replace(stage_of(plan, name, accelerator), stop=stop, seconds_after=seconds_after)
         for number in stop_signals():  # to the end of the process: a second signal must not cut the first one's work
             signal.signal(number, stop)
         if stop.came:  # during the stage before, or after it

@@ -19,14 +19,14 @@ from pipeline.errors import UserError
 from pipeline.plan.plan import Plan, reasons
 from pipeline.plan.run_folder import publish_run
 from pipeline.runtime import processes
-from pipeline.runtime.stage import Stage, StopRequest
+from pipeline.runtime.stage import Stage
 
 Main = Callable[[Stage], dict[str, Any]]  # fills stage.output and returns metrics
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "tokenizers", "nltk", "numpy")
 
 
-def stage_of(plan: Plan, name: str, accelerator: Accelerator, stop: StopRequest | None = None) -> Stage:
-    """A stage of a plan, ready to work. Args: stop: the one that all stages of the process share."""
+def stage_of(plan: Plan, name: str, accelerator: Accelerator) -> Stage:
+    """A stage of a plan, ready to work."""
     spec = plan.stages[name]
     return Stage(
         recipe=plan.recipe,
@@ -36,7 +36,6 @@ def stage_of(plan: Plan, name: str, accelerator: Accelerator, stop: StopRequest 
         accelerator=accelerator,
         work=spec.artifact.work,
         output=spec.artifact.output,
-        stop=stop or StopRequest(),
     )
 
 

@@ -1,69 +1,166 @@
-"""A rough estimate of what a run will cost: its multiplications, divided by the rate at which this machine multiplies.
+"""What a run will cost: how many tokens go through which model, times what a token costs on this machine.
 
-A training step takes two operations for each parameter and token in its forward pass, and four in its backward pass.
+All that depends on a setting is counted here, in one place. `distill.token_costs` counts the texts' tokens and measures
+what one costs, on the models' own shapes and in the precision that will run.
 """
 
-import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.config import Recipe
-from pipeline.hardware import gpu_count, resolve_precision
+from pipeline.hardware import resolve_precision
+from pipeline.models.architectures import start_of
 from pipeline.models.saved_model import model_shape
 from pipeline.plan.plan import Plan
-from pipeline.tasks.labelled_data import read_task
 
-LAUNCH_SECONDS = 8.0  # importing torch, twice, and reading the data
-CHARACTERS_A_TOKEN = 4.2
-COMPRESSED = {".bz2": 4.0, ".gz": 3.0, ".xz": 4.5, ".zip": 3.0, ".parquet": 2.0}
-SHARE_OF_PEAK = 0.5
-GPU_RATE = 1e14  # operations a second of a GPU with bf16, before the share
-BF16_TIMES_FP32 = 4.0
+# Measured on 2 cores of an AMD EPYC (AVX512-BF16): what no model does, or a model in a way of its own.
+LAUNCH_SECONDS = 6.0  # imports, twice
+STAGE_SECONDS = 1.0  # its plan and its models
+CHARACTER_SECONDS = 8e-7  # of text for the corpus: read, tokenised, written
+WORD_SECONDS = 4.6e-8  # for each piece of the vocabulary, among which a masked word's candidates are searched
+VARIANT_SECONDS = 5e-5
+FIT_SECONDS = 15.0  # of a student to its teacher
+EVALUATION_SECONDS, EXPORT_SECONDS = 5.0, 11.0
+FLOAT32_TIMES = 2.0  # what a token costs in float32, where it is measured in bf16
+CHARACTERS_A_TOKEN = 4.1
+CHARACTERS_A_BYTE = {".bz2": 4.0, ".gz": 3.0, ".xz": 4.5, ".zip": 3.0, ".parquet": 2.0}
+TEXT_OF_A_DUMP = 0.4  # the rest of a Wikipedia dump is markup, tables and lists
+WORDS_A_TOKEN = 0.3  # of one piece, and no stop words: those that the masked LM proposes for
+TRAINED = ("pretrain_teacher", "finetune_teacher", "distill_general", "distill_layers", "distill_predictions")
 
 
-def estimates(plan: Plan) -> dict[str, tuple[float, float]]:
-    """Seconds and bytes of every unfinished stage."""
-    recipe, rate = plan.recipe, multiplication_rate(plan.recipe)
-    shape, small = model_shape(plan.inputs.backbone, "backbone"), recipe.student
-    teacher = 12.0 * shape.layers * shape.width**2
-    student = float(small.layers * (4 * small.width**2 + 2 * small.width * small.feed_forward))
-    corpus = sum(p.stat().st_size * COMPRESSED.get(p.suffix, 1.0) for p in plan.inputs.corpus) / CHARACTERS_A_TOKEN
-    splits = read_task(recipe.task, plan.inputs.task).splits
-    rows = [row for split in ("train", "unlabelled") for row in splits.get(split, ())]  # those that are distilled on
-    characters = [sum(map(len, row.texts)) for row in rows]
-    tokens = sum(min(recipe.task.max_length, 2 + count / CHARACTERS_A_TOKEN) for count in characters)
-    variants = 1 + recipe.augment_data.variants
-    words = 0.6 * tokens  # those of one piece, which candidates can replace
-    passes = variants if recipe.distill_layers.epoch_covers == "originals" else 1
-    drawn = tokens * variants / passes
-    both = 2 * teacher + 6 * student
-    work = {
-        "pretrain_teacher": 6 * teacher * corpus * recipe.pretrain_teacher.epochs,
-        "finetune_teacher": 6 * teacher * tokens * recipe.finetune_teacher.epochs,
-        "distill_general": both * corpus * recipe.distill_general.epochs,
-        "propose_candidates": 2 * teacher * words * tokens / max(len(rows), 1),
-        "annotate_data": 2 * teacher * tokens * variants,
-        "distill_layers": both * drawn * recipe.distill_layers.epochs,
-        "distill_predictions": 6 * student * drawn * recipe.distill_predictions.epochs,
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """The texts of a run, in tokens as the models read them."""
+
+    rows: Mapping[str, int]  # by split
+    tokens: Mapping[str, float]
+    lengths: np.ndarray  # of some sequences of the training rows
+    corpus: float  # tokens
+    corpus_length: int  # of a block
+
+    def distilled(self, what: Mapping[str, float] | Mapping[str, int]) -> float:
+        """The rows or tokens that the student learns on."""
+        return sum(what.get(split, 0.0) for split in ("train", "unlabelled"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Seconds that a token costs, on all devices of this machine together."""
+
+    teacher: float  # forward, on texts of the task
+    student: float
+    steps: Mapping[str, float]  # forward, backward and update, by stage that trains
+
+
+class Estimate(NamedTuple):
+    """Of one stage."""
+
+    seconds: float
+    bytes: float
+
+
+def estimates(plan: Plan, counts: Counts, costs: Costs) -> dict[str, Estimate]:
+    """Seconds and bytes of every unfinished stage; the launch is part of the first."""
+    seconds, sizes = _seconds(plan, counts, costs), _sizes(plan, counts)
+    found = {stage: Estimate(STAGE_SECONDS + seconds[stage], sizes.get(stage, 1e4)) for stage in plan.why}
+    for first in list(found)[:1]:
+        found[first] = found[first]._replace(seconds=found[first].seconds + LAUNCH_SECONDS)
+    return found
+
+
+def _seconds(plan: Plan, counts: Counts, costs: Costs) -> dict[str, float]:
+    """The work of every stage."""
+    recipe, teacher, student = plan.recipe, costs.teacher, costs.student
+    dev, test = (counts.tokens.get(split, 0.0) for split in ("dev", "test"))
+    augmented = counts.distilled(counts.tokens) * (1 + recipe.augment_data.variants)
+    trained = trained_tokens(recipe, counts)
+    steps = {stage: trained[stage] * costs.steps.get(stage, 0.0) for stage in TRAINED}
+    float32 = FLOAT32_TIMES if resolve_precision(recipe.precision) == "bf16" else 1.0
+    fitted = start_of(recipe.student, model_shape(plan.inputs.backbone, "backbone").kind) == "fitted"
+    of_task = recipe.student.start_from == "task_teacher"
+    epochs = {stage: getattr(recipe, stage).epochs for stage in TRAINED}
+    masked_lm_corpus = _masked_lm_corpus(recipe, counts)
+    return {
+        "prepare_corpus": CHARACTER_SECONDS * CHARACTERS_A_TOKEN * counts.corpus,
+        "pretrain_teacher": steps["pretrain_teacher"]
+        + 2 * bool(epochs["pretrain_teacher"]) * recipe.pretrain_teacher.held_out * masked_lm_corpus * teacher,
+        "finetune_teacher": steps["finetune_teacher"] + (1 + epochs["finetune_teacher"]) * dev * teacher,
+        "distill_general": steps["distill_general"] + FIT_SECONDS * (fitted and not of_task),
+        "propose_candidates": _proposal_seconds(plan, counts, costs),
+        "augment_data": VARIANT_SECONDS * counts.distilled(counts.rows) * (1 + recipe.augment_data.variants),
+        "annotate_data": augmented * teacher,
+        "distill_layers": steps["distill_layers"] + FIT_SECONDS * (fitted and of_task),
+        "distill_predictions": steps["distill_predictions"] + (1 + epochs["distill_predictions"]) * dev * student,
+        "evaluate_student": EVALUATION_SECONDS + test * (teacher + student) * float32,
+        "export_student": EXPORT_SECONDS + 4 * dev * student * float32,
     }
-    sizes = {
-        **dict.fromkeys(("pretrain_teacher", "finetune_teacher"), 4.0 * teacher),
-        **dict.fromkeys(("distill_general", "distill_layers", "distill_predictions"), 4.0 * student),
-        "prepare_corpus": 2 * corpus,
-        "augment_data": 60 * len(rows) * variants,
-        "propose_candidates": 250 * words,
+
+
+def trained_tokens(recipe: Recipe, counts: Counts) -> dict[str, float]:
+    """The tokens that go through the steps of each training."""
+    drawn = counts.distilled(counts.tokens)
+    in_epoch = {"originals": drawn, "augmented": drawn * (1 + recipe.augment_data.variants)}
+    own_teacher = bool(recipe.finetune_teacher.model)
+    return {
+        "pretrain_teacher": _masked_lm_corpus(recipe, counts)
+        * recipe.pretrain_teacher.epochs
+        * (1 - recipe.pretrain_teacher.held_out),
+        "finetune_teacher": 0.0 if own_teacher else counts.tokens["train"] * recipe.finetune_teacher.epochs,
+        "distill_general": counts.corpus * recipe.distill_general.epochs,
+        "distill_layers": in_epoch[recipe.distill_layers.epoch_covers] * recipe.distill_layers.epochs,
+        "distill_predictions": in_epoch[recipe.distill_predictions.epoch_covers] * recipe.distill_predictions.epochs,
     }
-    return {stage: (LAUNCH_SECONDS + work.get(stage, 0.0) / rate, sizes.get(stage, 1e4)) for stage in plan.why}
 
 
-def multiplication_rate(recipe: Recipe) -> float:
-    """Operations in a second that this machine is likely to reach in training."""
-    if gpu_count():
-        return GPU_RATE * SHARE_OF_PEAK
-    matrix = np.ones((1024, 1024), dtype=np.float32)
-    np.dot(matrix, matrix)
-    begin = time.perf_counter()
-    for _ in range(5):
-        np.dot(matrix, matrix)
-    fp32 = 5 * 2 * 1024**3 / (time.perf_counter() - begin)
-    return fp32 * SHARE_OF_PEAK * (BF16_TIMES_FP32 if resolve_precision(recipe.precision) == "bf16" else 1.0)
+def _masked_lm_corpus(recipe: Recipe, counts: Counts) -> float:
+    """The tokens of the corpus that pretrain_teacher uses."""
+    return min(counts.corpus, recipe.pretrain_teacher.tokens or counts.corpus)
+
+
+def _proposal_seconds(plan: Plan, counts: Counts, costs: Costs) -> float:
+    """The masked copies of each text go through the masked LM, and each word costs a search through the vocabulary."""
+    settings, lengths = plan.recipe.propose_candidates, counts.lengths.astype(float)
+    words = WORDS_A_TOKEN * lengths
+    together = np.maximum(1, np.floor(settings.mask_share * lengths))  # as `data_augment.masked_lm.masked_copies`
+    copies = np.where(together > 1, np.maximum(2, np.ceil(words / together)), words)
+    passed = (copies * lengths).sum() * (2 if settings.context == "pair" else 1)
+    vocabulary = model_shape(plan.inputs.backbone, "backbone").vocabulary
+    of_sample = passed * costs.teacher + words.sum() * vocabulary * WORD_SECONDS
+    return float(of_sample * counts.distilled(counts.tokens) / max(1.0, lengths.sum()))
+
+
+def _sizes(plan: Plan, counts: Counts) -> dict[str, float]:
+    shape, small = model_shape(plan.inputs.backbone, "backbone"), plan.recipe.student
+    layer = 4 * small.width**2 + 2 * small.width * small.feed_forward
+    teacher = 4.0 * (12 * shape.layers * shape.width**2 + shape.vocabulary * shape.embedding)
+    student = 4.0 * (small.layers * layer + shape.vocabulary * small.width)
+    return {
+        **dict.fromkeys(("pretrain_teacher", "finetune_teacher"), teacher),
+        **dict.fromkeys(("distill_general", "distill_layers", "distill_predictions"), student),
+        "export_student": 2.25 * student,
+        "prepare_corpus": 2 * counts.corpus,
+        "augment_data": 60 * counts.distilled(counts.rows) * (1 + plan.recipe.augment_data.variants),
+        "propose_candidates": 250 * WORDS_A_TOKEN * counts.distilled(counts.tokens),
+    }
+
+
+def corpus_tokens(plan: Plan, training_rows: float) -> float:
+    """Tokens of the corpus: counted where it is prepared, else guessed from its files.
+
+    Args: training_rows: the tokens of the task's, which may be part of it.
+    """
+    spec = plan.stages.get("prepare_corpus")
+    made = spec.artifact.manifest() if spec else None
+    if made:
+        return float(made["metrics"]["tokens"])
+    guessed = sum(path.stat().st_size * _characters_a_byte(path) for path in plan.inputs.corpus) / CHARACTERS_A_TOKEN
+    return guessed + (training_rows if plan.recipe.prepare_corpus.task_text else 0.0)
+
+
+def _characters_a_byte(path: Path) -> float:
+    return CHARACTERS_A_BYTE.get(path.suffix, 1.0) * (TEXT_OF_A_DUMP if ".xml" in path.name else 1.0)

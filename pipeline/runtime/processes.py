@@ -98,6 +98,11 @@ def check_same(value: str) -> None:
     )
 
 
+def is_main() -> bool:
+    """Whether this is the main process of all machines."""
+    return PartialState().is_main_process
+
+
 def in_step(act: Callable[[], object]) -> None:
     """Act on one process of each machine, while the others wait."""
     state = PartialState()

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -32,6 +32,27 @@ class StopRequest:
         self.came = True
 
 
+class Bar(tqdm):
+    """A progress bar that says, beside the time left of its own work, that of the whole run.
+
+    Args: after: the seconds that what follows this work is likely to take; 0: nothing is said.
+    """
+
+    def __init__(self, *, after: float, **settings: Any) -> None:
+        self.after = after
+        super().__init__(**settings)
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        found = dict(super().format_dict)
+        done, elapsed = found["n"] - found["initial"], found["elapsed"]
+        rate = found["rate"] or (done / elapsed if elapsed else 0)
+        if self.after and rate:
+            left = self.format_interval((found["total"] - found["n"]) / rate + self.after)
+            found["postfix"] = ", ".join(filter(None, [found["postfix"], f"whole run {left} left"]))
+        return found
+
+
 @dataclass(kw_only=True)
 class Stage:
     """One stage at work, as its script sees it."""
@@ -44,6 +65,7 @@ class Stage:
     work: Path  # kept after a crash: checkpoints and finished shards
     output: Path  # becomes the artifact
     stop: StopRequest = field(default_factory=StopRequest)
+    seconds_after: float = 0.0  # that the stages after it in this launch are likely to take
 
     @property
     def name(self) -> str:
@@ -73,7 +95,10 @@ class Stage:
 
     def bar(self, *, total: int, done: int = 0, unit: str) -> tqdm:
         """A progress bar of the main process, with rate and time left; a line a second, since a log keeps them too."""
-        return tqdm(total=total, initial=done, unit=unit, desc=self.name, mininterval=1.0, disable=not self.is_main)
+        after = self.seconds_after
+        return Bar(
+            total=total, initial=done, unit=unit, desc=self.name, mininterval=1.0, disable=not self.is_main, after=after
+        )
 
     def track(self, values: Mapping[str, float], step: int) -> None:
         """A point of the curves, for the tracker the recipe names."""

@@ -1,9 +1,12 @@
 """`run_all.sh` as a user runs it, its stages replaced by ones that publish a fake artifact."""
 
+import json
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,18 +101,38 @@ def test_list_shows_what_is_done_and_what_will_run(
 def test_a_dry_run_adds_an_estimate(
     world: Path, launched: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.plan.estimate.multiplication_rate", lambda _: 1e9)
-    publish_until(world, "distill_general")
-    assert started(world, "--dry-run") == 0
+    costs = {"annotate_data": (89.4, 2e6), "distill_layers": (150.0, 1e6), "distill_predictions": (90.0, 1e6)}
+    found = json.dumps({"stages": costs, "busy": "load 4.0 on 2 cores"})
+    asked: list[list[str]] = []
+
+    def answer(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        asked.append(command[1:])
+        return subprocess.CompletedProcess(command, 0, stdout=found, stderr="")
+
+    monkeypatch.setattr("pipeline.launch.listing.subprocess.run", answer)
+    publish_until(world, "augment_data")
+    assert started(world, "--dry-run", "--until", "distill_layers", "--seed", "0") == 0
+    recipe = str(world / "recipe.yaml")
+    assert asked == [["-m", "pipeline.distill.token_costs", "--recipe", recipe, "--seed", "0"]]
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines if " MB" in line][:-1] == list(STAGES[4:])
-    assert any("MB; decode_tokens 8192, precision fp32)" in line for line in lines if "annotate_data" in line)
-    assert lines[-1].startswith("in all about 1 min and ")
     assert lines[:2] == [
         "data: rows: train 192, dev 24, test 24; left out: none",
         "data: labels in train: rotten 93, fresh 99",
     ]
+    (line,) = (line for line in lines if line.startswith("annotate_data "))
+    assert line.endswith("   (about 89 s, 2 MB; decode_tokens 8192, precision fp32)")
+    assert lines[-2] == "in all about 4 min, 3 MB, on this machine while nothing else runs on it"
+    assert lines[-1].startswith("now other work keeps it busy (load 4.0 on 2 cores)")
     assert launched == []
+
+
+def test_a_dry_run_that_cannot_measure_says_why(
+    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = subprocess.CompletedProcess([], 1, stdout="", stderr="Traceback\nMemoryError: too little")
+    monkeypatch.setattr("pipeline.launch.listing.subprocess.run", lambda *_, **__: broken)
+    assert started(world, "--dry-run") == 1
+    assert "could not be measured (MemoryError: too little); --list shows" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""What a run costs, measured on the models of a recipe."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.distill import token_costs
+from pipeline.distill.meter import Meter
+from pipeline.distill.token_costs import count, estimated
+from pipeline.plan.plan import make_plan
+from pipeline.plan.stages import STAGES
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.distill.meter.AT_ONCE", 64)
+    monkeypatch.setattr("pipeline.distill.meter.TRIES", 1)
+
+
+def test_some_texts_are_tokenised_and_stand_for_all(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(world / "recipe.yaml", checked=False)
+    whole = count(plan)
+    monkeypatch.setattr(token_costs, "SAMPLE", 20)
+    part = count(plan)
+    assert part.rows == whole.rows and len(part.lengths) == 20
+    assert part.tokens == pytest.approx(whole.tokens, rel=0.1)
+    assert whole.tokens["train"] == whole.lengths.sum()
+
+
+def test_every_stage_has_an_estimate_and_what_was_measured_is_kept(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["token_costs", "--recipe", str(world / "recipe.yaml"), "--seed", "1"])
+    token_costs.main()
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["stages"]) == list(STAGES)
+    assert all(seconds > 0 and size > 0 for seconds, size in found["stages"].values())
+
+    plan = make_plan(world / "recipe.yaml", ["--seed", "1"], checked=False)
+    monkeypatch.setattr(Meter, "_seconds", lambda *_: pytest.fail("it was measured before"))
+    kept = estimated(plan, processes=1)
+    assert {stage: list(cost) for stage, cost in kept.items()} == found["stages"]
+    monkeypatch.setattr(Meter, "_seconds", lambda *_: 1e6)  # the best counts, and this is none
+    assert estimated(plan, processes=1, again=True) == kept
+    monkeypatch.setattr(Meter, "_seconds", lambda *_: 0.0)
+    assert estimated(plan, processes=1, again=True)["distill_layers"] < kept["distill_layers"]
+    assert estimated(plan, processes=2)["finetune_teacher"] <= kept["finetune_teacher"]
+    (world / "artifacts/cache/token_costs.json").write_text("damaged")
+    assert list(estimated(plan, processes=1)) == list(STAGES)
+
+
+def test_other_work_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    for load, said in ((1.2, ""), (5.0, "load 4.0 on 2 cores")):
+        monkeypatch.setattr("os.getloadavg", lambda load=load: (load, load, load))
+        assert token_costs.busy() == said
