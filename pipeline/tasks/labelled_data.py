@@ -22,6 +22,7 @@ from pipeline.tasks.metrics import GLUE_METRICS
 from pipeline.tasks.soft_labels import soft_names, with_logits
 
 ID = "id"
+OF_OTHER_LABELS = ("soft_labels", "label_separator", "label_columns")
 RESERVED = ("source_id", "variant", "replaced", "length", "row", "cut", "soft_labels")  # the last four: of the tokens
 
 
@@ -86,7 +87,7 @@ def _columns(task: Task) -> Columns:
     kind = kind_of(task)
     if task.glue:
         known = glue.GLUE[task.glue]
-        for key in ("train", "dev", "test", "text_pair", "labels", "group"):
+        for key in (*("train", "dev", "test", "text_pair", "labels", "group"), *OF_OTHER_LABELS):
             if getattr(task, key):
                 raise UserError(f"task.{key}: GLUE's {task.glue} has its own; leave it out, or leave task.glue out")
         return Columns(
