@@ -31,7 +31,7 @@ def main(stage: Stage) -> dict[str, Any]:
     settings, folder = stage.recipe.propose_candidates, proposer_of(stage.upstream["pretrain_teacher"])
     data = read_task(stage.recipe.task, stage.inputs.task)
     rows = [example for split in ("train", "unlabelled") for example in data.splits.get(split, ())]
-    texts = unique_texts(text for example in rows for text in example.texts)
+    texts = unique_texts(text for example in rows for text in example.texts if text)
     languages = languages_of(texts, stage.recipe.task.language)
     stage.say(f"language: {languages}")
     parts = shards(texts, shard_texts=settings.shard_texts)

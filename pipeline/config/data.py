@@ -85,6 +85,10 @@ class Task:
     """Leave out the rows with these labels (rows of another kind in the same file)."""
     skip_empty: bool = False
     """Leave out rows without text and count them, instead of stopping at the first one."""
+    skip_lost_answers: bool = False
+    """Leave out questions whose answer the context does not hold and count them, instead of stopping at the first."""
+    pair_or_single: bool = False
+    """Take a pair whose second text is empty as a single text, instead of stopping at the first one."""
     drop_repeats: bool = False
     """Keep only the first row of each text (or pair), so that no text is in two splits."""
     dev_share: SmallShare = 0.1

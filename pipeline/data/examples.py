@@ -54,6 +54,8 @@ class Columns:
     soft: "SoftColumns | None" = None  # with them a row need not have a label
     header: tuple[str, ...] = ()  # names of the columns of files without a header line
     drop_labels: frozenset[str]  # rows with these labels are left out, and their other columns are not checked
+    skip_lost_answers: bool = False  # whether questions whose context does not hold the answer are left out
+    pair_or_single: bool = False  # whether the second text of a pair may be empty
     skip_empty: bool  # whether rows without text are left out; else they are errors
 
     def names(self) -> list[str]:
@@ -117,18 +119,24 @@ def read_examples(
 def parse_texts(values: Sequence[Any], columns: Columns) -> tuple[str, ...] | None:
     """A row's texts; None where one is empty and such rows are skipped."""
     texts = tuple(map(_parse_text, values, columns.texts))
-    if "" not in texts:
+    if "" not in texts or (columns.pair_or_single and texts[0] and len(texts) == 2):
         return texts
     if columns.skip_empty:
         return None
     column = columns.texts[texts.index("")]
-    raise ValueError(f"column '{column}' has no text; write one, or set task.skip_empty: true")
+    single = ", or task.pair_or_single: true" if texts[0] else ""
+    raise ValueError(f"column '{column}' has no text; write one, or set task.skip_empty: true{single}")
 
 
 def _parse_text(value: Any, column: str) -> str:
     """The text; empty where it is missing or blank. pandas writes NaN for a missing text."""
     if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
         return ""
+    if isinstance(value, list) and len(value) > 1:
+        shown = short_repr(value)
+        raise ValueError(
+            f"column '{column}' holds {shown}, not text; a table by columns is written row by row with orient='records'"
+        )
     if not isinstance(value, str):
         raise ValueError(f"column '{column}' holds {short_repr(value)}, not text")
     return value if value.strip() else ""

@@ -1,7 +1,9 @@
 """Read questions about texts: SQuAD's nested .json, or tables whose rows hold a question, a context and its answers."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, MutableMapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +13,10 @@ from pipeline.data.text_files import format_suffix
 from pipeline.errors import UserError
 
 Answers = dict[str, list[Any]]  # 'text' and 'answer_start', as on the hub; both are empty where there is no answer
+
+
+class LostAnswer(ValueError):
+    """The context does not hold an answer."""
 
 
 class Question(NamedTuple):
@@ -35,6 +41,11 @@ def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> It
                 left_out["empty"] += 1
                 continue
             label = parse_answers(question.answers, texts[1]) if columns.label else None
+        except LostAnswer as error:
+            if columns.skip_lost_answers:
+                left_out["lost"] += 1
+                continue
+            raise UserError(f"{question.where}: {error}; mend it, or set task.skip_lost_answers: true") from None
         except ValueError as error:
             raise UserError(f"{question.where}: {error}") from None
         yield Example(texts, label, question.group, path, question.line)
@@ -88,7 +99,9 @@ def parse_answers(value: Any, context: str) -> Answers:
     """Texts and starts, from SQuAD's list of answers or the hub's lists of texts and of starts.
 
     Blanks around an answer are removed. Where the context has another text at the given start, the nearest occurrence
-    of the answer is taken.
+    of the answer is taken, as the context writes it: letters and accents may be one character or several (NFC, NFD).
+
+    Raises: LostAnswer where the context does not hold it.
     """
     found: Answers = {"text": [], "answer_start": []}
     for answer in _single_answers(value):
@@ -100,13 +113,34 @@ def parse_answers(value: Any, context: str) -> Answers:
         if start is not None:
             start += len(answer["text"]) - len(answer["text"].lstrip())
         if start is None or start < 0 or context[start : start + len(text)] != text:
-            starts = [match.start() for match in re.finditer(re.escape(text), context)]
-            if not starts:
-                raise ValueError(f"the context does not hold the answer {short_repr(text)}")
-            start = min(starts, key=lambda other: abs(other - (start or 0)))
+            spans = [match.span() for match in re.finditer(re.escape(text), context)] or _in_nfc(text, context)
+            if not spans:
+                raise LostAnswer(f"the context does not hold the answer {short_repr(text)}")
+            near = start or 0
+            start, end = min(spans, key=lambda span: abs(span[0] - near))
+            text = context[start:end]
         found["text"].append(text)
         found["answer_start"].append(start)
     return found
+
+
+def _in_nfc(text: str, context: str) -> list[tuple[int, int]]:
+    """Spans of the context that are the text when both are in NFC."""
+    wanted = unicodedata.normalize("NFC", text)
+    if wanted not in unicodedata.normalize("NFC", context):
+        return []
+    # In NFC a letter joins what follows it, never what stands before it: pieces can be normalised one by one.
+    starts = [place for place, character in enumerate(context) if not place or not _joins(character)]
+    pieces = list(pairwise([*starts, len(context)]))
+    parts = [unicodedata.normalize("NFC", context[slice(*piece)]) for piece in pieces]
+    piece_of = [number for number, part in enumerate(parts) for _ in part]
+    found = [match.span() for match in re.finditer(re.escape(wanted), "".join(parts))]
+    return [(pieces[piece_of[start]][0], pieces[piece_of[end - 1]][1]) for start, end in found]
+
+
+def _joins(character: str) -> bool:
+    """Whether NFC may join a character to the one before it: accents, vowel signs, the parts of a Korean syllable."""
+    return unicodedata.category(character).startswith("M") or "\u1160" <= character <= "\u11ff"
 
 
 def _single_answers(value: Any) -> list[Any]:

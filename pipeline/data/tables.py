@@ -193,6 +193,7 @@ def _read_json(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     if rows is None:
         yield from _read_jsonl(path, columns, optional)
         return
+    _refuse_columns(str(path), rows, columns)
     rows = rows.get("data", [rows]) if isinstance(rows, dict) else rows
     require(isinstance(rows, list), f"{path}: not a list of objects, one for each row")
     for number, values in enumerate(rows, 1):
@@ -219,7 +220,25 @@ def parse_json(text: str, where: str) -> Any:
         raise UserError(f"{where}: not valid JSON ({error})") from None
 
 
+def _refuse_columns(where: str, values: Any, columns: Sequence[str]) -> None:
+    """Raises UserError for a table that pandas wrote by columns, by index, or split into parts."""
+    if not isinstance(values, dict) or not values:
+        return
+    of_columns = [values[column] for column in columns if column in values]
+    by_columns = bool(of_columns) and all(
+        isinstance(one, dict) and one and all(map(str.isdecimal, one)) for one in of_columns
+    )
+    by_index = all(isinstance(one, dict) and set(columns) <= one.keys() for one in values.values())
+    split = {"columns", "data"} <= values.keys() and isinstance(values["columns"], list)
+    if by_columns or by_index or split:
+        raise UserError(
+            f"{where}: the table is written by {'columns' if by_columns else 'index' if by_index else 'parts'}; write"
+            " it row by row: to_json(path, orient='records', lines=True)"
+        )
+
+
 def _json_row(where: str, line: int, values: Any, columns: Sequence[str], optional: Sequence[str] = ()) -> Row:
+    _refuse_columns(where, values, columns)
     if not isinstance(values, dict):
         raise UserError(f'{where}: not a JSON object; each line is one, such as {{"{columns[0]}": "..."}}')
     _check_header(where, list(values), columns)

@@ -54,6 +54,7 @@ class Resolver:
             return self._hub_model(spec, weights=weights)
         folder = self._path(spec)
         is_model = (folder / "config.json").is_file()
+        _refuse_adapter(spec, [path.name for path in folder.iterdir()] if folder.is_dir() else [])
         require(is_model, f"{spec} is no model: {folder} is not a folder with a config.json")
         if weights:
             _check_weights(spec, [path.name for path in folder.iterdir()])
@@ -121,6 +122,7 @@ class Resolver:
         require(not glob_part, f"{spec} is read as a model and takes no '#{glob_part}': write hub:{name}@{revision}")
         commit = self._commit(name, revision, "model")
         names = _hub().listing(name, commit=commit, kind="model")
+        _refuse_adapter(spec, names)
         require("config.json" in names, f"{spec} is no model for transformers: it has no config.json")
         wanted = [file for file in names if file in HUB_MODEL_FILES]
         if weights:
@@ -161,6 +163,12 @@ def _data_files(
 ) -> list[str]:
     """The files of a folder that hold data; of a split those whose names say so, or all where no name says a split."""
     seen = sorted(name for name in names if "/." not in f"/{name}")
+    saved = any(Path(name).name in ("state.json", "dataset_dict.json") for name in seen)
+    require(
+        not saved or not any(name.endswith(".arrow") for name in seen),
+        f"{spec} was written by save_to_disk, in a format of this machine's cache; write each split as Parquet:"
+        f" datasets.load_from_disk('{spec}')['train'].to_parquet('train.parquet')",
+    )
     data = [name for name in seen if DATA_FILE.fullmatch(name)]
     data = data or [name for name in seen if OTHER_DATA_FILE.fullmatch(name)]
     require(data, f"{spec} has no data file (.csv, .tsv, .jsonl, .json, .parquet, .conll, .txt, .xml)")
@@ -172,6 +180,14 @@ def _data_files(
     if not of_split[split]:
         raise UserError(f"{spec} has no file whose name says '{split}': name the files themselves{_hint(split, data)}")
     return of_split[split]
+
+
+def _refuse_adapter(spec: str, names: Sequence[str]) -> None:
+    require(
+        "adapter_config.json" not in names,
+        f"{spec} is an adapter (LoRA), not a model: merge it into its model and save that, by"
+        " PeftModel.merge_and_unload() and save_pretrained",
+    )
 
 
 def _check_weights(spec: str, names: Sequence[str]) -> None:

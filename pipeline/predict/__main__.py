@@ -124,10 +124,13 @@ def given_texts(given: argparse.Namespace, student: Student) -> Iterator[Texts]:
 def table_texts(path: Path, columns: Texts) -> Iterator[Texts]:
     """The text columns of a table. Raises UserError, with file and line, for a row without text."""
     for row in read_rows(path, columns=columns):
-        for column in columns:
-            if not isinstance(row.values[column], str):
+        texts = [row.values[column] for column in columns]
+        if texts[1:] == [None]:
+            texts = texts[:1]  # a pair without its second text
+        for column, text in zip(columns, texts, strict=False):
+            if not isinstance(text, str):
                 raise UserError(f"{location(path, row.line)}: column {column!r} holds no text")
-        yield tuple(row.values[column] for column in columns)
+        yield tuple(texts)
 
 
 def line_texts(stream: IO[str], *, pairs: bool) -> Iterator[Texts]:

@@ -75,7 +75,7 @@ class Student:
             return (cut, *texts[1:])
         if self.tags_words and not isinstance(texts[0], Parted):
             return (Parting.from_config(self.config).part(texts[0]), *texts[1:])
-        return texts
+        return texts if len(texts) == 1 or texts[1].strip() else texts[:1]  # a pair without its second text
 
     def _tokens(self, text: str) -> Encoding:
         """All tokens of a text, without those that the tokenizer puts around it."""

@@ -121,7 +121,7 @@ class TaskKind(ABC):
 
     def corpus_texts(self, examples: Sequence[Example]) -> Iterable[str]:
         """Training texts for the corpus."""
-        return (text for example in examples for text in example.texts)
+        return (text for example in examples for text in example.texts if text)
 
     def resolve(self, task: Task, train: Sequence[Example], tokenizer: "PreTrainedTokenizerFast") -> Task:
         """The task's settings, with those filled in that the training rows decide."""

@@ -12,7 +12,7 @@ FEW_ROWS = 5  # a label with fewer training rows is hardly learnt
 MANY_LABELS = 10  # of more, only the rarest are shown, and the most frequent one
 SAMPLED = 500  # texts whose tokens are counted, beside the longest
 LONGEST = 50  # texts with the most characters, among which the one with the most tokens is looked for
-WHY = {"dropped": "for their label", "malformed": "malformed", "repeated": "repeated", "empty": "empty"}
+WHY = {"dropped": "for their label", "lost": "with a lost answer"}
 
 SPECIAL = 2  # tokens around a single text
 
@@ -119,7 +119,7 @@ def token_counter(folder: Path) -> CountTokens | None:
         return None
 
     def count(texts: Sequence[tuple[str, ...]]) -> list[int]:
-        inputs = [parts[0] if len(parts) == 1 else parts for parts in texts]
+        inputs = [parts[0] if len(parts) == 1 or not parts[1] else parts for parts in texts]
         return [len(encoding.ids) for encoding in tokenizer.encode_batch(inputs)]
 
     return count

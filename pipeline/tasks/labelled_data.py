@@ -38,7 +38,7 @@ class TaskData:
     metric: MetricName
     splits: Mapping[str, Sequence[Example]]
     left_out: Mapping[str, int]
-    """Rows left out: 'dropped' for their label, 'empty', 'repeated', 'malformed' (QQP has some)."""
+    """Rows left out: 'dropped' for their label, 'empty', 'repeated', 'malformed' (QQP has some), 'lost' answers."""
     remarks: tuple[str, ...] = ()  # what was done to soft labels, in sentences
 
 
@@ -111,6 +111,12 @@ def _columns(task: Task) -> Columns:
         )
     if task.kind == "embedding" and not task.text_pair:
         raise UserError("task.text_pair: name the column of the second text; pairs measure how well texts are embedded")
+    may_be_single = kind.name in ("classification", "multi_label", "regression") and task.text_pair
+    require(
+        may_be_single or not task.pair_or_single,
+        f"task.pair_or_single: is of pairs with one answer each, and this is a {kind.name}"
+        f"{'' if task.text_pair else ' without task.text_pair'}; leave it out",
+    )
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise UserError(f"task: '{repeated[0]}' cannot be two of text, text_pair, label and the row's own '{ID}'")
@@ -137,6 +143,8 @@ def _columns(task: Task) -> Columns:
         header=task.header,
         drop_labels=frozenset(map(label_name, task.drop_labels)),
         skip_empty=task.skip_empty,
+        skip_lost_answers=task.skip_lost_answers,
+        pair_or_single=task.pair_or_single,
     )
 
 

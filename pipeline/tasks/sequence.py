@@ -1,5 +1,6 @@
 """What the kinds share that give one answer to a text, or to a pair of texts."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ SOFT = "soft_labels"  # a column of `soft_target`, in the rows that a teacher le
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerFast
+    from transformers import BatchEncoding, PreTrainedTokenizerFast
 
 
 class SequenceTask(TaskKind):
@@ -23,13 +24,11 @@ class SequenceTask(TaskKind):
     def tokenise(self, rows: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> dict[str, Any]:
         """A text or pair is one sequence, cut at the length; its label goes with it as `labels`."""
         first, *second = (rows[column] for column in how.text_columns)
-        encoded = tokenizer(first, second[0] if second else None, truncation=True, max_length=how.max_length)
-        columns = {
-            "input_ids": encoded["input_ids"],
-            "cut": [bool(one.overflowing) for one in encoded.encodings or ()],
-        }
-        if second and "token_type_ids" in encoded:
-            columns["token_type_ids"] = encoded["token_type_ids"]
+        if second and "" in second[0]:
+            columns = _pairs_and_singles(first, second[0], tokenizer, how.max_length)
+        else:
+            encoded = tokenizer(first, second[0] if second else None, truncation=True, max_length=how.max_length)
+            columns = _columns(encoded, segments=bool(second))
         if how.label_column:
             columns["labels"] = rows[how.label_column]
         if SOFT in rows:
@@ -47,3 +46,24 @@ class SequenceTask(TaskKind):
     def details(self, metric: MetricName, statistics: np.ndarray) -> dict[str, float]:
         """Parts of a metric of `pipeline.tasks.metrics`."""
         return metrics.details(metric, statistics[:, 0], statistics[:, 1])
+
+
+def _columns(encoded: "BatchEncoding", *, segments: bool) -> dict[str, Any]:
+    columns: dict[str, Any] = {
+        "input_ids": encoded["input_ids"],
+        "cut": [bool(one.overflowing) for one in encoded.encodings or ()],
+    }
+    if segments and "token_type_ids" in encoded:
+        columns["token_type_ids"] = encoded["token_type_ids"]
+    return columns
+
+
+def _pairs_and_singles(
+    first: Sequence[str], second: Sequence[str], tokenizer: "PreTrainedTokenizerFast", max_length: int
+) -> dict[str, Any]:
+    """Pairs, of which those whose second text is empty are single texts (`task.pair_or_single`)."""
+    rows: list[dict[str, Any]] = []
+    for text, other in zip(first, second, strict=True):
+        encoded = tokenizer([text], [other] if other else None, truncation=True, max_length=max_length)
+        rows.append({name: value[0] for name, value in _columns(encoded, segments=True).items()})
+    return {name: [row[name] for row in rows] for name in rows[0]}

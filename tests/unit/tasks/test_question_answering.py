@@ -1,6 +1,7 @@
 """Answers in texts: the files that are read, windows, offsets that move with the words, and every stage."""
 
 import json
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -242,3 +243,31 @@ def test_answers_longer_than_thirty_tokens_are_found(tmp_path: Path) -> None:
 def test_answers_of_a_few_words_are_looked_for_up_to_thirty_tokens(tmp_path: Path) -> None:
     _, tokenizer = question_rows(tmp_path)
     assert KIND.resolve(Task(**QUESTIONS), [], tokenizer).longest_answer == 30
+
+
+CAFE = "Le caf\u00e9 du th\u00e9\u00e2tre est l\u00e0 , \ud55c\uad6d ."
+
+
+@pytest.mark.parametrize("answer", ["caf\u00e9", "du th\u00e9\u00e2tre", "l\u00e0", "\ud55c\uad6d", "est"])
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_an_answer_in_another_unicode_form_is_found_where_the_context_has_it(
+    tmp_path: Path, answer: str, forms: Any
+) -> None:
+    context, text = (unicodedata.normalize(form, one) for form, one in zip(forms, (CAFE, answer), strict=True))
+    row = {"question": "Where?", "context": context, "answers": {"text": [text], "answer_start": [0]}}
+    found = read(tmp_path / "train.jsonl", json.dumps(row)).splits["train"][0].label
+    start = found["answer_start"][0]
+    assert context[start : start + len(found["text"][0])] == found["text"][0]
+    assert unicodedata.normalize("NFC", found["text"][0]) == answer
+
+
+def test_questions_with_lost_answers_are_left_out_where_the_recipe_says_so(tmp_path: Path) -> None:
+    lost = {"question": "Where?", "context": CONTEXT, "answers": {"text": ["in Paris"], "answer_start": [4]}}
+    content = "\n".join(map(json.dumps, [*rows(LABEL, LABEL), lost]))
+    with pytest.raises(
+        UserError, match=r"train.jsonl:3: the context does not hold the answer 'in Paris'; mend it, or set"
+    ):
+        read(tmp_path / "train.jsonl", content)
+    found = read(tmp_path / "train.jsonl", content, skip_lost_answers=True)
+    assert len(found.splits["train"]) == 2
+    assert found.left_out["lost"] == 3  # of three splits

@@ -92,3 +92,14 @@ def test_datasets_have_the_tasks_own_columns(tmp_path: Path) -> None:
     assert datasets["train"][0] == expected
     assert datasets["unlabelled"][0] == {"one": "x", "two": "y", "answer": None, "id": 0}
     assert datasets["train"]["id"][:] == list(range(16))
+
+
+def test_a_pair_without_its_second_text_is_a_single_text(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(write_model(tmp_path))
+    dataset = Dataset.from_dict({"text": ["the film", "the plot", "the cast"], "other": ["is good", "", "was bad"]})
+    texts = TokenisedTexts(dataset, tokenizer, text_columns=["text", "other"], max_length=16)
+    single = tokenizer(["the plot"])["input_ids"]
+    pairs = tokenizer(["the film", "the cast"], ["is good", "was bad"])
+    assert texts.rows["input_ids"][:] == [pairs["input_ids"][0], single[0], pairs["input_ids"][1]]
+    assert texts.rows["token_type_ids"][1] == [0] * len(single[0])
+    assert texts.rows["token_type_ids"][2] == pairs["token_type_ids"][1]
