@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from pipeline.config.recipe_file import load_recipe, parse_overrides
 from pipeline.data.documents import check_beginning, read_documents
 from pipeline.data.word_vectors import read_vectors
 from pipeline.errors import UserError
+from pipeline.models.json_files import CONFIG, TOKENIZER_CONFIG, check_index, check_tokenizer_files
+from pipeline.models.saved_model import model_shape
 from pipeline.tasks.labelled_data import read_task
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -163,3 +166,105 @@ def test_any_override(tmp_path: Path, option: str, value: str) -> None:
     (tmp_path / "recipe.yaml").write_text("backbone: m\ntask: {train: a.csv}\n")
     ends_well(lambda path: list(parse_overrides([option, value])), tmp_path)
     ends_well(lambda path: load_recipe(path, [option, value]), tmp_path / "recipe.yaml")
+
+
+# 2,000 take minutes: FUZZ_EXAMPLES=2000 python -m pytest tests/unit/test_fuzzing.py
+MANY = settings(FUZZ, max_examples=int(os.environ.get("FUZZ_EXAMPLES", "60")))
+labels = st.one_of(
+    st.text(max_size=6),
+    st.sampled_from(
+        [
+            "1",
+            "1.0",
+            "01",
+            "+1",
+            "1e0",
+            "1,0",
+            "-1",
+            "0.5",
+            "a|b",
+            "a",
+            "b",
+            " a",
+            "a\u200b",
+            "\u00e9",
+            "e\u0301",
+            "[",
+            "['a']",
+        ]
+    ),
+    st.integers() | st.floats() | st.booleans() | st.none(),
+    st.lists(st.text(max_size=3), max_size=2),
+)
+
+
+@MANY
+@given(found=st.lists(labels, min_size=3, max_size=6))
+@example(found=["[" * 3000, "9" * 400, "9" * 401])
+def test_labels_of_any_kind(tmp_path: Path, found: list) -> None:
+    rows = [{"text": f"film {n}", "label": label} for label in found for n in range(3)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    ends_well(as_task("classification"), tmp_path / "rows.jsonl")
+
+
+cells = st.sampled_from(
+    [
+        "the",
+        "film",
+        "O",
+        "B-x",
+        "I-x",
+        "x",
+        "b-x",
+        "o",
+        "0",
+        "1",
+        "2",
+        "_",
+        "-",
+        "(x*",
+        "B-",
+        "1-2",
+        "#",
+        "-DOCSTART-",
+        "",
+    ]
+)
+conll_lines = st.lists(st.lists(cells | st.text(max_size=3), max_size=10).map("\t".join) | st.just(""), max_size=8)
+numbers = st.sampled_from(["text", "0", "1", "2", "9"])
+
+
+@MANY
+@given(lines=conll_lines, text=numbers, label=numbers, named=st.sampled_from([(), ("O", "B-x", "I-x")]))
+def test_columns_of_words_and_tags_in_any_order(
+    tmp_path: Path, lines: list[str], text: str, label: str, named: Any
+) -> None:
+    (tmp_path / "rows.conll").write_text("\n".join(lines), encoding="utf-8")
+    task = Task(kind="token_classification", text=text, label=f"{label}_" if text == label else label, labels=named)
+    ends_well(lambda path: read_task(task, {"train": (path,)}), tmp_path / "rows.conll")
+
+
+def changed(checks: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Any JSON, or an object in which some keys have a value of any kind."""
+    return json_values | st.dictionaries(st.sampled_from(sorted(checks)), json_values, max_size=4)
+
+
+@MANY
+@given(content=changed(CONFIG), whole=st.booleans())
+@example(content={"id2label": {"0": []}}, whole=True)
+def test_a_config_of_any_json(tiny_template: Path, tmp_path: Path, content: Any, whole: bool) -> None:
+    if whole and isinstance(content, dict):
+        content = json.loads((tiny_template / "model" / "config.json").read_text()) | content
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    ends_well(lambda folder: model_shape(folder, "backbone"), tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(content))
+    ends_well(check_index, tmp_path)
+
+
+@MANY
+@given(content=changed(TOKENIZER_CONFIG))
+def test_a_tokenizer_config_of_any_json(tmp_path: Path, content: Any) -> None:
+    for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
+        (tmp_path / name).write_text(json.dumps(content))
+    (tmp_path / "vocab.txt").write_text("The\nfilm\n")
+    ends_well(check_tokenizer_files, tmp_path)
