@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 PLACEHOLDERS = re.compile(
     r"""
-    (?:https?|ftps?|file)://\S+ | \bwww\.\S+ | \b(?:[\w-]+\.)+[a-z]{2,}/\S*          # addresses
+    (?:https?|ftps?|file)://[^\s　-〿＀-￯]+ | \bwww\.[^\s　-〿＀-￯]+ | \b(?:[\w-]+\.)+[a-z]{2,}/\S*          # addresses
     | [\w.+%-]+@[\w-]+(?:\.[\w-]+)+                                                # mail addresses
     | (?<![\w@])@\w[\w.-]* | (?<![\w\#])\#\w[\w-]*                                    # @names and #tags
     | \[\s?[^\[\]\s]{1,60}\s?\] | \[[A-Z][A-Z0-9 _-]{0,60}\]                       # [NAME], [FIRST NAME]
@@ -17,7 +17,7 @@ PLACEHOLDERS = re.compile(
     """,
     re.VERBOSE,
 )
-"""Placeholders in brackets, addresses, mail addresses, @names and #tags."""
+"""Placeholders in brackets, addresses (up to a blank or full-width punctuation), mail addresses, @names and #tags."""
 
 
 @lru_cache(maxsize=4)

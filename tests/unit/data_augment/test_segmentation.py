@@ -5,6 +5,7 @@ import unicodedata
 import pytest
 
 from data_augment.candidates_folder import WordCandidates
+from data_augment.placeholders import PLACEHOLDERS
 from data_augment.samples import sample_variant
 from data_augment.words import find_words, is_word, match_case, replaceable_words, stop_list
 
@@ -130,6 +131,12 @@ def test_numbers_in_words_and_lone_syllables_stay() -> None:
     text = f"本{NFD_GA}読"
     found = replaceable_words(text, stop_words=set(), language="ja")
     assert [text[slice(*span)] for span in found] == ["本", "読"]
+
+
+def test_addresses_and_placeholders_stay_between_ideographs() -> None:
+    text = "详见https://a.com/酒店，联系bob@x.com，{酒店}和[姓名]的屏幕"
+    found = replaceable_words(text, never=[PLACEHOLDERS], stop_words=stop_list(None, "zh"), language="zh")
+    assert [text[slice(*span)] for span in found] == ["详见", "屏幕"]
 
 
 def test_a_vowel_sign_alone_is_no_word() -> None:
