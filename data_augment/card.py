@@ -25,8 +25,8 @@ configs:
 ---
 # Augmented dataset
 
-Each original text, and variants of it in which words are replaced: words of one piece by what a masked language model
-puts there, other words by their neighbours among word vectors (TinyBERT, arXiv:1909.10351, Algorithm 1).
+Each original text, and variants of it in which words are replaced: by what a masked language model puts there, or by
+their neighbours among word vectors (TinyBERT, arXiv:1909.10351, Algorithm 1).
 
     datasets.load_dataset("PATH/OF/THIS/FOLDER")["train"]
     pandas.read_parquet("PATH/OF/THIS/FOLDER/data")
