@@ -5,7 +5,8 @@ import os
 import pytest
 import torch
 
-from pipeline.runtime.processes import repeat_every_byte
+from pipeline.errors import UserError
+from pipeline.runtime.processes import OTHER_WAYS, meet_processes, repeat_every_byte
 
 
 def test_on_a_gpu_only_repeatable_kernels_are_taken_and_the_user_s_workspace_stays(
@@ -21,3 +22,10 @@ def test_on_a_gpu_only_repeatable_kernels_are_taken_and_the_user_s_workspace_sta
         assert torch.are_deterministic_algorithms_enabled()
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("way", OTHER_WAYS)
+def test_another_way_to_share_a_model_is_refused(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")
+    with pytest.raises(UserError, match=f"ask for {way}, which is not supported here"):
+        meet_processes(lambda *_: None)
