@@ -1,14 +1,18 @@
 """What is augmented, kept and reused, from the artifacts of the finished run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from data_augment.candidates_folder import SCHEMA, shard_path, write_candidates
+from data_augment.card import Statistics
+from stages.augment_data import warn_of_no_variant
 from tests.helpers.commands import copy_artifacts
-from tests.helpers.one_process import run_recipe
+from tests.helpers.one_process import make_stage, run_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -48,3 +52,15 @@ def test_another_run_trains_on_an_augmented_dataset_that_exists(
     assert not (tmp_path / "a" / "propose_candidates").exists()
     logits = "annotate_data/logits.npy"
     assert (run / logits).read_bytes() == (finished / logits).read_bytes()
+
+
+def test_a_stage_without_a_variant_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    candidates = tmp_path / "candidates"
+    write_candidates(SCHEMA.empty_table, shard_path(candidates, index=0, count=1))
+    (candidates / "stage.json").write_text(json.dumps({"metrics": {"languages": ["zh"]}}))
+    stage = replace(make_stage(tmp_path), upstream={"propose_candidates": candidates})
+    warn_of_no_variant(stage, Statistics(originals=78, variants=1))
+    assert capsys.readouterr().err == ""
+    warn_of_no_variant(stage, Statistics(originals=78))
+    said = capsys.readouterr().err
+    assert "warning: no variant of 78 examples: no word has a candidate. The language was taken for zh" in said
