@@ -2,7 +2,7 @@
 # The linters. Run by pre-commit, and sourced by run_tests.sh: then `lint` adds the names of those that fail to `failed`.
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
-set_up train,export,wikipedia,chinese,languages,serve,dev
+set_up train,export,wikipedia,chinese,languages,serve,docs,dev
 cd "$PROJECT"
 
 lint() {

@@ -42,8 +42,8 @@ def test_the_constraints_leave_the_build_of_torch_to_the_machine():
     assert not re.search(r"^(nvidia|cuda|triton)", CONSTRAINTS, re.MULTILINE)
 
 
-def test_the_readme_names_every_package_of_the_pipeline():
-    tree = (ROOT / "README.md").read_text().partition("## The files")[2]
+def test_the_overview_names_every_package_of_the_pipeline():
+    tree = (ROOT / "docs/architecture.md").read_text().partition("## The files")[2]
     packages = {path.parent.name for path in (ROOT / "pipeline").glob("*/__init__.py")} | {"environment"}
     assert packages == set(re.findall(r"^      (\w+)/", tree, re.MULTILINE))
 

@@ -68,6 +68,13 @@ def is_planned(command: str) -> None:
     load_recipe(PROJECT / recipe, overrides)
 
 
+def starts_from_a_table(command: str) -> None:
+    """A whole run: tests/unit/launch/test_table_recipe.py makes the recipe of a table, and plans it."""
+    options, table, overrides = cli.parse(shlex.split(command)[1:])
+    assert cli.is_table(table)
+    assert (overrides, {options.text, options.label} <= {None, "review", "stars"}) == ([], True)
+
+
 def is_served(command: str) -> None:
     """A server, which runs until it is stopped: tests/unit/predict/test_server.py starts it."""
     assert predict.parser().parse_args(shlex.split(command)[3:]).serve
@@ -85,6 +92,7 @@ def is_there(command: str) -> None:
 LONG: dict[str, Callable[[str], None]] = {
     r"python -m (benchmarks\.\w+|tests\.faults)\b": is_parsed,
     r"\./run_all\.sh recipes/[\w/]+\.yaml$": is_planned,
+    r"\./run_all\.sh reviews\.csv": starts_from_a_table,
     r"python -m pipeline\.predict \S+ --serve$": is_served,
     r"\./run_tests\.sh|\.venv/bin/pre-commit install$|python -m [\w.]+$": is_there,
 }
@@ -224,7 +232,7 @@ def test_every_file_that_a_page_names_exists() -> None:
 
 
 def test_every_file_of_the_overview_exists() -> None:
-    (overview,) = [block for block in blocks_of(PROJECT / "README.md") if block.startswith("run_all.sh")]
+    (overview,) = [block for block in blocks_of(PROJECT / "docs/architecture.md") if block.startswith("run_all.sh")]
     folder = ""
     for line in overview.splitlines():
         names = re.split(r"\s{2,}", line.strip())[0]

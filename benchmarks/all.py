@@ -1,0 +1,122 @@
+"""Every benchmark, one after the other; the figures go to results/, and the pages are made of them.
+
+    python -m benchmarks.all            # hours
+    python -m benchmarks.all --quick    # minutes: whether each part works; the figures go to runs/quick-results
+    python -m benchmarks.all --parts default baselines export
+
+A part that was measured at this commit is not measured again, so the same command goes on after an interruption.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import pages, results
+from pipeline import PROJECT
+from pipeline.launch.cli import DEFAULT_RECIPE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A benchmark, and what it is for."""
+
+    title: str
+    command: str
+    quick: str | None = None  # the same in minutes; None: it has no such form
+
+
+PARTS = {
+    "default": Part(title="The default run, seed 0", command="pipeline"),
+    "quality": Part(title="The default run over three seeds", command="benchmarks.quality --seeds 0 1 2"),
+    "baselines": Part(title="What one would take instead", command="benchmarks.baselines"),
+    "evidence": Part(title="What each part brings (ablations)", command="benchmarks.evidence --tasks snippets"),
+    "methods": Part(title="Related methods, one budget", command="benchmarks.methods"),
+    "augmentation": Part(title="Augmentation: the student by number of variants", command="benchmarks.augmentation"),
+    "export": Part(
+        title="What ships: speed and size", command="benchmarks.export", quick="benchmarks.export --rounds 3"
+    ),
+    "serve": Part(
+        title="The server under load", command="benchmarks.serve", quick="benchmarks.serve --requests 64"
+    ),
+    "speed_general": Part(
+        title="Speed: general distillation, BERT-base to TinyBERT4",
+        command="benchmarks.speed general",
+        quick="benchmarks.speed general --models recipe --rounds 1 --steps 2 --no-memory",
+    ),
+    "speed_layers": Part(
+        title="Speed: distillation of layers",
+        command="benchmarks.speed layers",
+        quick="benchmarks.speed layers --rounds 1 --steps 4 --examples 64 --no-memory",
+    ),
+    "speed_predictions": Part(title="Speed: distillation of predictions", command="benchmarks.speed predictions"),
+    "speed_augment": Part(title="Speed: candidates for words", command="benchmarks.speed augment"),
+    "sampling": Part(
+        title="Speed: sampling variants", command="benchmarks.sampling", quick="benchmarks.sampling --sentences 2000"
+    ),
+    "memory": Part(
+        title="Peak memory by length",
+        command="benchmarks.memory",
+        quick="benchmarks.memory --lengths 128 --reference 128",
+    ),
+    "fit": Part(title="How near each start is to the teacher", command="benchmarks.fit"),
+}  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.all", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="small sizes, and only the parts that have some")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="PART")
+    given = parser.parse_args()
+    folder = PROJECT / "runs" / "quick-results" if given.quick else results.RESULTS
+    failed = [part for part in given.parts if not _measured(part, quick=given.quick, folder=folder)]
+    if not given.quick:
+        pages.write_all()
+    if failed:
+        print(f"failed: {', '.join(failed)}; the same command tries them again", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _measured(part: str, *, quick: bool, folder: Path) -> bool:
+    """Measure a part, unless it is measured already; whether that went well."""
+    command = PARTS[part].quick if quick else PARTS[part].command
+    if command is None:
+        return True
+    known = results.read(part, folder)
+    if known and known["commit"] == results.commit() and not known["commit"].endswith("+"):
+        print(f"== {part}: measured at {known['commit']}", flush=True)
+        return True
+    print(f"== {part}: python -m {command}", flush=True)
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        file = Path(name) / "figures.json"
+        words = (
+            []
+            if part == "default"
+            else ["--output", name + "/evidence.md"]
+            if part == "evidence"
+            else ["--json", str(file)]
+        )
+        words = [sys.executable, "-m", *command.split(), *words]
+        if subprocess.run(words, cwd=PROJECT, check=False).returncode != 0:
+            return False
+        figures: Any = None
+        if part == "default":
+            figures = pages.default_figures(PROJECT / "runs" / DEFAULT_RECIPE.stem)
+        elif part == "evidence":
+            figures = (Path(name) / "evidence.md").read_text(encoding="utf-8")
+        else:
+            figures = json.loads(file.read_text(encoding="utf-8"))
+    results.write(part, figures, command=f"python -m {command}", seconds=time.monotonic() - begin, folder=folder)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

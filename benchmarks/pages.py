@@ -1,0 +1,183 @@
+"""Write what is made of the code and of results/: README's table, docs/results.md, docs/reference/settings.md.
+
+    python -m benchmarks.pages                                  # from results/
+    python -m benchmarks.pages --run runs/rotten_tomatoes       # take this finished run into results/default.json first
+
+A test compares the pages with what this would write.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks import results
+from pipeline import PROJECT
+from pipeline.artifacts.atomic import write_atomically
+from pipeline.config.reference import sections
+from pipeline.errors import require
+
+README, RESULTS_PAGE = PROJECT / "README.md", PROJECT / "docs" / "results.md"
+SETTINGS_PAGE = PROJECT / "docs" / "reference" / "settings.md"
+BEGIN, END = "<!-- made by python -m benchmarks.pages -->\n", "<!-- end -->\n"
+NOT_RUN = "not run"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.pages", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--run", type=Path, help="the folder of a finished default run")
+    given = parser.parse_args()
+    if given.run:
+        results.write("default", default_figures(given.run), command="./run_all.sh")
+    for path in write_all():
+        print(path.relative_to(PROJECT))
+
+
+def write_all() -> list[Path]:
+    """Bring every page up to date; returns their paths."""
+    for path, text in pages():
+        write_atomically(path, text)
+    return [path for path, _ in pages()]
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Each page with the text that it should have."""
+    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    yield README, f"{before}{BEGIN}{headline()}{END}{rest.partition(END)[2]}"
+    yield RESULTS_PAGE, results_page()
+    yield SETTINGS_PAGE, settings_page()
+
+
+def default_figures(run: Path) -> dict[str, Any]:
+    """What a finished run measured, without what differs by row. Raises UserError for a run without its export."""
+    path = run / "results.json"
+    require(path.is_file(), f"{path} is not there; finish the run first")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    require("shipped" in found, f"{path} says nothing of the exported student; run the stage export_student again")
+    keys = ("score", "disk_bytes", "latency_ms", "examples_per_s", "parameters", "encoder_parameters")
+    sides = {role: {key: found[role][key] for key in keys} for role in ("teacher", "student")}
+    kept = ("kept", "kept_interval", "agreement", "rows", "seed", "metric")
+    seconds = sum(found["seconds"].values()) + sum(found["start_seconds"].values())
+    return sides | {"shipped": found["shipped"], "seconds": round(seconds)} | {key: found[key] for key in kept}
+
+
+def headline() -> str:
+    """README's one table: the teacher, what ships, and what one would take instead."""
+    default, baselines = results.read("default"), results.read("baselines")
+    lines = ["| | accuracy on test | on disk | one text | to make |", "|---|---|---|---|---|"]
+    if default:
+        figures = default["figures"]
+        teacher, ships = figures["teacher"], figures["shipped"]
+        lines += [
+            f"| teacher, in PyTorch | {_percent(teacher['score'])} | {_megabytes(teacher)}"
+            f" | {_milliseconds(teacher)} | |",
+            f"| **the student that ships**, int8 ONNX | **{_percent(ships['score'])}** | **{_megabytes(ships)}**,"
+            f" {ships['times_smaller']:.1f} times smaller | **{_milliseconds(ships)}**,"
+            f" {ships['times_faster']:.1f} times faster | {_duration(figures.get('seconds'))} |",
+        ]
+    for row in baselines["figures"] if baselines else ():
+        lines.append(f"| {row['name']} | {_percent(row['accuracy'])} | | | {_duration(row.get('seconds')) or '-'} |")
+    said = [
+        f"The first two rows were measured at commit {default['commit']} ({default['machine']})." if default else ""
+    ]
+    said += [f"The others at commit {baselines['commit']}." if baselines else ""]
+    return "\n".join([*lines, "", " ".join(filter(None, said)), ""])
+
+
+def results_page() -> str:
+    """docs/results.md: every part, or that it was not run."""
+    from benchmarks.all import PARTS  # noqa: PLC0415 (which writes these pages)
+
+    now = [
+        "# Results",
+        "",
+        "Made by `python -m benchmarks.pages` from `results/`, which `python -m benchmarks.all` fills. What has no",
+        "file there was not run in this way yet. Older figures stand, with their commits, in the",
+        "[log of experiments](experiments.md) and in `benchmarks/README.md`.",
+        "",
+        "| part | commit | day | took |",
+        "|---|---|---|---|",
+    ]
+    known = {part: results.read(part) for part in PARTS}
+    for part, found in known.items():
+        title = PARTS[part].title
+        if found:
+            now.append(f"| {title} | {found['commit']} | {found['day']} | {_duration(found['seconds'])} |")
+        else:
+            now.append(f"| {title} | {NOT_RUN} | | |")
+    now += ["", "## The default run", "", headline().rstrip()]
+    for part, found in known.items():
+        if found and part not in ("default", "baselines"):
+            now += [
+                "",
+                f"## {PARTS[part].title}",
+                "",
+                f"`{found['command']}`, {found['machine']}",
+                "",
+                *_table(found["figures"]),
+            ]
+    return "\n".join(now) + "\n"
+
+
+def _table(figures: Any) -> list[str]:
+    """Figures as they are: a list of rows as a table, anything else as text."""
+    if isinstance(figures, str):
+        return figures.splitlines()
+    rows = figures.get("rows") if isinstance(figures, dict) else figures
+    if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
+        return ["```json", *json.dumps(figures, indent=1).splitlines(), "```"]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [f"| {' | '.join(name.replace('_', ' ') for name in names)} |", f"|{'---|' * len(names)}"]
+    return lines + [f"| {' | '.join(_cell(row.get(name, '')) for name in names)} |" for row in rows]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def settings_page() -> str:
+    """Every setting with its type, its default and its help."""
+    lines = [
+        "# Settings",
+        "",
+        "Made by `python -m benchmarks.pages` from the code. A recipe is a YAML file of these sections. Each setting",
+        "can also be given on the command line, as `--section.field value`.",
+    ]
+    for section in sections():
+        lines += ["", f"## {section.name or 'The whole run'}", "", _escaped(section.help), ""]
+        lines += ["| setting | type | default | |", "|---|---|---|---|"]
+        for setting in section.settings:
+            type_, default = setting.type.replace("|", "\\|"), setting.default.replace("|", "\\|")
+            lines.append(f"| `{setting.name}` | {type_} | `{default}` | {_escaped(setting.help)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}"
+
+
+def _megabytes(model: Mapping[str, Any]) -> str:
+    return f"{model['disk_bytes'] / 1e6:.1f} MB"
+
+
+def _milliseconds(model: Mapping[str, Any]) -> str:
+    return f"{model['latency_ms']:.2f} ms"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The files of results/: what a benchmark measured, with the command, the commit, the machine and the day.
+
+A file holds one part of `benchmarks.all`. The pages are made of these files (`benchmarks.pages`).
+"""
+
+import json
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from pipeline import PROJECT
+from pipeline.artifacts.atomic import write_atomically
+
+RESULTS = PROJECT / "results"
+
+
+def read(part: str, folder: Path = RESULTS) -> dict[str, Any] | None:
+    """What is known of a part; None where it was not run."""
+    path = folder / f"{part}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def write(part: str, figures: Any, *, command: str, seconds: float | None = None, folder: Path = RESULTS) -> Path:
+    """Keep the figures of a part, measured by this checkout on this machine."""
+    path = folder / f"{part}.json"
+    kept = {
+        "command": command,
+        "commit": commit(),
+        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "day": time.strftime("%Y-%m-%d"),
+        "seconds": None if seconds is None else round(seconds),
+        "figures": figures,
+    }
+    write_atomically(path, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def commit() -> str:
+    """The commit of this checkout, with a + where files differ from it."""
+    git = ["git", "-C", str(PROJECT)]
+    found = subprocess.run([*git, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True, check=False)
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", "--", ".", ":!results", ":!docs", ":!README.md"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return found.stdout.strip() + ("+" if changed.stdout.strip() else "") or "unknown"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

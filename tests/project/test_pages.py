@@ -1,0 +1,59 @@
+"""The pages that are made are up to date; README is short; the site builds without a complaint."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from benchmarks import pages, results
+from benchmarks.all import PARTS
+from pipeline import PROJECT
+from tests.helpers.published import EVALUATION, EXPORTED
+
+
+def test_every_page_that_is_made_is_up_to_date() -> None:
+    stale = [path.name for path, text in pages.pages() if path.read_text(encoding="utf-8") != text]
+    assert stale == [], "python -m benchmarks.pages writes them"
+
+
+def test_the_readme_is_read_in_two_minutes() -> None:
+    assert len(pages.README.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_every_file_of_results_is_a_part_of_all_benchmarks() -> None:
+    for path in results.RESULTS.glob("*.json"):
+        assert path.stem in PARTS
+        assert {"command", "commit", "machine", "day", "seconds", "figures"} == results.read(path.stem).keys()  # type: ignore[union-attr]
+
+
+def test_the_page_of_results_json_names_every_key() -> None:
+    page = (PROJECT / "docs/reference/results-json.md").read_text(encoding="utf-8")
+    keys = {*EVALUATION, *EVALUATION["teacher"], *EXPORTED["shipped"], "shipped", "seconds", "start_seconds", "rows"}
+    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
+
+
+def test_a_run_becomes_the_first_rows_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = EVALUATION | {"shipped": EXPORTED["shipped"], "rows": 100}
+    found |= {"seconds": {"a": 100.0}, "start_seconds": {"a": 20.0}}
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    results.write("default", pages.default_figures(tmp_path), command="./run_all.sh", folder=tmp_path)
+    known = {"default": json.loads((tmp_path / "default.json").read_text())}
+    monkeypatch.setattr(results, "read", known.get)
+    lines = pages.headline().splitlines()
+    assert lines[2] == "| teacher, in PyTorch | 90.00% | 0.0 MB | 1.50 ms | |"
+    assert lines[3].startswith(
+        "| **the student that ships**, int8 ONNX | **88.50%** | **2.5 MB**, 36.6 times smaller |"
+    )
+    assert lines[3].endswith("6.0 times faster | 2 min |")
+
+
+@pytest.mark.skipif(find_spec("material") is None, reason="mkdocs-material is not installed")
+def test_the_site_builds_without_a_complaint(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    outside = [path for path in (tmp_path / "site").rglob("*.html") if 'src="http' in path.read_text(encoding="utf-8")]
+    assert outside == []
