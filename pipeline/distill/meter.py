@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import AutoModelForMaskedLM, PreTrainedModel
 
 from pipeline.config.objectives import chosen, layer_map
 from pipeline.config.training import LayerObjectives, Training
@@ -15,7 +15,7 @@ from pipeline.distill.layers import ProjectedStudent, Teacher, both_pack, layer_
 from pipeline.hardware import gpu_count, resolve_precision
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch, collate
-from pipeline.models.loading import freeze, load_masked_lm, new_student
+from pipeline.models.loading import attention_of, freeze, load_config, load_masked_lm, new_student
 from pipeline.models.trace import forward
 from pipeline.plan.estimate import Counts
 from pipeline.plan.plan import Plan
@@ -48,7 +48,14 @@ class Meter:
         return self._forward(new_student(self.recipe.student, self._encoder()))
 
     def _encoder(self) -> PreTrainedModel:
-        return cast(PreTrainedModel, load_masked_lm(self.folder, new_head=True).base_model)
+        return cast(PreTrainedModel, self._backbone().base_model)
+
+    def _backbone(self, hidden_dropout: float = 0.0) -> PreTrainedModel:
+        """With its masked-LM head; its weights do not matter, and before a training from scratch there are none."""
+        if not self.recipe.pretrain_teacher.from_scratch:
+            return load_masked_lm(self.folder, new_head=True, hidden_dropout=hidden_dropout)
+        config = load_config(self.folder, hidden_dropout=hidden_dropout)
+        return AutoModelForMaskedLM.from_config(config, attn_implementation=attention_of(config))
 
     def _forward(self, model: PreTrainedModel) -> float:
         frozen = freeze(model, precision=self.precision).to(self.device)
@@ -86,7 +93,7 @@ class Meter:
         """What a stage trains, on a loss like its own, and whether it takes packed batches."""
         recipe = self.recipe
         dropout = getattr(settings, "hidden_dropout", recipe.student.hidden_dropout)
-        whole = load_masked_lm(self.folder, new_head=True, hidden_dropout=dropout)
+        whole = self._backbone(dropout)
         encoder = cast(PreTrainedModel, whole.base_model)
         if stage == "pretrain_teacher":
             if recipe.pretrain_teacher.upper_layers is not None:

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from pipeline.distill.meter import Meter
 from pipeline.hardware import cpu_name, gpu_capabilities, gpu_count
 from pipeline.models.loading import load_tokenizer
 from pipeline.models.saved_model import model_shape
-from pipeline.plan.estimate import TRAINED, Costs, Counts, Estimate, corpus_tokens, estimates
+from pipeline.plan.estimate import CHARACTERS_A_TOKEN, TRAINED, Costs, Counts, Estimate, corpus_tokens, estimates
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.runtime.processes import quiet_libraries
 from pipeline.tasks.labelled_data import read_task
@@ -84,14 +84,21 @@ def count(plan: Plan) -> Counts:
     """The tokens of a run's texts, counted on some of them."""
     task, tokens, rows = plan.recipe.task, {}, {}
     data, lengths = read_task(task, plan.inputs.task), np.empty(0, dtype=np.int64)
-    tokenizer = load_tokenizer(plan.inputs.backbone)
+    tokenizer = None
+    if plan.recipe.pretrain_teacher.tokenizer == "backbone":
+        tokenizer = load_tokenizer(plan.inputs.backbone)
     for split, dataset in as_datasets(data).items():
         number = len(dataset)
-        some = dataset.select(np.unique(np.linspace(0, number - 1, min(number, SAMPLE)).astype(int)))
+        chosen = np.unique(np.linspace(0, number - 1, min(number, SAMPLE)).astype(int))
         columns = data.text_columns
-        texts = TokenisedTexts(some, tokenizer, text_columns=columns, max_length=task.max_length, task=task)
-        rows[split], tokens[split] = number, float(texts.lengths.sum()) * number / max(1, len(some))
-        lengths = texts.lengths if split == "train" else lengths
+        if tokenizer is None:
+            found = _guessed_lengths([data.splits[str(split)][int(row)].texts for row in chosen], task.max_length)
+        else:
+            found = TokenisedTexts(
+                dataset.select(chosen), tokenizer, text_columns=columns, max_length=task.max_length, task=task
+            ).lengths
+        rows[split], tokens[split] = number, float(found.sum()) * number / max(1, len(chosen))
+        lengths = found if split == "train" else lengths
     return Counts(
         rows=rows,
         tokens=tokens,
@@ -99,6 +106,12 @@ def count(plan: Plan) -> Counts:
         corpus=corpus_tokens(plan, tokens["train"]),
         corpus_length=plan.recipe.prepare_corpus.length,
     )
+
+
+def _guessed_lengths(texts: Sequence[Sequence[str]], max_length: int) -> np.ndarray:
+    """Tokens of rows before the tokenizer is made: about four bytes each, in Latin letters and in Chinese."""
+    sizes = np.array([sum(len(text.encode()) for text in row) for row in texts])
+    return np.minimum(max_length, 2 + np.ceil(sizes / CHARACTERS_A_TOKEN)).astype(np.int64)
 
 
 class CostBook:

@@ -11,6 +11,7 @@ from pipeline.distill.meter import Meter
 from pipeline.distill.token_costs import count, estimated
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stages import STAGES
+from tests import tiny
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +28,32 @@ def test_some_texts_are_tokenised_and_stand_for_all(world: Path, monkeypatch: py
     assert part.rows == whole.rows and len(part.lengths) == 20
     assert part.tokens == pytest.approx(whole.tokens, rel=0.1)
     assert whole.tokens["train"] == whole.lengths.sum()
+
+
+@pytest.mark.parametrize("kind", ["token_classification", "question_answering"])
+def test_texts_of_other_kinds_are_counted_as_the_models_read_them(world: Path, kind: str) -> None:
+    recipe = tiny.recipe(world)
+    if kind == "token_classification":
+        recipe["task"] = {"train": [str(tiny.write_tagged(world / "rows.conll", rows=60))], "max_length": 32}
+        longest = 15  # eleven words, one of them three pieces, and two tokens around them
+    else:
+        columns = {"text": "question", "text_pair": "context", "label": "answers"}
+        questions = tiny.write_questions(world / "questions.json", rows=60)
+        recipe["task"] = {"train": [str(questions)], "max_length": 20, "window_overlap": 4, **columns}
+        longest = 20  # windows of a text that is longer
+    recipe["task"]["kind"] = kind
+    found = count(make_plan(tiny.write_recipe(world / "recipe.yaml", recipe), checked=False))
+    assert found.lengths.max() <= longest
+    assert found.tokens["train"] >= found.rows["train"] * 10
+
+
+def test_a_backbone_without_weights_and_tokenizer_has_an_estimate_too(world: Path) -> None:
+    for path in (world / "model").iterdir():
+        if path.name != "config.json":
+            path.unlink()
+    words = ["--pretrain_teacher.from_scratch", "true", "--pretrain_teacher.tokenizer", "train"]
+    found = estimated(make_plan(world / "recipe.yaml", words, checked=False), processes=1)
+    assert list(found) == list(STAGES)
 
 
 def test_every_stage_has_an_estimate_and_what_was_measured_is_kept(
