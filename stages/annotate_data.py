@@ -24,7 +24,7 @@ def main(stage: Stage) -> dict[str, Any]:
     logits_of = other_teacher_logits if stage.inputs.other_teacher else teacher_logits
     logits = logits_of(stage, data)
     if stage.recipe.task.soft_labels:
-        logits = with_soft_labels(stage, logits)
+        logits = with_soft_labels(stage, data.texts, logits)
     if stage.is_main:
         np.save(stage.output / "logits.npy", logits, allow_pickle=False)
     return {"rows": len(data.texts)}

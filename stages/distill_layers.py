@@ -66,7 +66,9 @@ def main(stage: Stage) -> dict[str, Any]:
         )
         freeze_unreached(job, stage)
         progress = train(job, stage)
-    head.init_from_projection(whole, cast(nn.Linear, student.projections[-1]), stage.recipe.student)
+    with_vectors = stage.upstream["finetune_teacher"] if stage.recipe.task.soft_labels else None
+    last = cast(nn.Linear, student.projections[-1])
+    head.init_from_projection(whole, last, stage.recipe.student, teacher=with_vectors)
     if stage.is_main:
         (stage.output / "student").mkdir()
         head.save(whole, stage.output / "student", tokenizer_of=source / "student")

@@ -11,6 +11,7 @@ would waste everything that follows.
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -20,16 +21,20 @@ from pipeline.evaluate.inference import predict_together
 from pipeline.evaluate.label_order import own_teacher
 from pipeline.evaluate.scoring import LabelledSplit, dev_scorer, labelled_splits, score, set_thresholds
 from pipeline.heads import head_of
-from pipeline.heads.base import total_weight
+from pipeline.heads.base import Head, total_weight
+from pipeline.heads.fit import fit_head
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch, Rows
 from pipeline.models.loading import backbone_of
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.data_summary import describe
+from pipeline.tasks.tokenised import TokenisedTexts
 from pipeline.training.batches import GlobalBatch, planned
 from pipeline.training.loop import Job, Progress, train
 from pipeline.training.throughput import training_flops
+
+FITTED = 2048  # texts on which a new layer for given vectors is fitted
 
 
 def main(stage: Stage) -> dict[str, Any]:
@@ -71,6 +76,8 @@ def finetune(stage: Stage, examples: LabelledSplit, dev: LabelledSplit) -> tuple
         new_head=True,
         hidden_dropout=settings.hidden_dropout,
     )
+    fit_to_vectors(head, teacher, texts)
+    head.start_at_frequencies(teacher, examples.references)
     scale, packed, weights = head.scale(examples.references), can_pack(teacher), class_weights(stage, examples)
 
     def collate(rows: Rows, epoch: int) -> Batch:
@@ -94,6 +101,16 @@ def finetune(stage: Stage, examples: LabelledSplit, dev: LabelledSplit) -> tuple
     if scale:
         scale.put_into(teacher)
     return teacher, progress
+
+
+def fit_to_vectors(head: Head, teacher: PreTrainedModel, texts: TokenisedTexts) -> None:
+    """Where the given vectors have another width than the backbone's, a layer on top of it, by least squares."""
+    if "soft" not in texts.rows.column_names or not head.set_width(teacher, len(texts.rows[0]["soft"])):
+        return
+    rows = np.linspace(0, len(texts) - 1, min(len(texts), FITTED)).astype(np.int64)
+    batches = [head.collate(texts, part, packed=False) for part in np.array_split(rows, -(-len(rows) // 32))]
+    aimed = [batch.with_targets(teacher_outputs=batch.targets["soft"]) for batch in batches]
+    fit_head(head, teacher.eval(), aimed, new_head=True)
 
 
 def class_weights(stage: Stage, examples: LabelledSplit) -> Tensor | None:

@@ -77,8 +77,9 @@ class Task:
     a text, in the order of the numbers. Empty: the labels of the training rows, sorted."""
     soft_labels: SoftColumnNames = None
     """What a teacher gave for each row: a column for each label ({fresh: p_fresh, rotten: p_rotten}), or one column
-    with a JSON object, a list in the order of `labels`, or for a regression a score. The backbone is fine-tuned on
-    them and the student learns them; a row may lack them, and a row that has them needs no label."""
+    with a JSON object, a list in the order of `labels`, or for a regression a score; for embeddings a column of vectors
+    for each text ({text: v1, other: v2}). The backbone is fine-tuned on them and the student learns them; a row may
+    lack them, and a row that has them needs no label."""
     soft_label_values: Literal["probabilities", "logits"] = "probabilities"
     """What soft labels are; probabilities of a text sum to 1, unless it may have several labels."""
     drop_labels: Labels = ()

@@ -18,7 +18,7 @@ ROUNDING = 1e-3  # how far probabilities of a row may be from a sum of 1
 TOLERANCE = 0.05  # the same; up to here they are divided by their sum, and that is said
 SMALLEST = 1e-5  # probability; a logit needs one above 0
 
-Form = Literal["distribution", "independent", "score"]
+Form = Literal["distribution", "independent", "score", "vectors"]
 Values = Mapping[str, float] | Sequence[float]
 
 
@@ -29,7 +29,8 @@ class SoftColumns:
     columns: Mapping[str, str] | str  # label to column, or one column
     are_logits: bool
     form: Form
-    """Whether they are one distribution over the labels, a probability of each label on its own, or a score."""
+    """Whether they are one distribution over the labels, a probability of each label on its own, a score, or a vector
+    of each text, under the names of the texts' columns."""
 
     def names(self) -> list[str]:
         """The columns to ask a reader for."""
@@ -46,6 +47,8 @@ class SoftColumns:
         """
         if isinstance(self.columns, str):
             return self._of_one_column(row[self.columns], self.columns)
+        if self.form == "vectors":
+            return self._vectors(row)
         found = {label: self._number(row[column], column) for label, column in self.columns.items()}
         missing = [column for label, column in self.columns.items() if found[label] is None]
         if len(missing) == len(found):
@@ -53,6 +56,22 @@ class SoftColumns:
         if missing:
             raise ValueError(f"column '{missing[0]}' has no value, and other soft labels of the row have one")
         return {label: number for label, number in found.items() if number is not None}
+
+    def _vectors(self, row: Mapping[str, Any]) -> list[float] | None:
+        """The vectors of a row's texts, each scaled to length 1, one after another."""
+        vectors = [self._of_one_column(row[column], column) for column in self.names()]
+        if all(vector is None for vector in vectors):
+            return None
+        numbers: list[list[float]] = [list(vector) if isinstance(vector, Sequence) else [] for vector in vectors]
+        found: list[float] = []
+        for vector, column in zip(numbers, self.names(), strict=True):
+            length = math.sqrt(math.fsum(x * x for x in vector))
+            if not length or len(vector) != len(numbers[0]):
+                raise ValueError(
+                    f"column '{column}' holds no vector like that of the row's other text, or one of zeros"
+                )
+            found += [x / length for x in vector]
+        return found
 
     def _of_one_column(self, value: Any, column: str) -> Values | None:
         if self.form == "score":
@@ -86,7 +105,11 @@ class SoftColumns:
             return None
         if math.isinf(number):
             raise ValueError(f"column '{column}' holds {short_repr(value)}, not a finite number")
-        if not self.are_logits and self.form != "score" and not -ROUNDING <= number <= 1 + ROUNDING:
+        if (
+            not self.are_logits
+            and self.form in ("distribution", "independent")
+            and not -ROUNDING <= number <= 1 + ROUNDING
+        ):
             raise ValueError(
                 f"column '{column}' holds {short_repr(value)}, not a probability; for logits set"
                 " task.soft_label_values: logits"
@@ -99,7 +122,7 @@ class SoftColumns:
         Returns: the logits, and whether probabilities had to be divided by their sum.
         Raises: ValueError with half a sentence.
         """
-        if self.form == "score":
+        if self.form in ("score", "vectors"):
             assert not isinstance(values, Mapping)
             return tuple(values), False
         numbers = _in_order(values, label_names)

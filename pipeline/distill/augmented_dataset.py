@@ -132,7 +132,7 @@ def _by_shards(stage: Stage, texts: TokenisedTexts, outputs: Callable[[np.ndarra
     return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
 
 
-def with_soft_labels(stage: Stage, logits: np.ndarray) -> np.ndarray:
+def with_soft_labels(stage: Stage, texts: TokenisedTexts, logits: np.ndarray) -> np.ndarray:
     """The teacher's logits, where an original has soft labels replaced by these; its variants keep the teacher's.
 
     Rows of a dataset that is reused are found by their texts, others by their numbers.
@@ -141,13 +141,16 @@ def with_soft_labels(stage: Stage, logits: np.ndarray) -> np.ndarray:
     dataset: Any = read_augmented(stage, stage.upstream["augment_data"])
     rows = [row for split in ("train", "unlabelled") for row in task.splits.get(split, ())]
     by_text = {row.texts: row.soft for row in rows if row.soft is not None} if stage.inputs.augmented else {}
-    found, replaced = logits.copy(), 0
+    given: dict[int, Any] = {}
     for number, row in enumerate(dataset.select_columns(["source_id", "variant", *task.text_columns])):
         if row["variant"] == 0:
-            texts = tuple(row[column] for column in task.text_columns)
-            soft = by_text.get(texts) if stage.inputs.augmented else rows[row["source_id"]].soft
-            if soft is not None:
-                found[number], replaced = soft, replaced + 1
+            key = tuple(row[column] for column in task.text_columns)
+            given[number] = by_text.get(key) if stage.inputs.augmented else rows[row["source_id"]].soft
+    found, replaced, width = logits.copy(), 0, logits.shape[1]
+    for number, (row, place) in enumerate(zip(texts.row.tolist(), texts.place.tolist(), strict=True)):
+        if given.get(row) is not None:
+            found[number] = given[row][place * width : (place + 1) * width]  # a vector a text, or all
+            replaced += 1
     stage.say(f"{replaced:,} of {len(found):,} rows have the given soft labels, the others the teacher's logits")
     return found
 

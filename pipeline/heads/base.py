@@ -119,8 +119,17 @@ class Head(ABC):
         """(B, T) True on the tokens whose outputs are compared; None: a sequence has one output."""
         return None
 
-    def init_from_projection(self, student: PreTrainedModel, projection: nn.Linear, settings: Student) -> None:  # noqa: B027
+    def init_from_projection(  # noqa: B027
+        self, student: PreTrainedModel, projection: nn.Linear, settings: Student, *, teacher: Path | None = None
+    ) -> None:
         """Initialise what the student's head can take from its last layer's projection to the teacher's width."""
+
+    def set_width(self, model: PreTrainedModel, width: int) -> bool:
+        """Give a model outputs of a given width; returns whether a layer for them is new, and still to be fitted."""
+        return False
+
+    def start_at_frequencies(self, model: PreTrainedModel, references: Any) -> None:  # noqa: B027
+        """Let a new head begin with outputs that say how frequent each label is, where that saves steps."""
 
     def scale(self, targets: np.ndarray) -> Scale | None:
         """The scale in which a model learns such targets; None: as they are."""

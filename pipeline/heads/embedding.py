@@ -5,6 +5,7 @@ similarities between the texts of a batch.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -79,17 +80,40 @@ class EmbeddingHead(Head):
         assert isinstance(model, SentenceEncoder)
         return model.projection
 
-    def init_from_projection(self, student: PreTrainedModel, projection: nn.Linear, settings: Student) -> None:
-        """The last layer's projection becomes the student's: both are linear, and so is the mean over tokens."""
+    def init_from_projection(
+        self, student: PreTrainedModel, projection: nn.Linear, settings: Student, *, teacher: Path | None = None
+    ) -> None:
+        """The last layer's projection becomes the student's: both are linear, and so is the mean over tokens.
+
+        Args: teacher: the folder of one whose own projection comes after it.
+        """
         assert isinstance(student, SentenceEncoder)
-        if settings.project_embedding and projection.in_features != projection.out_features:
-            student.project(new_projection(projection.weight.detach()))
+        weight = projection.weight.detach()
+        weights = teacher / DENSE / "model.safetensors" if teacher else None
+        if weights and weights.is_file():
+            weight = load_file(weights)["linear.weight"].to(weight.device) @ weight
+        if settings.project_embedding and len(weight) != projection.in_features:
+            student.project(new_projection(weight))
+
+    def set_width(self, model: PreTrainedModel, width: int) -> bool:
+        """A projection to vectors of this width, where the encoder has another."""
+        assert isinstance(model, SentenceEncoder)
+        if width == self.width(model):
+            return False
+        model.project(new_projection(torch.zeros(width, model.config.hidden_size)))
+        return True
+
+    def targets(self, columns: Mapping[str, Any]) -> dict[str, Tensor]:
+        """`soft` (B, E), given vectors."""
+        return {"soft": torch.tensor(columns["soft"], dtype=torch.float32)} if "soft" in columns else {}
 
     def supervised_loss(
         self, outputs: Tensor, batch: Batch, *, weight: int, class_weights: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """No terms: embeddings have no labels to learn."""
-        return {}
+        """Squared distance to given vectors; without them no terms, for embeddings have no labels to learn."""
+        if "soft" not in batch.targets:
+            return {}
+        return {"vector": regression_loss(outputs, batch.targets["soft"], examples=weight)}
 
     def distillation_loss(
         self, student: Tensor, teacher: Tensor, batch: Batch, *, weight: int, settings: DistillPredictions

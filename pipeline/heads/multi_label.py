@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from pipeline.config.training import DistillPredictions
-from pipeline.heads.base import Head
+from pipeline.heads.base import Head, output_layer
 from pipeline.losses.tinybert import binary_label_loss, binary_prediction_loss
 from pipeline.models.collate import Batch
+from pipeline.tasks.label_sets import log_odds
 
 
 class MultiLabelHead(Head):
@@ -21,6 +24,15 @@ class MultiLabelHead(Head):
         """`labels` (B, C), 1.0 where a text has a label; `soft` (B, C), probabilities where there are any."""
         names = [name for name in ("labels", "soft") if name in columns]
         return {name: torch.tensor(columns[name], dtype=torch.float32) for name in names}
+
+    @torch.no_grad()
+    def start_at_frequencies(self, model: PreTrainedModel, references: np.ndarray) -> None:
+        """The bias becomes the log odds of each label's share of the rows (Lin et al., arXiv:1708.02002, section 4.1).
+
+        Labels are rare: from 0 every output would first have to fall by 3 or 4, which small steps do slowly.
+        """
+        share = (references.sum(axis=0) + 0.5) / (len(references) + 1)
+        output_layer(model).bias.copy_(torch.from_numpy(log_odds(share)))
 
     def supervised_loss(
         self, outputs: Tensor, batch: Batch, *, weight: int, class_weights: Tensor | None = None

@@ -81,7 +81,7 @@ def _check_settings(recipe: Recipe) -> None:
         f"distill_predictions.label: {kind.name} tasks have no label to learn; set it to 0",
     )
     require(
-        kind.learns_labels or teacher.model or not teacher.epochs,
+        kind.learns_labels or teacher.model or not teacher.epochs or recipe.task.soft_labels,
         f"finetune_teacher.epochs: {teacher.epochs:g}, but the teacher of {kind.name} tasks is taken as it is; set it"
         " to 0",
     )

@@ -4,12 +4,14 @@ The teacher is taken as it is, and the student learns its vectors. Pairs with a 
 them.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.tasks.base import Tokenising
 from pipeline.tasks.regression import RegressionTask
+from pipeline.tasks.sequence import SOFT
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -26,7 +28,7 @@ class EmbeddingTask(RegressionTask):
     head_class = ""
     label_values = "any"
     learns_labels = False
-    soft_form = None
+    soft_form = "vectors"
 
     def tokenise(self, rows: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> dict[str, Any]:
         """Each text is a sequence of its own: both of a pair; of a variant only the one that was varied."""
@@ -40,13 +42,26 @@ class EmbeddingTask(RegressionTask):
             for place, column in enumerate(how.text_columns)
             if column in columns
         ]
+        width = len(rows[SOFT][0]) // len(how.text_columns) if SOFT in rows else 0
         encoded = tokenizer([text for _, _, text in found], truncation=True, max_length=how.max_length)
-        return {
+        columns = {
             "input_ids": encoded["input_ids"],
             "cut": [bool(one.overflowing) for one in encoded.encodings or ()],
             "row": [row for row, _, _ in found],
             "place": [place for _, place, _ in found],
         }
+        if width:
+            columns["soft"] = [rows[SOFT][row][place * width : (place + 1) * width] for row, place, _ in found]
+        return columns
+
+    def soft_answer(self, logits: Sequence[float], label_names: tuple[str, ...]) -> float:
+        """The cosine of a pair's vectors."""
+        first, second = np.split(np.asarray(logits), 2)
+        return float(first @ second)
+
+    def soft_target(self, label: Any, logits: Sequence[float] | None, label_names: tuple[str, ...]) -> list[float]:
+        """The vectors of both texts, one after the other."""
+        return list(logits or ())
 
     def predictions(self, outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset") -> np.ndarray:
         """(R,) the cosine of each pair, from embeddings (N, C) of length 1."""

@@ -61,7 +61,8 @@ def read_task(task: Task, files: Mapping[str, Sequence[Path]]) -> TaskData:
     kind, remarks = kind_of(task), []
     known = columns.known_labels
     if columns.soft:
-        known = known or soft_names(splits) or kind.label_names(splits, ())
+        if kind.has_label_names:
+            known = known or soft_names(splits) or kind.label_names(splits, ())
         splits, remarks = with_logits(kind, splits, columns.soft, known)
     label_names = kind.label_names(splits, known)
     splits = _hold_out(task, splits, columns)
@@ -136,7 +137,7 @@ def _columns(task: Task) -> Columns:
         label=task.label,
         group=task.group,
         answer=kind.parse_label,
-        known_labels=labels or task.label_columns or (soft.labels() if soft else ()),
+        known_labels=labels or task.label_columns or (soft.labels() if soft and kind.has_label_names else ()),
         soft=soft,
         label_separator=task.label_separator,
         label_columns=task.label_columns,
@@ -156,6 +157,16 @@ def _soft_columns(task: Task, kind: TaskKind) -> SoftColumns | None:
         raise UserError(f"task.soft_labels: a task of kind {kind.name} takes none; leave it out")
     soft = SoftColumns(columns=task.soft_labels, are_logits=task.soft_label_values == "logits", form=kind.soft_form)
     known = task.labels or task.label_columns
+    texts = [name for name in (task.text, task.text_pair) if name]
+    if kind.soft_form == "vectors":
+        columns = task.soft_labels
+        require(
+            isinstance(columns, dict) and sorted(columns) == sorted(texts),
+            f"task.soft_labels: embeddings have a vector for each text; write {{{texts[0]}: COLUMN, ...}}, a column for"
+            f" each of {', '.join(texts)}",
+        )
+        assert isinstance(columns, dict)
+        return SoftColumns(columns={name: columns[name] for name in texts}, are_logits=False, form="vectors")
     require(
         kind.soft_form != "score" or isinstance(task.soft_labels, str),
         "task.soft_labels: a regression has one column with a score; write its name",

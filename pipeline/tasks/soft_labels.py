@@ -33,7 +33,7 @@ def with_logits(
 
     Raises: UserError, with file and line, for soft labels that do not fit; where no training row has any.
     """
-    divided, answered, found = 0, 0, {}
+    divided, answered, width, found = 0, 0, 0, {}
     for split, examples in splits.items():
         found[split] = []
         for example in examples:
@@ -44,6 +44,10 @@ def with_logits(
                 logits, was_divided = soft.as_logits(example.soft, label_names)
             except ValueError as error:
                 raise UserError(f"{example.location}: {error}") from None
+            if len(logits) != (width := width or len(logits)):
+                raise UserError(
+                    f"{example.location}: its vectors have {len(logits)} numbers in all, others have {width}"
+                )
             divided += was_divided
             label = example.label
             if label is None and split != "unlabelled":
@@ -68,10 +72,12 @@ def with_logits(
 def to_learn(data: "TaskData") -> "TaskData":
     """The task with all rows to learn as training rows: unlabelled ones too where they have soft labels.
 
-    The label of a regression is then the soft one where there is one.
+    The label of a regression is then the soft one where there is one; of embeddings only rows with vectors are learnt.
     """
     more = [example for example in data.splits.get("unlabelled", ()) if example.soft is not None]
     train = [*data.splits["train"], *more]
+    if data.kind.soft_form == "vectors":  # a score of a pair is nothing to learn
+        train = [example for example in train if example.soft is not None]
     names = data.label_names
     for number, example in enumerate(train):
         if example.soft is not None and (example.label is None or data.kind.soft_form == "score"):

@@ -52,7 +52,7 @@ def test_every_stage_runs_on_several_labels_a_text(world: Path) -> None:
     kill_in(path, "finetune_teacher")
     run = run_everything(path)
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    assert results["teacher"]["score"] > 0.7 and results["student"]["score"] > 0.5
+    assert results["teacher"]["score"] > 0.6 and results["student"]["score"] > 0.4
     assert set(results["student"]["all_scores"]) == {"micro_f1", "macro_f1", "sample_f1", "mean_average_precision"}
     rows = pq.read_table(run / "augment_data" / "data").to_pylist()
     originals = {row["source_id"]: row["label"] for row in rows if row["variant"] == 0}

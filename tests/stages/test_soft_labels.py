@@ -74,3 +74,35 @@ def test_every_stage_runs_on_soft_labels(world: Path, mixed: bool) -> None:
     np.testing.assert_allclose(learnt[of_soft], [fresh[rows[n]["text"]] for n in of_soft], atol=1e-3)
     others = sorted(set(range(len(rows))) - set(of_soft))
     assert abs(logits[others].sum(axis=1)).max() > 1e-4  # the fine-tuned teacher's, which are not centred
+
+
+def test_every_stage_runs_on_given_vectors(world: Path) -> None:
+    source, random_ = random.Random(3), np.random.default_rng(3)
+    words = {word: random_.normal(size=10) for word in (*tiny.GOOD, *tiny.BAD, *tiny.NOUNS)}
+    lines = []
+    for _ in range(120):
+        pair = [tiny.sentence(source, source.choice([tiny.GOOD, tiny.BAD])) for _ in range(2)]
+        vectors = [np.sum([words[word] for word in text.split() if word in words], axis=0).tolist() for text in pair]
+        lines.append({"text": pair[0], "other": pair[1], "a": vectors[0], "b": vectors[1]})
+    (world / "pairs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    recipe = short_recipe(world)
+    recipe["task"] = {
+        "kind": "embedding",
+        "train": [str(world / "pairs.jsonl")],
+        "text_pair": "other",
+        "max_length": 32,
+    }
+    recipe["task"]["soft_labels"] = {"text": "a", "other": "b"}
+    recipe["finetune_teacher"] |= {"epochs": 8, "allow_majority": True}
+    plan = run_recipe(tiny.write_recipe(world / "recipe.yaml", recipe), last="evaluate_student")
+    results = json.loads((plan.run_folder / "evaluate_student" / "results.json").read_text())
+    assert results["given_teacher"]["score"] == pytest.approx(1)  # its own cosines stand for the scores
+    assert results["teacher"]["score"] > 0.5
+    rows = pq.read_table(plan.run_folder / "augment_data" / "data").to_pylist()
+    logits = np.load(plan.run_folder / "annotate_data" / "logits.npy")
+    assert logits.shape[1] == 10 and rows[0]["variant"] == 0
+    given = {line["text"]: line["a"] for line in lines}[rows[0]["text"]]
+    np.testing.assert_allclose(logits[0], np.array(given) / np.linalg.norm(given), atol=1e-5)
+    for stage in ("finetune_teacher", "distill_predictions"):
+        dense = json.loads((plan.run_folder / stage / "2_Dense" / "config.json").read_text())
+        assert dense["out_features"] == 10

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -68,3 +69,10 @@ def test_rows_that_have_a_label_weigh_what_it_weighs() -> None:
             total -= weight * math.log(probability) if labels[row, label] else math.log(1 - probability)
     found = binary_label_loss(STUDENT, labels, class_weights=weights)
     assert found.item() == pytest.approx(total / 12, rel=1e-5)
+
+
+def test_a_new_head_begins_with_the_frequency_of_each_label(tmp_path: Path) -> None:
+    model = HEAD.load(write_model(tmp_path), label_names=("a", "b"), new_head=True)
+    HEAD.start_at_frequencies(model, np.array([[1, 0], [1, 0], [0, 0]]))
+    expected = [math.log(2.5 / 1.5), math.log(0.5 / 3.5)]
+    assert model.classifier.bias.tolist() == pytest.approx(expected, rel=1e-5)  # type: ignore[union-attr]

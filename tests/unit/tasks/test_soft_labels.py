@@ -111,6 +111,43 @@ def test_a_regression_learns_the_given_score_where_there_is_one(tmp_path: Path) 
     assert targets_to_learn(data) is None
 
 
+def test_a_regression_may_have_given_scores_alone(tmp_path: Path) -> None:
+    rows = table(*[f"row {n},{n / 2}" for n in range(20)], header="text,score")
+    data = read(tmp_path, rows, kind="regression", soft_labels="score")
+    assert all_rows(data)["row 3"].label == 1.5 and data.label_names == ()
+
+
+VECTORS = {"kind": "embedding", "text_pair": "other", "soft_labels": {"text": "a", "other": "b"}}
+
+
+def pairs(*vectors: tuple[object, object]) -> str:
+    lines = [{"text": f"row {n}", "other": "x", "a": a, "b": b} for n, (a, b) in enumerate(vectors)]
+    return "\n".join(map(json.dumps, lines))
+
+
+def test_embeddings_have_a_vector_for_each_text(tmp_path: Path) -> None:
+    data = read(tmp_path, pairs(*[([3, 4], [n, 1]) for n in range(10)]), name="rows.jsonl", **VECTORS)
+    found = all_rows(data)["row 0"]
+    assert found.soft == pytest.approx((0.6, 0.8, 0.0, 1.0)) and found.label == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("first", "settings", "says"),
+    [
+        (([1, 0, 0], [1, 0]), {}, "rows.jsonl:1: column 'b' holds no vector like that of the row's other text"),
+        (([0, 0], [1, 0]), {}, "rows.jsonl:1: column 'a' holds no vector like that of the row's other text, or one of"),
+        (([1, 0], None), {}, "rows.jsonl:1: column 'b' holds no vector"),
+        (([1, 2, 3], [1, 2, 3]), {}, "rows.jsonl:2: its vectors have 4 numbers in all, others have 6"),
+        (([1, 0], [1, 0]), {"soft_labels": {"text": "a"}}, "task.soft_labels: embeddings have a vector for each text"),
+        (([1, 0], [1, 0]), {"soft_labels": "a"}, "task.soft_labels: embeddings have a vector for each text; write"),
+    ],
+)
+def test_vectors_that_do_not_fit_are_refused(tmp_path: Path, first: Any, settings: dict, says: str) -> None:
+    with pytest.raises(UserError) as error:
+        read(tmp_path, pairs(first, *[([3, 4], [n, 1]) for n in range(9)]), name="rows.jsonl", **(VECTORS | settings))
+    assert says in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("row", "settings", "says"),
     [
