@@ -76,7 +76,7 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="PART")
     given = parser.parse_args()
     folder = PROJECT / "runs" / "quick-results" if given.quick else results.RESULTS
-    failed = [part for part in given.parts if not _measured(part, quick=given.quick, folder=folder)]
+    failed = [part for part in given.parts if not measured(part, quick=given.quick, folder=folder)]
     if not given.quick:
         pages.write_all()
     if failed:
@@ -84,7 +84,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _measured(part: str, *, quick: bool, folder: Path) -> bool:
+def measured(part: str, *, quick: bool, folder: Path) -> bool:
     """Measure a part, unless it is measured already; whether that went well."""
     command = PARTS[part].quick if quick else PARTS[part].command
     if command is None:
@@ -97,21 +97,15 @@ def _measured(part: str, *, quick: bool, folder: Path) -> bool:
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         file = Path(name) / "figures.json"
-        words = (
-            []
-            if part == "default"
-            else ["--output", name + "/evidence.md"]
-            if part == "evidence"
-            else ["--json", str(file)]
-        )
-        words = [sys.executable, "-m", *command.split(), *words]
+        into = {"default": [], "evidence": ["--output", str(file)]}.get(part, ["--json", str(file)])
+        words = [sys.executable, "-m", *command.split(), *into]
         if subprocess.run(words, cwd=PROJECT, check=False).returncode != 0:
             return False
         figures: Any = None
         if part == "default":
             figures = pages.default_figures(PROJECT / "runs" / DEFAULT_RECIPE.stem)
         elif part == "evidence":
-            figures = (Path(name) / "evidence.md").read_text(encoding="utf-8")
+            figures = file.read_text(encoding="utf-8")
         else:
             figures = json.loads(file.read_text(encoding="utf-8"))
     results.write(part, figures, command=f"python -m {command}", seconds=time.monotonic() - begin, folder=folder)
