@@ -13,6 +13,7 @@ from transformers import pipeline
 from pipeline.predict.answers import answer
 from pipeline.predict.student import load_student
 from tests import tiny
+from tests.helpers.agreement import assert_alike, assert_same_answers, cosines
 from tests.helpers.killed import kill_in
 from tests.helpers.one_process import run_everything
 
@@ -21,7 +22,7 @@ COLUMNS: dict[str, Any] = {"kind": "question_answering", "text": "question", "te
 pytestmark = pytest.mark.slow
 
 
-def test_every_stage_runs_on_questions(world: Path) -> None:
+def test_every_stage_runs_on_questions(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny.write_questions(world / "questions.json", rows=120, impossible=True)
     recipe = tiny.recipe(world)
     recipe["task"] = {**COLUMNS, "train": [str(world / "questions.json")], "max_length": 20, "window_overlap": 4}
@@ -39,6 +40,7 @@ def test_every_stage_runs_on_questions(world: Path) -> None:
         assert all(row["context"][start : start + len(text)] == text for text, start in pairs)
     logits = np.load(run / "annotate_data" / "logits.npy")
     assert logits.shape[1] == 2
+    assert_same_answers(run, "question_answering", capsys, int8=0.5)
 
 
 def test_every_stage_runs_on_several_labels_a_text(world: Path) -> None:
@@ -75,7 +77,7 @@ def test_every_stage_runs_on_several_labels_a_text(world: Path) -> None:
         assert set(found["labels"]) == above
 
 
-def test_every_stage_runs_on_tags_and_variants_keep_theirs(world: Path) -> None:
+def test_every_stage_runs_on_tags_and_variants_keep_theirs(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny.write_tagged(world / "rows.conll")
     recipe = tiny.recipe(world)
     recipe["task"] = {"kind": "token_classification", "train": [str(world / "rows.conll")], "max_length": 32}
@@ -95,6 +97,7 @@ def test_every_stage_runs_on_tags_and_variants_keep_theirs(world: Path) -> None:
         assert len(changed) == len(row["replaced"]) and not any(changed)
     logits = np.load(run / "annotate_data" / "logits.npy")
     assert logits.shape[1] == 3 and len(logits) > len(rows)
+    assert_same_answers(run, "token_classification", capsys, int8=0.7)
 
 
 @pytest.mark.parametrize("projected", [True, False])
@@ -112,6 +115,10 @@ def test_every_stage_runs_on_pairs_with_scores(world: Path, projected: bool) -> 
     rows = pq.read_table(run / "augment_data" / "data").to_pylist()
     assert vectors.shape == (len(rows) + sum(row["variant"] == 0 for row in rows), 24)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-4)
+    if not projected:  # with a layer on top sentence-transformers is needed
+        found = pq.read_table(run / "evaluate_student" / "predictions.parquet").to_pylist()
+        exported = cosines(run / "export_student", [row["texts"] for row in found])
+        assert_alike([row["student"] for row in found], exported, 1)
 
 
 @pytest.mark.parametrize("copied", [False, True])
@@ -141,19 +148,25 @@ def test_scores_far_from_0_are_learnt(world: Path, copied: bool) -> None:
         assert 90_000 < found.min() < found.max() - spread < 180_000
 
 
-def test_every_stage_runs_without_augmentation_corpus_and_vectors(world: Path) -> None:
+def test_every_stage_runs_without_augmentation_corpus_and_vectors(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     recipe = tiny.recipe(world)
     recipe["pretrain_teacher"]["epochs"] = recipe["distill_general"]["epochs"] = 0
     recipe["propose_candidates"]["vectors"] = None
     recipe["augment_data"]["variants"] = 0
     run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
     assert json.loads((run / "results.json").read_text())["metric"] == "accuracy"
+    assert_same_answers(run, "classification", capsys)
 
 
-def test_every_stage_runs_on_pairs_whose_teacher_learns_the_scores(world: Path) -> None:
+def test_every_stage_runs_on_pairs_whose_teacher_learns_the_scores(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tiny.write_rows(world / "rows.csv", pair=True, regression=True)
     recipe = tiny.recipe(world)
     recipe["task"] |= {"text_pair": "other", "kind": "regression"}
     recipe["finetune_teacher"]["epochs"] = 3
     run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
     assert json.loads((run / "results.json").read_text())["metric"] == "pearson_and_spearman"
+    assert_same_answers(run, "regression", capsys)

@@ -24,6 +24,7 @@ from transformers import (
 
 from pipeline import PROJECT
 from pipeline.errors import UserError
+from pipeline.models.saved_model import add_to_config
 from pipeline.predict.__main__ import main
 from pipeline.predict.student import load_student
 from tests import tiny
@@ -206,6 +207,23 @@ def test_a_long_text_is_searched_in_windows(finds_spans: Path, capsys: pytest.Ca
     none = float((seen.start_logits[:, 0] + seen.end_logits[:, 0]).min())
     best = max(sums, key=lambda place: sums[place])
     assert (found["start"], found["end"]) == (best if sums[best] >= none else (0, 0))
+
+
+def test_the_code_of_the_model_card_finds_the_same_answers(
+    finds_spans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(finds_spans, tmp_path / "student")
+    add_to_config(folder, {"longest_answer": 4, "always_answers": True, "window_overlap": 8})
+    card = (PROJECT / "pipeline/report/templates/card.md.jinja").read_text(encoding="utf-8")
+    begin = card.index("    from transformers import AutoModelForQuestionAnswering")
+    code = "\n".join(line[4:] for line in card[begin:].partition("\n\n")[0].splitlines()).replace(
+        "{{ here }}", str(folder)
+    )
+    for context in ("the film is good and the plot was dull .", "a story , a cast and an overlong ending"):
+        names: dict[str, Any] = {}
+        exec(code.replace('"...", "..."', f'"the plot ?", {context!r}'), names)
+        [found] = answers(capsys, folder, "--pairs", "the plot ?", context)
+        assert names["answer"] == found["answer"] != ""
 
 
 @pytest.fixture(scope="module")
