@@ -21,7 +21,7 @@ from pipeline.plan.plan import Plan
 LAUNCH_SECONDS = 6.0  # imports, twice
 STAGE_SECONDS = 1.0  # its plan and its models
 CHARACTER_SECONDS = 8e-7  # of text for the corpus: read, tokenised, written
-WORD_SECONDS = 4.6e-8  # for each piece of the vocabulary, among which a masked word's candidates are searched
+WORD_SECONDS = 2.9e-8  # for each piece of the vocabulary, among which a masked word's candidates are searched
 VARIANT_SECONDS = 5e-5
 FIT_SECONDS = 15.0  # of a student to its teacher
 EVALUATION_SECONDS, EXPORT_SECONDS = 5.0, 11.0
