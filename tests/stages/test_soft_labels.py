@@ -80,7 +80,7 @@ def test_every_stage_runs_on_given_vectors(world: Path) -> None:
     source, random_ = random.Random(3), np.random.default_rng(3)
     words = {word: random_.normal(size=10) for word in (*tiny.GOOD, *tiny.BAD, *tiny.NOUNS)}
     lines = []
-    for _ in range(120):
+    for _ in range(80):
         pair = [tiny.sentence(source, source.choice([tiny.GOOD, tiny.BAD])) for _ in range(2)]
         vectors = [np.sum([words[word] for word in text.split() if word in words], axis=0).tolist() for text in pair]
         lines.append({"text": pair[0], "other": pair[1], "a": vectors[0], "b": vectors[1]})
@@ -93,7 +93,7 @@ def test_every_stage_runs_on_given_vectors(world: Path) -> None:
         "max_length": 32,
     }
     recipe["task"]["soft_labels"] = {"text": "a", "other": "b"}
-    recipe["finetune_teacher"] |= {"epochs": 8, "allow_majority": True}
+    recipe["finetune_teacher"] |= {"epochs": 4, "allow_majority": True}
     plan = run_recipe(tiny.write_recipe(world / "recipe.yaml", recipe), last="evaluate_student")
     results = json.loads((plan.run_folder / "evaluate_student" / "results.json").read_text())
     assert results["given_teacher"]["score"] == pytest.approx(1)  # its own cosines stand for the scores
