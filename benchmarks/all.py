@@ -5,6 +5,7 @@
     python -m benchmarks.all --parts default baselines export
 
 A part that was measured at this commit is not measured again, so the same command goes on after an interruption.
+`export`, `serve`, `sampling` and `speed_augment` read the default run: with --quick, run ./run_all.sh before.
 """
 
 import argparse
