@@ -160,7 +160,7 @@ def checkout(clone: Path, finished: Path, run_world: Path, tmp_path_factory: pyt
     (folder / "zh_reviews.csv").write_text("text,label\n酒店很好,positive\n服务太差,negative\n", encoding="utf-8")
     (folder / "reviews.txt").write_text("The film is great .\n")
     links = {"MODEL": "tiny/model", "glove.6B.50d.txt": "tiny/vectors.txt", ".venv": sys.prefix}
-    links |= {f"runs/{name}": "rotten_tomatoes" for name in ("NAME", "A", "B")}
+    links |= {f"runs/{name}": "rotten_tomatoes" for name in ("NAME", "A", "B", "multi_label")}
     (folder / "runs").mkdir()
     for name, target in links.items():
         (folder / name).symlink_to(target)
