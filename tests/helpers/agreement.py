@@ -38,7 +38,7 @@ def _fits(folder: Path, texts: list[str]) -> bool:
 
 
 def assert_alike(right: list[Any], found: list[Any], share: float) -> None:
-    if isinstance(right[0], float):
+    if right and isinstance(right[0], float):
         spread = max(1.0, float(np.ptp(right)))
         np.testing.assert_allclose(found, right, atol=(ROUNDING if share == 1 else 0.2) * spread)
     else:
