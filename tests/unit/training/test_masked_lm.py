@@ -163,7 +163,7 @@ def test_only_the_part_that_is_asked_for_is_trained(part: str, trained: set[str]
 
 def test_a_new_head_starts_from_the_tokens_shares_of_the_corpus(corpus: Corpus, folder: Path) -> None:
     model = load_masked_lm(folder)
-    bias = model.get_output_embeddings().bias
+    bias = model.get_parameter("cls.predictions.bias")
     torch.nn.init.zeros_(bias)
     start_bias(model, corpus, special=[0, 1, 2, 3])
     tokens = [token for row in range(len(corpus)) for token in corpus[row].tolist() if token > 3]
@@ -173,7 +173,7 @@ def test_a_new_head_starts_from_the_tokens_shares_of_the_corpus(corpus: Corpus, 
 
 def test_a_head_that_was_trained_keeps_its_bias(corpus: Corpus, folder: Path) -> None:
     model = load_masked_lm(folder)
-    bias = model.get_output_embeddings().bias
+    bias = model.get_parameter("cls.predictions.bias")
     torch.nn.init.constant_(bias, 0.25)
     start_bias(model, corpus, special=[])
     assert bool((bias == 0.25).all())
