@@ -50,8 +50,12 @@ def commit() -> str:
 
 
 def _processor() -> str:
+    """Its name, and whether it multiplies in bf16, which decides how fast it trains."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
+    except OSError:
         return platform.processor() or platform.machine()
+    known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = known.get("flags", "").split()
+    units = [shown for flag, shown in {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}.items() if flag in flags]
+    return ", ".join([known.get("model name", platform.machine()), *units])

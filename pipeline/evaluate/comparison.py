@@ -135,20 +135,35 @@ def given_teacher(stage: Stage, splits: Mapping[str, LabelledSplit]) -> dict[str
     return {**scores, "statistics": found}
 
 
-def kept_of_given(stage: Stage, given: Mapping[str, Any], student: Measured, task: TaskData) -> dict[str, Any]:
-    """What the student keeps of the given teacher's score, as results.json has it."""
+def share_kept(
+    task: TaskData, *, teacher: np.ndarray, student: np.ndarray, samples: int, seed: int
+) -> dict[str, float | tuple[float, float] | None]:
+    """The student's share of the teacher's score, `kept`, and its `kept_interval`.
+
+    Both are None for a teacher that scores next to nothing, or no better than an answer without a look at the text: of
+    such a teacher any student keeps a large share.
+
+    Args: teacher, student: statistics of the same rows, (rows, S).
+    """
+    theirs = score(task, teacher)
+    if theirs < NEAR_ZERO or not task.kind.beats_trivial(task.metric, teacher):
+        return {"kept": None, "kept_interval": None}
     interval = kept_interval(
-        lambda rows: score(task, rows),
+        lambda rows: score(task, rows), teacher=teacher, student=student, samples=samples, seed=seed
+    )
+    return {"kept": score(task, student) / theirs, "kept_interval": interval}
+
+
+def kept_of_given(stage: Stage, given: Mapping[str, Any], student: Measured, task: TaskData) -> dict[str, Any]:
+    """The given teacher, and what the student keeps of its score, as results.json has it."""
+    kept = share_kept(
+        task,
         teacher=given["statistics"],
         student=student.test_statistics,
         samples=stage.recipe.evaluate_student.bootstrap,
         seed=stage.recipe.seed,
     )
-    kept = student.results["score"] / given["score"] if given["score"] > 0 else None
-    return {key: value for key, value in given.items() if key != "statistics"} | {
-        "kept": kept,
-        "kept_interval": interval,
-    }
+    return {key: value for key, value in given.items() if key != "statistics"} | kept
 
 
 def compare(stage: Stage, test: LabelledSplit, *, teacher: Measured, student: Measured) -> dict[str, Any]:
@@ -158,16 +173,13 @@ def compare(stage: Stage, test: LabelledSplit, *, teacher: Measured, student: Me
     theirs, ours = (
         side.results | {"latency_ms": latency} for side, latency in zip((teacher, student), latencies, strict=True)
     )
-    kept = interval = None
-    if theirs["score"] >= NEAR_ZERO and task.kind.beats_trivial(task.metric, teacher.test_statistics):
-        kept = ours["score"] / theirs["score"]
-        interval = kept_interval(
-            lambda rows: score(task, rows),
-            teacher=teacher.test_statistics,
-            student=student.test_statistics,
-            samples=settings.bootstrap,
-            seed=stage.recipe.seed,
-        )
+    kept = share_kept(
+        task,
+        teacher=teacher.test_statistics,
+        student=student.test_statistics,
+        samples=settings.bootstrap,
+        seed=stage.recipe.seed,
+    )
     return {
         "task": task.name,
         "metric": task.metric,
@@ -176,8 +188,7 @@ def compare(stage: Stage, test: LabelledSplit, *, teacher: Measured, student: Me
         "labels": task.label_names,
         "teacher": theirs,
         "student": ours,
-        "kept": kept,
-        "kept_interval": interval,
+        **kept,
         "agreement": task.kind.agreement(teacher.predictions["test"], student.predictions["test"]),
         "times_smaller": theirs["parameters"] / ours["parameters"],
         "encoder_times_smaller": theirs["encoder_parameters"] / ours["encoder_parameters"],

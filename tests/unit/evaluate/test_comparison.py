@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.examples import Example
-from pipeline.evaluate.comparison import Measured, kept_interval, latencies_ms, prediction_table, size
+from pipeline.evaluate.comparison import Measured, kept_interval, latencies_ms, prediction_table, share_kept, size
 from pipeline.evaluate.scoring import LabelledSplit
 from pipeline.models.loading import load_classifier, save_model
 from pipeline.tasks import KINDS
@@ -63,6 +63,23 @@ def test_a_student_that_says_what_the_teacher_says_keeps_all_without_doubt() -> 
 def test_of_a_teacher_that_scores_nothing_no_share_is_kept() -> None:
     wrong = 1 - LABELS
     assert kept(wrong, LABELS) is None
+
+
+@pytest.mark.parametrize(("right", "known"), [(0.9, True), (0.04, False), (0.5, False)])
+def test_no_share_is_kept_of_a_teacher_near_zero_or_no_better_than_one_answer_for_all(
+    right: float, known: bool
+) -> None:
+    labels = np.repeat([0, 1], [220, 180])
+    teacher = np.where(np.arange(400) % 100 < 100 * right, labels, 1 - labels)
+    found = share_kept(
+        task_of("no", "yes", names=("no", "yes")),
+        teacher=CLASSIFICATION.statistics(teacher, labels),
+        student=CLASSIFICATION.statistics(labels, labels),
+        samples=20,
+        seed=0,
+    )
+    assert found["kept"] == (pytest.approx(1 / right) if known else None)
+    assert (found["kept_interval"] is not None) is known
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
