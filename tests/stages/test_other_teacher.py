@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -14,7 +15,7 @@ from pipeline.errors import UserError
 from tests import tiny
 from tests.helpers.killed import kill_in
 from tests.helpers.one_process import run_recipe
-from tests.helpers.other_teachers import write_other_teacher
+from tests.helpers.other_teachers import teach, write_other_teacher
 from tests.stages.test_soft_labels import short_recipe
 
 pytestmark = pytest.mark.slow
@@ -23,6 +24,8 @@ TEXTS = ["the film is good and the plot was very bad .", "this story , with an u
 
 def test_every_stage_runs_with_another_teacher(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     teacher = write_other_teacher(world / "other", TEXTS, labels=["rotten", "Fresh"])  # the task sorts them otherwise
+    labelled = pd.read_csv(world / "rows.csv")
+    teach(teacher, labelled["text"], labelled["label"].replace("fresh", "Fresh"))
     recipe = short_recipe(world)
     recipe["annotate_data"] = {"teacher": str(teacher)}
     path = tiny.write_recipe(world / "recipe.yaml", recipe)
@@ -30,7 +33,7 @@ def test_every_stage_runs_with_another_teacher(world: Path, monkeypatch: pytest.
     kill_in(path, "annotate_data", sign="logits-00001.npy")
     plan = run_recipe(path, last="evaluate_student")
     results = json.loads((plan.run_folder / "evaluate_student" / "results.json").read_text())
-    assert 0 < results["given_teacher"]["score"] < 1 and results["given_teacher"]["kept_interval"]
+    assert results["given_teacher"]["score"] > 0.8 and results["given_teacher"]["kept_interval"]
     rows = pq.read_table(plan.run_folder / "augment_data" / "data").to_pylist()
     tokenizer, model = (
         AutoTokenizer.from_pretrained(teacher),
