@@ -25,7 +25,7 @@ TEXTS = ["the film is good and the plot was very bad .", "this story , with an u
 def test_every_stage_runs_with_another_teacher(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     teacher = write_other_teacher(world / "other", TEXTS, labels=["rotten", "Fresh"])  # the task sorts them otherwise
     labelled = pd.read_csv(world / "rows.csv")
-    teach(teacher, labelled["text"], labelled["label"].replace("fresh", "Fresh"))
+    teach(teacher, labelled["text"].tolist(), ["Fresh" if label == "fresh" else label for label in labelled["label"]])
     recipe = short_recipe(world)
     recipe["annotate_data"] = {"teacher": str(teacher)}
     path = tiny.write_recipe(world / "recipe.yaml", recipe)
