@@ -10,6 +10,7 @@ A part that was measured at this commit is not measured again, so the same comma
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -38,7 +39,18 @@ PARTS = {
     "baselines": Part(title="What one would take instead", command="benchmarks.baselines"),
     "evidence": Part(title="What each part brings (ablations)", command="benchmarks.evidence --tasks snippets"),
     "methods": Part(title="Related methods, one budget", command="benchmarks.methods"),
-    "augmentation": Part(title="Augmentation: the student by number of variants", command="benchmarks.augmentation"),
+    "augmentation": Part(
+        title="Augmentation: the student by number of variants",
+        command="benchmarks.sweep --vary augment_data.variants 0 2 5",
+    ),
+    "masked_lm": Part(
+        title="The masked LM: how much of it is trained",
+        command="benchmarks.sweep --vary pretrain_teacher.train all 'top 2' 'top 1' --seeds 0 --until pretrain_teacher",
+    ),
+    "mask_share": Part(
+        title="Words masked in one pass",
+        command="benchmarks.sweep --vary propose_candidates.mask_share 0 0.1 0.15 0.25",
+    ),
     "export": Part(
         title="What ships: speed and size", command="benchmarks.export", quick="benchmarks.export --rounds 3"
     ),
@@ -99,7 +111,7 @@ def measured(part: str, *, quick: bool, folder: Path) -> bool:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         file = Path(name) / "figures.json"
         into = {"default": [], "evidence": ["--output", str(file)]}.get(part, ["--json", str(file)])
-        words = [sys.executable, "-m", *command.split(), *into]
+        words = [sys.executable, "-m", *shlex.split(command), *into]
         if subprocess.run(words, cwd=PROJECT, check=False).returncode != 0:
             return False
         figures: Any = None

@@ -1,0 +1,135 @@
+"""What settings do to the student: every combination of the values given, over several seeds, in one table.
+
+    python -m benchmarks.sweep --vary augment_data.variants 0 2 5                 # does augmentation help?
+    python -m benchmarks.sweep --vary pretrain_teacher.train all "top 1" "top 2" --seeds 0
+    python -m benchmarks.sweep --recipe recipes/stsb.yaml --vary student.start fitted random
+
+Each combination is run as RECIPE-sweep-SETTINGS-seed-S, as far as `--until` says. What does not depend on the settings
+or the seed is shared, and nothing finished is run again, so the benchmark can be stopped and started by the same
+command. In the table `seconds` are those of the stages that differ between combinations, each with its start, as
+measured when they were made: compare them only where nothing else ran beside. `masked` is the share of masked tokens
+that a masked LM trained by the recipe finds.
+"""
+
+import argparse
+import itertools
+import json
+import re
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.quality import run
+from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.plan.plan import Plan
+
+Settings = dict[str, str]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
+    parser.add_argument(
+        "--vary", nargs="+", action="append", required=True, metavar=("SETTING", "VALUE"), help="may be given again"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--until", default="evaluate_student", metavar="STAGE", help="the last stage (evaluate_student)"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    given, overrides = parser.parse_known_args()
+    if any(len(words) < 2 for words in given.vary):
+        parser.error("--vary: give a setting and at least one value")
+    rows = sweep(given.recipe, combinations(given.vary), given.seeds, overrides, until=given.until)
+    print(table(rows))
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def combinations(varied: Sequence[Sequence[str]]) -> list[Settings]:
+    """Every combination of the values of each setting, given as [name, value, value, ...]."""
+    names = [name for name, *_ in varied]
+    return [dict(zip(names, values, strict=True)) for values in itertools.product(*(values for _, *values in varied))]
+
+
+def sweep(
+    recipe: Path, ways: Sequence[Settings], seeds: Sequence[int], overrides: list[str], *, until: str
+) -> list[dict[str, Any]]:
+    """Run each way with each seed; a row of figures a way."""
+    manifests = {
+        number: [_manifests(_run(recipe, settings, seed, overrides, until=until), until) for seed in seeds]
+        for number, settings in enumerate(ways)
+    }
+    prints = {
+        stage: {tuple(run[stage]["fingerprint"] for run in runs) for runs in manifests.values()}
+        for stage in manifests[0][0]
+    }
+    differ = [stage for stage, found in prints.items() if len(found) > 1 or len(ways) == 1]
+    return [_row(settings, manifests[number], differ) for number, settings in enumerate(ways)]
+
+
+def _run(recipe: Path, settings: Settings, seed: int, overrides: list[str], *, until: str) -> Plan:
+    said = "-".join(f"{name.split('.')[-1]}-{value}" for name, value in settings.items())
+    name = re.sub(r"[^\w.-]+", "-", f"{recipe.stem}-sweep-{said}-seed-{seed}")
+    words = [word for setting, value in settings.items() for word in (f"--{setting}", value)]
+    return run(recipe, [*overrides, *words, "--seed", str(seed), "--name", name], "--until", until)
+
+
+def _manifests(plan: Plan, until: str) -> dict[str, dict[str, Any]]:
+    """What each stage of a run wrote about itself, and the evaluation's results under 'results'."""
+    stages = list(plan.stages)
+    found = {
+        stage: json.loads((plan.stages[stage].artifact.folder / "stage.json").read_text(encoding="utf-8"))
+        for stage in stages[: stages.index(until) + 1]
+    }
+    if "evaluate_student" in found:
+        results = (plan.stages["evaluate_student"].artifact.folder / "results.json").read_text(encoding="utf-8")
+        found["evaluate_student"]["results"] = json.loads(results)
+    return found
+
+
+def _row(settings: Settings, runs: Sequence[dict[str, dict[str, Any]]], differ: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = dict(settings)
+    results = [run["evaluate_student"]["results"] for run in runs if "evaluate_student" in run]
+    if results:
+        scores = [found["student"]["score"] for found in results]
+        row |= {
+            "scores": scores,
+            "teachers": [found["teacher"]["score"] for found in results],
+            "mean": statistics.mean(scores),
+            "deviation": statistics.stdev(scores) if len(scores) > 1 else 0.0,
+            "kept": statistics.mean(found["kept"] or 0.0 for found in results),
+            "agreement": statistics.mean(found["agreement"] or 0.0 for found in results),
+        }
+    masked = [run["pretrain_teacher"]["metrics"].get("masked_accuracy_after") for run in runs]
+    if all(share is not None for share in masked):
+        row["masked"] = statistics.mean(masked)
+    row["seconds"] = statistics.mean(
+        sum(run[stage]["seconds"] + run[stage]["start_seconds"] for stage in differ) for run in runs
+    )
+    row["stage_seconds"] = {stage: statistics.mean(run[stage]["seconds"] for run in runs) for stage in differ}
+    return row
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The figures in Markdown, a combination a line."""
+    names = [name for name in rows[0] if name != "stage_seconds"]
+    lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
+    return "\n".join(lines + [f"| {' | '.join(_cell(name, row[name]) for name in names)} |" for row in rows])
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(f"{each:.4f}" for each in value)
+    if not isinstance(value, float):
+        return str(value)
+    if name == "seconds":
+        return f"{value:.0f}"
+    return f"{value:.1%}" if name in ("kept", "agreement", "masked") else f"{value:.4f}"
+
+
+if __name__ == "__main__":
+    main()
