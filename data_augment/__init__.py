@@ -3,9 +3,12 @@
     words              which words of a text may be replaced, and where they stand
     placeholders       what stands for something else, and stays
     segmentation       the same for languages other than English
-    masked_lm, pieces  candidates for words of one piece
+    pieces             words and the pieces of a tokenizer
+    decoder            the masked LM at work, in batches
+    masked_lm          candidates for words of one piece
     vectors            candidates for all other words
     several_pieces     candidates for them from the masked LM, all pieces masked together
+    fillings           words of several pieces, and what may fill them
     propose            both, one shard at a time
     candidates_folder  the folder that holds the shards
     samples            variants drawn from the candidates

@@ -13,6 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from data_augment.words import Span, is_word
 from pipeline.errors import UserError
 
+BEGINS, CONTINUES, IDEOGRAPH, OTHER = range(4)
+"""The kinds of pieces: which begin a word, which continue one, ideographs, and whatever is no word."""
+
 Context = Literal["single", "pair"]
 """What the masked LM sees: the text with its mask (Algorithm 1), or the unmasked text behind it as second segment."""
 
@@ -31,6 +34,13 @@ class SinglePiece(NamedTuple):
     text: int
     span: Span
     position: int
+
+
+class Kinds(NamedTuple):
+    """Of each piece of a vocabulary its kind (V,), and how it reads."""
+
+    kind: np.ndarray
+    text: list[str]
 
 
 class Vocabulary(NamedTuple):
@@ -111,3 +121,26 @@ def single_pieces(
             and (position == 0 or offsets[position - 1] != span)
         ]
     return encoded, found
+
+
+@lru_cache(maxsize=4)
+def kinds_of(tokenizer: PreTrainedTokenizerFast) -> Kinds:
+    """The kind and the text of each piece of the vocabulary; pieces with anything but letters are of no kind."""
+    size = max(tokenizer.get_vocab().values()) + 1
+    tokens = [token or "" for token in tokenizer.convert_ids_to_tokens(list(range(size)))]
+    model = tokenizer.backend_tokenizer.model
+    if isinstance(model, WordPiece):
+        prefix = model.continuing_subword_prefix
+        begins = [not token.startswith(prefix) for token in tokens]
+        text = [token.removeprefix(prefix) for token in tokens]
+    else:  # byte-level BPE marks the start of a word by "Ġ", SentencePiece by "▁"
+        begins = [token[:1] in ("Ġ", "▁") for token in tokens]
+        text = [piece.strip() for piece in tokenizer.batch_decode([[number] for number in range(size)])]
+    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    kind = np.full(size, OTHER)
+    for number, piece in enumerate(text):
+        if number in special or piece[:1] in ("", *"-.'’") or not is_word(f"a{piece}"):
+            continue
+        ideograph = len(piece) == 1 and "\u3400" <= piece <= "\u9fff"
+        kind[number] = IDEOGRAPH if ideograph else BEGINS if begins[number] else CONTINUES
+    return Kinds(kind, text)

@@ -1,0 +1,124 @@
+"""Words of several pieces, and what may fill them.
+
+A filling has as many pieces as the word, of the same kinds: a piece that begins a word is replaced by such a one, a
+piece that continues one by one that does, an ideograph by an ideograph; hyphens and the like stay.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import groupby
+from typing import NamedTuple, cast
+
+from tokenizers.models import WordPiece
+from transformers import PreTrainedTokenizerFast
+
+from data_augment.pieces import CONTINUES, IDEOGRAPH, OTHER, Kinds
+from data_augment.words import Span, is_word
+
+MOST_PIECES = 6  # a longer word has no candidates: a filling of so many pieces is rarely a word
+
+
+class Filling(NamedTuple):
+    """Ids of the pieces filled so far, the sum of their log-probabilities, and the last of these."""
+
+    score: float
+    ids: tuple[int, ...]
+    last: float
+
+
+@dataclass
+class Word:
+    """A word to fill: where its pieces stand, those that are masked, and the fillings found so far."""
+
+    text: int
+    span: Span
+    pieces: range
+    masked: list[int]
+    fillings: list[Filling] = field(default_factory=lambda: [Filling(0.0, (), 0.0)])
+    """Best first."""
+
+
+def find_pieces(
+    texts: Sequence[str],
+    spans: Sequence[Sequence[Span]],
+    *,
+    tokenizer: PreTrainedTokenizerFast,
+    kinds: Kinds,
+    longest: int,
+) -> tuple[list[list[int]], list[Word]]:
+    """The ids of each text, cut at `longest`, and its words of several pieces."""
+    if not texts:
+        return [], []
+    encoded, words = [], []
+    batch = tokenizer(list(texts), return_offsets_mapping=True, verbose=False)
+    for index, text in enumerate(texts):
+        one = batch.encodings[index]  # pyright: ignore[reportOptionalSubscript] (a fast tokenizer has them)
+        cut = len(one.ids) > longest
+        ids = [*one.ids[: longest - 1], one.ids[-1]] if cut else one.ids
+        encoded.append(ids)
+        inner = [place for place in range(len(ids) - cut) if not one.special_tokens_mask[place]]
+        # A byte-level token may include the blank before it.
+        starts = {one.offsets[i][1] - len(text[slice(*one.offsets[i])].lstrip()): i for i in reversed(inner)}
+        ends = {one.offsets[i][1]: i for i in inner}
+        for span in spans[index]:
+            first, last = starts.get(span[0]), ends.get(span[1])
+            if first is None or last is None or last < first:
+                continue
+            pieces = range(first, last + 1)
+            masked = [place for place in pieces if kinds.kind[ids[place]] != OTHER]
+            one_begins = len(pieces) == 1 and kinds.kind[ids[first]] != CONTINUES
+            if one_begins or not 0 < len(masked) <= MOST_PIECES or tokenizer.unk_token_id in ids[first : last + 1]:
+                continue
+            words.append(Word(index, span, pieces, masked))
+    return encoded, words
+
+
+def together(words: Sequence[Word], encoded: Sequence[list[int]], *, mask_share: float) -> Iterator[list[Word]]:
+    """The words in groups, each of one text, that are masked in the same pass; neighbours are in different groups."""
+    for text, found in groupby(words, key=lambda word: word.text):
+        of_text = list(found)
+        pieces = sum(len(word.masked) for word in of_text)
+        room = max(mask_share * len(encoded[text]), 1.0)
+        groups = len(of_text) if mask_share == 0 else min(len(of_text), -int(-pieces // room))
+        for first in range(groups):
+            yield of_text[first::groups]
+
+
+class Reader:
+    """How fillings read, and which of them may stand for a word."""
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        encoded: Sequence[list[int]],
+        kinds: Kinds,
+        tokenizer: PreTrainedTokenizerFast,
+        one_word: Callable[[int, str], bool],
+    ) -> None:
+        self.texts, self.encoded, self.kinds, self.tokenizer = texts, encoded, kinds, tokenizer
+        self.one_word = one_word
+        self.cut = lru_cache(maxsize=1 << 18)(self._cut)
+
+    def reads(self, word: Word, ids: Sequence[int]) -> str:
+        """The filling as it is put into the text; pieces that were not masked read as they do in the vocabulary."""
+        return "".join(self.kinds.text[number] for number in self.whole(word, ids))
+
+    def whole(self, word: Word, ids: Sequence[int]) -> list[int]:
+        """The ids of all pieces of the word, filled."""
+        new = dict(zip(word.masked, ids, strict=False))
+        return [new.get(place, self.encoded[word.text][place]) for place in word.pieces]
+
+    def may_stand(self, word: Word, ids: Sequence[int]) -> bool:
+        """Letters only, not the word itself, one word of its language, and cut by the tokenizer as it was filled."""
+        old, new = self.texts[word.text][slice(*word.span)], self.reads(word, ids)
+        if not is_word(new) or new.casefold() == old.casefold() or not self.one_word(word.text, new):
+            return False
+        whole = self.whole(word, ids)
+        kinds = {int(self.kinds.kind[number]) for number in whole}
+        return kinds == {IDEOGRAPH} or self.kinds.kind[whole[0]] == CONTINUES or self.cut(new) == whole
+
+    def _cut(self, word: str) -> list[int]:
+        # Behind a blank, as in a text: byte-level pieces that begin a word hold it.
+        begin = "" if isinstance(self.tokenizer.backend_tokenizer.model, WordPiece) else " "
+        return cast(list[int], self.tokenizer(begin + word, add_special_tokens=False, verbose=False)["input_ids"])
