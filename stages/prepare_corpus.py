@@ -4,21 +4,21 @@
 
 Reads:  the recipe's corpus files, the backbone's tokenizer, and, if asked, the task's training texts.
 Writes: tokens-*.npy and lengths-*.npy, memory-mapped shards of blocks (pipeline/data/corpus.py); tokenizer/, where the
-        recipe wants one made from these texts.
+        recipe wants one made from these texts; held_out/, the same of documents that no stage trains on, where asked.
 
 A part of a source is a unit of work: processes take parts by number and wait for nobody, and what is finished is not
 done again after a crash.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.atomic import link_or_copy
 from pipeline.artifacts.shards import write_once
-from pipeline.data.corpus import TOKENIZER, Corpus, blocks_of, write_shards
+from pipeline.data.corpus import HELD_OUT, TOKENIZER, Corpus, blocks_of, is_held_out, write_shards
 from pipeline.data.documents import file_parts, read_documents
 from pipeline.data.new_tokenizer import write_tokenizer
 from pipeline.errors import UserError
@@ -41,9 +41,15 @@ def main(stage: Stage) -> dict[str, Any]:
     tokenizer = load_tokenizer(folder)
     parts = [stage.work / f"part-{number:05d}" for number in range(len(sources))]
 
-    def write_part(source: Source, folder: Path) -> None:
-        blocks = blocks_of(documents(stage, source), tokenizer, length=settings.length)
+    def write_blocks(found: Iterable[str], folder: Path) -> None:
+        blocks = blocks_of(found, tokenizer, length=settings.length)
         write_shards(blocks, folder, shard_blocks=settings.shard_blocks, vocab_size=len(tokenizer))
+
+    def write_part(source: Source, folder: Path) -> None:
+        apart: list[str] = []
+        write_blocks(trained_on(documents(stage, source), apart, held_out=settings.held_out or 0.0), folder)
+        if apart:
+            write_blocks(apart, folder / HELD_OUT)
 
     stage.work_through(
         lambda number: write_once(partial(write_part, sources[number]), parts[number]),
@@ -53,12 +59,13 @@ def main(stage: Stage) -> dict[str, Any]:
     if not stage.is_main:
         return {}
     gather(parts, stage.output)
+    measured = gather_held_out(parts, stage) if settings.held_out else {}
     if folder == stage.work / TOKENIZER:
         shutil.copytree(folder, stage.output / TOKENIZER)
     corpus = Corpus(stage.output)
     tokens = int(corpus.lengths.sum())
     stage.say(f"{len(corpus)} blocks, {tokens} tokens")
-    return {"blocks": len(corpus), "tokens": tokens}
+    return {"blocks": len(corpus), "tokens": tokens, **measured}
 
 
 def make_tokenizer(stage: Stage, sources: list[Source], folder: Path) -> None:
@@ -83,6 +90,15 @@ def documents(stage: Stage, source: Source) -> Iterator[str]:
         yield document
 
 
+def trained_on(documents: Iterable[str], apart: list[str], *, held_out: float) -> Iterator[str]:
+    """The documents to train on. Those that measure, a share of them, are added to `apart`."""
+    for document in documents:
+        if is_held_out(document, held_out):
+            apart.append(document)
+        else:
+            yield document
+
+
 def task_texts(stage: Stage) -> Iterator[str]:
     """Texts of training rows only: what dev and test hold must stay unseen."""
     data = read_task(stage.recipe.task, stage.inputs.task)
@@ -97,6 +113,22 @@ def gather(parts: list[Path], output: Path) -> None:
     for number, tokens in enumerate(shards):
         for path in (tokens, tokens.with_name(tokens.name.replace("tokens", "lengths"))):
             link_or_copy(path, output / f"{path.name.split('-')[0]}-{number:05d}.npy")
+
+
+def gather_held_out(parts: list[Path], stage: Stage) -> dict[str, Any]:
+    """The shards of what measures; how much it is, for the manifest."""
+    share, folder = stage.recipe.prepare_corpus.held_out, stage.output / HELD_OUT
+    folder.mkdir()
+    found = [part / HELD_OUT for part in parts]
+    if not any(path for part in found for path in part.glob("tokens-*.npy")):
+        raise UserError(
+            f"prepare_corpus.held_out: {share:g} of the documents are not one block of text to measure on; raise it, or"
+            " give more documents (in .txt files a blank line ends one)"
+        )
+    gather(found, folder)
+    corpus = Corpus(folder)
+    stage.say(f"{len(corpus)} blocks of held-out documents, {corpus.lengths.sum()} tokens: no stage trains on them")
+    return {"held_out_blocks": len(corpus), "held_out_tokens": int(corpus.lengths.sum())}
 
 
 if __name__ == "__main__":

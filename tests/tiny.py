@@ -180,6 +180,16 @@ def recipe(folder: Path) -> dict[str, Any]:
     }
 
 
+def general_recipe(folder: Path) -> dict[str, Any]:
+    """A recipe without a task over the same files: a general student with a masked-LM head."""
+    whole = recipe(folder)
+    kept = ("precision", "backbone", "run", "student", "prepare_corpus", "pretrain_teacher", "distill_general")
+    tree = {name: whole[name] for name in (*kept, "evaluate_student")}
+    tree["prepare_corpus"] = {"sources": [str(folder / "text.txt")], "length": 32, "held_out": 0.2}
+    tree["distill_general"] = {**whole["distill_general"], "learning_rate": 1e-3, "soft_masked_lm": 1.0}
+    return tree | {"export_student": {"largest_loss": 0.5}}
+
+
 def make(folder: Path) -> Path:
     """Write model, data and recipe; returns the recipe."""
     folder.mkdir(parents=True, exist_ok=True)

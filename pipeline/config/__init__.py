@@ -11,7 +11,7 @@ recipe_file      YAML and the command line become a recipe
 reference        every section and setting with type, default and help
 """
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -21,6 +21,7 @@ from pipeline.config import training
 from pipeline.config.data import AnnotateData, AugmentData, PrepareCorpus, ProposeCandidates, Task
 from pipeline.config.fields import CONFIG, AboveZero, Count, FolderName, Positive, Share
 
+HELD_OUT = 0.02  # of the corpus, where a general student is measured on it and the recipe says nothing
 Tracker = Literal[
     "tensorboard", "wandb", "comet_ml", "mlflow", "aim", "clearml", "dvclive", "swanlab", "trackio", "none"
 ]
@@ -94,7 +95,7 @@ class Recipe:
     checksums: dict[str, str] = field(default_factory=dict)
     """SHA-256 of every wheel that the recipe names; the keys are NAME==VERSION."""
     run: Run = field(default_factory=Run)
-    task: Task
+    task: Task = field(default_factory=Task)
     student: training.Student = field(default_factory=training.Student)
     prepare_corpus: PrepareCorpus = field(default_factory=PrepareCorpus)
     pretrain_teacher: training.PretrainTeacher = field(default_factory=training.PretrainTeacher)
@@ -108,3 +109,15 @@ class Recipe:
     evaluate_student: EvaluateStudent = field(default_factory=EvaluateStudent)
     card: Card = field(default_factory=Card)
     export_student: ExportStudent = field(default_factory=ExportStudent)
+
+    @property
+    def has_task(self) -> bool:
+        """Whether it names a task; without one it ends with a general student, and the stages of tasks do not exist."""
+        return self.task != Task()
+
+    def resolved(self) -> "Recipe":
+        """With the settings that a recipe without a task leaves to the program, so that fingerprints show them."""
+        corpus = self.prepare_corpus
+        if self.has_task or corpus.held_out is not None:
+            return self
+        return replace(self, prepare_corpus=replace(corpus, held_out=HELD_OUT))

@@ -132,6 +132,9 @@ class PrepareCorpus:
     """Tokens in each block, [CLS] and [SEP] included."""
     shard_blocks: Positive = 16384
     """Blocks in each shard."""
+    held_out: SmallShare | None = None
+    """Share of the documents that no stage trains on: a student without a task is measured on them. null: 0.02 in a
+    recipe without a task, else none."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

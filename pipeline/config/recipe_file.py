@@ -61,7 +61,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         tree["name"] = path.stem
     rebuild_dataclass(cast(Any, Recipe))  # once: the sections' validators become parts of its own
     try:
-        return TypeAdapter(Recipe).validate_python(tree)
+        return TypeAdapter(Recipe).validate_python(tree).resolved()
     except ValidationError as error:
         raise UserError(_sentence(error, path=path, where=where)) from None
 

@@ -1,9 +1,11 @@
 """The corpus: documents cut into blocks of tokens, kept in memory-mapped shards.
 
 For each shard a corpus folder holds `tokens-00000.npy` (the tokens of all its blocks, one after the other; uint16 where
-the vocabulary allows, else uint32) and `lengths-00000.npy` (int32, the tokens of each block).
+the vocabulary allows, else uint32) and `lengths-00000.npy` (int32, the tokens of each block). Its folder
+`held_out`, where there is one, is a corpus of its own, of documents that no stage trains on.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 TOKENIZER = "tokenizer"  # the folder of one that was made from the texts
+HELD_OUT = "held_out"  # the folder of the blocks that measure
 BATCH_CHARACTERS = 1_000_000  # tokenised at once: enough for all cores, and it fits in memory
 OPEN_SHARDS = 256  # each holds a file descriptor; the usual limit is 1024
 
@@ -46,6 +49,12 @@ def blocks_of(
                 piece = tokens[start : start + length - 2]
                 if len(piece) + 2 >= shortest:
                     yield np.array([tokenizer.cls_token_id, *piece, tokenizer.sep_token_id], dtype=np.int64)
+
+
+def is_held_out(document: str, share: float) -> bool:
+    """Whether a document is among those that measure: its hash decides, so that copies of it stay together."""
+    digest = hashlib.blake2b(document.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2**64
 
 
 def _batches(documents: Iterable[str]) -> Iterator[list[str]]:

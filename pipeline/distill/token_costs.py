@@ -83,6 +83,11 @@ def busy() -> str:
 def count(plan: Plan) -> Counts:
     """The tokens of a run's texts, counted on some of them."""
     task, tokens, rows = plan.recipe.task, {}, {}
+    length = plan.recipe.prepare_corpus.length
+    if not plan.recipe.has_task:
+        return Counts(
+            rows={}, tokens={}, lengths=np.array([length]), corpus=corpus_tokens(plan, 0.0), corpus_length=length
+        )
     data, lengths = read_task(task, plan.inputs.task), np.empty(0, dtype=np.int64)
     tokenizer = None
     if plan.recipe.pretrain_teacher.tokenizer == "backbone":
@@ -104,7 +109,7 @@ def count(plan: Plan) -> Counts:
         tokens=tokens,
         lengths=lengths,
         corpus=corpus_tokens(plan, tokens["train"]),
-        corpus_length=plan.recipe.prepare_corpus.length,
+        corpus_length=length,
     )
 
 

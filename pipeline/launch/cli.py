@@ -189,7 +189,7 @@ def select(plan: Plan, *, first: str | None, last: str | None) -> list[str]:
     """
     order = list(plan.stages)
     for stage in filter(None, (first, last)):
-        require(stage in order, f"{stage}: this recipe does not need the stage; it runs {', '.join(order)}")
+        check_needed(plan, stage)
     begin = order.index(first) if first else 0
     end = order.index(last) + 1 if last else len(order)
     selected = [stage for stage in order[begin:end] if stage in plan.why]
@@ -200,9 +200,15 @@ def select(plan: Plan, *, first: str | None, last: str | None) -> list[str]:
     return selected
 
 
+def check_needed(plan: Plan, stage: str) -> None:
+    """Raises: UserError for a stage that the recipe does not have."""
+    why = "does not need the stage" if plan.recipe.has_task else "has no task:, which the stage needs"
+    require(stage in plan.stages, f"{stage}: this recipe {why}; it runs {', '.join(plan.stages)}")
+
+
 def forced(plan: Plan, stage: str) -> Plan:
     """The plan in which a stage runs again though it is done."""
-    require(stage in plan.stages, f"--force: this recipe does not need {stage}; it runs {', '.join(plan.stages)}")
+    check_needed(plan, stage)
     return replace(plan, why=reasons(plan, forced=stage))
 
 

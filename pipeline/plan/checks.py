@@ -18,6 +18,7 @@ from pipeline.models.saved_model import (
     model_shape,
     tokenizer_vocabulary,
 )
+from pipeline.plan.general_checks import check_without_task, describe_corpus
 from pipeline.plan.stages import makes_tokenizer
 from pipeline.plan.student_checks import check_lengths, check_start, check_student
 from pipeline.tasks import KINDS, kind_of
@@ -32,6 +33,8 @@ FIRST_WORDS = 100  # of the word vectors: enough to see that the file can be rea
 
 def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
     """Raises UserError for the first thing that does not fit; returns lines that say what data was read."""
+    if not recipe.has_task:
+        check_without_task(recipe)
     shape = model_shape(inputs.backbone, "backbone")
     for folder in filter(None, (inputs.backbone, inputs.teacher, inputs.student, inputs.other_teacher)):
         check_weights(folder)
@@ -48,6 +51,8 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
         f"pretrain_teacher.train: top {upper}, but {inputs.backbone} has {shape.layers} layers; take no more, or all",
     )
     _check_settings(recipe)
+    if not recipe.has_task:
+        return describe_corpus(recipe, inputs)
     check_export(recipe, inputs.backbone)
     if recipe.task.kind == "embedding":
         _check_pooling(inputs)

@@ -110,7 +110,7 @@ def trained_tokens(recipe: Recipe, counts: Counts) -> dict[str, float]:
         "pretrain_teacher": _masked_lm_corpus(recipe, counts)
         * recipe.pretrain_teacher.epochs
         * (1 - recipe.pretrain_teacher.held_out),
-        "finetune_teacher": 0.0 if own_teacher else counts.tokens["train"] * recipe.finetune_teacher.epochs,
+        "finetune_teacher": 0.0 if own_teacher else counts.tokens.get("train", 0.0) * recipe.finetune_teacher.epochs,
         "distill_general": counts.corpus * recipe.distill_general.epochs,
         "distill_layers": in_epoch[recipe.distill_layers.epoch_covers] * recipe.distill_layers.epochs,
         "distill_predictions": in_epoch[recipe.distill_predictions.epoch_covers] * recipe.distill_predictions.epochs,

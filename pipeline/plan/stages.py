@@ -50,6 +50,16 @@ def makes_tokenizer(recipe: Recipe) -> bool:
     return recipe.pretrain_teacher.tokenizer == "train"
 
 
+def with_task(*names: str) -> When:
+    """Names that count only where the recipe has a task."""
+    return When(lambda r: r.has_task, names)
+
+
+def without_task(*names: str) -> When:
+    """Names that count only where it has none."""
+    return When(lambda r: not r.has_task, names)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TableRow:
     """One stage, for any recipe."""
@@ -147,19 +157,23 @@ TABLE: dict[str, TableRow] = {
     ),
     "evaluate_student": TableRow(
         version=9,
-        reads=["finetune_teacher", "distill_predictions"],
-        settings=["evaluate_student", "seed", "fp32", "task", *SCORING, "annotate_data.labels"],
+        reads=[
+            with_task("finetune_teacher", "distill_predictions"),
+            without_task("prepare_corpus", "pretrain_teacher", "distill_general"),
+        ],
+        settings=["evaluate_student", "seed", "fp32", with_task("task", *SCORING, "annotate_data.labels")],
         files=["training_rows", "test_rows", "other_teacher"],
     ),
     "export_student": TableRow(
         version=6,
         # The vocabulary is cut to the pieces that occur in the augmented dataset.
         reads=[
-            "distill_predictions",
+            with_task("distill_predictions"),
+            without_task("prepare_corpus", "distill_general"),
             "evaluate_student",
             When(lambda r: r.export_student.min_count, ["finetune_teacher", "augment_data"]),
         ],
-        settings=["export_student", "fp32", "task", *SCORING, "card"],
+        settings=["export_student", "fp32", with_task("task", *SCORING), "card"],
         files=["training_rows", "test_rows"],
     ),
 }

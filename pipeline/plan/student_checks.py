@@ -129,7 +129,8 @@ def _check_layer_map(setting: str, rule: LayerMap, student: Student, teacher: Mo
 
 def check_lengths(recipe: Recipe, shape: ModelShape) -> None:
     """No text and no block is longer than the model's positions, rounded up as batches are."""
-    lengths = {"task.max_length": recipe.task.max_length, "prepare_corpus.length": recipe.prepare_corpus.length}
+    lengths = {"task.max_length": recipe.task.max_length} if recipe.has_task else {}
+    lengths["prepare_corpus.length"] = recipe.prepare_corpus.length
     for name, length in lengths.items():
         require(
             math.ceil(length / ROUND) * ROUND <= shape.positions,

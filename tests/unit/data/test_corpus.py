@@ -10,7 +10,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.data.corpus import Corpus, blocks_of, write_shards
+from pipeline.data.corpus import Corpus, blocks_of, is_held_out, write_shards
 from pipeline.errors import UserError
 
 CLS, SEP = 1, 2
@@ -86,3 +86,12 @@ def test_a_folder_without_blocks_is_no_corpus(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UserError, match="holds no corpus"):
         Corpus(tmp_path)
+
+
+def test_a_share_of_the_documents_is_held_out_and_copies_stay_together() -> None:
+    documents = [words(number, 3) for number in range(2000)]
+    held_out = [is_held_out(document, 0.1) for document in documents]
+    assert 150 < sum(held_out) < 250
+    assert held_out == [is_held_out(document, 0.1) for document in documents]
+    assert not any(is_held_out(document, 0.0) for document in documents)
+    assert all(is_held_out(document, 0.3) for document, out in zip(documents, held_out, strict=True) if out)

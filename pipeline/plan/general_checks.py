@@ -1,0 +1,48 @@
+"""A recipe without a task: it asks for nothing that needs one, and for text to learn from and to be measured on."""
+
+import dataclasses
+from typing import Any
+
+from pipeline.config import Recipe
+from pipeline.errors import require
+from pipeline.inputs.resolver import RecipeInputs
+
+OF_TASKS = (  # sections, and single settings
+    *("finetune_teacher", "propose_candidates", "augment_data", "annotate_data", "distill_layers"),
+    *("distill_predictions", "student.start_from", "student.project_embedding", "prepare_corpus.task_text"),
+    "export_student.min_count",
+)
+
+
+def check_without_task(recipe: Recipe) -> None:
+    """Raises UserError for a setting of tasks that the recipe changes, and where text is missing."""
+    for name in OF_TASKS:
+        section, _, setting = name.partition(".")
+        owner: Any = getattr(recipe, section)
+        for field in [setting] if setting else [field.name for field in dataclasses.fields(owner)]:
+            require(
+                getattr(owner, field) == getattr(type(owner), field),
+                f"{section}.{field}: only a task needs it, and the recipe has none; leave it out, or say under task:"
+                " which files hold the labelled rows",
+            )
+    corpus = recipe.prepare_corpus
+    require(
+        corpus.sources,
+        "prepare_corpus.sources: empty, but a recipe without task: makes a general student from plain text; name files"
+        " of text here, or labelled rows under task:",
+    )
+    require(
+        corpus.held_out,
+        "prepare_corpus.held_out: 0, but a student without a task is measured on documents that it did not learn from;"
+        " leave it out",
+    )
+
+
+def describe_corpus(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
+    """What will be learnt from, as `tasks.data_summary.describe` says it of a task's rows."""
+    megabytes = sum(path.stat().st_size for path in inputs.corpus) / 1e6
+    share = recipe.prepare_corpus.held_out or 0.0
+    return [
+        f"no task: a general student, from plain text; files: {len(inputs.corpus)} ({megabytes:,.1f} MB);"
+        f" {share:.1%} of their documents only measure"
+    ]
