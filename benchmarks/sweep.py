@@ -8,7 +8,8 @@ Each combination is run as RECIPE-sweep-SETTINGS-seed-S, as far as `--until` say
 or the seed is shared, and nothing finished is run again, so the benchmark can be stopped and started by the same
 command. In the table `seconds` are those of the stages that differ between combinations, each with its start, as
 measured when they were made: compare them only where nothing else ran beside. `masked` is the share of masked tokens
-that a masked LM trained by the recipe finds.
+that a masked LM trained by the recipe finds. `dev` is the student's score on dev, which may choose between settings;
+the others are on test rows, which may not.
 """
 
 import argparse
@@ -103,6 +104,7 @@ def _row(settings: Settings, runs: Sequence[dict[str, dict[str, Any]]], differ: 
             "deviation": statistics.stdev(scores) if len(scores) > 1 else 0.0,
             "kept": statistics.mean(found["kept"] or 0.0 for found in results),
             "agreement": statistics.mean(found["agreement"] or 0.0 for found in results),
+            "dev": statistics.mean(found["student"]["scores"]["dev"] for found in results),
         }
     masked = [run["pretrain_teacher"]["metrics"].get("masked_accuracy_after") for run in runs]
     if all(share is not None for share in masked):

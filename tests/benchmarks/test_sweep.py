@@ -32,7 +32,8 @@ def test_every_combination_is_run_with_every_seed_and_tabulated(
         asked.append(dict(zip(arguments[::2], arguments[1::2], strict=True)))
         seed, epochs = int(asked[-1]["--seed"]), asked[-1]["--distill_layers.epochs"]
         score = 0.8 + 0.01 * seed
-        results = {"teacher": {"score": 0.9}, "student": {"score": score}, "kept": score / 0.9, "agreement": 0.95}
+        student = {"score": score, "scores": {"test": score, "dev": 0.85}}
+        results = {"teacher": {"score": 0.9}, "student": student, "kept": score / 0.9, "agreement": 0.95}
         made = {
             "pretrain_teacher": write(tmp_path / "p", fingerprint="same", seconds=100, results={}),
             "evaluate_student": write(
@@ -56,7 +57,8 @@ def test_every_combination_is_run_with_every_seed_and_tabulated(
     assert [row["seconds"] for row in rows] == [2.5, 6.5]  # what both share is left out
     said = capsys.readouterr().out.splitlines()
     assert said[-1].split("|")[1:-1] == [
-        " 3 ", " fitted ", " 0.8000 0.8200 ", " 0.9000 0.9000 ", " 0.8100 ", " 0.0141 ", " 90.0% ", " 95.0% ", " 6 ",
+        " 3 ", " fitted ", " 0.8000 0.8200 ", " 0.9000 0.9000 ", " 0.8100 ", " 0.0141 ", " 90.0% ", " 95.0% ",
+        " 0.8500 ", " 6 ",
     ]  # fmt: skip
 
 
