@@ -1,9 +1,12 @@
 """General distillation: the student learns the backbone's layers on unlabelled text (TinyBERT, section 3.2).
 
+A decoder's student learns the next token and the teacher's guesses at it too.
+
     accelerate launch -m stages.distill_general --recipe recipes/rotten_tomatoes.yaml
 
 Reads:  the backbone (pretrain_teacher), the corpus (prepare_corpus).
-Writes: student/, the general student's encoder with its tokenizer; projections.safetensors, for distill_layers.
+Writes: student/, the general student's encoder (a decoder with its head) and its tokenizer; projections.safetensors,
+        for distill_layers.
 
 With `epochs: 0` the student stays as it starts, say fitted to the backbone on the corpus.
 """
@@ -14,7 +17,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.config.objectives import MASKED_LM, chosen
+from pipeline.config.objectives import CAUSAL_LM, MASKED_LM, chosen
 from pipeline.data.corpus import Corpus
 from pipeline.distill.layers import (
     ProjectedStudent,
@@ -25,7 +28,7 @@ from pipeline.distill.layers import (
     layer_loss,
     mapped_layers,
 )
-from pipeline.distill.objectives import masked_terms
+from pipeline.distill.objectives import language_model_terms
 from pipeline.distill.start import fit_student
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.architectures import start_of
@@ -40,37 +43,52 @@ from pipeline.models.loading import (
     save_model,
     separate_head,
 )
-from pipeline.models.saved_model import special_id
-from pipeline.models.student_init import init_student, student_config
+from pipeline.models.saved_model import is_decoder, special_id
+from pipeline.models.student_init import init_decoder, init_student, student_config
 from pipeline.models.trace import Wanted
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import planned
+from pipeline.training.causal_lm import CausalBlocks
 from pipeline.training.loop import Job, train
 from pipeline.training.masked_lm import MaskedBlocks
 
 
 def main(stage: Stage) -> dict[str, Any]:
     settings, pretrained = stage.recipe.distill_general, stage.upstream["pretrain_teacher"]
-    needs_head = bool(settings.soft_masked_lm)  # of the teacher, whose guesses at masked tokens are learnt
+    decoder = is_decoder(backbone_of(pretrained))
+    needs_head = decoder or bool(settings.soft_masked_lm)  # of the teacher, whose guesses at tokens are learnt
     source = proposer_of(pretrained) if needs_head else backbone_of(pretrained)
     teacher_model = load_masked_lm(source, new_head=not needs_head)
-    student, encoder = make_student(stage, cast(PreTrainedModel, teacher_model.base_model))
+    student, saved = make_decoder(stage, teacher_model) if decoder else make_student(stage, teacher_model)
     progress = None
     if settings.epochs:
-        teacher = Teacher.of(teacher_model, stage, masked_lm=bool(chosen(settings, MASKED_LM)))
+        teacher = Teacher.of(teacher_model, stage, masked_lm=bool(chosen(settings, (*MASKED_LM, *CAUSAL_LM))))
         job = general_job(stage, teacher, student)
         freeze_unreached(job, stage)
         progress = train(job, stage)
     if stage.is_main:
         (stage.output / "student").mkdir()
-        save_model(encoder, stage.output / "student", tokenizer_of=backbone_of(pretrained))
+        save_model(saved, stage.output / "student", tokenizer_of=backbone_of(pretrained))
         student.save_projections(stage.output)
-    return {"parameters": parameter_count(encoder.parameters()), "curve": progress.curve if progress else []}
+    return {"parameters": parameter_count(saved.parameters()), "curve": progress.curve if progress else []}
 
 
-def make_student(stage: Stage, teacher: PreTrainedModel) -> tuple[ProjectedStudent, PreTrainedModel]:
+def make_decoder(stage: Stage, teacher: PreTrainedModel) -> tuple[ProjectedStudent, PreTrainedModel]:
+    """A decoder as the recipe initialises it: as it learns, and with its head as it is saved."""
+    settings, existing = stage.recipe.student, stage.inputs.student
+    config = student_config(existing, hidden_dropout=settings.hidden_dropout) if existing else None
+    torch.manual_seed(stage.recipe.seed)
+    whole = new_student(settings, teacher, masked_lm=True, config=config)
+    trunk = cast(PreTrainedModel, whole.base_model)
+    student = ProjectedStudent(trunk, teacher_width=teacher.config.hidden_size, masked_lm_head=separate_head(whole))
+    student.init_projections(init_decoder(whole, settings, teacher=teacher, existing=existing))
+    return student, whole
+
+
+def make_student(stage: Stage, teacher_model: PreTrainedModel) -> tuple[ProjectedStudent, PreTrainedModel]:
     """The student as the recipe initialises it, and its encoder."""
     settings, existing = stage.recipe.student, stage.inputs.student
+    teacher = cast(PreTrainedModel, teacher_model.base_model)
     masked_lm = bool(chosen(stage.recipe.distill_general, MASKED_LM))
     config = student_config(existing, hidden_dropout=settings.hidden_dropout) if existing else None
     torch.manual_seed(stage.recipe.seed)
@@ -101,24 +119,23 @@ def make_student(stage: Stage, teacher: PreTrainedModel) -> tuple[ProjectedStude
 def general_job(stage: Stage, teacher: Teacher, student: ProjectedStudent) -> Job:
     """The training on the corpus: the layers, and masked tokens where the recipe gives them a weight."""
     settings, corpus = stage.recipe.distill_general, Corpus(stage.upstream["prepare_corpus"])
-    tokenizer = load_tokenizer(backbone_of(stage.upstream["pretrain_teacher"]))
-    pad_id, packed = special_id(tokenizer, "pad_token_id"), both_pack(teacher, student)
     layers = mapped_layers(stage, settings, teacher=teacher, student=student)
+    tokenizer = load_tokenizer(backbone_of(stage.upstream["pretrain_teacher"]))
+    packed = both_pack(teacher, student)
 
     def blocks_as_they_are(rows: Rows, epoch: int) -> Batch:
-        return collate({"input_ids": [corpus[int(row)] for row in rows]}, pad_id, packed=packed)
+        padding = special_id(tokenizer, "pad_token_id")
+        return collate({"input_ids": [corpus[int(row)] for row in rows]}, padding, packed=packed)
 
     collated, loss = blocks_as_they_are, layer_loss(teacher, layers, settings)
-    if chosen(settings, MASKED_LM):
-        blocks = MaskedBlocks(
-            corpus,
-            np.arange(len(corpus)),
-            tokenizer,
-            vocab_size=student.model.config.vocab_size,
-            seed=stage.recipe.seed,
-            packed=packed,
-        )
-        more = masked_terms(blocks, settings)
+    if chosen(settings, (*MASKED_LM, *CAUSAL_LM)):
+        every = np.arange(len(corpus))
+        if chosen(settings, CAUSAL_LM):
+            blocks = CausalBlocks(corpus, every)
+        else:
+            size, seed = student.model.config.vocab_size, stage.recipe.seed
+            blocks = MaskedBlocks(corpus, every, tokenizer, vocab_size=size, seed=seed, packed=packed)
+        more = language_model_terms(blocks, settings)
         collated, loss = (
             blocks.collate,
             layer_loss(teacher, layers, settings, more=more, more_wants=Wanted(masked_logits=True)),

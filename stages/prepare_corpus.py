@@ -18,12 +18,21 @@ from typing import Any
 
 from pipeline.artifacts.atomic import link_or_copy
 from pipeline.artifacts.shards import write_once
-from pipeline.data.corpus import HELD_OUT, TOKENIZER, Corpus, blocks_of, is_held_out, write_shards
+from pipeline.data.corpus import (
+    HELD_OUT,
+    TOKENIZER,
+    Corpus,
+    blocks_of,
+    causal_blocks_of,
+    is_held_out,
+    write_shards,
+)
 from pipeline.data.documents import file_parts, read_documents
-from pipeline.data.new_tokenizer import write_tokenizer
+from pipeline.data.new_tokenizer import write_bpe_tokenizer, write_tokenizer
 from pipeline.errors import UserError
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.loading import load_tokenizer
+from pipeline.models.saved_model import is_decoder
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.labelled_data import read_task
 
@@ -40,9 +49,10 @@ def main(stage: Stage) -> dict[str, Any]:
         make_tokenizer(stage, sources, folder)
     tokenizer = load_tokenizer(folder)
     parts = [stage.work / f"part-{number:05d}" for number in range(len(sources))]
+    cut = causal_blocks_of if is_decoder(stage.inputs.backbone) else blocks_of
 
     def write_blocks(found: Iterable[str], folder: Path) -> None:
-        blocks = blocks_of(found, tokenizer, length=settings.length)
+        blocks = cut(found, tokenizer, length=settings.length)
         write_shards(blocks, folder, shard_blocks=settings.shard_blocks, vocab_size=len(tokenizer))
 
     def write_part(source: Source, folder: Path) -> None:
@@ -74,7 +84,8 @@ def make_tokenizer(stage: Stage, sources: list[Source], folder: Path) -> None:
     def texts() -> Iterator[str]:
         return (document for source in sources for document in documents(stage, source))
 
-    write = partial(write_tokenizer, texts, pieces=stage.recipe.pretrain_teacher.pieces)
+    make = write_bpe_tokenizer if is_decoder(stage.inputs.backbone) else write_tokenizer
+    write = partial(make, texts, pieces=stage.recipe.pretrain_teacher.pieces)
     stage.work_through(lambda _: write_once(write, folder), sizes=[1], unit="tokenizer")
     stage.say(f"a tokenizer of {len(load_tokenizer(folder)):,} pieces, made from the texts")
 

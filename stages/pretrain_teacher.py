@@ -1,5 +1,7 @@
 """Pretrain the teacher: masked-LM training of the backbone (BERT, section 3.1), from scratch or continued.
 
+A decoder learns the next token instead (GPT-2).
+
     accelerate launch -m stages.pretrain_teacher --recipe recipes/rotten_tomatoes.yaml
 
 Reads:  the backbone, and the corpus when the recipe wants any training.
@@ -12,25 +14,26 @@ Any BERT, with a head or without, can propose words after it. With `epochs: 0` t
 from typing import Any
 
 import torch
-from transformers import AutoModelForMaskedLM
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from pipeline.data.corpus import TOKENIZER, Corpus
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.attention import can_pack
 from pipeline.models.loading import (
     PROPOSER,
-    attention_of,
     backbone_of,
     copy_model_files,
     load_config,
     load_masked_lm,
     load_tokenizer,
     pooler_of,
+    random_language_model,
     save_model,
 )
-from pipeline.models.saved_model import special_id
+from pipeline.models.saved_model import is_decoder, special_id
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import planned
+from pipeline.training.causal_lm import CausalBlocks, text_loss
 from pipeline.training.loop import Job, train
 from pipeline.training.masked_lm import (
     MaskedBlocks,
@@ -52,34 +55,20 @@ def main(stage: Stage) -> dict[str, Any]:
     torch.manual_seed(settings.seed)
     tokenizer_of = stage.upstream["prepare_corpus"] / TOKENIZER if settings.tokenizer == "train" else backbone
     tokenizer = load_tokenizer(tokenizer_of)
-    if settings.from_scratch:
-        config = load_config(backbone, hidden_dropout=settings.hidden_dropout)
-        if settings.tokenizer == "train":
-            config.vocab_size, config.pad_token_id = len(tokenizer), special_id(tokenizer, "pad_token_id")
-        plain = AutoModelForMaskedLM.from_config(config, attn_implementation=attention_of(config))
-    else:
-        plain = load_masked_lm(backbone, new_head=True, hidden_dropout=settings.hidden_dropout)
+    decoder = is_decoder(backbone)
+    plain = untrained(stage, tokenizer)
     if settings.upper_layers is not None:
         train_only(plain, settings.upper_layers)
     model = MaskedLM(plain.to(stage.accelerator.device))
-    packed = can_pack(plain)
     corpus = Corpus(stage.upstream["prepare_corpus"])
-    trained, measured = (
-        MaskedBlocks(
-            corpus,
-            rows,
-            tokenizer,
-            vocab_size=plain.config.vocab_size,
-            seed=settings.seed,
-            packed=packed,
-            share=settings.mask_share,
-        )
-        for rows in split_blocks(
-            first_blocks(corpus.lengths, settings.tokens), held_out=settings.held_out, seed=settings.seed
-        )
-    )
-    start_bias(plain, corpus, special=tokenizer.all_special_ids)
-    before = masked_accuracy(model, measured, stage, tokens=settings.tokens_at_once)
+    rows = split_blocks(first_blocks(corpus.lengths, settings.tokens), held_out=settings.held_out, seed=settings.seed)
+    if decoder:
+        trained, measured = (CausalBlocks(corpus, part) for part in rows)
+    else:
+        how = {"vocab_size": plain.config.vocab_size, "seed": settings.seed, "packed": can_pack(plain)}
+        trained, measured = (MaskedBlocks(corpus, part, tokenizer, share=settings.mask_share, **how) for part in rows)
+        start_bias(plain, corpus, special=tokenizer.all_special_ids)
+    before = measure(model, measured, stage)
     job = Job(
         model=model,
         batches=planned(trained.lengths, settings, seed=settings.seed),
@@ -89,14 +78,40 @@ def main(stage: Stage) -> dict[str, Any]:
         flops=lambda batch: model.flops(batch, trained.masked_count(batch)),
     )
     progress = train(job, stage)
-    after = masked_accuracy(model, measured, stage, tokens=settings.tokens_at_once)
-    stage.say(f"masked accuracy on held-out blocks: {before:.1%} before, {after:.1%} after")
+    after = measure(model, measured, stage)
+    name = "perplexity" if decoder else "masked accuracy"
+    shown = [f"{value:.2f}" if decoder else f"{value:.1%}" for value in (before, after)]
+    stage.say(f"{name} on held-out blocks: {shown[0]} before, {shown[1]} after")
     if stage.is_main:
         place = stage.output / PROPOSER if settings.only_proposes else backbone_of(stage.output)
         save_model(
             plain, place, tokenizer_of=tokenizer_of, extra={} if settings.from_scratch else pooler_of(backbone, plain)
         )
-    return {"masked_accuracy_before": before, "masked_accuracy_after": after, "curve": progress.curve}
+    name = name.replace(" ", "_")
+    return {f"{name}_before": before, f"{name}_after": after, "curve": progress.curve}
+
+
+def untrained(stage: Stage, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    """The backbone with its head as the training finds it, or one like it with random weights."""
+    settings, backbone = stage.recipe.pretrain_teacher, stage.inputs.backbone
+    if not settings.from_scratch:
+        return load_masked_lm(backbone, new_head=True, hidden_dropout=settings.hidden_dropout)
+    config: Any = load_config(backbone, hidden_dropout=settings.hidden_dropout)
+    if settings.tokenizer == "train":
+        config.vocab_size = len(tokenizer)
+        if is_decoder(backbone):
+            config.bos_token_id, config.eos_token_id = tokenizer.bos_token_id, tokenizer.eos_token_id
+        else:
+            config.pad_token_id = special_id(tokenizer, "pad_token_id")
+    return random_language_model(config)
+
+
+def measure(model: MaskedLM, blocks: MaskedBlocks | CausalBlocks, stage: Stage) -> float:
+    """The masked accuracy on blocks, or a decoder's perplexity."""
+    tokens = stage.recipe.pretrain_teacher.tokens_at_once
+    if isinstance(blocks, CausalBlocks):
+        return text_loss(model, blocks, stage, tokens=tokens).perplexity
+    return masked_accuracy(model, blocks, stage, tokens=tokens)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ class PrepareCorpus:
     task_text: bool = False
     """Add the texts of the task's training rows."""
     length: Annotated[int, Field(ge=16, le=8192)] = 128
-    """Tokens in each block, [CLS] and [SEP] included."""
+    """Tokens in each block, [CLS] and [SEP] included, or for a decoder the token that begins a text."""
     shard_blocks: Positive = 16384
     """Blocks in each shard."""
     held_out: SmallShare | None = None

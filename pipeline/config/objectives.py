@@ -6,7 +6,8 @@ HIDDEN_STATES = ("hidden", "hidden_cosine", "normalised_hidden")  # projected to
 HEAD_BY_HEAD = ("attention", "attention_maps")  # they need as many heads on both sides
 RELATIONS = ("query_relations", "key_relations", "value_relations")  # any number of heads on either side
 LAYER_OBJECTIVES = ("embedding", *HIDDEN_STATES, *HEAD_BY_HEAD, *RELATIONS)
-MASKED_LM = ("masked_lm", "soft_masked_lm")  # of general distillation
+MASKED_LM = ("masked_lm", "soft_masked_lm")  # of general distillation, for encoders
+CAUSAL_LM = ("causal_lm", "soft_causal_lm")  # the same for decoders
 PREDICTIONS = ("prediction", "label")  # of the second step of task distillation
 OF_ATTENTION = (*HEAD_BY_HEAD, *RELATIONS)
 

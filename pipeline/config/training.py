@@ -18,7 +18,7 @@ from pipeline.config.fields import (
     TrainedPart,
     require_setting,
 )
-from pipeline.config.objectives import LAYER_OBJECTIVES, MASKED_LM, PREDICTIONS
+from pipeline.config.objectives import CAUSAL_LM, LAYER_OBJECTIVES, MASKED_LM, PREDICTIONS
 from pipeline.hardware import resolve_tokens
 
 MOBILEBERT_BOTTLENECK = 4  # its embeddings and its attention are this many times narrower than its layers
@@ -36,11 +36,15 @@ class Student:
     """Intermediate size."""
     heads: Positive = 12
     """Attention heads; the attention loss needs as many as the teacher has."""
+    key_value_heads: Count = 0
+    """Of a decoder whose queries share keys and values in groups (Llama): the heads of its keys and values, which
+    divide `heads`. 0: as many queries share them as in the backbone."""
     hidden_dropout: SmallShare = 0.1
     """Dropout of hidden states. Attention dropout is always 0, because with it the fused kernel would write out every
     attention map."""
     architecture: Literal["bert", "mobilebert"] = "bert"
-    """BERT, or MobileBERT with a bottleneck of a quarter of its width."""
+    """BERT, or MobileBERT with a bottleneck of a quarter of its width. The student of a decoder (GPT-2, Llama) has the
+    architecture of the backbone instead."""
     start: Literal["fitted", "layers", "embeddings", "random"] | None = None
     """How the weights are initialised. fitted: every part by least squares, so that on real text the student gives what
     the teacher gives. layers: the teacher's layers and embeddings, cut to the student's sizes. embeddings: a low-rank
@@ -76,6 +80,8 @@ class Student:
         require_setting(self.width % self.heads == 0, wrong, "width")
         wrong = f"{self.width}; a MobileBERT's heads divide its bottleneck, a quarter of its width; take a multiple of"
         require_setting(not narrow or self.width % multiple == 0, f"{wrong} {multiple}", "width")
+        shared, wrong = self.key_value_heads, f"{self.key_value_heads} do not divide student.heads, {self.heads}"
+        require_setting(not shared or self.heads % shared == 0, wrong, "key_value_heads")
         wrong = f"{self.start}, but a {self.architecture} can only start at random; leave it out"
         require_setting(not narrow or self.start in (None, "random"), wrong, "start")
         wrong = f"{self.start}, but student.model is there to start from; leave one of them out"
@@ -116,7 +122,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class PretrainTeacher(Training):
-    """Masked-LM training of the backbone (BERT, section 3.1)."""
+    """Training of the backbone on plain text: masked words (BERT, section 3.1), or for a decoder the next token."""
 
     epochs: NonNegative = 0
     """Passes over the corpus; 0 takes the checkpoint as it is."""
@@ -128,8 +134,8 @@ class PretrainTeacher(Training):
     from_scratch: bool = False
     """Start from random weights, in the backbone's architecture."""
     tokenizer: Literal["backbone", "train"] = "backbone"
-    """The backbone's own tokenizer; or one made from the texts of prepare_corpus, a cased WordPiece, for a model that
-    starts from scratch. Of the backbone its config.json is then enough."""
+    """The backbone's own tokenizer; or one made from the texts of prepare_corpus, a cased WordPiece or for a decoder a
+    byte-level BPE, for a model that starts from scratch. Of the backbone its config.json is then enough."""
     pieces: Positive = 30_000
     """Pieces of a tokenizer that is made from the texts; all characters are among them."""
     only_proposes: bool = False
@@ -142,7 +148,7 @@ class PretrainTeacher(Training):
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the tokens to predict: 80% of them are masked, 10% replaced by a random token, 10% kept."""
     held_out: SmallShare = 0.02
-    """Share of the corpus that is not trained on and measures the masked accuracy."""
+    """Share of the corpus that is not trained on and measures the masked accuracy, or a decoder's perplexity."""
 
     def __post_init__(self) -> None:
         alone = self.from_scratch and self.epochs and not self.only_proposes
@@ -202,7 +208,7 @@ class LayerObjectives(Training):
     """Heads into which the relations are split, which need not be the models' own; 0: as many as the teacher has."""
 
     def __post_init__(self) -> None:
-        others = (*MASKED_LM, *PREDICTIONS)  # of some of the stages
+        others = (*MASKED_LM, *CAUSAL_LM, *PREDICTIONS)  # of some of the stages
         weighted = any(getattr(self, name, 0) for name in (*LAYER_OBJECTIVES, *others))
         require_setting(weighted or not self.epochs, "no objective has a weight; give one, or set its epochs to 0")
 
@@ -216,8 +222,12 @@ class DistillGeneral(LayerObjectives):
     """Weight of the cross-entropy of masked tokens (BERT, section 3.1; DistilBERT)."""
     soft_masked_lm: NonNegative = 0.0
     """Weight of the soft targets of the teacher's masked LM, at the masked tokens (DistilBERT)."""
+    causal_lm: NonNegative = 0.0
+    """For decoders: weight of the cross-entropy of the next token (GPT-2; DistilGPT2)."""
+    soft_causal_lm: NonNegative = 0.0
+    """For decoders: weight of the soft targets of the teacher, its guesses at the next token (DistilGPT2)."""
     temperature: AboveZero = 1.0
-    """Temperature of the soft targets of `soft_masked_lm`."""
+    """Temperature of the soft targets of `soft_masked_lm` or `soft_causal_lm`."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

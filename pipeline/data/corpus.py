@@ -35,6 +35,55 @@ def blocks_of(
 
     Yields: int64 arrays of `shortest` to `length` tokens, special tokens included.
     """
+    for tokens in _tokenised(documents, tokenizer):
+        for start in range(0, len(tokens), length - 2):
+            piece = tokens[start : start + length - 2]
+            if len(piece) + 2 >= shortest:
+                yield np.array([tokenizer.cls_token_id, *piece, tokenizer.sep_token_id], dtype=np.int64)
+
+
+def causal_blocks_of(
+    documents: Iterable[str], tokenizer: "PreTrainedTokenizerFast", *, length: int, shortest: int = 16
+) -> Iterator[np.ndarray]:
+    """Cut documents into blocks for a decoder: a token that begins a text, then tokens; the last block ends with [EOS].
+
+    Each token of the text is predicted once, the first of a block from the token that begins it. Otherwise as
+    `blocks_of`. Raises: UserError where the tokenizer has neither a token that begins a text nor one that ends it.
+    """
+    begin, end = begin_token(tokenizer), tokenizer.eos_token_id
+    for tokens in _tokenised(documents, tokenizer):
+        ended = tokens if end is None else [*tokens, end]
+        for start in range(0, len(ended), length - 1):
+            piece = ended[start : start + length - 1]
+            if len(piece) + 1 >= shortest:
+                yield np.array([begin, *piece], dtype=np.int64)
+
+
+def begin_token(tokenizer: "PreTrainedTokenizerFast") -> int:
+    """What a decoder reads before a text: the token that begins one, or as in GPT-2 the one that ends the text before.
+
+    Raises: UserError where there is none.
+    """
+    found = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    begin = next((number for number in found if isinstance(number, int)), None)
+    require(
+        begin is not None, f"{tokenizer.name_or_path}: the tokenizer of a decoder needs a bos_token or an eos_token"
+    )
+    assert begin is not None
+    return begin
+
+
+def text_bytes(tokenizer: "PreTrainedTokenizerFast", ids: np.ndarray) -> int:
+    """Bytes in UTF-8 of the text that tokens stand for, special tokens left out."""
+    special = set(tokenizer.all_special_ids)
+    ordinary = [int(number) for number in ids if int(number) not in special]
+    if type(tokenizer.backend_tokenizer.decoder).__name__ == "ByteLevel":  # a character of its pieces is a byte
+        return sum(map(len, tokenizer.convert_ids_to_tokens(ordinary)))
+    return len(str(tokenizer.decode(ordinary, clean_up_tokenization_spaces=False)).encode())
+
+
+def _tokenised(documents: Iterable[str], tokenizer: "PreTrainedTokenizerFast") -> Iterator[list[int]]:
+    """The tokens of each document."""
     for batch in _batches(documents):
         encoded = tokenizer(
             batch,
@@ -44,11 +93,7 @@ def blocks_of(
             split_special_tokens=True,
             verbose=False,  # no warning about documents longer than the model's input: they are cut here
         )
-        for tokens in encoded["input_ids"]:
-            for start in range(0, len(tokens), length - 2):
-                piece = tokens[start : start + length - 2]
-                if len(piece) + 2 >= shortest:
-                    yield np.array([tokenizer.cls_token_id, *piece, tokenizer.sep_token_id], dtype=np.int64)
+        yield from encoded["input_ids"]
 
 
 def is_held_out(document: str, share: float) -> bool:

@@ -1,19 +1,21 @@
-"""A WordPiece tokenizer made from texts, for a teacher that is trained from scratch (BERT's own, cased).
+"""A tokenizer made from texts, for a teacher that is trained from scratch: BERT's WordPiece, cased, or GPT-2's BPE.
 
-The trainer of the `tokenizers` library numbers the characters in an order that differs from run to run, and breaks ties
-by these numbers. So they are given to it, in a fixed order: the same texts give the same tokenizer.
+The trainer of WordPiece in the `tokenizers` library numbers the characters in an order that differs from run to run,
+and breaks ties by these numbers. So they are given to it, in a fixed order: the same texts give the same tokenizer.
 """
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
-from tokenizers.models import WordPiece
-from tokenizers.trainers import WordPieceTrainer
+from tokenizers.models import BPE, WordPiece
+from tokenizers.trainers import BpeTrainer, WordPieceTrainer
 
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+END = "<|endoftext|>"  # GPT-2's only special token, which also begins a text
 CONTINUES = "##"
 LEAST = 2  # a character, or a pair of pieces, that occurs less often makes no piece
 
@@ -41,16 +43,42 @@ def write_tokenizer(documents: Callable[[], Iterable[str]], folder: Path, *, pie
     sep, cls = ((SPECIAL[name], vocabulary[SPECIAL[name]]) for name in ("sep", "cls"))
     whole.post_processor = processors.BertProcessing(sep, cls)
     whole.decoder = decoders.WordPiece()
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    special = {f"{name}_token": token for name, token in SPECIAL.items()}
+    _save(whole, folder, {**special, "model_input_names": inputs})
+
+
+def write_bpe_tokenizer(documents: Callable[[], Iterable[str]], folder: Path, *, pieces: int) -> None:
+    """Make a byte-level BPE tokenizer of at most `pieces` pieces (256 bytes and END at least) and write it.
+
+    Args: documents: gives the texts; they are read once.
+    """
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = BpeTrainer(
+        vocab_size=max(pieces, len(alphabet) + 1),
+        min_frequency=LEAST,
+        special_tokens=[END],
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(documents(), trainer)
+    special = dict.fromkeys(("bos_token", "eos_token", "unk_token"), END)
+    _save(tokenizer, folder, {**special, "model_input_names": ["input_ids", "attention_mask"]})
+
+
+def _save(tokenizer: Tokenizer, folder: Path, settings: dict[str, Any]) -> None:
+    """As transformers reads it."""
     folder.mkdir(parents=True, exist_ok=True)
-    whole.save(str(folder / "tokenizer.json"))
-    settings = {
+    tokenizer.save(str(folder / "tokenizer.json"))
+    fixed = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "do_lower_case": False,
         "clean_up_tokenization_spaces": False,
     }
-    settings |= {f"{name}_token": token for name, token in SPECIAL.items()}
-    settings |= {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps(fixed | settings, indent=1), encoding="utf-8")
 
 
 def _alphabet(tokenizer: Tokenizer, documents: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForMaskedLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from pipeline.config.objectives import chosen, layer_map
 from pipeline.config.training import LayerObjectives, Training
@@ -15,7 +15,7 @@ from pipeline.distill.layers import ProjectedStudent, Teacher, both_pack, layer_
 from pipeline.hardware import gpu_count, resolve_precision
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch, collate
-from pipeline.models.loading import attention_of, freeze, load_config, load_masked_lm, new_student
+from pipeline.models.loading import freeze, load_config, load_masked_lm, new_student, random_language_model
 from pipeline.models.trace import forward
 from pipeline.plan.estimate import Counts
 from pipeline.plan.plan import Plan
@@ -54,8 +54,7 @@ class Meter:
         """With its masked-LM head; its weights do not matter, and before a training from scratch there are none."""
         if not self.recipe.pretrain_teacher.from_scratch:
             return load_masked_lm(self.folder, new_head=True, hidden_dropout=hidden_dropout)
-        config = load_config(self.folder, hidden_dropout=hidden_dropout)
-        return AutoModelForMaskedLM.from_config(config, attn_implementation=attention_of(config))
+        return random_language_model(load_config(self.folder, hidden_dropout=hidden_dropout))
 
     def _forward(self, model: PreTrainedModel) -> float:
         frozen = freeze(model, precision=self.precision).to(self.device)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.config.objectives import OF_ATTENTION, chosen
+from pipeline.config.objectives import CAUSAL_LM, MASKED_LM, OF_ATTENTION, chosen
 from pipeline.config.training import DistillGeneral, LayerObjectives
 from pipeline.losses.related_methods import attention_map_loss, cosine_loss, normalised_hidden_loss, relation_loss
 from pipeline.losses.tinybert import AttentionStates, attention_loss, hidden_loss, label_loss, prediction_loss
 from pipeline.models.collate import Batch
 from pipeline.models.trace import Trace, Wanted
 from pipeline.training.batches import GlobalBatch
+from pipeline.training.causal_lm import CausalBlocks
 from pipeline.training.masked_lm import MaskedBlocks
 
 Terms = dict[str, Tensor]
@@ -42,6 +43,12 @@ class Pair:
             return ours[:, :1], theirs[:, :1]
         return packing.first_tokens(ours), packing.first_tokens(theirs)
 
+    @property
+    def pairs(self) -> int:
+        """Pairs of tokens that attend to each other in the global batch."""
+        pairs, tokens = self.global_batch.pairs, self.global_batch.tokens
+        return (pairs + tokens) // 2 if self.student.causal else pairs
+
     def over_buckets(self, loss: Callable[[AttentionStates, AttentionStates, Tensor], Tensor]) -> Tensor:
         """The sum of a loss of the attention states over the buckets, each with its real tokens."""
         ours, theirs = self.student.attention[self.layer], self.teacher.attention[self.source]
@@ -62,13 +69,15 @@ def _normalised_hidden(pair: Pair) -> Tensor:
 
 
 def _attention(pair: Pair) -> Tensor:
-    pairs = pair.global_batch.pairs
-    return pair.over_buckets(lambda ours, theirs, real: attention_loss(ours, theirs, real, pairs=pairs))
+    pairs, causal = pair.pairs, pair.student.causal
+    return pair.over_buckets(lambda ours, theirs, real: attention_loss(ours, theirs, real, pairs=pairs, causal=causal))
 
 
 def _attention_maps(pair: Pair) -> Tensor:
-    tokens = pair.global_batch.tokens
-    return pair.over_buckets(lambda ours, theirs, real: attention_map_loss(ours, theirs, real, tokens=tokens))
+    tokens, causal = pair.global_batch.tokens, pair.student.causal
+    return pair.over_buckets(
+        lambda ours, theirs, real: attention_map_loss(ours, theirs, real, tokens=tokens, causal=causal)
+    )
 
 
 def _relations(states: Callable[[AttentionStates], Tensor]) -> Callable[[Pair], Tensor]:
@@ -77,7 +86,8 @@ def _relations(states: Callable[[AttentionStates], Tensor]) -> Callable[[Pair], 
     def objective(pair: Pair) -> Tensor:
         def loss(ours: AttentionStates, theirs: AttentionStates, real: Tensor) -> Tensor:
             heads = pair.relation_heads or theirs.query.shape[1]
-            return relation_loss(states(ours), states(theirs), real, heads=heads, tokens=pair.global_batch.tokens)
+            tokens, causal = pair.global_batch.tokens, pair.student.causal
+            return relation_loss(states(ours), states(theirs), real, heads=heads, tokens=tokens, causal=causal)
 
         return pair.over_buckets(loss)
 
@@ -134,22 +144,24 @@ def layer_terms(
     return found
 
 
-def masked_terms(blocks: MaskedBlocks, settings: DistillGeneral) -> MoreTerms:
-    """The terms of a student that learns masked tokens, and the teacher's guesses at them (DistilBERT, section 3).
+def language_model_terms(blocks: MaskedBlocks | CausalBlocks, settings: DistillGeneral) -> MoreTerms:
+    """The terms of a student that learns masked or next tokens, and the teacher's guesses at them.
 
-    Both are means over the masked tokens of the whole global batch.
+    Both are means over the predicted tokens of the whole global batch (DistilBERT, arXiv:1910.01108, section 3).
     """
+    hard, soft = CAUSAL_LM if isinstance(blocks, CausalBlocks) else MASKED_LM
+    of_labels, of_teacher = getattr(settings, hard), getattr(settings, soft)
 
     def terms(student: Trace, teacher: Trace, batch: Batch, global_batch: GlobalBatch) -> Terms:
         ours, theirs = student.masked_logits, teacher.masked_logits
         assert ours is not None and theirs is not None
         count, found = blocks.masked_count(global_batch), {}
-        if settings.soft_masked_lm:
+        if of_teacher:
             gap = prediction_loss(ours, theirs, temperature=settings.temperature, examples=count)
-            found["soft_masked_lm"] = settings.soft_masked_lm * gap
-        if settings.masked_lm:
+            found[soft] = of_teacher * gap
+        if of_labels:
             gap = label_loss(ours, batch.targets["masked_ids"], examples=count)
-            found["masked_lm"] = settings.masked_lm * gap
+            found[hard] = of_labels * gap
         return found
 
     return terms

@@ -3,6 +3,8 @@
 Legend, counts and means as in `pipeline.losses.tinybert`. The maps of `divergence` are made again in the backward pass.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
@@ -36,20 +38,32 @@ def normalised_hidden_loss(student_BTD: Tensor, teacher_BTD: Tensor, *, examples
 
 
 def attention_map_loss(
-    student: AttentionStates, teacher: AttentionStates, real_BT: Tensor, *, tokens: int | None = None
+    student: AttentionStates,
+    teacher: AttentionStates,
+    real_BT: Tensor,
+    *,
+    tokens: int | None = None,
+    causal: bool = False,
 ) -> Tensor:
     """Divergence of the attention distributions: MiniLM (Wang et al., arXiv:2002.10957, section 3.1).
 
         L = 1 / (H * tokens) * sum over heads and real tokens of KL(A^T || A^S),   A = softmax(Q K' / sqrt(head width))
 
+    Args: causal: for decoders, a token's distribution is over itself and the tokens before it.
     Raises: UserError when the numbers of heads differ.
     """
     same_heads(student, teacher)
-    return divergence(student.query, student.key, teacher.query, teacher.key, real_BT, tokens=tokens)
+    return divergence(student.query, student.key, teacher.query, teacher.key, real_BT, tokens=tokens, causal=causal)
 
 
 def relation_loss(
-    student_BHTD: Tensor, teacher_BHTD: Tensor, real_BT: Tensor, *, heads: int, tokens: int | None = None
+    student_BHTD: Tensor,
+    teacher_BHTD: Tensor,
+    real_BT: Tensor,
+    *,
+    heads: int,
+    tokens: int | None = None,
+    causal: bool = False,
 ) -> Tensor:
     """Divergence of the relations between queries, keys or values: MiniLMv2 (arXiv:2012.15828, section 3.1).
 
@@ -58,36 +72,51 @@ def relation_loss(
     X is what all heads hold of a token, cut anew into `heads` relation heads: so both models may have heads and widths
     of their own. With the teacher's heads and X the values it is MiniLM's (arXiv:2002.10957, section 3.2).
 
+    Args: causal: for decoders, a token is related to itself and the tokens before it.
     Raises: UserError when a model's width is no multiple of `heads`.
     """
     ours, theirs = (_cut(tensor, heads) for tensor in (student_BHTD, teacher_BHTD))
-    return divergence(ours, ours, theirs, theirs, real_BT, tokens=tokens)
+    return divergence(ours, ours, theirs, theirs, real_BT, tokens=tokens, causal=causal)
 
 
 def divergence(
-    query: Tensor, key: Tensor, their_query: Tensor, their_key: Tensor, real_BT: Tensor, *, tokens: int | None = None
+    query: Tensor,
+    key: Tensor,
+    their_query: Tensor,
+    their_key: Tensor,
+    real_BT: Tensor,
+    *,
+    tokens: int | None = None,
+    causal: bool = False,
 ) -> Tensor:
     """Mean KL of the teacher's map to the student's, each softmax(Q K' / sqrt(D)) over the real tokens.
 
-    Args: each (B, H, T, D); D may differ between student and teacher.
+    Args: each (B, H, T, D); D may differ between student and teacher. causal: over those up to the token itself.
     """
     tokens = int(real_BT.sum()) if tokens is None else tokens
     with torch.autocast(query.device.type, enabled=False):
         arguments = (query, key, their_query, their_key, real_BT)
-        total: Tensor = checkpoint(_divergence, *arguments, use_reentrant=False, preserve_rng_state=False)
+        run = partial(_divergence, causal=causal)
+        total: Tensor = checkpoint(run, *arguments, use_reentrant=False, preserve_rng_state=False)
     return total / (query.shape[1] * tokens)
 
 
-def _divergence(query: Tensor, key: Tensor, their_query: Tensor, their_key: Tensor, real_BT: Tensor) -> Tensor:
-    ours_BHTT, theirs_BHTT = _log_map(query, key, real_BT), _log_map(their_query, their_key, real_BT)
+def _divergence(
+    query: Tensor, key: Tensor, their_query: Tensor, their_key: Tensor, real_BT: Tensor, *, causal: bool
+) -> Tensor:
+    seen = real_BT[:, None, None]
+    if causal:
+        T = real_BT.shape[1]
+        seen = seen & torch.ones((T, T), dtype=torch.bool, device=real_BT.device).tril()
+    ours_BHTT, theirs_BHTT = _log_map(query, key, seen), _log_map(their_query, their_key, seen)
     per_query_BHT = (theirs_BHTT.exp() * (theirs_BHTT - ours_BHTT)).sum(dim=-1)
     return (per_query_BHT * real_BT[:, None]).sum()
 
 
-def _log_map(query: Tensor, key: Tensor, real_BT: Tensor) -> Tensor:
+def _log_map(query: Tensor, key: Tensor, seen: Tensor) -> Tensor:
     scores_BHTT = (query.float() * query.shape[-1] ** -0.5) @ key.float().transpose(-1, -2)
     nowhere = torch.finfo(torch.float32).min
-    return scores_BHTT.masked_fill(~real_BT[:, None, None], nowhere).log_softmax(dim=-1)
+    return scores_BHTT.masked_fill(~seen, nowhere).log_softmax(dim=-1)
 
 
 def _cut(tensor_BHTD: Tensor, heads: int) -> Tensor:

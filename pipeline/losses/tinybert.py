@@ -38,7 +38,12 @@ def hidden_loss(student_BTD: Tensor, teacher_BTD: Tensor, real_BT: Tensor, *, to
 
 
 def attention_loss(
-    student: AttentionStates, teacher: AttentionStates, real_BT: Tensor, *, pairs: int | None = None
+    student: AttentionStates,
+    teacher: AttentionStates,
+    real_BT: Tensor,
+    *,
+    pairs: int | None = None,
+    causal: bool = False,
 ) -> Tensor:
     """Mean squared gap of the unnormalised attention scores: TinyBERT eq. 7.
 
@@ -47,13 +52,17 @@ def attention_loss(
     Only pairs of real tokens enter the mean. Takes the cheaper of two exact forms: the (T, T) gap itself, or its Gram
     form. Neither keeps a (T, T) tensor.
 
+    Args: causal: for decoders, only pairs of a token i and a token j <= i count, by the (T, T) gap; padding is on the
+        right. `pairs` is then the sum of T (T + 1) / 2 over the texts.
     Raises: UserError when the numbers of heads differ.
     """
     heads = same_heads(student, teacher)
-    pairs = int(real_BT.sum(dim=1).square().sum()) if pairs is None else pairs
+    lengths_B = real_BT.sum(dim=1)
+    pairs_B = lengths_B * (lengths_B + 1) // 2 if causal else lengths_B.square()
+    pairs = int(pairs_B.sum()) if pairs is None else pairs
     device = student.query.device.type
     with torch.autocast(device, enabled=False):  # the Grams are useless in bf16 for a converged student
-        squares: Tensor = _SquaredGap.apply(student.query, student.key, teacher, real_BT)
+        squares: Tensor = _SquaredGap.apply(student.query, student.key, teacher, real_BT, causal)
     return squares / (heads * pairs)
 
 
@@ -72,18 +81,22 @@ class _SquaredGap(torch.autograd.Function):
     """||X Y'||^2 of `_score_gap_factors`, with the gradient of the student's part alone, taken on the way forward."""
 
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, teacher: AttentionStates, real_BT: Tensor) -> Tensor:
+    def forward(  # noqa: PLR0917 (`apply` takes no keywords)
+        ctx: Any, query: Tensor, key: Tensor, teacher: AttentionStates, real_BT: Tensor, causal: bool
+    ) -> Tensor:
         left, right = _score_gap_factors(query, key, teacher, real_BT)
         T, D, S = *left.shape[-2:], query.shape[-1]
-        form = squared_gap_direct if T * (D + 2 * S) < 2 * D * (D + S) else squared_gap_gram
-        squares, left_gradient, right_gradient = form(left, right, S)
+        if causal or T * (D + 2 * S) < 2 * D * (D + S):
+            squares, left_gradient, right_gradient = squared_gap_direct(left, right, S, causal=causal)
+        else:
+            squares, left_gradient, right_gradient = squared_gap_gram(left, right, S)
         ctx.save_for_backward((left_gradient * S**-0.5).to(query.dtype), right_gradient.to(key.dtype))
         return squares
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         of_query, of_key = ctx.saved_tensors
-        return gradient * of_query, gradient * of_key, None, None
+        return gradient * of_query, gradient * of_key, None, None, None
 
 
 def _score_gap_factors(query: Tensor, key: Tensor, teacher: AttentionStates, real_BT: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,12 +110,17 @@ def _score_gap_factors(query: Tensor, key: Tensor, teacher: AttentionStates, rea
     return left, torch.cat([key * real, teacher.key * real], dim=-1)
 
 
-def squared_gap_direct(left: Tensor, right: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def squared_gap_direct(
+    left: Tensor, right: Tensor, width: int, *, causal: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
     """||X Y'||^2 by writing X Y' out, and its gradients for the first `width` columns of X and Y.
 
     Cost grows with T^2 (D + 2 width), D the columns of X.
+
+    Args: causal: of X Y' only the diagonal and what is below it count.
     """
     gap = left @ right.transpose(-1, -2)
+    gap = gap.tril() if causal else gap
     squares = torch.linalg.vector_norm(gap, dim=(-1, -2)).square().sum()  # over all at once it loses digits in float32
     return squares, 2 * (gap @ right[..., :width]), 2 * (gap.transpose(-1, -2) @ left[..., :width])
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 WITHOUT_QUERIES = ("mpnet", "deberta", "deberta-v2")  # not built on transformers' attention interface
 # Global attention through that interface, and positions that are added to the embeddings.
 PACKABLE = frozenset({"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"})
+# Causal language models, with causal attention through that interface over whole texts, padded on the right.
+DECODERS = ("gpt2", "llama")
 # The first token of a text has the position after the padding token's number.
 _POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "mpnet")
 # Architectures from whose weights a BERT can be initialised, with the names that differ.
@@ -45,4 +47,4 @@ def rows_before_text(config: Mapping[str, Any]) -> int:
 def encoder_layers(model: "PreTrainedModel") -> "nn.Module":
     """The transformer layers: no embeddings, no pooler, no head."""
     trunk = model.base_model
-    return next(getattr(trunk, name) for name in ("encoder", "transformer", "layers") if hasattr(trunk, name))
+    return next(getattr(trunk, name) for name in ("encoder", "transformer", "layers", "h") if hasattr(trunk, name))

@@ -43,8 +43,10 @@ def _with_states(
 ) -> tuple[Tensor, tuple[AttentionStates, ...]]:
     """Attention that hands back, where maps would stand, the queries, keys and values of each bucket."""
     kwargs.pop("output_attentions", None)
+    query, key = query.to(value.dtype), key.to(value.dtype)  # rotary positions leave them in float32 under autocast
     if packing is None:
-        return _attend(module, query, key, value, attention_mask, **kwargs), (AttentionStates(query, key, value),)
+        output = _attend(module, query, key, value, attention_mask, **kwargs)
+        return output, (AttentionStates(query, _of_each_head(key, query), _of_each_head(value, query)),)
     split = [packing.split(states.transpose(1, 2)) for states in (query, key, value)]
     buckets = tuple(AttentionStates(*(part.transpose(1, 2) for part in parts)) for parts in zip(*split, strict=True))
     masks = [real[:, None, None] for real in packing.real]
@@ -58,10 +60,25 @@ def _attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: 
         return _fused(module, query, key, value, mask, **kwargs)
     if query.dtype == torch.bfloat16 and query.shape[-2] <= SHORT and not kwargs.get("dropout"):
         scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
+        if mask is None and getattr(module, "is_causal", False):
+            mask = _causal_mask(query, key)
+        key, value = (_of_each_head(states, query) for states in (key, value))
         return WrittenOutAttention.apply(query * scaling, key, value, mask)
     with torch.autocast("cpu", enabled=False):  # the fused kernel's backward pass is slow in bf16 on CPUs (torch 2.13)
         exact = (query.float(), key.float(), value.float())
         return sdpa_attention_forward(module, *exact, _whole(mask, query), **kwargs)[0].to(query.dtype)
+
+
+def _of_each_head(states: Tensor, query: Tensor) -> Tensor:
+    """Keys or values, (B, K, T, D), as one for each query head, (B, H, T, D): groups of queries share them."""
+    groups = query.shape[1] // states.shape[1]
+    return states if groups == 1 else states.repeat_interleave(groups, dim=1)
+
+
+def _causal_mask(query: Tensor, key: Tensor) -> Tensor:
+    """(1, 1, T, keys): True where a token may look, at itself and at what is before it."""
+    T, keys = query.shape[-2], key.shape[-2]
+    return torch.ones((1, 1, T, keys), dtype=torch.bool, device=query.device).tril(keys - T)
 
 
 def _fused(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **kwargs: Any) -> Tensor:

@@ -54,6 +54,7 @@ def _is_added(value: Any) -> bool:
 
 
 SIZE: Check = (_is_size, "a whole number above 0")
+SIZE_OR_NONE: Check = (lambda value: value is None or _is_size(value), "a whole number above 0")
 TEXT: Check = (lambda value: value is None or isinstance(value, str), "text")
 YES_OR_NO: Check = (lambda value: value is None or isinstance(value, bool), "true or false")
 SHARE: Check = (lambda value: value is None or (_is_number(value) and 0 <= value <= 1), "a number from 0 to 1")
@@ -64,7 +65,9 @@ ID: Check = (lambda value: value is None or (type(value) is int and 0 <= value <
 CONFIG: dict[str, Check] = {
     **dict.fromkeys(("num_hidden_layers", "n_layers", "hidden_size", "dim", "num_attention_heads", "n_heads"), SIZE),
     **dict.fromkeys(("vocab_size", "max_position_embeddings", "intermediate_size", "hidden_dim"), SIZE),
-    **dict.fromkeys(("embedding_size",), SIZE),
+    **dict.fromkeys(("embedding_size", "n_layer", "n_embd", "n_head", "n_positions"), SIZE),
+    **dict.fromkeys(("n_inner", "num_key_value_heads", "head_dim"), SIZE_OR_NONE),
+    **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop", "layer_norm_epsilon", "rms_norm_eps"), SHARE),
     **dict.fromkeys(("model_type", "problem_type", "hidden_act", "activation", "dtype", "torch_dtype"), TEXT),
     **dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"), SHARE),
     **dict.fromkeys(("classifier_dropout", "seq_classif_dropout", "initializer_range", "layer_norm_eps"), SHARE),

@@ -1,15 +1,17 @@
 """Load, build and save models: backbone, teacher, student. Weights are safetensors, remote code stays off."""
 
+import copy
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
+    AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -26,7 +28,7 @@ from transformers import (
 
 from pipeline.config.training import Student
 from pipeline.errors import UserError
-from pipeline.models.architectures import WITHOUT_QUERIES, encoder_layers, rows_before_text
+from pipeline.models.architectures import DECODERS, WITHOUT_QUERIES, encoder_layers, rows_before_text
 from pipeline.models.attention import ATTENTION
 from pipeline.models.json_files import check_tokenizer_files, loading_from
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES
@@ -35,6 +37,8 @@ ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {  # of students: the en
     "bert": (BertModel, BertForMaskedLM),
     "mobilebert": (MobileBertModel, MobileBertForMaskedLM),
 }
+HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "resid_pdrop", "embd_pdrop")
+ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
 ProblemType = Literal["single_label_classification", "multi_label_classification"]  # of models with label names
 SINGLE_LABEL: ProblemType = "single_label_classification"
 PROPOSER = "masked_lm"  # the folder of a masked LM that is not the backbone
@@ -82,10 +86,15 @@ def load_config(folder: Path, *, hidden_dropout: float) -> PreTrainedConfig:
     """A model's config; attention dropout is off, because with it the fused kernel writes out every map on CPUs."""
     with loading_from(folder):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    for name in ("hidden_dropout_prob", "dropout", "attention_probs_dropout_prob", "attention_dropout"):
-        if hasattr(config, name):
-            setattr(config, name, 0.0 if name.startswith("attention") else hidden_dropout)
+    set_dropout(config, hidden_dropout)
     return config
+
+
+def set_dropout(config: PreTrainedConfig, hidden_dropout: float) -> None:
+    """Dropout of hidden states, and none of attention."""
+    for name in (*HIDDEN_DROPOUT, *ATTENTION_DROPOUT):
+        if hasattr(config, name):
+            setattr(config, name, hidden_dropout if name in HIDDEN_DROPOUT else 0.0)
 
 
 def attention_of(config: PreTrainedConfig, wanted: str = ATTENTION) -> str:
@@ -96,20 +105,31 @@ def attention_of(config: PreTrainedConfig, wanted: str = ATTENTION) -> str:
 def load_masked_lm(
     folder: Path, *, new_head: bool = False, hidden_dropout: float = 0.0, attention: str = ATTENTION
 ) -> PreTrainedModel:
-    """A backbone with its masked-LM head.
+    """A backbone with its masked-LM head, or a decoder with its head.
 
     Args: new_head: start from a random head where the checkpoint has none.
     Raises: UserError when weights are missing from the checkpoint.
     """
     config = load_config(folder, hidden_dropout=hidden_dropout)
     with loading_from(folder):
-        model, info = AutoModelForMaskedLM.from_pretrained(
+        model, info = _language_model(config).from_pretrained(
             folder, config=config, attn_implementation=attention_of(config, attention), output_loading_info=True, **LOAD
         )
     prefix = f"{model.base_model_prefix}."
     missing = {name for name in info["missing_keys"] if not new_head or name.startswith(prefix)}
     refuse_missing(folder, missing)
     return model
+
+
+def _language_model(config: PreTrainedConfig) -> Any:
+    return AutoModelForCausalLM if config.model_type in DECODERS else AutoModelForMaskedLM
+
+
+def random_language_model(config: PreTrainedConfig) -> PreTrainedModel:
+    """A masked LM or a decoder with random weights, in float32."""
+    return _language_model(config).from_config(
+        config, attn_implementation=attention_of(config), dtype=torch.float32, trust_remote_code=False
+    )
 
 
 def load_classifier(
@@ -177,10 +197,15 @@ def new_student(
 ) -> PreTrainedModel:
     """An encoder of the student's size and architecture, with the teacher's vocabulary and positions.
 
+    The student of a decoder is a decoder of the same architecture.
+
     Args:
         masked_lm: with a masked-LM head on it.
         config: of an existing student, to be taken as it is.
     """
+    if teacher.config.model_type in DECODERS:
+        whole = random_language_model(config or _decoder_config(student, teacher.config))
+        return whole if masked_lm else cast(PreTrainedModel, whole.base_model)
     config = config or _student_config(student, teacher.config.to_dict())
     config._attn_implementation = ATTENTION
     encoder, with_head = ARCHITECTURES[config.model_type]
@@ -204,6 +229,20 @@ def _student_config(student: Student, theirs: Mapping[str, Any]) -> PreTrainedCo
         narrow = student.attention_width
         return MobileBertConfig(**size, embedding_size=narrow, intra_bottleneck_size=narrow)
     return BertConfig(**size)
+
+
+def _decoder_config(student: Student, theirs: PreTrainedConfig) -> PreTrainedConfig:
+    config: Any = copy.deepcopy(theirs)
+    config.num_hidden_layers, config.hidden_size = student.layers, student.width
+    config.num_attention_heads = student.heads
+    if config.model_type == "gpt2":
+        config.n_inner = student.feed_forward
+    else:
+        groups = theirs.num_attention_heads // theirs.num_key_value_heads
+        config.intermediate_size, config.head_dim = student.feed_forward, student.width // student.heads
+        config.num_key_value_heads = student.key_value_heads or student.heads // groups
+    set_dropout(config, student.hidden_dropout)
+    return config
 
 
 def parameter_count(parameters: Iterable[nn.Parameter]) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from pipeline.errors import UserError, require
-from pipeline.models.architectures import rows_before_text
+from pipeline.models.architectures import DECODERS, rows_before_text
 from pipeline.models.json_files import CONFIG, check_index, check_tokenizer_files, check_types, json_object
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ class ModelShape:
     classes: tuple[str, ...]
     """Of transformers, such as BertForSequenceClassification; empty where the file does not say."""
     problem_type: str = ""  # such as multi_label_classification; empty where the file does not say
+    key_value_heads: int = 0  # of a decoder; fewer than `heads` where queries share keys and values in groups
+
+    @property
+    def is_decoder(self) -> bool:
+        """Whether it predicts the next token."""
+        return self.kind in DECODERS
 
 
 def model_shape(folder: Path, role: str) -> ModelShape:
@@ -50,19 +56,30 @@ def model_shape(folder: Path, role: str) -> ModelShape:
                 return config[name]
         raise UserError(f"{path} ({role}) lacks {names[0]!r}; is it an encoder such as BERT?")
 
+    layers, width = number("num_hidden_layers", "n_layers", "n_layer"), number("hidden_size", "dim", "n_embd")
+    heads = number("num_attention_heads", "n_heads", "n_head")
+    if config["model_type"] == "gpt2":
+        config.setdefault("n_inner", None)
+        config["n_inner"] = config["n_inner"] or 4 * width
     return ModelShape(
-        layers=number("num_hidden_layers", "n_layers"),
-        width=number("hidden_size", "dim"),
-        heads=number("num_attention_heads", "n_heads"),
+        layers=layers,
+        width=width,
+        heads=heads,
         vocabulary=number("vocab_size"),
-        positions=number("max_position_embeddings") - rows_before_text(config),
+        positions=number(*POSITIONS) - rows_before_text(config),
         labels=_labels(config),
-        embedding=config.get("embedding_size", number("hidden_size", "dim")),
+        embedding=config.get("embedding_size", width),
         kind=config["model_type"],
-        feed_forward=number("intermediate_size", "hidden_dim"),
+        feed_forward=number("intermediate_size", "hidden_dim", "n_inner"),
         classes=_classes(config),
         problem_type=str(config.get("problem_type") or ""),
+        key_value_heads=config.get("num_key_value_heads") or heads,
     )
+
+
+def is_decoder(folder: Path) -> bool:
+    """Whether a backbone predicts the next token (GPT-2, Llama), by its config.json."""
+    return (json_object(folder / "config.json", "backbone") or {}).get("model_type") in DECODERS
 
 
 def add_to_config(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """How a student's weights are initialised: from a student, the teacher's layers, its embeddings, or at random."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -14,9 +15,10 @@ from pipeline.config.objectives import layer_map
 from pipeline.config.training import Student
 from pipeline.models.architectures import LIKE_BERT, rows_before_text
 from pipeline.models.json_files import loading_from
-from pipeline.models.loading import ARCHITECTURES, LOAD, refuse_missing
+from pipeline.models.loading import ARCHITECTURES, LOAD, load_masked_lm, refuse_missing, set_dropout
 
 BY_HEAD = ("attention.self.query", "attention.self.key", "attention.self.value")
+DECODER_LAYER = re.compile(r"(.*\.(?:h|layers)\.)(\d+)(\..*)")  # of GPT-2, of Llama
 TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 
 
@@ -36,6 +38,30 @@ def init_student(
     elif settings.start == "embeddings":
         return {0: copy_embeddings(encoder, teacher)}
     return {}
+
+
+def init_decoder(
+    student: PreTrainedModel, settings: Student, *, teacher: PreTrainedModel, existing: Path | None
+) -> dict[int, Tensor]:
+    """Initialise a decoder and its head: from a student, from the teacher's layers, or not at all.
+
+    With the layers it takes the teacher's embeddings, last norm and head. All its sizes but the layers are the
+    teacher's (`student_checks`).
+    """
+    if existing is not None:
+        student.load_state_dict(load_masked_lm(existing).state_dict())
+    if settings.start != "layers":
+        return {}
+    teacher_layers, student_layers = (model.config.num_hidden_layers for model in (teacher, student))
+    layers = layer_map(settings.start_layers, teacher_layers=teacher_layers, student_layers=student_layers)
+    theirs = dict(teacher.named_parameters())
+    for name, own in student.named_parameters():
+        source, found = name, DECODER_LAYER.fullmatch(name)
+        if found:
+            source = f"{found[1]}{layers.get(int(found[2]) + 1, 0) - 1}{found[3]}"
+        if source in theirs:
+            own.data.copy_(theirs[source].data)
+    return {layer: torch.eye(teacher.config.hidden_size) for layer in layers}
 
 
 def init_from_layers(student: PreTrainedModel, teacher: PreTrainedModel, wanted: LayerMap) -> dict[int, Tensor]:
@@ -140,7 +166,7 @@ def student_config(folder: Path, *, hidden_dropout: float) -> PreTrainedConfig:
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         else:
             config = BertConfig.from_dict(plain)
-    config.hidden_dropout_prob, config.attention_probs_dropout_prob = hidden_dropout, 0.0
+    set_dropout(config, hidden_dropout)
     return config
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from pipeline.models.architectures import encoder_layers, rows_before_text
+from pipeline.models.architectures import DECODERS, encoder_layers, rows_before_text
 from pipeline.models.attention import AttentionStates, can_pack
 from pipeline.models.collate import Batch
 from pipeline.models.packing import Packing
@@ -33,6 +33,7 @@ class Trace(NamedTuple):
     packing: Packing | None
     output: Any = None  # with padded logits
     masked_logits: Tensor | None = None  # (masked tokens, vocabulary)
+    causal: bool = False  # whether a token attends to itself and those before it alone
 
     @property
     def buckets_real(self) -> tuple[Tensor, ...]:
@@ -84,12 +85,15 @@ def trace(model: PreTrainedModel, batch: Batch, wanted: Wanted, *, masked_lm_hea
         packing=packing,
         output=output if wanted.output else None,
         masked_logits=_masked_logits(output, batch, masked_lm_head) if wanted.masked_logits else None,
+        causal=model.config.model_type in DECODERS,
     )
 
 
 def _model_inputs(model: PreTrainedModel, batch: Batch) -> dict[str, Any]:
     """What to call a model with: (B, T) tensors, or of a packed batch (1, N) ones, their positions and the packing."""
     inputs: dict[str, Any] = {"input_ids": batch.input_ids}
+    if model.config.model_type in DECODERS and batch.packing is None:
+        return inputs | {"use_cache": False}  # no token looks at the padding, which is on its right
     if batch.token_type_ids is not None:
         inputs["token_type_ids"] = batch.token_type_ids
     if batch.packing is None:

@@ -18,6 +18,7 @@ from pipeline.models.saved_model import (
     model_shape,
     tokenizer_vocabulary,
 )
+from pipeline.plan.decoder_checks import check_decoder
 from pipeline.plan.general_checks import check_without_task, describe_corpus
 from pipeline.plan.stages import makes_tokenizer
 from pipeline.plan.student_checks import check_lengths, check_start, check_student
@@ -41,6 +42,7 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
         check_tokenizer_files(folder)
     if not makes_tokenizer(recipe):
         check_tokenizer(inputs.backbone, shape)
+    check_decoder(recipe, shape, inputs.backbone)
     check_student(recipe, shape, inputs.backbone)
     check_start(recipe, shape, inputs)
     check_lengths(recipe, shape)

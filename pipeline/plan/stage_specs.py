@@ -11,7 +11,7 @@ from pipeline.artifacts.store import Artifact, fingerprint
 from pipeline.config import Recipe
 from pipeline.hardware import resolve_precision
 from pipeline.inputs.resolver import RecipeInputs
-from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES
+from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES, is_decoder
 from pipeline.plan.stages import LANGUAGE, LOCATIONS, SCORING, TABLE, counted
 
 TOKENS_AT_ONCE = ("micro_batch_tokens", "decode_tokens")
@@ -45,7 +45,7 @@ def stage_specs(recipe: Recipe, inputs: RecipeInputs, book: DigestBook) -> dict[
     groups = _input_files(recipe, inputs)
     for stage, row in TABLE.items():
         reads = tuple(counted(row.reads, recipe))
-        settings, defaults = _settings(stage, recipe)
+        settings, defaults = _settings(stage, recipe, inputs)
         files = {role: path for group in counted(row.files, recipe) for role, path in groups[group].items()}
         digests = {role: book.file(path) for role, path in files.items()}
         name = fingerprint(
@@ -72,12 +72,15 @@ def stage_specs(recipe: Recipe, inputs: RecipeInputs, book: DigestBook) -> dict[
     return {stage: spec for stage, spec in specs.items() if stage in needed}
 
 
-def _settings(stage: str, recipe: Recipe) -> tuple[Settings, Settings]:
+def _settings(stage: str, recipe: Recipe, inputs: RecipeInputs) -> tuple[Settings, Settings]:
     """The settings that a stage's row of the table names, and their defaults."""
     settings, defaults = {}, {}
     for name in counted(TABLE[stage].settings, recipe):
         if name in ("precision", "fp32"):
             settings["precision"] = resolve_precision(recipe.precision) if name == "precision" else "fp32"
+            continue
+        if name == "decoder":
+            settings[name], defaults[name] = is_decoder(inputs.backbone), False
             continue
         for member in _members(recipe, name):
             section, _, setting = member.rpartition(".")

@@ -68,7 +68,7 @@ class TableRow:
     reads: Names = ()  # the stages whose artifacts it reads
     settings: Names
     """Those that can change its output: sections, or single ones as SECTION.NAME. 'precision' is the recipe's, or the
-    hardware's; 'fp32' is always float32."""
+    hardware's; 'fp32' is always float32. 'decoder' says whether the backbone is one."""
     files: Names = ()  # the groups of `stage_specs._input_files` that it reads
 
 
@@ -78,6 +78,7 @@ TABLE: dict[str, TableRow] = {
         version=3,
         settings=[
             "prepare_corpus",
+            "decoder",
             When(lambda r: r.prepare_corpus.task_text, ["task"]),
             When(makes_tokenizer, ["pretrain_teacher.tokenizer", "pretrain_teacher.pieces"]),
         ],

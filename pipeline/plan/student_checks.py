@@ -40,13 +40,15 @@ def check_student(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
 def check_start(recipe: Recipe, teacher: ModelShape, inputs: RecipeInputs) -> None:
     """The layers, or the existing student, that the student starts from."""
     student, start = recipe.student, start_of(recipe.student, teacher.kind)
-    if start in ("fitted", "layers"):
+    if teacher.is_decoder and start == "layers":
+        _check_layer_map("student.start_layers", student.start_layers, student, teacher)
+    elif start in ("fitted", "layers"):
         require(
             teacher.kind in LIKE_BERT,
             f"student.start: {inputs.backbone} is a {teacher.kind}, which no student can start from; leave it out",
         )
         _check_layer_map("student.start_layers", student.start_layers, student, teacher)
-    if start == "layers":
+    if start == "layers" and not teacher.is_decoder:
         _check_copied_layers(student, teacher, inputs.backbone)
     require(
         student.start_from == "backbone" or start in ("fitted", "layers"),
@@ -72,9 +74,10 @@ def _check_copied_layers(student: Student, teacher: ModelShape, folder: Path) ->
 
 def _check_existing_student(recipe: Recipe, teacher: ModelShape, *, backbone: Path, existing: Path) -> None:
     student, shape = recipe.student, model_shape(existing, "student.model")
+    kind = teacher.kind if teacher.is_decoder else student.architecture
     require(
-        shape.kind == student.architecture,
-        f"student.model: {existing} is a {shape.kind}; set student.architecture, or take a bert",
+        shape.kind == kind,
+        f"student.model: {existing} is a {shape.kind}, not a {kind}; set student.architecture, or take a {kind}",
     )
     sizes = {name: getattr(shape, name) for name in ("layers", "width", "heads", "feed_forward")}
     require(

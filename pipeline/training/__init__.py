@@ -7,4 +7,5 @@ prefetch      a process's share of every step, collated ahead
 checkpoints   written whole or not at all
 throughput    tokens a second, and the share of the device's peak
 masked_lm     masked-LM training of a backbone
+causal_lm     training of a decoder, and how well it predicts texts
 """

@@ -70,23 +70,26 @@ def test_the_normalised_hidden_loss_is_the_squared_distance_of_first_tokens_on_t
     assert loss.item() == pytest.approx(total / 3, rel=1e-5)
 
 
-def test_the_attention_map_loss_is_the_divergence_of_the_maps() -> None:
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_attention_map_loss_is_the_divergence_of_the_maps(causal: bool) -> None:
     student, teacher = attention_states(4, seed=1), attention_states(6, seed=2)
     total = 0.0
     for b, length in enumerate(LENGTHS):
         for h in range(2):
             for t in range(length):
+                last = t + 1 if causal else length
                 ours, theirs = (
-                    distribution(one.query[b, h, t].tolist(), one.key[b, h, :length].tolist())
+                    distribution(one.query[b, h, t].tolist(), one.key[b, h, :last].tolist())
                     for one in (student, teacher)
                 )
                 total += divergence(theirs, ours)
-    loss = attention_map_loss(student, teacher, real_tokens())
+    loss = attention_map_loss(student, teacher, real_tokens(), causal=causal)
     assert loss.item() == pytest.approx(total / (2 * TOKENS), rel=1e-5)
 
 
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("heads", [1, 2, 4, 12])
-def test_the_relation_loss_is_the_divergence_of_relations_of_any_number_of_heads(heads: int) -> None:
+def test_the_relation_loss_is_the_divergence_of_relations_of_any_number_of_heads(heads: int, causal: bool) -> None:
     student, teacher = random(3, 3, 7, 4, seed=1), random(3, 2, 7, 12, seed=2)  # 3 heads of 4, and 2 of 12
     total = 0.0
     for b, length in enumerate(LENGTHS):
@@ -96,9 +99,9 @@ def test_the_relation_loss_is_the_divergence_of_relations_of_any_number_of_heads
                 tokens = [states[b, :, t].flatten().tolist() for t in range(length)]
                 width = len(tokens[0]) // heads
                 parts = [token[a * width : (a + 1) * width] for token in tokens]
-                maps.append([distribution(part, parts) for part in parts])
+                maps.append([distribution(part, parts[: i + 1] if causal else parts) for i, part in enumerate(parts)])
             total += sum(divergence(theirs, ours) for ours, theirs in zip(*maps, strict=True))
-    loss = relation_loss(student, teacher, real_tokens(), heads=heads)
+    loss = relation_loss(student, teacher, real_tokens(), heads=heads, causal=causal)
     assert loss.item() == pytest.approx(total / (heads * TOKENS), rel=1e-5)
 
 

@@ -57,20 +57,21 @@ def test_the_hidden_loss_is_equation_8() -> None:
     assert loss.item() == pytest.approx(sum(squares) / len(squares), rel=1e-6)
 
 
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("widths", [SHORT, LONG])
-def test_the_attention_loss_is_equation_7_whichever_form_is_cheaper(widths: tuple[int, int]) -> None:
+def test_the_attention_loss_is_equation_7_whichever_form_is_cheaper(widths: tuple[int, int], causal: bool) -> None:
     student, teacher = (attention_states(width, seed=width) for width in widths)
     of_each_head = []
     for h in range(2):
         squares = []
         for b, length in enumerate(LENGTHS):
             for i in range(length):
-                for j in range(length):
+                for j in range(i + 1 if causal else length):
                     ours = dot(student.query[b, h, i], student.key[b, h, j]) / math.sqrt(widths[0])
                     theirs = dot(teacher.query[b, h, i], teacher.key[b, h, j]) / math.sqrt(widths[1])
                     squares.append((ours - theirs) ** 2)
         of_each_head.append(sum(squares) / len(squares))
-    loss = attention_loss(student, teacher, real_tokens())
+    loss = attention_loss(student, teacher, real_tokens(), causal=causal)
     assert loss.item() == pytest.approx(sum(of_each_head) / 2, rel=1e-5)
 
 
@@ -128,13 +129,16 @@ def test_the_gram_form_is_the_direct_form_also_for_a_student_that_has_nearly_con
         assert (found[2] - exact[2]).norm() < 1e-6 * norm * query.norm()
 
 
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("widths", [SHORT, LONG])
-def test_the_gradient_of_the_attention_loss_is_that_of_its_formula(widths: tuple[int, int]) -> None:
+def test_the_gradient_of_the_attention_loss_is_that_of_its_formula(widths: tuple[int, int], causal: bool) -> None:
     real = real_tokens()
     pairs = (real[:, None, :, None] & real[:, None, None, :]).double()
+    pairs = pairs.tril() if causal else pairs
     teacher = attention_states(widths[1], seed=2)
     query, key = (tensor.clone().requires_grad_() for tensor in attention_states(widths[0], seed=1)[:2])
-    found = torch.autograd.grad(3 * attention_loss(without_values(query, key), teacher, real), [query, key])
+    loss = attention_loss(without_values(query, key), teacher, real, causal=causal)
+    found = torch.autograd.grad(3 * loss, [query, key])
     ours, theirs = (
         pair.query.double() @ pair.key.double().transpose(-1, -2) / math.sqrt(width)
         for pair, width in ((without_values(query, key), widths[0]), (teacher, widths[1]))
