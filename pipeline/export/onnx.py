@@ -6,7 +6,7 @@ or `start_logits` and `end_logits`, ...).
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,20 @@ def export_onnx(model: PreTrainedModel, path: Path, *, inputs: Sequence[str]) ->
     example = {name: torch.ones((2, 8), dtype=torch.long) for name in inputs}  # a size of 1 would be exported as fixed
     with torch.inference_mode():
         outputs = list(model(**example))
+    dynamic = {name: {0: "batch", 1: "length"} for name in inputs}
+    export_graph(model, path, example, dynamic=dynamic, inputs=inputs, outputs=outputs)
+
+
+def export_graph(
+    model: nn.Module,
+    path: Path,
+    example: Mapping[str, Any],
+    *,
+    dynamic: Mapping[str, Any],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+) -> None:
+    """Write what a model does with an example as ONNX. Args: dynamic: the sizes that may be others."""
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of packages that text models do not need
     with warnings.catch_warnings():
@@ -40,10 +54,10 @@ def export_onnx(model: PreTrainedModel, path: Path, *, inputs: Sequence[str]) ->
             model,
             (),
             str(path),
-            kwargs=example,
+            kwargs=dict(example),
             input_names=list(inputs),
-            output_names=outputs,
-            dynamic_shapes={name: {0: "batch", 1: "length"} for name in inputs},
+            output_names=list(outputs),
+            dynamic_shapes=dict(dynamic),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
