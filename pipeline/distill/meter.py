@@ -13,10 +13,19 @@ from pipeline.config.objectives import chosen, layer_map
 from pipeline.config.training import LayerObjectives, Training
 from pipeline.distill.layers import ProjectedStudent, Teacher, both_pack, layer_loss
 from pipeline.hardware import gpu_count, resolve_precision
+from pipeline.losses.tinybert import prediction_loss
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch, collate
-from pipeline.models.loading import freeze, load_config, load_masked_lm, new_student, random_language_model
-from pipeline.models.trace import forward
+from pipeline.models.loading import (
+    freeze,
+    load_config,
+    load_masked_lm,
+    new_student,
+    random_language_model,
+    separate_head,
+)
+from pipeline.models.saved_model import is_decoder
+from pipeline.models.trace import Trace, Wanted, forward
 from pipeline.plan.estimate import Counts
 from pipeline.plan.plan import Plan
 from pipeline.training.batches import planned
@@ -36,6 +45,7 @@ class Meter:
         self.recipe, self.counts = plan.recipe, counts
         self.device: Any = torch.device("cuda" if gpu_count() else "cpu")
         self.folder = plan.inputs.backbone
+        self.predicted = 1.0 if is_decoder(self.folder) else plan.recipe.pretrain_teacher.mask_share
         self.precision = resolve_precision(plan.recipe.precision)
         self.random = np.random.default_rng(0)
 
@@ -100,15 +110,21 @@ class Meter:
             return MaskedLM(whole), _masked_loss, can_pack(whole)
         if stage == "finetune_teacher":
             return encoder, _first_token_loss, can_pack(encoder)
-        student = new_student(recipe.student, encoder)
-        if not isinstance(settings, LayerObjectives) or not chosen(settings):
+        decoder = is_decoder(self.folder)
+        made = new_student(recipe.student, encoder, masked_lm=decoder)
+        student, heads = (
+            cast(PreTrainedModel, made.base_model),
+            [separate_head(m) if decoder else None for m in (whole, made)],
+        )
+        if not isinstance(settings, LayerObjectives) or not (chosen(settings) or decoder):
             return student, _first_token_loss, can_pack(student)
         N, M = encoder.config.num_hidden_layers, student.config.num_hidden_layers
-        frozen = cast(PreTrainedModel, freeze(encoder, precision=self.precision).to(self.device))
-        teacher = Teacher(model=frozen, encoder=frozen)
-        projected = ProjectedStudent(student, teacher_width=encoder.config.hidden_size)
+        freeze(whole, precision=self.precision).to(self.device)
+        teacher = Teacher(model=encoder, encoder=encoder, masked_lm_head=heads[0])
+        projected = ProjectedStudent(student, teacher_width=encoder.config.hidden_size, masked_lm_head=heads[1])
         layers = layer_map(settings.layer_map, teacher_layers=N, student_layers=M)
-        return projected, layer_loss(teacher, layers, settings), both_pack(teacher, projected)
+        more = {"more": _next_token_terms, "more_wants": Wanted(masked_logits=True)} if decoder else {}
+        return projected, layer_loss(teacher, layers, settings, **more), both_pack(teacher, projected)
 
     def _some(self, lengths: np.ndarray, most: int = AT_ONCE) -> np.ndarray:
         """Some of the lengths, at most so many, with about AT_ONCE tokens together."""
@@ -118,9 +134,7 @@ class Meter:
     def _batch(self, lengths: np.ndarray, *, packed: bool) -> tuple[Batch, int]:
         ids = [self.random.integers(5, 50, length) for length in np.sort(lengths)[::-1]]  # as a micro-batch has them
         batch = collate({"input_ids": ids}, 0, packed=packed)
-        masked_BT = torch.from_numpy(
-            self.random.random(batch.input_ids.shape) < self.recipe.pretrain_teacher.mask_share
-        )
+        masked_BT = torch.from_numpy(self.random.random(batch.input_ids.shape) < self.predicted)
         masked_BT = (masked_BT & batch.attention_mask.bool()).to(self.device)
         return batch.to(self.device).with_targets(masked=masked_BT), int(lengths.sum())
 
@@ -152,6 +166,12 @@ def _masked_loss(model: nn.Module, batch: Batch, _: Any) -> dict[str, Tensor]:
             logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device)
         )
     }
+
+
+def _next_token_terms(student: Trace, teacher: Trace, _batch: Batch, _global_batch: Any) -> dict[str, Tensor]:
+    ours, theirs = student.masked_logits, teacher.masked_logits
+    assert ours is not None and theirs is not None
+    return {"soft_causal_lm": prediction_loss(ours, theirs, temperature=1.0)}
 
 
 def _first_token_loss(model: nn.Module, batch: Batch, _: Any) -> dict[str, Tensor]:

@@ -15,10 +15,12 @@ from safetensors.numpy import load_file
 from pipeline import PROJECT
 from pipeline.launch.launcher import CPU_ENVIRONMENT, launch_command
 from pipeline.plan.stages import STAGES
+from tests import tiny
 from tests.faults import differing, draw, kill_and_resume, work_seconds
 from tests.helpers.commands import copy_artifacts, run_all
+from tests.helpers.decoders import decoder_recipe, write_decoder
 from tests.helpers.once import once
-from tests.helpers.one_process import run_recipe
+from tests.helpers.one_process import metrics, run_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -134,6 +136,15 @@ def test_one_launch_publishes_what_each_stage_publishes_alone(finished: Path, ea
 TRAINED = ("pretrain_teacher", "finetune_teacher", "distill_general", "distill_layers", "distill_predictions")
 
 
+def recipe_of_decoder(folder: Path) -> Path:
+    """A Llama that is trained and distilled."""
+    world = folder / "of decoders"
+    world.mkdir()
+    backbone = write_decoder(world / "llama", "llama", tiny.write_text(world / "text.txt", lines=40))
+    few = {"epochs": 1, "batch_size": 16, "micro_batch_tokens": 128, "held_out": 0.1, "learning_rate": 1e-3}
+    return decoder_recipe(world, backbone, pretrain_teacher=few)
+
+
 @pytest.fixture
 def two_processes(finished: Path, world: Path, shared: Path) -> Path:
     """The runs of all stages on one pair of processes, each from the artifacts of the finished run: STAGE/r/recipe."""
@@ -141,7 +152,8 @@ def two_processes(finished: Path, world: Path, shared: Path) -> Path:
     def launch(folder: Path) -> None:
         for stage in STAGES:
             copy_artifacts(finished, folder / stage / "a", until=stage, copy=os.link)
-        command, changes = launch_command(["NAME"], [str(world / "recipe.yaml"), str(folder)], ["--num_processes", "2"])
+        words = [str(world / "recipe.yaml"), str(folder), str(recipe_of_decoder(folder))]
+        command, changes = launch_command(["NAME"], words, ["--num_processes", "2"])
         place = command.index("stages")
         command[place : place + 2] = ["tests.helpers.every_stage"]
         both = subprocess.run(
@@ -168,6 +180,19 @@ def test_two_processes_do_what_one_does(finished: Path, two_processes: Path, sta
     ours, theirs = weights(finished, stage), weights(run, stage)
     for name in ours:
         np.testing.assert_allclose(theirs[name], ours[name], rtol=0, atol=1e-4, err_msg=name)
+
+
+def test_two_processes_do_with_a_decoder_what_one_does(two_processes: Path, tmp_path: Path) -> None:
+    places = ["--run.artifacts", str(tmp_path / "a"), "--run.runs", str(tmp_path / "r")]
+    plan = run_recipe(two_processes / "of decoders" / "recipe.yaml", *places, last="distill_general")
+    for stage in ("pretrain_teacher", "distill_general"):
+        (manifest,) = two_processes.glob(f"decoder/a/{stage}/*/stage.json")
+        found = json.loads(manifest.read_text())
+        assert (found["processes"], found["fingerprint"]) == (2, plan.stages[stage].artifact.fingerprint)
+        one, two = metrics(plan, stage)["curve"], found["metrics"]["curve"]
+        assert len(one) == len(two) > 2
+        for point, again in zip(one, two, strict=True):
+            assert again == pytest.approx(point, rel=1e-4)
 
 
 def test_a_fit_has_the_same_bytes_whatever_the_number_of_processes(finished: Path, world: Path, tmp_path: Path):

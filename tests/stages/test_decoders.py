@@ -12,28 +12,13 @@ from transformers import AutoModelForCausalLM
 
 from pipeline.data.corpus import Corpus, text_bytes
 from pipeline.errors import UserError
+from pipeline.models.collate import Batch
 from pipeline.models.loading import backbone_of, load_tokenizer
 from pipeline.plan.plan import Plan, make_plan
-from tests import tiny
-from tests.helpers.decoders import DECODERS, write_decoder
+from pipeline.training.causal_lm import CausalBlocks
+from tests.faults import differing
+from tests.helpers.decoders import DECODERS, STUDENT, decoder_recipe, write_decoder
 from tests.helpers.one_process import metrics, run_recipe
-
-STUDENT = {"layers": 1, "width": 16, "feed_forward": 24, "heads": 4, "hidden_dropout": 0.1}
-OBJECTIVES = {"soft_causal_lm": 1, "causal_lm": 0.5, "hidden_cosine": 1, "attention": 1, "value_relations": 1}
-
-
-def write_recipe(world: Path, backbone: Path, **sections: Any) -> Path:
-    """A recipe of plain text alone."""
-    few = {"epochs": 1, "batch_size": 16, "micro_batch_tokens": 128}
-    tree = {name: value for name, value in tiny.recipe(world).items() if name in ("precision", "run")}
-    tree["run"]["tracker"] = "none"
-    tree |= {"backbone": str(backbone), "student": STUDENT}
-    tree["prepare_corpus"] = {"sources": [str(world / "text.txt")], "length": 32, "held_out": 0.2}
-    tree["distill_general"] = {**few, **OBJECTIVES, "learning_rate": 3e-3}
-    tree["evaluate_student"] = {"bootstrap": 100, "timing_rounds": 3}
-    for name, settings in sections.items():
-        tree[name] = tree.get(name, {}) | settings if isinstance(settings, dict) else settings
-    return tiny.write_recipe(world / "recipe.yaml", tree)
 
 
 @pytest.fixture
@@ -54,7 +39,7 @@ def student_of(plan: Plan) -> Path:
 def test_a_decoder_s_student_learns_the_next_token_the_teacher_s_guesses_and_its_layers(
     decoders: Path, kind: str
 ) -> None:
-    plan = run_recipe(write_recipe(decoders, decoders / kind), last="distill_general")
+    plan = run_recipe(decoder_recipe(decoders, decoders / kind), last="distill_general")
     curve = metrics(plan, "distill_general")["curve"]
     names = {"soft_causal_lm", "causal_lm", "embedding", "hidden_1", "hidden_cosine_1", "attention_1"}
     assert set(curve[-1]) - {"step"} == names | {"value_relations_1"}
@@ -80,7 +65,7 @@ def test_a_decoder_is_trained_from_scratch_with_a_tokenizer_made_from_the_texts(
             path.unlink()
     scratch = {"from_scratch": True, "tokenizer": "train", "pieces": 280, "epochs": 3, "learning_rate": 3e-3}
     scratch |= {"batch_size": 16, "held_out": 0.1}
-    recipe = write_recipe(decoders, decoders / "gpt2", pretrain_teacher=scratch)
+    recipe = decoder_recipe(decoders, decoders / "gpt2", pretrain_teacher=scratch)
     plan = run_recipe(recipe, last="pretrain_teacher")
     found = metrics(plan, "pretrain_teacher")
     assert 1 < found["perplexity_after"] < 0.8 * found["perplexity_before"] < 400
@@ -95,12 +80,37 @@ def test_a_decoder_is_trained_from_scratch_with_a_tokenizer_made_from_the_texts(
 @pytest.mark.parametrize("kind", DECODERS)
 def test_a_student_of_all_layers_of_a_decoder_is_its_copy(decoders: Path, kind: str) -> None:
     whole = {**STUDENT, "layers": 2, "start": "layers"}
-    recipe = write_recipe(decoders, decoders / kind, student=whole, distill_general={"epochs": 0})
+    recipe = decoder_recipe(decoders, decoders / kind, student=whole, distill_general={"epochs": 0})
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (
         student_of(run_recipe(recipe, last="distill_general")), decoders / kind
     ))  # fmt: skip
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+class Killed(BaseException):
+    """Nothing may catch it, like a kill."""
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_it_ends_with_the_same_bytes(decoders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = decoder_recipe(decoders, decoders / "llama", run={"checkpoint_seconds": 1e-9})
+    whole = run_recipe(recipe, last="distill_general").stages["distill_general"].artifact.folder
+    elsewhere = ("--run.artifacts", str(decoders / "elsewhere"))
+    collate, calls = CausalBlocks.collate, iter(range(15))
+
+    def killed(blocks: CausalBlocks, rows: np.ndarray, epoch: int) -> Batch:
+        if next(calls, None) is None:
+            raise Killed
+        return collate(blocks, rows, epoch)
+
+    monkeypatch.setattr(CausalBlocks, "collate", killed)
+    with pytest.raises(Killed):
+        run_recipe(recipe, *elsewhere, last="distill_general")
+    assert list(decoders.glob("elsewhere/distill_general/*.work/checkpoint-*[0-9]"))
+    monkeypatch.setattr(CausalBlocks, "collate", collate)
+    again = run_recipe(recipe, *elsewhere, last="distill_general").stages["distill_general"].artifact.folder
+    assert list(differing(whole, again)) == []
 
 
 @pytest.mark.parametrize(
@@ -125,7 +135,7 @@ def test_what_cannot_be_made_is_said_by_the_plan(
     decoders: Path, kind: str, sections: dict[str, Any], words: str
 ) -> None:
     sections = json.loads(json.dumps(sections).replace("rows.csv", str(decoders / "rows.csv")))
-    recipe = write_recipe(decoders, decoders / kind, **sections)
+    recipe = decoder_recipe(decoders, decoders / kind, **sections)
     with pytest.raises(UserError) as caught:
         make_plan(recipe)
     assert words in str(caught.value)

@@ -12,6 +12,7 @@ from pipeline.distill.token_costs import count, estimated
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stages import STAGES
 from tests import tiny
+from tests.helpers.decoders import decoder_recipe, write_decoder
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +84,11 @@ def test_other_work_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     for load, said in ((1.2, ""), (5.0, "load 4.0 on 2 cores")):
         monkeypatch.setattr("os.getloadavg", lambda load=load: (load, load, load))
         assert token_costs.busy() == said
+
+
+def test_a_decoder_and_its_student_have_an_estimate_with_their_heads(world: Path) -> None:
+    backbone = write_decoder(world / "llama", "llama", world / "text.txt")
+    plan = make_plan(decoder_recipe(world, backbone), checked=False)
+    found = estimated(plan, processes=1)
+    assert list(found) == list(plan.why)
+    assert found["distill_general"].seconds > 1
