@@ -5,8 +5,8 @@ A decoder's student learns the next token and the teacher's guesses at it too.
     accelerate launch -m stages.distill_general --recipe recipes/rotten_tomatoes.yaml
 
 Reads:  the backbone (pretrain_teacher), the corpus (prepare_corpus).
-Writes: student/, the general student's encoder (a decoder with its head) and its tokenizer; projections.safetensors,
-        for distill_layers.
+Writes: student/, the general student's encoder and its tokenizer (a decoder, or where asked a masked LM, with its
+        head); projections.safetensors, for distill_layers.
 
 With `epochs: 0` the student stays as it starts, say fitted to the backbone on the corpus.
 """
@@ -29,21 +29,21 @@ from pipeline.distill.layers import (
     mapped_layers,
 )
 from pipeline.distill.objectives import language_model_terms
-from pipeline.distill.start import fit_student
+from pipeline.distill.start import fit_student, start_masked_lm_head
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.architectures import start_of
 from pipeline.models.collate import Batch, Rows, collate
 from pipeline.models.loading import (
     backbone_of,
+    distilled_from,
     load_masked_lm,
     load_tokenizer,
     new_student,
     parameter_count,
-    proposer_of,
     save_model,
     separate_head,
 )
-from pipeline.models.saved_model import is_decoder, special_id
+from pipeline.models.saved_model import is_decoder, model_shape, special_id
 from pipeline.models.student_init import init_decoder, init_student, student_config
 from pipeline.models.trace import Wanted
 from pipeline.runtime.stage import Stage
@@ -56,9 +56,8 @@ from pipeline.training.masked_lm import MaskedBlocks
 def main(stage: Stage) -> dict[str, Any]:
     settings, pretrained = stage.recipe.distill_general, stage.upstream["pretrain_teacher"]
     decoder = is_decoder(backbone_of(pretrained))
-    needs_head = decoder or bool(settings.soft_masked_lm)  # of the teacher, whose guesses at tokens are learnt
-    source = proposer_of(pretrained) if needs_head else backbone_of(pretrained)
-    teacher_model = load_masked_lm(source, new_head=not needs_head)
+    needs_head = decoder or bool(settings.soft_masked_lm or settings.masked_lm_head)  # of the teacher
+    teacher_model = load_masked_lm(distilled_from(pretrained, settings), new_head=not needs_head)
     student, saved = make_decoder(stage, teacher_model) if decoder else make_student(stage, teacher_model)
     progress = None
     if settings.epochs:
@@ -86,7 +85,7 @@ def make_decoder(stage: Stage, teacher: PreTrainedModel) -> tuple[ProjectedStude
 
 
 def make_student(stage: Stage, teacher_model: PreTrainedModel) -> tuple[ProjectedStudent, PreTrainedModel]:
-    """The student as the recipe initialises it, and its encoder."""
+    """The student as the recipe initialises it: as it learns, and as it is saved, with a masked-LM head where asked."""
     settings, existing = stage.recipe.student, stage.inputs.student
     teacher = cast(PreTrainedModel, teacher_model.base_model)
     masked_lm = bool(chosen(stage.recipe.distill_general, MASKED_LM))
@@ -113,7 +112,11 @@ def make_student(stage: Stage, teacher_model: PreTrainedModel) -> tuple[Projecte
             stage.say(f"the student starts at random: {kinds} cannot be fitted, only a bert to what is like one")
         known = init_student(encoder, settings, teacher=teacher, existing=existing)
     student.init_projections(known)
-    return student, encoder
+    if not stage.recipe.distill_general.masked_lm_head:
+        return student, encoder
+    blocks = masked_blocks(stage, packed=False)
+    start_masked_lm_head(stage, whole, teacher_model, lambda rows: blocks.collate(rows, 0), blocks.lengths)
+    return student, whole
 
 
 def general_job(stage: Stage, teacher: Teacher, student: ProjectedStudent) -> Job:
@@ -129,12 +132,10 @@ def general_job(stage: Stage, teacher: Teacher, student: ProjectedStudent) -> Jo
 
     collated, loss = blocks_as_they_are, layer_loss(teacher, layers, settings)
     if chosen(settings, (*MASKED_LM, *CAUSAL_LM)):
-        every = np.arange(len(corpus))
         if chosen(settings, CAUSAL_LM):
-            blocks = CausalBlocks(corpus, every)
+            blocks = CausalBlocks(corpus, np.arange(len(corpus)))
         else:
-            size, seed = student.model.config.vocab_size, stage.recipe.seed
-            blocks = MaskedBlocks(corpus, every, tokenizer, vocab_size=size, seed=seed, packed=packed)
+            blocks = masked_blocks(stage, packed=packed)
         more = language_model_terms(blocks, settings)
         collated, loss = (
             blocks.collate,
@@ -148,6 +149,14 @@ def general_job(stage: Stage, teacher: Teacher, student: ProjectedStudent) -> Jo
         settings=settings,
         flops=layer_flops(teacher, student),
     )
+
+
+def masked_blocks(stage: Stage, *, packed: bool) -> MaskedBlocks:
+    """The blocks of the corpus, with masked tokens."""
+    corpus, folder = Corpus(stage.upstream["prepare_corpus"]), backbone_of(stage.upstream["pretrain_teacher"])
+    vocabulary, tokenizer = model_shape(folder, "backbone").vocabulary, load_tokenizer(folder)
+    rows, seed = np.arange(len(corpus)), stage.recipe.seed
+    return MaskedBlocks(corpus, rows, tokenizer, vocab_size=vocabulary, seed=seed, packed=packed)
 
 
 if __name__ == "__main__":

@@ -17,14 +17,18 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.evaluate.comparison import compare, given_teacher, kept_of_given, measure, prediction_table
+from pipeline.evaluate.general import compare_general
 from pipeline.evaluate.scoring import labelled_splits
 from pipeline.launch.stage_runner import run_stage
+from pipeline.models.loading import distilled_from
 from pipeline.plan.run_folder import PREDICTIONS, RESULTS, TEACHER_STATISTICS
 from pipeline.report.results import table
 from pipeline.runtime.stage import Stage
 
 
 def main(stage: Stage) -> dict[str, Any]:
+    if not stage.recipe.has_task:
+        return evaluate_general(stage)
     folders = {"teacher": stage.upstream["finetune_teacher"], "student": stage.upstream["distill_predictions"]}
     names = ("test", "test_mismatched") if stage.recipe.task.glue == "mnli" else ("test",)
     given = bool(stage.recipe.task.soft_labels or stage.inputs.other_teacher)
@@ -42,6 +46,18 @@ def main(stage: Stage) -> dict[str, Any]:
     pq.write_table(prediction_table(splits, measured), stage.output / PREDICTIONS)
     stage.say(f"results\n{table(results)}")
     return {"kept": results["kept"], "left_out": dict(task.left_out)}
+
+
+def evaluate_general(stage: Stage) -> dict[str, Any]:
+    """The same of a general student, on held-out text."""
+    teacher = distilled_from(stage.upstream["pretrain_teacher"], stage.recipe.distill_general)
+    results, statistics = compare_general(stage, teacher=teacher, student=stage.upstream["distill_general"] / "student")
+    if not stage.is_main:
+        return {}
+    (stage.output / RESULTS).write_text(json.dumps(results, indent=1), encoding="utf-8")
+    np.save(stage.output / TEACHER_STATISTICS, statistics, allow_pickle=False)
+    stage.say(f"results\n{table(results)}")
+    return {"kept": results["kept"]}
 
 
 if __name__ == "__main__":

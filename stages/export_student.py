@@ -13,6 +13,9 @@ published.
 """
 
 import copy
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +24,14 @@ from transformers import PreTrainedModel
 from pipeline.artifacts.atomic import link_or_copy
 from pipeline.distill.augmented_dataset import augmented_texts
 from pipeline.evaluate.exported_forms import measure_forms, share_of_texts_changed, shipped_beside_teacher
-from pipeline.evaluate.scoring import labelled_splits
+from pipeline.evaluate.general import INPUTS, load_general, measure_general_forms
+from pipeline.evaluate.scoring import labelled_splits, score
 from pipeline.export.onnx import export_onnx, quantise
 from pipeline.export.onnx_session import FLOAT32, INT8, QUANTIZED
 from pipeline.export.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
 from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
-from pipeline.models.loading import load_tokenizer
+from pipeline.models.loading import load_tokenizer, save_model
 from pipeline.models.saved_model import TOKENIZER_FILES, add_to_config
 from pipeline.report.model_card import CARD, model_card
 from pipeline.runtime.stage import Stage
@@ -35,6 +39,8 @@ from pipeline.tasks import kind_of
 
 
 def main(stage: Stage) -> dict[str, Any]:
+    if not stage.recipe.has_task:
+        return export_general(stage)
     settings, source = stage.recipe.export_student, stage.upstream["distill_predictions"]
     task, splits = labelled_splits(stage, source, "dev")
     before, head = splits["dev"], head_of(task.kind)
@@ -68,11 +74,44 @@ def main(stage: Stage) -> dict[str, Any]:
         f" {pieces['dev_texts_changed']:.1%} of the dev texts are tokenised differently than before"
     )
     metrics = {"metric": task.metric, "score_before": measured.student_score}
-    shipped = shipped_beside_teacher(stage, measured, test, stage.output)
+    shipped = shipped_beside_teacher(stage, measured, partial(score, task), stage.output)
     metrics |= {"forms": measured.forms, "shipped": shipped, "vocabulary": pieces}
+    write_card(stage, metrics)
+    return metrics
+
+
+def export_general(stage: Stage) -> dict[str, Any]:
+    """The same of a general student, on held-out text."""
+    source = stage.upstream["distill_general"] / "student"
+    student = load_general(stage, source, attention="eager")
+    if stage.is_main:
+        save_model(student, stage.output, tokenizer_of=source)
+        positions = student.config.max_position_embeddings
+        ship(student.cpu(), stage.output, tokenizer_of=source, max_length=positions, inputs=INPUTS)
+        student.to(stage.accelerator.device)
+    stage.accelerator.wait_for_everyone()
+    exported = load_general(stage, stage.output, attention="eager")
+    forms, measure = measure_general_forms(stage, stage.output, student=student, exported=exported)
+    if not stage.is_main:
+        return {}
+    for name, form in forms.forms.items():
+        stage.say(
+            f"{name}: {form['bytes'] / 1e6:.2f} MB, {measure.metric} on held-out text {form['score']:.4f} (the"
+            f" student's: {forms.student_score:.4f}), {form['latency_ms']:.2f} ms a text of 32 tokens"
+        )
+    forms.check(largest_loss=stage.recipe.export_student.largest_loss)
+    shipped = shipped_beside_teacher(stage, forms, measure.score, stage.output)
+    pieces = student.config.vocab_size
+    metrics = {"metric": measure.metric, "score_before": forms.student_score, "forms": forms.forms}
+    metrics |= {"shipped": shipped, "vocabulary": {"before": pieces, "after": pieces, "dev_texts_changed": 0.0}}
+    write_card(stage, metrics)
+    return metrics
+
+
+def write_card(stage: Stage, metrics: dict[str, Any]) -> None:
+    """The model card, beside what it describes."""
     card = model_card(stage.recipe, stage.inputs, evaluation=stage.upstream["evaluate_student"], exported=metrics)
     (stage.output / CARD).write_text(card, encoding="utf-8")
-    return metrics
 
 
 def kept_ids(stage: Stage) -> np.ndarray:
@@ -88,12 +127,26 @@ def save(stage: Stage, student: PreTrainedModel, kept: np.ndarray | None, *, inp
     if kept is not None:
         trim_embeddings(exported, kept)
     head_of(kind_of(stage.recipe.task)).save(exported, stage.output, tokenizer_of=source)
-    for path in (path for pattern in TOKENIZER_FILES for path in stage.output.glob(pattern)):
+    max_length = stage.recipe.task.max_length
+    ship(exported, stage.output, tokenizer_of=source, max_length=max_length, inputs=inputs, kept=kept)
+
+
+def ship(
+    exported: PreTrainedModel,
+    folder: Path,
+    *,
+    tokenizer_of: Path,
+    max_length: int,
+    inputs: Sequence[str],
+    kept: np.ndarray | None = None,
+) -> None:
+    """What a saved model's folder still needs: a tokenizer that cuts at a length, and the ONNX files."""
+    for path in (path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
         path.unlink()  # a vocab.txt beside tokenizer.json would still be the whole one
-    save_tokenizer(load_tokenizer(source), stage.output, max_length=stage.recipe.task.max_length, kept=kept)
-    export_onnx(exported, stage.output / FLOAT32, inputs=inputs)
-    quantise(stage.output / FLOAT32, stage.output / INT8)
-    link_or_copy(stage.output / INT8, stage.output / QUANTIZED)
+    save_tokenizer(load_tokenizer(tokenizer_of), folder, max_length=max_length, kept=kept)
+    export_onnx(exported, folder / FLOAT32, inputs=inputs)
+    quantise(folder / FLOAT32, folder / INT8)
+    link_or_copy(folder / INT8, folder / QUANTIZED)
 
 
 if __name__ == "__main__":

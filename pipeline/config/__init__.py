@@ -62,8 +62,8 @@ class Card:
     """Licence of the teacher, as the hub spells it (mit, apache-2.0); empty: the one that its own card or its wheel
     names."""
     data_licence: str | None = None
-    """Licence of the task's data; empty: the one that the README.md beside the data names. A student is published only
-    when both licences are known."""
+    """Licence of the task's data, or without a task of the text; empty: the one that the README.md beside it names. A
+    student is published only when both licences are known."""
     language: str = "en"
     """Language of the texts, as an ISO 639 code."""
 
@@ -117,7 +117,11 @@ class Recipe:
 
     def resolved(self) -> "Recipe":
         """With the settings that a recipe without a task leaves to the program, so that fingerprints show them."""
-        corpus = self.prepare_corpus
-        if self.has_task or corpus.held_out is not None:
+        if self.has_task:
             return self
-        return replace(self, prepare_corpus=replace(corpus, held_out=HELD_OUT))
+        corpus, general = self.prepare_corpus, self.distill_general
+        if corpus.held_out is None:
+            corpus = replace(corpus, held_out=HELD_OUT)
+        if general.masked_lm_head is None and general.learns_masked_tokens:
+            general = replace(general, masked_lm_head=True)
+        return replace(self, prepare_corpus=corpus, distill_general=general)

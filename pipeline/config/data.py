@@ -31,6 +31,7 @@ AnswerMetric = Literal["exact_match_and_f1", "answer_f1", "exact_match"]
 LabelSetMetric = Literal["micro_f1", "sample_f1", "mean_average_precision", "micro_and_macro_f1"]
 ClassMetric = Literal["accuracy", "f1", "macro_f1", "accuracy_and_f1", "matthews"]
 MetricName = Literal[ClassMetric, Correlation, "entity_f1", AnswerMetric, LabelSetMetric]
+MASKED_ACCURACY, LINEAR_CKA = "masked_accuracy", "linear_cka"  # of general students, with a head and without one
 CORRELATIONS: tuple[MetricName, ...] = get_args(Correlation)
 
 

@@ -228,6 +228,19 @@ class DistillGeneral(LayerObjectives):
     """For decoders: weight of the soft targets of the teacher, its guesses at the next token (DistilGPT2)."""
     temperature: AboveZero = 1.0
     """Temperature of the soft targets of `soft_masked_lm` or `soft_causal_lm`."""
+    masked_lm_head: bool | None = None
+    """Keep the masked-LM head that the student learns with, which then starts from the teacher's. null: in a recipe
+    without a task that learns masked tokens."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        wrong = "true, but no masked token is learnt; give masked_lm or soft_masked_lm a weight, and epochs"
+        require_setting(not self.masked_lm_head or self.learns_masked_tokens, wrong, "masked_lm_head")
+
+    @property
+    def learns_masked_tokens(self) -> bool:
+        """Whether any objective compares masked tokens."""
+        return bool(self.epochs and (self.masked_lm or self.soft_masked_lm))
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

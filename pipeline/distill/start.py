@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pipeline.config.objectives import layer_map
@@ -19,6 +19,7 @@ from pipeline.heads.fit import fit_head
 from pipeline.models.architectures import start_of
 from pipeline.models.collate import Batch, Rows
 from pipeline.models.fit_sample import AT_ONCE, FitSample, rows_that_fit, spread_rows
+from pipeline.models.fitted_head import fit_masked_lm_head
 from pipeline.models.fitted_start import FittedStart
 from pipeline.models.loading import new_student, save_model
 from pipeline.models.saved_model import model_shape
@@ -27,6 +28,7 @@ from pipeline.runtime.stage import Stage
 from pipeline.training.batches import cut_into_micro_batches
 
 HEAD_TOKENS = 1 << 17  # of the texts that a head is fitted on
+MASKED_TOKENS = 1 << 16  # of the blocks that a masked-LM head is fitted on
 Columns = Callable[[Rows], Mapping[str, Any]]
 
 
@@ -63,6 +65,37 @@ def fit_student(
             projections = FittedStart(encoder, teacher.to(device).eval(), sample.to(device), layers).run()
     stage.share([*encoder.parameters(), *(projections[layer] for layer in sorted(layers))])
     return projections
+
+
+def start_masked_lm_head(
+    stage: Stage,
+    student: PreTrainedModel,
+    teacher: PreTrainedModel,
+    masked: Callable[[Rows], Batch],
+    lengths: np.ndarray,
+) -> None:
+    """Start a student's masked-LM head: fitted to the teacher's where the encoder is fitted or an existing student's,
+    copied where layers are, else at random.
+
+    Args:
+        student, teacher: with their heads; the encoder of the student has started already.
+        masked, lengths: make a batch of some blocks of the corpus with masked tokens; the tokens of all blocks.
+    """
+    start, device = start_of(stage.recipe.student, teacher.config.model_type), stage.accelerator.device
+    if start == "layers":
+        copy_head(student, teacher)
+    knows_something = start == "fitted" or stage.inputs.student is not None
+    if not knows_something or student.config.model_type != "bert" or teacher.get_output_embeddings() is None:
+        return
+    rows = spread_rows(lengths, MASKED_TOKENS)
+    stage.say(f"fitting the student's masked-LM head to the teacher's, on {len(rows):,} blocks")
+    for model in (student, teacher):
+        nn.Module.to(model, device).eval()
+    if stage.is_main:
+        with all_cores():
+            parts = cut_into_micro_batches(rows, lengths[rows], AT_ONCE, packed=False)
+            fit_masked_lm_head(student, teacher, (masked(part).padded().to(device) for part in parts))
+    stage.share(list(student.parameters()))
 
 
 def start_from_task_teacher(stage: Stage, data: AugmentedTexts) -> Path:

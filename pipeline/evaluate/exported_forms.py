@@ -3,7 +3,7 @@ on the test rows beside the teacher."""
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,15 +34,16 @@ class Forms:
     test_statistics: Mapping[str, np.ndarray]  # of the test rows, (rows, S)
     student_score: float  # before export
     largest_output: float  # absolute value, of the exported weights
+    rows: str = "dev"  # on which they were scored
 
     def check(self, *, largest_loss: float) -> None:
         """Raises: WorkFailed for a form that loses too much, or an ONNX file that is not the PyTorch model."""
         for name, form in self.forms.items():
             if self.student_score - form["score"] > largest_loss:
                 raise WorkFailed(
-                    f"{name} scores {form['score']:.4f} on dev, the student {self.student_score:.4f}: more than"
-                    f" export_student.largest_loss, {largest_loss:g}, below; raise it, or lower"
-                    " export_student.min_count"
+                    f"{name} scores {form['score']:.4f} on {self.rows}, the student {self.student_score:.4f}: more than"
+                    f" export_student.largest_loss, {largest_loss:g}, below; raise it"
+                    f"{', or lower export_student.min_count' if self.rows == 'dev' else ''}"
                 )
         gap = self.forms[FLOAT32]["largest_difference"]
         if gap > ROUNDING * max(1.0, self.largest_output):
@@ -100,9 +101,12 @@ def measure_forms(
     )
 
 
-def shipped_beside_teacher(stage: Stage, forms: Forms, test: LabelledSplit, folder: Path) -> dict[str, Any]:
+def shipped_beside_teacher(
+    stage: Stage, forms: Forms, score_of: Callable[[np.ndarray], float], folder: Path
+) -> dict[str, Any]:
     """The int8 file, with what it needs beside it, against the teacher as evaluate_student measured it, on test rows.
 
+    Args: score_of: the score that follows from some rows' statistics.
     Returns: `score`, `kept` and its 95% interval (None where nothing can be kept of the teacher's score), `disk_bytes`,
         `latency_ms`, `examples_per_s`, `times_smaller`, `times_faster`.
     """
@@ -111,7 +115,7 @@ def shipped_beside_teacher(stage: Stage, forms: Forms, test: LabelledSplit, fold
     teacher, interval = results["teacher"], None
     if results["kept"] is not None:
         interval = kept_interval(
-            lambda rows: score(test.task, rows),
+            score_of,
             teacher=np.load(evaluation / TEACHER_STATISTICS, allow_pickle=False),
             student=forms.test_statistics[INT8],
             samples=stage.recipe.evaluate_student.bootstrap,

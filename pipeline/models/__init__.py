@@ -8,6 +8,7 @@ student_init    copies of a teacher, an existing student
 least_squares   ridge regression, best forms and maps of low rank
 fit_sample      the texts of a fit, and what both models give on them
 fitted_start    a student that is fitted to its teacher
+fitted_head     its masked-LM head, fitted too
 collate         tokenised rows as padded tensors, in buckets
 attention       the attention function; queries, keys and values come out
 packing         a batch as one sequence, without padding

@@ -26,7 +26,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from pipeline.config.training import Student
+from pipeline.config.training import DistillGeneral, Student
 from pipeline.errors import UserError
 from pipeline.models.architectures import DECODERS, WITHOUT_QUERIES, encoder_layers, rows_before_text
 from pipeline.models.attention import ATTENTION
@@ -54,6 +54,12 @@ def proposer_of(pretrained: Path) -> Path:
     """The masked LM that proposes words, in the artifact of pretrain_teacher."""
     apart = pretrained / PROPOSER
     return apart if apart.exists() else backbone_of(pretrained)
+
+
+def distilled_from(pretrained: Path, settings: DistillGeneral) -> Path:
+    """The model that general distillation learns from, in the same artifact: the masked LM where its head is needed."""
+    of_head = settings.soft_masked_lm or settings.masked_lm_head
+    return proposer_of(pretrained) if of_head else backbone_of(pretrained)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

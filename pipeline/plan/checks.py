@@ -19,7 +19,7 @@ from pipeline.models.saved_model import (
     tokenizer_vocabulary,
 )
 from pipeline.plan.decoder_checks import check_decoder
-from pipeline.plan.general_checks import check_without_task, describe_corpus
+from pipeline.plan.general_checks import check_head, check_without_task, describe_corpus
 from pipeline.plan.stages import makes_tokenizer
 from pipeline.plan.student_checks import check_lengths, check_start, check_student
 from pipeline.tasks import KINDS, kind_of
@@ -54,6 +54,7 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
     )
     _check_settings(recipe)
     if not recipe.has_task:
+        check_head(recipe, shape, inputs.backbone)
         return describe_corpus(recipe, inputs)
     check_export(recipe, inputs.backbone)
     if recipe.task.kind == "embedding":

@@ -1,11 +1,13 @@
 """A recipe without a task: it asks for nothing that needs one, and for text to learn from and to be measured on."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from pipeline.config import Recipe
 from pipeline.errors import require
 from pipeline.inputs.resolver import RecipeInputs
+from pipeline.models.saved_model import ModelShape
 
 OF_TASKS = (  # sections, and single settings
     *("finetune_teacher", "propose_candidates", "augment_data", "annotate_data", "distill_layers"),
@@ -35,6 +37,16 @@ def check_without_task(recipe: Recipe) -> None:
         corpus.held_out,
         "prepare_corpus.held_out: 0, but a student without a task is measured on documents that it did not learn from;"
         " leave it out",
+    )
+
+
+def check_head(recipe: Recipe, backbone: ModelShape, folder: Path) -> None:
+    """The student's masked-LM head is measured beside one of its teacher."""
+    others = [name for name in backbone.classes if not name.endswith(("ForMaskedLM", "ForPreTraining"))]
+    require(
+        not recipe.distill_general.masked_lm_head or recipe.pretrain_teacher.epochs or not others,
+        f"distill_general.masked_lm_head: {folder} is a {', '.join(others)}, without a masked-LM head; give it one"
+        " (pretrain_teacher.epochs: 1), or set masked_lm and soft_masked_lm to 0",
     )
 
 

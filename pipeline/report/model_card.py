@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from pipeline.artifacts.store import MANIFEST
 from pipeline.config import Recipe
+from pipeline.config.objectives import LAYER_OBJECTIVES, MASKED_LM, chosen
 from pipeline.inputs.resolver import RecipeInputs
 from pipeline.models.architectures import start_of
 from pipeline.models.saved_model import model_shape
@@ -26,6 +27,7 @@ PIPELINE_TAGS = {
     "question_answering": "question-answering",
     "embedding": "sentence-similarity",
 }
+GENERAL_OBJECTIVES = (*LAYER_OBJECTIVES, *MASKED_LM)
 SPDX = {"apache 2.0": "apache-2.0", "apache license 2.0": "apache-2.0", "mit license": "mit", "bsd": "bsd-3-clause"}
 
 
@@ -41,9 +43,12 @@ def model_card(recipe: Recipe, inputs: RecipeInputs, *, evaluation: Path, export
     task_data = [recipe.task.data] if recipe.task.data else list(recipe.task.train)
     teacher = recipe.finetune_teacher.model or recipe.backbone
     licences = find_licences(recipe, inputs)
+    general = recipe.distill_general
     return render(
-        "card.md.jinja",
+        "card.md.jinja" if recipe.has_task else "general_card.md.jinja",
         metadata=_metadata(recipe, results, teacher=teacher, task_data=task_data, licences=licences),
+        with_head=bool(general.masked_lm_head),
+        objectives=", ".join(f"{name} {getattr(general, name):g}" for name in chosen(general, GENERAL_OBJECTIVES)),
         recipe=recipe,
         start=start_of(recipe.student, model_shape(inputs.backbone, "backbone").kind),
         results=results,
@@ -68,6 +73,8 @@ def _metadata(
     licences: Mapping[str, str | None],
 ) -> ModelCardData:
     """What the hub reads of a model."""
+    if not recipe.has_task:
+        return _general_metadata(recipe, teacher=teacher, licences=licences)
     tag = PIPELINE_TAGS.get(recipe.task.kind, "text-classification")
     data_names, teacher_names = hub_names(task_data), hub_names([teacher])
     score = EvalResult(
@@ -92,9 +99,24 @@ def _metadata(
     )
 
 
+def _general_metadata(recipe: Recipe, *, teacher: str, licences: Mapping[str, str | None]) -> ModelCardData:
+    """The same of a general student."""
+    teacher_names = hub_names([teacher])
+    return ModelCardData(
+        language=recipe.card.language,
+        **_licence(licences),
+        library_name="transformers",
+        pipeline_tag="fill-mask" if recipe.distill_general.masked_lm_head else "feature-extraction",
+        base_model=teacher_names[0] if teacher_names else None,
+        datasets=hub_names(list(recipe.prepare_corpus.sources)) or None,
+        tags=["distillation", "tinybert"],
+    )
+
+
 def find_licences(recipe: Recipe, inputs: RecipeInputs) -> dict[str, str | None]:
     """The licences of teacher and data, from the recipe or else from beside the files; None where neither says."""
     data = [paths[0] for role, paths in inputs.task.items() if role in ("train", "glue") and paths]
+    data = data if recipe.has_task else list(inputs.corpus[:1])
     of_teacher = _model_licences(inputs.teacher or inputs.backbone)
     of_data = (licence for path in data for licence in _licence_in_card(path))
     return {

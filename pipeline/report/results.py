@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.atomic import write_atomically
-from pipeline.config.data import CORRELATIONS
+from pipeline.config.data import CORRELATIONS, LINEAR_CKA, MASKED_ACCURACY
 from pipeline.report.run_summary import read_run_summary
 
 REPORT = "report.html"
@@ -22,7 +22,7 @@ def table(results: Mapping[str, Any]) -> str:
 
 def _shipped_lines(results: Mapping[str, Any]) -> list[str]:
     """The teacher, and the student as it ships."""
-    teacher, shipped = results["teacher"], results["shipped"]
+    teacher, shipped, can_be_kept = results["teacher"], results["shipped"], results["metric"] != LINEAR_CKA
     smaller, faster = (f"{shipped[f'times_{how}']:.1f} times {how}" for how in ("smaller", "faster"))
 
     def figures(name: str, key: str, remark: str = "", *, unit: float = 1, digits: int = 1) -> str:
@@ -30,7 +30,7 @@ def _shipped_lines(results: Mapping[str, Any]) -> list[str]:
 
     return [
         _line(f"{results['task']}, {results['split']}", "teacher", "ships", shipped["file"]),
-        figures(results["metric"], "score", _kept(shipped), digits=4),
+        figures(results["metric"], "score", _kept(shipped) if can_be_kept else "", digits=4),
         figures("on disk, MB", "disk_bytes", f"{smaller}, with its tokenizer", unit=1e-6),
         figures("latency, ms", "latency_ms", f"{faster} (batch 1, 32 tokens)", digits=2),
         figures("throughput, texts/s", "examples_per_s", digits=0),
@@ -49,7 +49,9 @@ def _student_lines(results: Mapping[str, Any]) -> list[str]:
     def add_figures(name: str, key: str, remark: str = "", *, unit: float = 1) -> None:
         lines.append(_line(name, f"{teacher[key] * unit:,.1f}", f"{student[key] * unit:,.1f}", remark))
 
-    add_scores(results["metric"], teacher["score"], student["score"], _kept(results))
+    add_scores(
+        results["metric"], teacher["score"], student["score"], "" if results["metric"] == LINEAR_CKA else _kept(results)
+    )
     if given := results.get("given_teacher"):
         lines.append(_line("  of the given teacher", f"{given['score']:.4f}", "", _kept(given)))
     parts = teacher.get("parts", {})
@@ -67,10 +69,21 @@ def _student_lines(results: Mapping[str, Any]) -> list[str]:
     add_figures("on disk, MB", "disk_bytes", unit=1e-6)
     add_figures("latency, ms", "latency_ms", f"{results['times_faster']:.1f} times faster (batch 1, 32 tokens)")
     add_figures("throughput, texts/s", "examples_per_s")
+    if "layers" in results:
+        return [*lines, *_layer_lines(results), f"seed {results['seed']}"]
     agreement = f"the student gives the teacher's answer on {results['agreement']:.1%} of the rows"
     if results["metric"] in CORRELATIONS:
         agreement = f"the student's scores correlate with the teacher's at {results['agreement']:.3f}"
     lines.append(f"{agreement}; seed {results['seed']}")
+    return lines
+
+
+def _layer_lines(results: Mapping[str, Any]) -> list[str]:
+    """Of a general student: how alike its layers are to the teacher's, and how often both find the same word."""
+    found = ", ".join(f"{pair['student']} to {pair['teacher']}: {pair['linear_cka']:.3f}" for pair in results["layers"])
+    lines = [f"hidden states, linear CKA, layer of the student to layer of the teacher: {found}"]
+    if results["metric"] == MASKED_ACCURACY:
+        lines.append(f"the student gives the teacher's word at {results['agreement']:.1%} of the masked places")
     return lines
 
 

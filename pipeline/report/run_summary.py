@@ -60,6 +60,11 @@ class RunSummary:
         """A stage's settings by dotted name."""
         return dict(_flattened(self.stages[stage]["settings"]))
 
+    @property
+    def is_general(self) -> bool:
+        """Whether the run has no task: its student was measured on held-out text."""
+        return self.results is not None and "layers" in self.results
+
     def agreement_is_correlation(self) -> bool:
         """Whether the answers are scores, whose agreement is a correlation."""
         return self.results is not None and self.results["metric"] in CORRELATIONS
@@ -70,11 +75,12 @@ class RunSummary:
             return {}
         models = {role: dict(self.results[role]) for role in ("teacher", "student")}
         if exported := self.metrics("export_student"):
-            models["teacher"]["dev_score"] = self.metrics("finetune_teacher")["dev_score"]
-            models["student"]["dev_score"] = exported["score_before"]
+            if not self.is_general:
+                models["teacher"]["dev_score"] = self.metrics("finetune_teacher")["dev_score"]
+                models["student"]["dev_score"] = exported["score_before"]
             for name, form in exported["forms"].items():
                 figures = {key: value for key, value in form.items() if key not in ("score", "test_score")}
-                figures |= {"dev_score": form["score"], "disk_bytes": form["bytes"]}
+                figures |= {"disk_bytes": form["bytes"]} | ({} if self.is_general else {"dev_score": form["score"]})
                 if "test_score" in form:
                     figures |= {"score": form["test_score"], "scores": {self.results["split"]: form["test_score"]}}
                 models[Path(name).name] = figures

@@ -1,0 +1,132 @@
+"""A general student, which has no task, beside its teacher: on documents that no stage trained on."""
+
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from pipeline.config.objectives import layer_map
+from pipeline.data.corpus import HELD_OUT, Corpus
+from pipeline.evaluate.comparison import kept_interval, latencies_ms, size
+from pipeline.evaluate.exported_forms import TIMING_ROUNDS, WEIGHTS, Forms
+from pipeline.evaluate.held_out import MaskedWords, Measure, States, linear_cka
+from pipeline.export.onnx import OnnxModel
+from pipeline.export.onnx_session import FLOAT32, INT8
+from pipeline.models.loading import load_masked_lm, load_tokenizer, parameter_count
+from pipeline.plan.run_folder import TEACHER_STATISTICS
+from pipeline.runtime.stage import Stage
+
+INPUTS = ("input_ids", "attention_mask")  # of an exported file
+TASK, TEXT = "general student", "held-out text"
+
+
+def load_general(stage: Stage, folder: Path, *, attention: str) -> PreTrainedModel:
+    """A masked LM, or the encoder alone where the recipe keeps no masked-LM head."""
+    with_head = bool(stage.recipe.distill_general.masked_lm_head)
+    model = load_masked_lm(folder, new_head=not with_head, attention=attention)
+    model = model if with_head else cast(PreTrainedModel, model.base_model)
+    return model.to(stage.accelerator.device).eval()  # pyright: ignore[reportArgumentType]
+
+
+def measure_of(stage: Stage, folder: Path) -> Measure:
+    """How the recipe's student is measured. Args: folder: of a model, whose tokenizer counts."""
+    corpus, tokenizer = Corpus(stage.upstream["prepare_corpus"] / HELD_OUT), load_tokenizer(folder)
+    if stage.recipe.distill_general.masked_lm_head:
+        return MaskedWords(corpus, tokenizer, stage)
+    return States(corpus, tokenizer, stage)
+
+
+def compare_general(stage: Stage, *, teacher: Path, student: Path) -> tuple[dict[str, Any], np.ndarray]:
+    """Teacher against student, as results.json has it, and the teacher's statistics."""
+    settings, measure = stage.recipe.evaluate_student, measure_of(stage, student)
+    folders = {"teacher": teacher, "student": student}
+    models = {role: load_general(stage, folder, attention="sdpa") for role, folder in folders.items()}
+    outputs, statistics, sides = {}, {}, {}
+    for role, model in models.items():
+        begin = time.perf_counter()
+        outputs[role] = measure.outputs(model)
+        seconds = time.perf_counter() - begin
+        statistics[role] = measure.statistics(outputs[role])
+        measure.teacher = statistics["teacher"]
+        score = measure.score(statistics[role])
+        sides[role] = {"score": score, "scores": {TEXT: score}, **measure.details(outputs[role])}
+        sides[role] |= size(model, folders[role]) | {"examples_per_s": len(measure.rows) / seconds}
+    latencies = latencies_ms(list(models.values()), rounds=settings.timing_rounds)
+    for side, latency in zip(sides.values(), latencies, strict=True):
+        side["latency_ms"] = latency
+    theirs, ours, kept, interval = sides["teacher"], sides["student"], None, None
+    if measure.can_be_kept and theirs["score"]:
+        kept = ours["score"] / theirs["score"]
+        interval = kept_interval(measure.score, **statistics, samples=settings.bootstrap, seed=stage.recipe.seed)
+    results = {
+        "task": TASK,
+        "metric": measure.metric,
+        "split": TEXT,
+        "rows": len(measure.rows),
+        "labels": [],
+        "teacher": theirs,
+        "student": ours,
+        "kept": kept,
+        "kept_interval": interval,
+        "agreement": measure.agreement(outputs["teacher"], outputs["student"]),
+        "layers": layers_alike(stage, measure, **models),
+        "times_smaller": theirs["parameters"] / ours["parameters"],
+        "encoder_times_smaller": theirs["encoder_parameters"] / ours["encoder_parameters"],
+        "times_faster": theirs["latency_ms"] / ours["latency_ms"],
+        "seed": stage.recipe.seed,
+    }
+    return results, statistics["teacher"]
+
+
+def layers_alike(
+    stage: Stage, measure: Measure, *, teacher: PreTrainedModel, student: PreTrainedModel
+) -> list[dict[str, Any]]:
+    """How alike the hidden states of the student's layers are to those of the layers that they learn from."""
+    N, M = teacher.config.num_hidden_layers, student.config.num_hidden_layers
+    layers = layer_map(stage.recipe.distill_general.layer_map, teacher_layers=N, student_layers=M)
+    ours = measure.layer_states(student, list(layers))
+    theirs = measure.layer_states(teacher, list(layers.values()))
+    pairs = zip(layers.items(), ours, theirs, strict=True)
+    return [{"student": own, "teacher": source, "linear_cka": linear_cka(x, y)} for (own, source), x, y in pairs]
+
+
+def measure_general_forms(
+    stage: Stage, folder: Path, *, student: PreTrainedModel, exported: PreTrainedModel
+) -> tuple[Forms, Measure]:
+    """Every exported form in a folder on the held-out text; and how they were measured.
+
+    Args: student, exported: the student before, and as `folder` holds it.
+    """
+    measure = measure_of(stage, folder)
+    measure.teacher = np.load(stage.upstream["evaluate_student"] / TEACHER_STATISTICS, allow_pickle=False)
+    before = measure.outputs(student)
+    models: dict[str, Any] = {WEIGHTS: exported}
+    models |= {name: OnnxModel(folder / name, exported.config) for name in (FLOAT32, INT8)}
+    forms, statistics, values = {}, {}, {"": measure.values(before)}
+    for name, model in models.items():
+        begin = time.perf_counter()
+        outputs = measure.outputs(model)
+        rate = len(measure.rows) / (time.perf_counter() - begin)
+        statistics[name], values[name] = measure.statistics(outputs), measure.values(outputs)
+        gap = np.abs(values[name] - values["" if name == WEIGHTS else WEIGHTS])
+        latency = latencies_ms([model], rounds=TIMING_ROUNDS, inputs=INPUTS)[0] if stage.is_main else 0.0
+        score = measure.score(statistics[name])
+        forms[name] = {
+            "score": score,
+            "test_score": score,
+            "largest_difference": float(gap.max()),
+            "bytes": (folder / name).stat().st_size,
+            "parameters": parameter_count(exported.parameters()),
+            "latency_ms": latency,
+            "examples_per_s": rate,
+        }
+    found = Forms(
+        forms=forms,
+        test_statistics=statistics,
+        student_score=measure.score(measure.statistics(before)),
+        largest_output=float(np.abs(values[WEIGHTS]).max()),
+        rows=TEXT,
+    )
+    return found, measure
