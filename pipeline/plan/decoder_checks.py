@@ -5,12 +5,19 @@ from pathlib import Path
 from pipeline.config import Recipe
 from pipeline.config.objectives import CAUSAL_LM, MASKED_LM, chosen
 from pipeline.errors import require
+from pipeline.models.architectures import DECODERS
 from pipeline.models.saved_model import ModelShape, read_config
 
 
 def check_decoder(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
     """That the recipe wants of a decoder what a decoder can, and of an encoder nothing that only a decoder can."""
     of_text = recipe.distill_general
+    others = [name for name in teacher.classes if name.endswith(("ForCausalLM", "LMHeadModel"))]
+    require(
+        teacher.is_decoder or not others,
+        f"{folder} (backbone) is a {', '.join(others)}; of the decoders {' and '.join(DECODERS)} can be distilled; take"
+        " one of these, or an encoder such as a BERT",
+    )
     if not teacher.is_decoder:
         for masked, causal in zip(MASKED_LM, CAUSAL_LM, strict=True):
             require(

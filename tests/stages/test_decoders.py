@@ -1,6 +1,7 @@
 """Decoders: a GPT-2 and a Llama through every stage; what cannot be made of them is said by the plan."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -128,12 +129,17 @@ def test_killed_in_the_middle_it_ends_with_the_same_bytes(decoders: Path, monkey
         ("llama", {"student": {"key_value_heads": 3}}, "3 do not divide student.heads, 4"),
         ("llama", {"student": {"architecture": "mobilebert"}}, "is a llama, and its student is one too"),
         ("llama", {"pretrain_teacher": {"only_proposes": True}}, "which proposes no words; leave it out"),
+        ("mistral", {}, "is a MistralForCausalLM; of the decoders gpt2 and llama can be distilled"),
         ("model", {"distill_general": {"causal_lm": 1}}, "does not predict the next token; take masked_lm instead"),
     ],
 )
 def test_what_cannot_be_made_is_said_by_the_plan(
     decoders: Path, kind: str, sections: dict[str, Any], words: str
 ) -> None:
+    if kind == "mistral":
+        config = json.loads((decoders / "llama/config.json").read_text()) | {"model_type": kind}
+        shutil.copytree(decoders / "llama", decoders / kind)
+        (decoders / kind / "config.json").write_text(json.dumps(config | {"architectures": ["MistralForCausalLM"]}))
     sections = json.loads(json.dumps(sections).replace("rows.csv", str(decoders / "rows.csv")))
     recipe = decoder_recipe(decoders, decoders / kind, **sections)
     with pytest.raises(UserError) as caught:
