@@ -26,13 +26,14 @@ from pipeline.distill.augmented_dataset import augmented_texts
 from pipeline.evaluate.exported_forms import measure_forms, share_of_texts_changed, shipped_beside_teacher
 from pipeline.evaluate.general import INPUTS, load_general, measure_general_forms
 from pipeline.evaluate.scoring import labelled_splits, score
+from pipeline.export.decoder_onnx import export_decoder
 from pipeline.export.onnx import export_onnx, quantise
 from pipeline.export.onnx_session import FLOAT32, INT8, QUANTIZED
 from pipeline.export.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
 from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.loading import load_tokenizer, save_model
-from pipeline.models.saved_model import TOKENIZER_FILES, add_to_config
+from pipeline.models.saved_model import TOKENIZER_FILES, add_to_config, is_decoder
 from pipeline.report.model_card import CARD, model_card
 from pipeline.runtime.stage import Stage
 from pipeline.tasks import kind_of
@@ -144,7 +145,10 @@ def ship(
     for path in (path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
         path.unlink()  # a vocab.txt beside tokenizer.json would still be the whole one
     save_tokenizer(load_tokenizer(tokenizer_of), folder, max_length=max_length, kept=kept)
-    export_onnx(exported, folder / FLOAT32, inputs=inputs)
+    if is_decoder(folder):
+        export_decoder(exported, folder / FLOAT32)
+    else:
+        export_onnx(exported, folder / FLOAT32, inputs=inputs)
     quantise(folder / FLOAT32, folder / INT8)
     link_or_copy(folder / INT8, folder / QUANTIZED)
 

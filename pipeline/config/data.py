@@ -31,7 +31,8 @@ AnswerMetric = Literal["exact_match_and_f1", "answer_f1", "exact_match"]
 LabelSetMetric = Literal["micro_f1", "sample_f1", "mean_average_precision", "micro_and_macro_f1"]
 ClassMetric = Literal["accuracy", "f1", "macro_f1", "accuracy_and_f1", "matthews"]
 MetricName = Literal[ClassMetric, Correlation, "entity_f1", AnswerMetric, LabelSetMetric]
-MASKED_ACCURACY, LINEAR_CKA = "masked_accuracy", "linear_cka"  # of general students, with a head and without one
+# Of general students: with a masked-LM head, decoders, and without a head.
+MASKED_ACCURACY, NEXT_TOKEN_ACCURACY, LINEAR_CKA = "masked_accuracy", "next_token_accuracy", "linear_cka"
 CORRELATIONS: tuple[MetricName, ...] = get_args(Correlation)
 
 

@@ -11,10 +11,12 @@ from pipeline.config.objectives import layer_map
 from pipeline.data.corpus import HELD_OUT, Corpus
 from pipeline.evaluate.comparison import kept_interval, latencies_ms, size
 from pipeline.evaluate.exported_forms import TIMING_ROUNDS, WEIGHTS, Forms
-from pipeline.evaluate.held_out import MaskedWords, Measure, States, linear_cka
+from pipeline.evaluate.held_out import MaskedWords, Measure, NextTokens, States, linear_cka
+from pipeline.export.decoder_onnx import OnnxDecoder
 from pipeline.export.onnx import OnnxModel
 from pipeline.export.onnx_session import FLOAT32, INT8
 from pipeline.models.loading import load_masked_lm, load_tokenizer, parameter_count
+from pipeline.models.saved_model import is_decoder
 from pipeline.plan.run_folder import TEACHER_STATISTICS
 from pipeline.runtime.stage import Stage
 
@@ -23,8 +25,8 @@ TASK, TEXT = "general student", "held-out text"
 
 
 def load_general(stage: Stage, folder: Path, *, attention: str) -> PreTrainedModel:
-    """A masked LM, or the encoder alone where the recipe keeps no masked-LM head."""
-    with_head = bool(stage.recipe.distill_general.masked_lm_head)
+    """A masked LM, or the encoder alone where the recipe keeps no masked-LM head; a decoder has its head."""
+    with_head = bool(stage.recipe.distill_general.masked_lm_head) or is_decoder(folder)
     model = load_masked_lm(folder, new_head=not with_head, attention=attention)
     model = model if with_head else cast(PreTrainedModel, model.base_model)
     return model.to(stage.accelerator.device).eval()  # pyright: ignore[reportArgumentType]
@@ -33,6 +35,8 @@ def load_general(stage: Stage, folder: Path, *, attention: str) -> PreTrainedMod
 def measure_of(stage: Stage, folder: Path) -> Measure:
     """How the recipe's student is measured. Args: folder: of a model, whose tokenizer counts."""
     corpus, tokenizer = Corpus(stage.upstream["prepare_corpus"] / HELD_OUT), load_tokenizer(folder)
+    if is_decoder(folder):
+        return NextTokens(corpus, tokenizer, stage)
     if stage.recipe.distill_general.masked_lm_head:
         return MaskedWords(corpus, tokenizer, stage)
     return States(corpus, tokenizer, stage)
@@ -103,7 +107,8 @@ def measure_general_forms(
     measure.teacher = np.load(stage.upstream["evaluate_student"] / TEACHER_STATISTICS, allow_pickle=False)
     before = measure.outputs(student)
     models: dict[str, Any] = {WEIGHTS: exported}
-    models |= {name: OnnxModel(folder / name, exported.config) for name in (FLOAT32, INT8)}
+    in_onnx = OnnxDecoder if is_decoder(folder) else OnnxModel
+    models |= {name: in_onnx(folder / name, exported.config) for name in (FLOAT32, INT8)}
     forms, statistics, values = {}, {}, {"": measure.values(before)}
     for name, model in models.items():
         begin = time.perf_counter()

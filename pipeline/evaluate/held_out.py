@@ -1,6 +1,7 @@
 """What a model says of held-out text: how a general student is measured beside its teacher, in every form it has.
 
 MaskedWords   models with a masked-LM head: which of the masked tokens they find
+NextTokens    decoders: which of the next tokens they find; perplexity and bits a byte
 States        models without one: their last hidden states, compared by linear CKA
 """
 
@@ -14,13 +15,15 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from pipeline.config.data import LINEAR_CKA, MASKED_ACCURACY
-from pipeline.data.corpus import Corpus
+from pipeline.config.data import LINEAR_CKA, MASKED_ACCURACY, NEXT_TOKEN_ACCURACY
+from pipeline.data.corpus import Corpus, text_bytes
+from pipeline.models.architectures import DECODERS
 from pipeline.models.collate import Batch, Rows, collate
 from pipeline.models.saved_model import special_id
 from pipeline.models.trace import Wanted, forward, trace
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import cut_into_micro_batches
+from pipeline.training.causal_lm import PADDING, CausalBlocks, TextLoss
 from pipeline.training.masked_lm import MEASURED, MaskedBlocks
 
 MOST_TOKENS = 1 << 17  # of the held-out text that is used
@@ -93,7 +96,8 @@ class Measure(ABC):
         """Hidden states (n, width) of some layers, 0 being the embeddings, of the same tokens for every model."""
         rows, found = spread_blocks(self.corpus.lengths, STATES), [[] for _ in layers]
         encoder = cast(PreTrainedModel, model.base_model)
-        pad_id = special_id(self.tokenizer, "pad_token_id")
+        decoder = model.config.model_type in DECODERS
+        pad_id = PADDING if decoder else special_id(self.tokenizer, "pad_token_id")
         with torch.inference_mode(), self.stage.autocast():
             for chosen in cut_into_micro_batches(rows, self.corpus.lengths[rows], AT_ONCE, packed=False):
                 batch = collate({"input_ids": [self.corpus[int(row)] for row in chosen]}, pad_id, packed=False)
@@ -116,10 +120,19 @@ class MaskedWords(Measure):
 
     def __init__(self, corpus: Corpus, tokenizer: PreTrainedTokenizerFast, stage: Stage) -> None:
         super().__init__(corpus, tokenizer, stage, MOST_TOKENS)
-        self.blocks = MaskedBlocks(corpus, self.rows, tokenizer, vocab_size=len(tokenizer), seed=0, packed=False)
-        wanted = [self.blocks.masked(row, MEASURED)[2] for row in range(len(self.rows))]
+        self.blocks: Any = self.blocks_to_predict()
+        wanted = self.wanted_of_blocks()
         self.begins = np.cumsum([0, *map(len, wanted)])  # of each block's masked tokens
         self.wanted = np.concatenate(wanted)
+
+    def blocks_to_predict(self) -> MaskedBlocks | CausalBlocks:
+        """What makes the batches."""
+        size = len(self.tokenizer)
+        return MaskedBlocks(self.corpus, self.rows, self.tokenizer, vocab_size=size, seed=0, packed=False)
+
+    def wanted_of_blocks(self) -> list[np.ndarray]:
+        """What is to be found in each block."""
+        return [self.blocks.masked(row, MEASURED)[2] for row in range(len(self.rows))]
 
     def outputs(self, model: Any) -> np.ndarray:
         found, batches = torch.zeros(len(self.wanted), 2), self.batches()
@@ -152,6 +165,24 @@ class MaskedWords(Measure):
 
     def details(self, outputs: np.ndarray) -> dict[str, Any]:
         return {"all_scores": {"cross_entropy": float(outputs[:, 1].mean())}}
+
+
+class NextTokens(MaskedWords):
+    """The same of decoders, at each token but the first of a block, from those before it."""
+
+    metric = NEXT_TOKEN_ACCURACY
+
+    def blocks_to_predict(self) -> CausalBlocks:
+        return CausalBlocks(self.corpus, self.rows)
+
+    def wanted_of_blocks(self) -> list[np.ndarray]:
+        return [self.corpus[int(row)][1:] for row in self.rows]
+
+    def details(self, outputs: np.ndarray) -> dict[str, Any]:
+        """Perplexity of a token, and bits a byte, which also compares models with other tokenizers."""
+        found = TextLoss(float(outputs[:, 1].sum(dtype=np.float64)), 0, len(outputs))
+        size = sum(text_bytes(self.tokenizer, self.corpus[int(row)]) for row in self.rows)
+        return {"all_scores": {"perplexity": found.perplexity, "bits_a_byte": found.bits_a_byte(size)}}
 
 
 class States(Measure):

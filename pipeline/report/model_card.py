@@ -11,10 +11,11 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from pipeline.artifacts.store import MANIFEST
 from pipeline.config import Recipe
-from pipeline.config.objectives import LAYER_OBJECTIVES, MASKED_LM, chosen
+from pipeline.config.data import LINEAR_CKA, MASKED_ACCURACY, NEXT_TOKEN_ACCURACY
+from pipeline.config.objectives import CAUSAL_LM, LAYER_OBJECTIVES, MASKED_LM, chosen
 from pipeline.inputs.resolver import RecipeInputs
 from pipeline.models.architectures import start_of
-from pipeline.models.saved_model import model_shape
+from pipeline.models.saved_model import is_decoder, model_shape
 from pipeline.plan.run_folder import RESULTS
 from pipeline.report.run_summary import MEASURES
 from pipeline.report.templates import render
@@ -27,7 +28,7 @@ PIPELINE_TAGS = {
     "question_answering": "question-answering",
     "embedding": "sentence-similarity",
 }
-GENERAL_OBJECTIVES = (*LAYER_OBJECTIVES, *MASKED_LM)
+GENERAL_OBJECTIVES = (*LAYER_OBJECTIVES, *MASKED_LM, *CAUSAL_LM)
 SPDX = {"apache 2.0": "apache-2.0", "apache license 2.0": "apache-2.0", "mit license": "mit", "bsd": "bsd-3-clause"}
 
 
@@ -48,6 +49,7 @@ def model_card(recipe: Recipe, inputs: RecipeInputs, *, evaluation: Path, export
         "card.md.jinja" if recipe.has_task else "general_card.md.jinja",
         metadata=_metadata(recipe, results, teacher=teacher, task_data=task_data, licences=licences),
         with_head=bool(general.masked_lm_head),
+        decoder=is_decoder(inputs.backbone),
         objectives=", ".join(f"{name} {getattr(general, name):g}" for name in chosen(general, GENERAL_OBJECTIVES)),
         recipe=recipe,
         start=start_of(recipe.student, model_shape(inputs.backbone, "backbone").kind),
@@ -74,7 +76,7 @@ def _metadata(
 ) -> ModelCardData:
     """What the hub reads of a model."""
     if not recipe.has_task:
-        return _general_metadata(recipe, teacher=teacher, licences=licences)
+        return _general_metadata(recipe, teacher=teacher, licences=licences, metric=results["metric"])
     tag = PIPELINE_TAGS.get(recipe.task.kind, "text-classification")
     data_names, teacher_names = hub_names(task_data), hub_names([teacher])
     score = EvalResult(
@@ -99,14 +101,17 @@ def _metadata(
     )
 
 
-def _general_metadata(recipe: Recipe, *, teacher: str, licences: Mapping[str, str | None]) -> ModelCardData:
+def _general_metadata(
+    recipe: Recipe, *, teacher: str, licences: Mapping[str, str | None], metric: str
+) -> ModelCardData:
     """The same of a general student."""
+    tags = {MASKED_ACCURACY: "fill-mask", NEXT_TOKEN_ACCURACY: "text-generation", LINEAR_CKA: "feature-extraction"}
     teacher_names = hub_names([teacher])
     return ModelCardData(
         language=recipe.card.language,
         **_licence(licences),
         library_name="transformers",
-        pipeline_tag="fill-mask" if recipe.distill_general.masked_lm_head else "feature-extraction",
+        pipeline_tag=tags[metric],
         base_model=teacher_names[0] if teacher_names else None,
         datasets=hub_names(list(recipe.prepare_corpus.sources)) or None,
         tags=["distillation", "tinybert"],

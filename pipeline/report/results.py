@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.atomic import write_atomically
-from pipeline.config.data import CORRELATIONS, LINEAR_CKA, MASKED_ACCURACY
+from pipeline.config.data import CORRELATIONS, LINEAR_CKA, MASKED_ACCURACY, NEXT_TOKEN_ACCURACY
 from pipeline.report.run_summary import read_run_summary
 
 REPORT = "report.html"
@@ -82,6 +82,8 @@ def _layer_lines(results: Mapping[str, Any]) -> list[str]:
     """Of a general student: how alike its layers are to the teacher's, and how often both find the same word."""
     found = ", ".join(f"{pair['student']} to {pair['teacher']}: {pair['linear_cka']:.3f}" for pair in results["layers"])
     lines = [f"hidden states, linear CKA, layer of the student to layer of the teacher: {found}"]
+    if results["metric"] == NEXT_TOKEN_ACCURACY:
+        lines.append(f"the student gives the teacher's next token at {results['agreement']:.1%} of the places")
     if results["metric"] == MASKED_ACCURACY:
         lines.append(f"the student gives the teacher's word at {results['agreement']:.1%} of the masked places")
     return lines

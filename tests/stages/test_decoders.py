@@ -1,6 +1,7 @@
 """Decoders: a GPT-2 and a Llama through every stage; what cannot be made of them is said by the plan."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,18 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, pipeline
 
-from pipeline.data.corpus import Corpus, text_bytes
+from pipeline.data.corpus import HELD_OUT, Corpus, text_bytes
 from pipeline.errors import UserError
-from pipeline.models.collate import Batch
+from pipeline.export.decoder_onnx import OnnxDecoder
+from pipeline.export.onnx_session import FLOAT32
 from pipeline.models.loading import backbone_of, load_tokenizer
 from pipeline.plan.plan import Plan, make_plan
-from pipeline.training.causal_lm import CausalBlocks
-from tests.faults import differing
+from pipeline.report.results import refresh_report, table
 from tests.helpers.decoders import DECODERS, STUDENT, decoder_recipe, write_decoder
-from tests.helpers.one_process import metrics, run_recipe
+from tests.helpers.killed import kill_in
+from tests.helpers.one_process import metrics, run_everything, run_recipe
 
 
 @pytest.fixture
@@ -37,26 +39,52 @@ def student_of(plan: Plan) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", DECODERS)
-def test_a_decoder_s_student_learns_the_next_token_the_teacher_s_guesses_and_its_layers(
-    decoders: Path, kind: str
-) -> None:
-    plan = run_recipe(decoder_recipe(decoders, decoders / kind), last="distill_general")
-    curve = metrics(plan, "distill_general")["curve"]
+def test_a_decoder_goes_through_every_stage(decoders: Path, kind: str) -> None:
+    run = run_everything(decoder_recipe(decoders, decoders / kind))
+    curve = json.loads((run / "distill_general/stage.json").read_text())["metrics"]["curve"]
     names = {"soft_causal_lm", "causal_lm", "embedding", "hidden_1", "hidden_cosine_1", "attention_1"}
     assert set(curve[-1]) - {"step"} == names | {"value_relations_1"}
     assert curve[-1]["causal_lm"] < curve[0]["causal_lm"]
-    causal: Any = AutoModelForCausalLM
-    student, info = causal.from_pretrained(student_of(plan), output_loading_info=True)
-    assert not info["missing_keys"] and student.config.model_type == kind
-    if kind == "llama":
-        assert student.config.num_key_value_heads == 2
-    assert load_tokenizer(student_of(plan)).eos_token == "<|endoftext|>"
-    corpus = Corpus(plan.stages["prepare_corpus"].artifact.folder)
+
+    corpus, tokenizer = Corpus(run / "prepare_corpus"), load_tokenizer(decoders / kind)
     blocks = [corpus[number] for number in range(len(corpus))]
-    tokenizer = load_tokenizer(decoders / kind)
     assert all(block[0] == tokenizer.bos_token_id for block in blocks)
     text = str(tokenizer.decode(np.concatenate(blocks), skip_special_tokens=True))
     assert sum(text_bytes(tokenizer, block) for block in blocks) == len(text.encode())
+
+    shipped = run / "export_student"
+    results = json.loads((run / "results.json").read_text())
+    assert results["metric"] == "next_token_accuracy"
+    assert 1 < results["student"]["all_scores"]["perplexity"] < 300
+    measured = perplexity(shipped, Corpus(run / "prepare_corpus" / HELD_OUT))
+    assert results["student"]["all_scores"]["perplexity"] == pytest.approx(measured, rel=1e-4)
+    assert "perplexity" in table(results)
+
+    causal: Any = AutoModelForCausalLM
+    student, info = causal.from_pretrained(shipped, output_loading_info=True)
+    assert not info["missing_keys"] and student.config.model_type == kind
+    if kind == "llama":
+        assert student.config.num_key_value_heads == 2
+    write: Any = pipeline("text-generation", model=str(shipped))
+    assert write("The film is", max_new_tokens=4)[0]["generated_text"].startswith("The film is")
+    ids = torch.tensor([[5, 9, 40, 7]])
+    logits = OnnxDecoder(shipped / FLOAT32, student.config)(ids).logits
+    torch.testing.assert_close(logits, student.eval()(ids).logits.detach(), rtol=1e-3, atol=1e-4)
+    card = (shipped / "README.md").read_text(encoding="utf-8")
+    assert "pipeline_tag: text-generation" in card and "soft_causal_lm 1" in card and "masked" not in card
+    page = refresh_report(run).read_text(encoding="utf-8")
+    assert "masked places" not in page and "next_token_accuracy" in page
+
+
+@torch.no_grad()
+def perplexity(folder: Path, corpus: Corpus) -> float:
+    """As bare transformers has it, a block at a time."""
+    model, nats, count = AutoModelForCausalLM.from_pretrained(folder).eval(), 0.0, 0
+    for number in range(len(corpus)):
+        ids = torch.from_numpy(corpus[number])[None]
+        nats += model(input_ids=ids, labels=ids).loss.item() * (ids.shape[1] - 1)
+        count += ids.shape[1] - 1
+    return math.exp(nats / count)
 
 
 @pytest.mark.slow
@@ -89,29 +117,15 @@ def test_a_student_of_all_layers_of_a_decoder_is_its_copy(decoders: Path, kind: 
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
 
 
-class Killed(BaseException):
-    """Nothing may catch it, like a kill."""
-
-
 @pytest.mark.slow
-def test_killed_in_the_middle_it_ends_with_the_same_bytes(decoders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = decoder_recipe(decoders, decoders / "llama", run={"checkpoint_seconds": 1e-9})
-    whole = run_recipe(recipe, last="distill_general").stages["distill_general"].artifact.folder
-    elsewhere = ("--run.artifacts", str(decoders / "elsewhere"))
-    collate, calls = CausalBlocks.collate, iter(range(15))
-
-    def killed(blocks: CausalBlocks, rows: np.ndarray, epoch: int) -> Batch:
-        if next(calls, None) is None:
-            raise Killed
-        return collate(blocks, rows, epoch)
-
-    monkeypatch.setattr(CausalBlocks, "collate", killed)
-    with pytest.raises(Killed):
-        run_recipe(recipe, *elsewhere, last="distill_general")
-    assert list(decoders.glob("elsewhere/distill_general/*.work/checkpoint-*[0-9]"))
-    monkeypatch.setattr(CausalBlocks, "collate", collate)
-    again = run_recipe(recipe, *elsewhere, last="distill_general").stages["distill_general"].artifact.folder
-    assert list(differing(whole, again)) == []
+def test_killed_in_the_middle_it_ends_with_the_same_bytes(decoders: Path) -> None:
+    recipe = decoder_recipe(decoders, decoders / "llama")
+    kill_in(recipe, "distill_general")
+    published = run_recipe(recipe, last="distill_general").stages["distill_general"].artifact.folder
+    resumed = published.rename(decoders / "resumed")
+    run_recipe(recipe, last="distill_general")
+    for name in ("student/model.safetensors", "projections.safetensors"):
+        assert (resumed / name).read_bytes() == (published / name).read_bytes()
 
 
 @pytest.mark.parametrize(
