@@ -10,7 +10,8 @@ from typing import Any, cast
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, require
+from pipeline.models.architectures import DECODERS
 from pipeline.models.json_files import CONFIG, check_tokenizer_files, check_types, json_object
 from pipeline.models.saved_model import tokenizer_vocabulary
 from pipeline.predict.answers import Arrays, Reading, Texts, Window
@@ -93,6 +94,11 @@ def load_student(folder: Path, *, onnx: bool) -> Student:
     """
     config, settings = _read_json(folder / "config.json"), _read_json(folder / "tokenizer_config.json")
     check_types(folder / "config.json", config, CONFIG)
+    require(
+        config.get("model_type") not in DECODERS,
+        f"{folder} is a decoder, which goes on with a text and has no answers to one; load it by"
+        ' transformers.pipeline("text-generation", model=FOLDER)',
+    )
     check_tokenizer_files(folder)
     max_length = settings.get("model_max_length") or sys.maxsize
     max_length = int(min(max_length, config.get("max_position_embeddings", max_length)))

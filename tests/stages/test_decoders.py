@@ -18,6 +18,7 @@ from pipeline.export.decoder_onnx import OnnxDecoder
 from pipeline.export.onnx_session import FLOAT32
 from pipeline.models.loading import backbone_of, load_tokenizer
 from pipeline.plan.plan import Plan, make_plan
+from pipeline.predict.student import load_student
 from pipeline.report.results import refresh_report, table
 from tests.helpers.decoders import DECODERS, STUDENT, decoder_recipe, write_decoder
 from tests.helpers.killed import kill_in
@@ -70,10 +71,18 @@ def test_a_decoder_goes_through_every_stage(decoders: Path, kind: str) -> None:
     ids = torch.tensor([[5, 9, 40, 7]])
     logits = OnnxDecoder(shipped / FLOAT32, student.config)(ids).logits
     torch.testing.assert_close(logits, student.eval()(ids).logits.detach(), rtol=1e-3, atol=1e-4)
+    with pytest.raises(UserError, match="is a decoder, which goes on with a text"):
+        load_student(shipped, onnx=True)
     card = (shipped / "README.md").read_text(encoding="utf-8")
     assert "pipeline_tag: text-generation" in card and "soft_causal_lm 1" in card and "masked" not in card
     page = refresh_report(run).read_text(encoding="utf-8")
     assert "masked places" not in page and "next_token_accuracy" in page
+
+    later = {"student": STUDENT | {"model": str(shipped)}, "distill_general": {"epochs": 0}, "seed": 3}
+    again = student_of(run_recipe(decoder_recipe(decoders, decoders / kind, **later), last="distill_general"))
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (again, shipped))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
 
 
 @torch.no_grad()
