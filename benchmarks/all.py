@@ -3,6 +3,7 @@
     python -m benchmarks.all            # hours
     python -m benchmarks.all --quick    # minutes: whether each part works; the figures go to runs/quick-results
     python -m benchmarks.all --parts default baselines export
+    python -m benchmarks.all --data FOLDER                       # the other tasks too: benchmarks.tasks
 
 A part that was measured at this commit is not measured again, so the same command goes on after an interruption.
 `export`, `serve`, `sampling` and `speed_augment` read the default run: with --quick, run ./run_all.sh before.
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import pages, results
+from benchmarks import pages, results, tasks
 from pipeline import PROJECT
 from pipeline.launch.cli import DEFAULT_RECIPE
 
@@ -31,6 +32,7 @@ class Part:
     title: str
     command: str
     quick: str | None = None  # the same in minutes; None: it has no such form
+    task: str | None = None  # of `benchmarks.tasks`: without its data it is not run
 
 
 PARTS = {
@@ -78,6 +80,14 @@ PARTS = {
         quick="benchmarks.memory --lengths 128 --reference 128",
     ),
     "fit": Part(title="How near each start is to the teacher", command="benchmarks.fit"),
+} | {
+    f"task_{name}": Part(
+        title=f"Another task: {title}",
+        command=f"benchmarks.tasks --tasks {name}",
+        quick=f"benchmarks.tasks --tasks {name} --dry-run",
+        task=name,
+    )
+    for name, title in tasks.TITLES.items()
 }  # fmt: skip
 
 
@@ -87,9 +97,10 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, and only the parts that have some")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="PART")
+    parser.add_argument("--data", type=Path, default=tasks.DATA, help="folder of the other tasks' data sets (data)")
     given = parser.parse_args()
     folder = PROJECT / "runs" / "quick-results" if given.quick else results.RESULTS
-    failed = [part for part in given.parts if not measured(part, quick=given.quick, folder=folder)]
+    failed = [part for part in given.parts if not measured(part, quick=given.quick, folder=folder, data=given.data)]
     if not given.quick:
         pages.write_all()
     if failed:
@@ -97,10 +108,17 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def measured(part: str, *, quick: bool, folder: Path) -> bool:
-    """Measure a part, unless it is measured already; whether that went well."""
-    command = PARTS[part].quick if quick else PARTS[part].command
+def measured(part: str, *, quick: bool, folder: Path, data: Path = tasks.DATA) -> bool:
+    """Measure a part, unless it is measured already; whether that went well.
+
+    Args: data: where the other tasks' data sets lie; a task without its data is not run, which is no failure.
+    """
+    command, task = PARTS[part].quick if quick else PARTS[part].command, PARTS[part].task
     if command is None:
+        print(f"== {part}: not run: it takes too long for --quick", flush=True)
+        return True
+    if task and not tasks.is_there(task, data):
+        print(f"== {part}: not run: its data are not in {data} (--data)", flush=True)
         return True
     known = results.read(part, folder)
     if known and known["commit"] == results.commit() and not known["commit"].endswith("+"):
@@ -111,7 +129,7 @@ def measured(part: str, *, quick: bool, folder: Path) -> bool:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         file = Path(name) / "figures.json"
         into = {"default": [], "evidence": ["--output", str(file)]}.get(part, ["--json", str(file)])
-        words = [sys.executable, "-m", *shlex.split(command), *into]
+        words = [sys.executable, "-m", *shlex.split(command), *(["--data", str(data)] if task else []), *into]
         if subprocess.run(words, cwd=PROJECT, check=False).returncode != 0:
             return False
         figures: Any = None

@@ -1,126 +1,194 @@
 """What one would take instead of the student, on the same test rows.
 
-    python -m benchmarks.baselines [--recipe R] [--seed 0] [--json FILE] [--section.field value ...]
+    python -m benchmarks.baselines [--recipe R] [--ways words nb_svm ...] [--seed 0] [--json FILE]
+                                   [--section.field value ...]
 
-TF-IDF of words and characters with logistic regression; NB-SVM (Wang and Manning, ACL 2012: pairs of words weighted by
-their log-count ratios); and the student itself, trained on the labels alone, from random weights and fitted to the
-backbone. Each chooses its strength, or its epoch, on the dev rows. What distillation makes of the student the recipe
-itself says.
-Classification alone; no other model is downloaded.
+Linear models over words and characters; the static embeddings of model2vec, distilled from the recipe's teacher and
+fine-tuned (an extra: baselines); and the student itself, trained on the labels alone, from random weights and fitted to
+the backbone. Each chooses its strength, or its epoch, on the dev rows. Students are measured as they ship, in int8 ONNX
+with their vocabulary cut. The time of one text runs from the text to its label, features or tokens included. The time
+to make a way begins where the teacher, or the backbone, is there.
+Any recipe of a classification will do; no other model is downloaded. Where the recipe has a finished run, its shipped
+student is measured beside them by the same clock.
 """
 
 import argparse
 import json
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix, hstack
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score
-from sklearn.svm import LinearSVC
 
-from benchmarks.quality import LABELS_ALONE_RATE, labels_alone, on_labels, run
+from benchmarks.labelled_texts import LabelledTexts, Served
+from benchmarks.linear_models import nb_svm, tf_idf
+from benchmarks.quality import LABELS_ALONE_RATE, epochs_of, random_student, run, train_on_labels
+from benchmarks.static_embeddings import MISSING, installed, static_student
+from pipeline.errors import status_of
+from pipeline.evaluate.exported_forms import save_forms
+from pipeline.evaluate.scoring import labelled_split
+from pipeline.export.onnx_session import INT8, SIDE_FILES
+from pipeline.export.vocabulary import kept_pieces
+from pipeline.heads import head_of
 from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.models.loading import load_tokenizer
 from pipeline.plan.plan import Plan, make_plan
-from pipeline.tasks.labelled_data import TaskData, read_task
+from pipeline.predict.answers import Texts
+from pipeline.predict.student import load_student
+from pipeline.tasks.tokenised import as_datasets
 
-STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)  # C of both linear models
-Splits = dict[str, tuple[list[str], np.ndarray]]
+WAYS = {
+    "ships": "the student that ships",
+    "words": "TF-IDF of words, logistic regression",
+    "characters": "TF-IDF of characters, logistic regression",
+    "words_characters": "TF-IDF of words and characters, logistic regression",
+    "nb_svm": "NB-SVM",
+    "model2vec": "model2vec of the teacher, fine-tuned",
+    "labels": "the same student on labels alone, random at first",
+    "fitted_labels": "the same student on labels alone, fitted at first",
+}
+TEXTS_AT_ONCE = 64  # of a student that is scored
 
 
-def main() -> None:
+def main() -> int | None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.baselines", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), metavar="WAY")
+    parser.add_argument("--texts", type=int, default=200, help="test texts that are timed, each alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given, overrides = parser.parse_known_args()
-    overrides += ["--seed", str(given.seed)]
-    plan = make_plan(given.recipe, overrides)
-    splits = texts_and_labels(read_task(plan.recipe.task, plan.inputs.task))
-    ways: dict[str, Callable[[], float]] = {
-        "TF-IDF, logistic regression": lambda: tf_idf(splits),
-        "NB-SVM": lambda: nb_svm(splits),
-        "the student on labels alone": lambda: labels_alone(
-            plan_of(given.recipe, overrides), given.recipe, [*overrides, "--name", f"baseline-{given.seed}"]
-        ),
-        "the fitted student on labels alone": lambda: fitted_on_labels(given.recipe, overrides, seed=given.seed),
-    }
-    rows: list[dict[str, Any]] = []
-    for name, way in ways.items():
-        began = time.perf_counter()
-        rows.append({"name": name, "accuracy": way(), "seconds": time.perf_counter() - began})
-    for row in rows:
-        print(f"{row['name']:<36}{row['accuracy']:>8.2%}{row['seconds']:>8.0f} s")
+    job = Job(given.recipe, [*overrides, "--seed", str(given.seed)], seed=given.seed)
+    rows, made = [], {}
+    for way in given.ways:
+        row, served = job.measured(way)
+        rows.append({"way": way, "name": WAYS[way]} | row)
+        if served:
+            made[way] = served
+    latencies = job.rows.latencies_ms(list(made.values()), texts=given.texts)
+    for way, latency in zip(made, latencies, strict=True):
+        next(row for row in rows if row["way"] == way)["latency_ms"] = latency
+    print(*map(_line, rows), sep="\n")
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    return None
 
 
-def texts_and_labels(task: TaskData) -> Splits:
-    """Each split's texts, both sides of a pair together, and its labels."""
-    return {
-        split: (["\n".join(each.texts) for each in examples], np.array([str(each.label) for each in examples]))
-        for split, examples in task.splits.items()
-    }
+def _line(row: dict[str, Any]) -> str:
+    if "not_run" in row:
+        return f"{row['name']:<52} not run: {row['not_run']}"
+    made = "" if row["seconds"] is None else f"{row['seconds']:>7.0f} s"
+    return f"{row['name']:<52}{row['score']:>8.2%}{row['disk_bytes'] / 1e6:>8.1f} MB{row['latency_ms']:>8.2f} ms{made}"
 
 
-def tf_idf(splits: Splits) -> float:
-    """Words, pairs of words, and characters within words."""
-    words = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True)
-    words.fit(splits["train"][0])
-    characters.fit(splits["train"][0])
+@dataclass
+class Job:
+    """The ways on one recipe."""
 
-    def features(texts: Sequence[str]) -> csr_matrix:
-        return csr_matrix(hstack([words.transform(texts), characters.transform(texts)]))
+    recipe: Path
+    overrides: Sequence[str]
+    seed: int
 
-    return best_on_dev(splits, features, lambda strength: LogisticRegression(C=strength, max_iter=2000))
+    def __post_init__(self) -> None:
+        self.plan = make_plan(self.recipe, list(self.overrides))
+        self.rows = LabelledTexts.of(self.plan.recipe, self.plan.inputs)
+
+    def measured(self, way: str) -> tuple[dict[str, Any], Served | None]:
+        """Score, size and seconds of a way, and the way itself; or `not_run`, and why."""
+        if way == "ships" and not (self.plan.run_folder / "export_student" / INT8).is_file():
+            return {"not_run": f"{self.plan.run_folder} has no exported student"}, None
+        if way == "model2vec" and not installed():
+            return {"not_run": MISSING}, None
+        served = self._makers()[way]()
+        row = {
+            "score": self.rows.score(served.predict(self.rows.texts["test"]), "test"),
+            "metric": self.rows.task.metric,
+            "disk_bytes": served.disk_bytes,
+            "seconds": None if way == "ships" else served.seconds,
+        }
+        return row, served
+
+    def _makers(self) -> dict[str, Callable[[], Served]]:
+        return {
+            "ships": lambda: self._shipped(self.plan.run_folder / "export_student", seconds=0),
+            "words": lambda: tf_idf(self.rows, words=True, characters=False),
+            "characters": lambda: tf_idf(self.rows, words=False, characters=True),
+            "words_characters": lambda: tf_idf(self.rows, words=True, characters=True),
+            "nb_svm": lambda: nb_svm(self.rows),
+            "model2vec": lambda: static_student(self.rows, self._teacher(), seed=self.seed),
+            "labels": self._labels_alone,
+            "fitted_labels": self._fitted_on_labels,
+        }
+
+    def _run(self, name: str, *options: str, until: str) -> Plan:
+        return run(self.recipe, [*self.overrides, *options, "--name", f"baseline-{name}"], "--until", until)
+
+    def _teacher(self) -> Path:
+        return self._run(f"teacher-{self.seed}", until="finetune_teacher").stages["finetune_teacher"].artifact.folder
+
+    def _labels_alone(self) -> Served:
+        """The student, from random weights, trained on the labels."""
+        return self._trained(random_student(self._run(f"{self.seed}", until="pretrain_teacher")), name="labels")
+
+    def _fitted_on_labels(self) -> Served:
+        """The student, fitted to the backbone on the corpus, and then trained on the labels."""
+        options = ("--student.start_from", "backbone", "--distill_general.epochs", "0")
+        plan = self._run(f"fitted-{self.seed}", *options, until="distill_general")
+        fitted = plan.stages["distill_general"].artifact
+        return self._trained(fitted.folder / "student", name="fitted-labels", seconds=seconds_of(fitted.folder))
+
+    def _trained(self, student: Path, *, name: str, seconds: float = 0) -> Served:
+        """A student trained on the labels alone, and exported. Args: seconds: that its start took."""
+        arguments = [*self.overrides, "--name", f"baseline-{name}-{self.seed}"]
+        epochs = epochs_of(self.plan.recipe)
+        plan = train_on_labels(student, self.recipe, arguments, epochs=epochs, rate=LABELS_ALONE_RATE)
+        trained = plan.stages["finetune_teacher"].artifact.folder
+        with tempfile.TemporaryDirectory() as folder:
+            begin = time.perf_counter()
+            export(plan, self.rows, trained, Path(folder))
+            taken = time.perf_counter() - begin
+            return self._shipped(Path(folder), seconds=seconds + seconds_of(trained) + taken)
+
+    def _shipped(self, folder: Path, *, seconds: float) -> Served:
+        student = load_student(folder, onnx=True)
+
+        def predict(texts: Sequence[Texts]) -> np.ndarray:
+            parts = [texts[first : first + TEXTS_AT_ONCE] for first in range(0, len(texts), TEXTS_AT_ONCE)]
+            readings = [reading for part in parts for reading in student.read(part)]
+            return np.array([reading.windows[0].outputs["logits"].argmax() for reading in readings])
+
+        disk_bytes = sum((folder / name).stat().st_size for name in (INT8, *SIDE_FILES))
+        return Served(predict=predict, disk_bytes=disk_bytes, seconds=seconds)
 
 
-def nb_svm(splits: Splits) -> float:
-    """Words and pairs of words, there or not, weighted by how much more often one label has them than the others."""
-    counter = CountVectorizer(ngram_range=(1, 2), binary=True, token_pattern=r"\S+")
-    texts, labels = splits["train"]
-    counts = counter.fit_transform(texts)
-    ratios = []
-    for label in np.unique(labels)[1:]:  # of two labels one ratio
-        ours, theirs = (1 + np.asarray(counts[where].sum(axis=0)) for where in (labels == label, labels != label))
-        ratios.append(np.log((ours / ours.sum()) / (theirs / theirs.sum())))
-
-    def features(texts: Sequence[str]) -> csr_matrix:
-        found = counter.transform(texts)
-        return csr_matrix(hstack([found.multiply(ratio) for ratio in ratios]))
-
-    return best_on_dev(splits, features, lambda strength: LinearSVC(C=strength / 10))
-
-
-def best_on_dev(splits: Splits, features: Callable[[Sequence[str]], csr_matrix], make: Callable[[float], Any]) -> float:
-    """Accuracy on test of the strength that is best on dev."""
-    train, dev, test = (features(splits[split][0]) for split in ("train", "dev", "test"))
-    models = [make(strength).fit(train, splits["train"][1]) for strength in STRENGTHS]
-    best = max(models, key=lambda model: accuracy_score(splits["dev"][1], model.predict(dev)))
-    return float(accuracy_score(splits["test"][1], best.predict(test)))
+def export(plan: Plan, rows: LabelledTexts, trained: Path, folder: Path) -> None:
+    """Write the forms of a student that was trained on labels, its vocabulary cut to that of the training rows."""
+    settings, task = plan.recipe, rows.task
+    tokenizer, head = load_tokenizer(trained), head_of(task.kind)
+    train = labelled_split(as_datasets(task)["train"], task, settings.task, tokenizer).texts
+    least = settings.export_student.min_count
+    student = head.load(trained, label_names=task.label_names, new_head=False, attention="eager").eval()
+    save_forms(
+        student,
+        folder,
+        kind=task.kind,
+        tokenizer_of=trained,
+        kept=kept_pieces(tokenizer, train.piece_counts(), min_count=least) if least else None,
+        inputs=train.model_inputs(),
+        max_length=settings.task.max_length,
+    )
 
 
-def plan_of(recipe: Path, overrides: list[str]) -> Plan:
-    """The recipe, run as far as its backbone."""
-    return run(recipe, [*overrides, "--name", "baseline"], "--until", "pretrain_teacher")
-
-
-def fitted_on_labels(recipe: Path, overrides: list[str], *, seed: int) -> float:
-    """The student, fitted to the backbone on the corpus, and then trained on the labels."""
-    fitted = [*overrides, "--student.start_from", "backbone", "--distill_general.epochs", "0"]
-    plan = run(recipe, [*fitted, "--name", f"baseline-fitted-{seed}"], "--until", "distill_general")
-    epochs = plan.recipe.distill_layers.epochs + plan.recipe.distill_predictions.epochs
-    student = plan.stages["distill_general"].artifact.folder / "student"
-    arguments = [*overrides, "--name", f"baseline-fitted-{seed}-labels"]
-    return on_labels(student, recipe, arguments, epochs=epochs, rate=LABELS_ALONE_RATE)
+def seconds_of(artifact: Path) -> float:
+    """What a stage took, as its manifest says."""
+    return json.loads((artifact / "stage.json").read_text(encoding="utf-8"))["seconds"]
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(status_of(main))

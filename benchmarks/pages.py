@@ -1,4 +1,4 @@
-"""Write what is made of the code and of results/: README's table, docs/results.md, docs/reference/settings.md.
+"""Write what is made of the code and of results/: README's table, docs/results.md, settings and commands of the docs.
 
     python -m benchmarks.pages                                  # from results/
     python -m benchmarks.pages --run runs/rotten_tomatoes       # take this finished run into results/default.json first
@@ -8,18 +8,22 @@ A test compares the pages with what this would write.
 
 import argparse
 import json
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks import results
+from benchmarks.reference_pages import commands_page, settings_page
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
-from pipeline.config.reference import sections
 from pipeline.errors import require
+from pipeline.report import plots
 
 README, RESULTS_PAGE = PROJECT / "README.md", PROJECT / "docs" / "results.md"
+PICTURE = PROJECT / "docs" / "trade_offs.svg"
 SETTINGS_PAGE = PROJECT / "docs" / "reference" / "settings.md"
+COMMANDS_PAGE = PROJECT / "docs" / "reference" / "commands.md"
 BEGIN, END = "<!-- made by python -m benchmarks.pages -->\n", "<!-- end -->\n"
 NOT_RUN = "not run"
 
@@ -48,7 +52,10 @@ def pages() -> Iterator[tuple[Path, str]]:
     before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     yield README, f"{before}{BEGIN}{headline()}{END}{rest.partition(END)[2]}"
     yield RESULTS_PAGE, results_page()
+    if picture := trade_offs():
+        yield PICTURE, picture
     yield SETTINGS_PAGE, settings_page()
+    yield COMMANDS_PAGE, commands_page()
 
 
 def default_figures(run: Path) -> dict[str, Any]:
@@ -68,6 +75,7 @@ def headline() -> str:
     """README's one table: the teacher, what ships, and what one would take instead."""
     default, baselines = results.read("default"), results.read("baselines")
     lines = ["| | accuracy on test | on disk | one text | to make |", "|---|---|---|---|---|"]
+    said = []
     if default:
         figures = default["figures"]
         teacher, ships = figures["teacher"], figures["shipped"]
@@ -78,13 +86,39 @@ def headline() -> str:
             f" {ships['times_smaller']:.1f} times smaller | **{_milliseconds(ships)}**,"
             f" {ships['times_faster']:.1f} times faster | {_duration(figures.get('seconds'))} |",
         ]
-    for row in baselines["figures"] if baselines else ():
-        lines.append(f"| {row['name']} | {_percent(row['accuracy'])} | | | {_duration(row.get('seconds')) or '-'} |")
-    said = [
-        f"The first two rows were measured at commit {default['commit']} ({default['machine']})." if default else ""
+        said.append(f"The first two rows were measured at commit {default['commit']} ({default['machine']}).")
+    for row in _instead(baselines):
+        cells = [_percent(row["score"]), _megabytes(row), _milliseconds(row), _duration(row["seconds"])]
+        cells = cells if "not_run" not in row else [NOT_RUN, "", "", ""]
+        lines.append(f"| {row['name']} | {' | '.join(cells)} |")
+    if baselines:
+        said.append(f"The others at commit {baselines['commit']} ({baselines['machine']}).")
+        said.append("Time of one text: of the first two a forward pass of 32 tokens, of the others from text to label.")
+        ships = next((row for row in baselines["figures"] if row["way"] == "ships" and "not_run" not in row), None)
+        said += [f"From text to label the student that ships takes {_milliseconds(ships)}."] if ships else []
+        said.append("The time to make the student that ships includes the training of its teacher; the others do not.")
+    return "\n".join([*lines, "", *textwrap.wrap(" ".join(said), 118), ""])
+
+
+def _instead(baselines: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The rows of what one would take instead."""
+    return [row for row in baselines["figures"] if row["way"] != "ships"] if baselines else []
+
+
+def trade_offs() -> str | None:
+    """The picture of README's table: accuracy over latency and over megabytes; None before the default was run."""
+    default = results.read("default")
+    if default is None:
+        return None
+    figures = default["figures"]
+    models = [
+        ("teacher, in PyTorch", figures["teacher"]),
+        ("student, in PyTorch", figures["student"]),
+        ("the student that ships, int8 ONNX", figures["shipped"]),
     ]
-    said += [f"The others at commit {baselines['commit']}." if baselines else ""]
-    return "\n".join([*lines, "", " ".join(filter(None, said)), ""])
+    ours = len(models)
+    models += [(row["name"], row) for row in _instead(results.read("baselines")) if "not_run" not in row]
+    return plots.standalone(plots.numbered_trade_offs(models, metric=figures["metric"], ours=ours))
 
 
 def results_page() -> str:
@@ -109,6 +143,8 @@ def results_page() -> str:
         else:
             now.append(f"| {title} | {NOT_RUN} | | |")
     now += ["", "## The default run", "", headline().rstrip()]
+    if known["default"]:
+        now += ["", "![Accuracy over latency and over megabytes](trade_offs.svg)"]
     for part, found in known.items():
         if found and part not in ("default", "baselines"):
             now += [
@@ -138,27 +174,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_cell, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def settings_page() -> str:
-    """Every setting with its type, its default and its help."""
-    lines = [
-        "# Settings",
-        "",
-        "Made by `python -m benchmarks.pages` from the code. A recipe is a YAML file of these sections. Each setting",
-        "can also be given on the command line, as `--section.field value`.",
-    ]
-    for section in sections():
-        lines += ["", f"## {section.name or 'The whole run'}", "", _escaped(section.help), ""]
-        lines += ["| setting | type | default | |", "|---|---|---|---|"]
-        for setting in section.settings:
-            type_, default = setting.type.replace("|", "\\|"), setting.default.replace("|", "\\|")
-            lines.append(f"| `{setting.name}` | {type_} | `{default}` | {_escaped(setting.help)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def _percent(share: float) -> str:

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from benchmarks.cases import load_encoder
 from pipeline import PROJECT
+from pipeline.config import Recipe
 from pipeline.evaluate.scoring import labelled_split
 from pipeline.heads import head_of
 from pipeline.launch.cli import DEFAULT_RECIPE
@@ -83,13 +84,23 @@ def run(recipe: Path, arguments: list[str], *options: str) -> Plan:
 
 def labels_alone(distilled: Plan, recipe: Path, arguments: list[str]) -> float:
     """The test score of the same student, from random weights, trained on the labels."""
+    return on_labels(
+        random_student(distilled), recipe, arguments, epochs=epochs_of(distilled.recipe), rate=LABELS_ALONE_RATE
+    )
+
+
+def epochs_of(settings: Recipe) -> float:
+    """Of both steps of task distillation together."""
+    return settings.distill_layers.epochs + settings.distill_predictions.epochs
+
+
+def random_student(distilled: Plan) -> Path:
+    """The student of a run that has its backbone, with random weights, as a folder."""
     settings = distilled.recipe
     backbone = backbone_of(distilled.stages["pretrain_teacher"].artifact.folder)
     torch.manual_seed(settings.seed)
     student = new_student(settings.student, load_encoder(backbone))
-    folder = saved(student, distilled.run_folder / "labels-alone", tokenizer_of=backbone)
-    epochs = settings.distill_layers.epochs + settings.distill_predictions.epochs
-    return on_labels(folder, recipe, arguments, epochs=epochs, rate=LABELS_ALONE_RATE)
+    return saved(student, distilled.run_folder / "labels-alone", tokenizer_of=backbone)
 
 
 def layers_and_labels(distilled: Plan, recipe: Path, arguments: list[str]) -> float:
@@ -110,7 +121,13 @@ def saved(student: PreTrainedModel, folder: Path, *, tokenizer_of: Path) -> Path
 
 
 def on_labels(student: Path, recipe: Path, arguments: list[str], *, epochs: float, rate: float) -> float:
-    """The test score of an encoder that the pipeline's own finetune_teacher trains, its best epoch on dev."""
+    """The test score of an encoder that is trained on the labels."""
+    plan = train_on_labels(student, recipe, arguments, epochs=epochs, rate=rate)
+    return test_score(plan, plan.stages["finetune_teacher"].artifact.folder)
+
+
+def train_on_labels(student: Path, recipe: Path, arguments: list[str], *, epochs: float, rate: float) -> Plan:
+    """The run in which the pipeline's own finetune_teacher trains an encoder; its best epoch on dev counts."""
     changes = {
         "--backbone": student,
         "--pretrain_teacher.epochs": 0,
@@ -119,8 +136,7 @@ def on_labels(student: Path, recipe: Path, arguments: list[str], *, epochs: floa
         "--finetune_teacher.learning_rate": rate,
     }
     more = [str(word) for pair in changes.items() for word in pair]
-    plan = run(recipe, [*arguments, *more], "--until", "finetune_teacher")
-    return test_score(plan, plan.stages["finetune_teacher"].artifact.folder)
+    return run(recipe, [*arguments, *more], "--until", "finetune_teacher")
 
 
 @torch.inference_mode()

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 
 from data_augment.candidates_folder import read_candidates, shard_path
 from pipeline import PROJECT
+from pipeline.errors import WorkFailed, require, status_of
 from pipeline.launch.cli import DEFAULT_RECIPE
 from pipeline.plan.plan import make_plan
 
@@ -39,9 +41,11 @@ def main() -> None:
     parser.add_argument("--variants", type=int, default=20, help="of each sentence")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given, overrides = parser.parse_known_args()
-    candidates = (
-        given.candidates
-        or make_plan(given.recipe, overrides, checked=False).stages["propose_candidates"].artifact.folder
+    candidates = given.candidates or candidates_of(given.recipe, overrides)
+    require(
+        any((candidates / "data").glob("candidates-*.parquet")),
+        f"{candidates} holds no candidates; run `./run_all.sh {given.recipe} --until propose_candidates` first, or name"
+        " a folder that `python -m data_augment propose` wrote (--candidates)",
     )
     rows = [measure(candidates, sentences, given.variants) for sentences in given.sentences]
     print(f"{'sentences':>10}{'variants':>12}{'seconds':>9}{'of CPUs':>9}{'variants/s':>12}{'peak memory':>13}")
@@ -52,6 +56,11 @@ def main() -> None:
         )
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def candidates_of(recipe: Path, overrides: Sequence[str]) -> Path:
+    """Where the recipe's candidates lie, or would."""
+    return make_plan(recipe, list(overrides), checked=False).stages["propose_candidates"].artifact.folder
 
 
 def measure(candidates: Path, sentences: int, variants: int) -> dict[str, Any]:
@@ -66,7 +75,7 @@ def measure(candidates: Path, sentences: int, variants: int) -> dict[str, Any]:
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
         if status:
-            raise SystemExit(f"{' '.join(command)} ended with status {os.waitstatus_to_exitcode(status)}")
+            raise WorkFailed(f"{' '.join(command)} ended with status {os.waitstatus_to_exitcode(status)}")
         files = sorted((folder / "augmented" / "data").iterdir())
         written = sum(pq.read_metadata(path).num_rows for path in files) - sentences
         shutil.rmtree(folder / "augmented")
@@ -104,4 +113,4 @@ def _chunks(array: Any) -> list[pa.Array]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(status_of(main))

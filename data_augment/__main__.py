@@ -5,8 +5,8 @@
     python -m data_augment show augmented/ --example 3
     python -m data_augment push augmented/ OWNER/NAME
 
-Tables are .csv, .tsv, .jsonl (also .gz, .bz2, .xz, .zip) or .parquet. Candidates cost a masked LM, samples next to
-nothing.
+Tables are .csv, .tsv, .jsonl (also .gz, .bz2, .xz, .zip) or .parquet. Candidates take a
+masked language model and minutes; samples take seconds.
 """
 
 import argparse
@@ -38,30 +38,37 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = whole.add_subparsers(required=True, metavar="{propose,sample,show,push}")
 
-    propose = commands.add_parser("propose", help="what could stand at each word of the texts")
+    propose = commands.add_parser("propose", help="find words that could replace each word of the texts")
     _add_input(propose)
-    propose.add_argument("--masked-lm", type=Path, required=True, help="folder of a masked LM with its tokenizer")
     propose.add_argument(
-        "--vectors", type=Path, help="word vectors, for words of several pieces: GloVe text, or a folder"
+        "--masked-lm", type=Path, required=True, help="folder of a masked language model with its tokenizer"
     )
-    propose.add_argument("--output", type=Path, required=True, help="the folder of candidates")
-    propose.add_argument("-k", type=int, default=15, help="candidates a word (default: 15)")
     propose.add_argument(
-        "--vector-words", type=int, default=100_000, help="words with vectors searched (default: 100,000)"
+        "--vectors",
+        type=Path,
+        help="word vectors, which propose words of several pieces: a GloVe text file, or a folder",
+    )
+    propose.add_argument("--output", type=Path, required=True, help="the folder to write the candidates to")
+    propose.add_argument("-k", type=int, default=15, help="how many candidates each word gets (default: 15)")
+    propose.add_argument(
+        "--vector-words",
+        type=int,
+        default=100_000,
+        help="how many of the most frequent words with vectors may be proposed (default: 100,000)",
     )
     propose.add_argument(
         "--context",
         choices=("single", "pair"),
         default="single",
-        help="what the masked LM sees: the masked text (default), or the unmasked text behind it too",
+        help="what the masked LM reads: the masked text alone (default), or with the unmasked text after it",
     )
     propose.add_argument(
         "--mask-share",
         type=float,
         default=0.15,
-        help="share of a text's tokens masked in one pass (default: 0.15); 0: one word, as in Algorithm 1",
+        help="share of a text's tokens that are masked together (default: 0.15); 0 masks one word at a time",
     )
-    propose.add_argument("--protect", help="what this regular expression finds in a text is never replaced")
+    propose.add_argument("--protect", help="a regular expression; the parts of a text that match it are never replaced")
     propose.add_argument(
         "--replace-placeholders",
         action="store_true",
@@ -70,56 +77,74 @@ def parser() -> argparse.ArgumentParser:
     propose.add_argument(
         "--stop-words",
         type=Path,
-        help="file of the words that are never replaced, one a line; else those of the language",
+        help="a file of words that are never replaced, one a line (default: the stop words of the language)",
     )
     propose.add_argument(
-        "--language", default="auto", help="of the texts, as an ISO 639 code (default: guessed from their script)"
+        "--language",
+        default="auto",
+        help="language of the texts, as an ISO 639 code (default: guessed from their script)",
     )
     propose.add_argument(
         "--several-pieces",
         choices=("vectors", "masked_lm", "both"),
         default="vectors",
-        help="where candidates for words of several pieces come from (default: vectors)",
+        help="what proposes words of several pieces: word vectors (default), the masked LM, or both",
     )
     propose.add_argument(
-        "--beam", type=int, default=8, help="fillings of such a word that the masked LM keeps (default: 8)"
+        "--beam",
+        type=int,
+        default=8,
+        help="how many fillings of a word of several pieces the masked LM keeps while it searches (default: 8)",
     )
-    propose.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of the masked LM")
+    propose.add_argument(
+        "--precision",
+        choices=("auto", "bf16", "fp32"),
+        default="auto",
+        help="number format of the masked LM (default: what this machine computes fastest)",
+    )
     propose.set_defaults(run=_propose)
 
-    sample = commands.add_parser("sample", help="variants of the rows, drawn from the candidates")
+    sample = commands.add_parser("sample", help="write variants of the rows, drawn from the candidates")
     _add_input(sample)
     sample.add_argument("--candidates", type=Path, required=True, help="the folder that propose wrote")
-    sample.add_argument("--output", type=Path, required=True, help="the folder of the dataset; a new one")
     sample.add_argument(
-        "--carry", nargs="*", default=[], metavar="COLUMN", help="columns that stand beside the variants"
+        "--output", type=Path, required=True, help="the folder to write the dataset to; it must not exist"
+    )
+    sample.add_argument(
+        "--carry",
+        nargs="*",
+        default=[],
+        metavar="COLUMN",
+        help="columns of the table that each variant keeps, such as the label",
     )
     sample.add_argument("-n", type=int, default=20, help="variants of each text (default: 20)")
     sample.add_argument("-p", type=float, default=0.4, help="probability that a word is replaced (default: 0.4)")
-    sample.add_argument("--seed", type=int, default=0)
-    sample.add_argument("--licence", default="unknown", help="of the dataset, for its card")
-    sample.add_argument("--push", metavar="HUB_NAME", help="publish it as this dataset of the hub: OWNER/NAME")
+    sample.add_argument("--seed", type=int, default=0, help="another seed draws other variants (default: 0)")
+    sample.add_argument("--licence", default="unknown", help="licence of the dataset, for its card")
+    sample.add_argument("--push", metavar="HUB_NAME", help="publish the dataset on the hub under this name: OWNER/NAME")
     sample.set_defaults(run=_sample)
 
-    show = commands.add_parser("show", help="an original and its variants, replaced words marked")
+    show = commands.add_parser("show", help="print an original and its variants, with the replaced words marked")
     show.add_argument("dataset", type=Path, help="the folder that sample, or the pipeline, wrote")
-    show.add_argument("--example", type=int, default=0, help="its number among the originals (default: 0)")
+    show.add_argument("--example", type=int, default=0, help="which original, counted from 0 (default: 0)")
     show.set_defaults(run=_show)
 
     push = commands.add_parser("push", help="publish an augmented dataset on the hub, its card with it")
     push.add_argument("dataset", type=Path, help="the folder that sample, or the pipeline, wrote")
-    push.add_argument("name", metavar="HUB_NAME", help="OWNER/NAME; made where it is not there")
     push.add_argument(
-        "--licence", help="of the dataset, instead of what its card says; as the hub spells it: cc-by-4.0"
+        "name", metavar="HUB_NAME", help="name on the hub, OWNER/NAME; the repository is made if it does not exist"
+    )
+    push.add_argument(
+        "--licence", help="licence of the dataset as the hub spells it, such as cc-by-4.0 (default: what its card says)"
     )
     push.set_defaults(run=_push)
     return whole
 
 
 def _add_input(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--input", type=Path, required=True, help="a table")
-    command.add_argument("--text-column", default="text", help="(default: text)")
-    command.add_argument("--pair-column", help="the second text, where texts come in pairs")
+    command.add_argument("--input", type=Path, required=True, help="a table of texts")
+    command.add_argument("--text-column", default="text", help="the column that holds the text (default: text)")
+    command.add_argument("--pair-column", help="the column that holds the second text of a pair")
 
 
 def _texts(given: argparse.Namespace) -> tuple[str, ...]:

@@ -12,31 +12,28 @@ Each form is scored on the dev and test rows. One that loses more than `largest_
 published.
 """
 
-import copy
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import PreTrainedModel
 
-from pipeline.artifacts.atomic import link_or_copy
 from pipeline.distill.augmented_dataset import augmented_texts
-from pipeline.evaluate.exported_forms import measure_forms, share_of_texts_changed, shipped_beside_teacher
+from pipeline.evaluate.exported_forms import (
+    measure_forms,
+    save_forms,
+    share_of_texts_changed,
+    ship,
+    shipped_beside_teacher,
+)
 from pipeline.evaluate.general import INPUTS, load_general, measure_general_forms
 from pipeline.evaluate.scoring import labelled_splits, score
-from pipeline.export.decoder_onnx import export_decoder
-from pipeline.export.onnx import export_onnx, quantise
-from pipeline.export.onnx_session import FLOAT32, INT8, QUANTIZED
-from pipeline.export.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
+from pipeline.export.vocabulary import kept_pieces
 from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.loading import load_tokenizer, save_model
-from pipeline.models.saved_model import TOKENIZER_FILES, add_to_config, is_decoder
+from pipeline.models.saved_model import add_to_config
 from pipeline.report.model_card import CARD, model_card
 from pipeline.runtime.stage import Stage
-from pipeline.tasks import kind_of
 
 
 def main(stage: Stage) -> dict[str, Any]:
@@ -48,9 +45,16 @@ def main(stage: Stage) -> dict[str, Any]:
     how: dict[str, Any] = {"label_names": task.label_names, "new_head": False, "attention": "eager"}
     student = head.load(source, **how).eval()
     kept = kept_ids(stage) if settings.min_count and stage.is_main else None
-    inputs = before.texts.model_inputs()
     if stage.is_main:
-        save(stage, student, kept, inputs=inputs)
+        save_forms(
+            student,
+            stage.output,
+            kind=task.kind,
+            tokenizer_of=source,
+            kept=kept,
+            inputs=before.texts.model_inputs(),
+            max_length=stage.recipe.task.max_length,
+        )
     stage.accelerator.wait_for_everyone()
 
     _, splits = labelled_splits(stage, stage.output, "dev", "test")
@@ -120,37 +124,6 @@ def kept_ids(stage: Stage) -> np.ndarray:
     counts = augmented_texts(stage).texts.piece_counts()
     tokenizer = load_tokenizer(stage.upstream["distill_predictions"])
     return kept_pieces(tokenizer, counts, min_count=stage.recipe.export_student.min_count)
-
-
-def save(stage: Stage, student: PreTrainedModel, kept: np.ndarray | None, *, inputs: list[str]) -> None:
-    """Every form of the student, in the folder that is published."""
-    source, exported = stage.upstream["distill_predictions"], copy.deepcopy(student)
-    if kept is not None:
-        trim_embeddings(exported, kept)
-    head_of(kind_of(stage.recipe.task)).save(exported, stage.output, tokenizer_of=source)
-    max_length = stage.recipe.task.max_length
-    ship(exported, stage.output, tokenizer_of=source, max_length=max_length, inputs=inputs, kept=kept)
-
-
-def ship(
-    exported: PreTrainedModel,
-    folder: Path,
-    *,
-    tokenizer_of: Path,
-    max_length: int,
-    inputs: Sequence[str],
-    kept: np.ndarray | None = None,
-) -> None:
-    """What a saved model's folder still needs: a tokenizer that cuts at a length, and the ONNX files."""
-    for path in (path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
-        path.unlink()  # a vocab.txt beside tokenizer.json would still be the whole one
-    save_tokenizer(load_tokenizer(tokenizer_of), folder, max_length=max_length, kept=kept)
-    if is_decoder(folder):
-        export_decoder(exported, folder / FLOAT32)
-    else:
-        export_onnx(exported, folder / FLOAT32, inputs=inputs)
-    quantise(folder / FLOAT32, folder / INT8)
-    link_or_copy(folder / INT8, folder / QUANTIZED)
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def gather_held_out(parts: list[Path], stage: Stage) -> dict[str, Any]:
     found = [part / HELD_OUT for part in parts]
     if not any(path for part in found for path in part.glob("tokens-*.npy")):
         raise UserError(
-            f"prepare_corpus.held_out: {share:g} of the documents are not one block of text to measure on; raise it, or"
+            f"prepare_corpus.held_out: a share of {share:g} holds out less than one block of text; raise it, or"
             " give more documents (in .txt files a blank line ends one)"
         )
     gather(found, folder)

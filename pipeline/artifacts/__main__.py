@@ -1,4 +1,7 @@
-"""python -m pipeline.artifacts du | gc [--root artifacts] [--runs runs]: show space, or remove what no run links to."""
+"""Show what takes space, or remove what no run links to.
+
+python -m pipeline.artifacts du | gc [--root artifacts] [--runs runs]
+"""
 
 import argparse
 import contextlib
@@ -31,13 +34,10 @@ def _remove(folder: Path) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """`du`: the size of every artifact and who links to it. `gc`: remove those without a link."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.artifacts", description=main.__doc__)
-    parser.add_argument("command", choices=["du", "gc"])
-    parser.add_argument("--root", type=Path, default=PROJECT / "artifacts")
-    parser.add_argument("--runs", type=Path, default=PROJECT / "runs")
-    options = parser.parse_args(arguments)
+    command = parser()
+    options = command.parse_args(arguments)
     if options.command == "gc" and not options.runs.is_dir():
-        parser.error(
+        command.error(
             f"--runs: there is no folder {options.runs}, and without the links of runs every artifact would go"
         )
     runs_of: dict[Path, list[str]] = {}
@@ -51,6 +51,21 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "gc" and not runs and not _may_go_on(folder):
             print(f"{'':10}     {'removed' if _remove(folder) else 'kept: a process works on it'}")
     return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = argparse.ArgumentParser(
+        prog="python -m pipeline.artifacts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument(
+        "command", choices=["du", "gc"], help="du: the size of each artifact, and its runs; gc: remove those of no run"
+    )
+    options.add_argument(
+        "--root", type=Path, default=PROJECT / "artifacts", help="folder of the artifacts (default: artifacts)"
+    )
+    options.add_argument("--runs", type=Path, default=PROJECT / "runs", help="folder of the runs (default: runs)")
+    return options
 
 
 if __name__ == "__main__":

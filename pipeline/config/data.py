@@ -45,8 +45,9 @@ class Task:
     data: str | None = None
     """Location of the GLUE task: its official folder, or hub:nyu-mll/glue."""
     language: Language = "auto"
-    """Language of the texts, as an ISO 639 code: how their words are found, and which of them are never replaced. auto
-    guesses it from the scripts of the training texts, and says what it took; Latin letters count as English."""
+    """Language of the texts, as an ISO 639 code. It decides how words are found, and which words are never replaced.
+    auto: it is guessed from the script of the training texts, and the log says which one; Latin letters count as
+    English."""
     train: Strings = ()
     """Your training files, as paths, wheel:... or hub:... : .csv, .tsv, .jsonl, .json (also .gz, .bz2, .xz, .zip) or
     .parquet. Words with tags may also be in CoNLL files, with any other ending; questions in SQuAD's .json files."""
@@ -151,20 +152,21 @@ class ProposeCandidates:
     """Where candidates for words of several pieces come from: the vectors; the masked LM, which fills all pieces of the
     word together; or both, the vectors first and the masked LM for words without one."""
     beam: Positive = 8
-    """Fillings of such a word that the masked LM keeps at each piece, and so the most candidates that it has."""
+    """How many fillings of a word of several pieces the masked LM keeps while it searches. The word gets no more
+    candidates than that."""
     vector_words: Positive = 100_000
     """Number of words with vectors, the most frequent ones, among which candidates are searched."""
     context: Literal["single", "pair"] = "single"
     """What the masked LM reads: the masked text alone (Algorithm 1), or followed by the unmasked text (the authors'
     code)."""
     mask_share: SmallShare = 0.15
-    """Share of a text's tokens that is masked in one pass of the masked LM, words that follow each other never
-    together; 0: one word a pass (Algorithm 1), several times slower."""
+    """Share of a text's tokens that is masked in one pass of the masked LM. Neighbouring words are never masked
+    together. 0: one word in each pass (Algorithm 1), which is several times slower."""
     protect: Pattern | None = None
     """A regular expression; the parts of a text that it matches are never replaced: names, phrases."""
     placeholders: bool = True
-    """Keep what stands for something else: placeholders in brackets ([NAME], {name}, <tag>), addresses, mail addresses,
-    @names and #tags. The tokenizer's special and added tokens always stay."""
+    """Never replace placeholders in brackets ([NAME], {name}, <tag>), web and mail addresses, @names and #tags. The
+    tokenizer's special and added tokens are never replaced in any case."""
     stop_words: Strings | None = None
     """Words that are never replaced; null: the project's own list of English function words, and for other languages
     those of stopwords-iso."""

@@ -127,15 +127,16 @@ class PretrainTeacher(Training):
     epochs: NonNegative = 0
     """Passes over the corpus; 0 takes the checkpoint as it is."""
     tokens: Count = 0
-    """Use only so many tokens of the corpus, from its start, where the task's own text stands; 0: all of it."""
+    """Use only the first so many tokens of the corpus, which begins with the task's own text; 0: all of it."""
     learning_rate: AboveZero = 1e-4
     train: TrainedPart = "all"
     """Train the whole backbone, only its masked-LM head, or, as 'top 2', the head and so many of the upper layers."""
     from_scratch: bool = False
     """Start from random weights, in the backbone's architecture."""
     tokenizer: Literal["backbone", "train"] = "backbone"
-    """The backbone's own tokenizer; or one made from the texts of prepare_corpus, a cased WordPiece or for a decoder a
-    byte-level BPE, for a model that starts from scratch. Of the backbone its config.json is then enough."""
+    """backbone: the backbone's own tokenizer. train: a tokenizer is made from the texts of prepare_corpus, for a model
+    that starts from scratch: a cased WordPiece, or for a decoder a byte-level BPE. The backbone then needs no file but
+    config.json."""
     pieces: Positive = 30_000
     """Pieces of a tokenizer that is made from the texts; all characters are among them."""
     only_proposes: bool = False

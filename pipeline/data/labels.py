@@ -58,8 +58,8 @@ def check_writings(splits: Mapping[str, Sequence["Example"]], known: Sequence[st
         other = alike.setdefault(_essence(label), label)
         if other != label:
             raise UserError(
-                f"{first[label].location}: the label {label!a} is that of {first[other].location}, {other!a}, in"
-                " another writing; write both alike"
+                f"{first[label].location}: the label {label!a} is written differently, {other!a}, in"
+                f" {first[other].location}; write both alike"
             )
     if not known and found and all(map(NUMBER.fullmatch, found)):
         fractions = [label for label in found if not label.lstrip("+-").isdecimal()]

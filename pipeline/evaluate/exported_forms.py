@@ -1,9 +1,10 @@
 """The forms of an exported student (PyTorch, ONNX, int8 ONNX), scored on the dev rows beside the student itself, and
 on the test rows beside the teacher."""
 
+import copy
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,21 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
+from pipeline.artifacts.atomic import link_or_copy
 from pipeline.errors import WorkFailed
 from pipeline.evaluate.comparison import kept_interval, latencies_ms
 from pipeline.evaluate.inference import predict_together
 from pipeline.evaluate.scoring import LabelledSplit, score, thresholds_of
-from pipeline.export.onnx import OnnxModel
-from pipeline.export.onnx_session import FLOAT32, INT8, SIDE_FILES
-from pipeline.models.loading import parameter_count
+from pipeline.export.decoder_onnx import export_decoder
+from pipeline.export.onnx import OnnxModel, export_onnx, quantise
+from pipeline.export.onnx_session import FLOAT32, INT8, QUANTIZED, SIDE_FILES
+from pipeline.export.vocabulary import save_tokenizer, trim_embeddings
+from pipeline.heads import head_of
+from pipeline.models.loading import load_tokenizer, parameter_count
+from pipeline.models.saved_model import TOKENIZER_FILES, is_decoder
 from pipeline.plan.run_folder import RESULTS, TEACHER_STATISTICS
 from pipeline.runtime.stage import Stage
+from pipeline.tasks.base import TaskKind
 
 WEIGHTS = "model.safetensors"
 TIMING_ROUNDS = 50
@@ -50,6 +57,52 @@ class Forms:
             raise WorkFailed(
                 f"{FLOAT32}: its outputs differ by {gap:.2g} from those of PyTorch, more than rounding does"
             )
+
+
+def save_forms(
+    student: PreTrainedModel,
+    folder: Path,
+    *,
+    kind: TaskKind,
+    tokenizer_of: Path,
+    kept: np.ndarray | None,
+    inputs: Sequence[str],
+    max_length: int,
+) -> None:
+    """Every form of a student, in a folder that is there.
+
+    Args:
+        student: loaded with eager attention.
+        tokenizer_of: the folder that holds its tokenizer.
+        kept: the pieces that stay in the vocabulary (`kept_pieces`); None: all.
+        inputs: the names of what the ONNX files take.
+    """
+    exported = copy.deepcopy(student)
+    if kept is not None:
+        trim_embeddings(exported, kept)
+    head_of(kind).save(exported, folder, tokenizer_of=tokenizer_of)
+    ship(exported, folder, tokenizer_of=tokenizer_of, max_length=max_length, inputs=inputs, kept=kept)
+
+
+def ship(
+    exported: PreTrainedModel,
+    folder: Path,
+    *,
+    tokenizer_of: Path,
+    max_length: int,
+    inputs: Sequence[str],
+    kept: np.ndarray | None = None,
+) -> None:
+    """What a saved model's folder still needs: a tokenizer that cuts at a length, and the ONNX files."""
+    for path in (path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
+        path.unlink()  # a vocab.txt beside tokenizer.json would still be the whole one
+    save_tokenizer(load_tokenizer(tokenizer_of), folder, max_length=max_length, kept=kept)
+    if is_decoder(folder):
+        export_decoder(exported, folder / FLOAT32)
+    else:
+        export_onnx(exported, folder / FLOAT32, inputs=inputs)
+    quantise(folder / FLOAT32, folder / INT8)
+    link_or_copy(folder / INT8, folder / QUANTIZED)
 
 
 def measure_forms(

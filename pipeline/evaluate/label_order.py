@@ -47,8 +47,8 @@ def own_teacher(stage: Stage, folder: Path, dev: LabelledSplit) -> PreTrainedMod
         right = {name: task.label_names[number] for name, number in zip(task.label_names, better, strict=True)}
         names = ", ".join(right[name] for name in order)  # in the teacher's order, as the recipe wants them
         raise UserError(
-            f"finetune_teacher.model: the dev answers of {folder} fit the labels in another order; if that is right,"
-            f" set finetune_teacher.labels: [{names}]"
+            f"finetune_teacher.model: {folder} answers dev as if the labels stood in another order; if they do, set"
+            f" finetune_teacher.labels: [{names}]"
         )
     return teacher
 

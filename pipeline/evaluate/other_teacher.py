@@ -46,7 +46,7 @@ class OtherTeacher:
         if better is not None:
             names = ", ".join(self.labels[number] for number in better)
             raise UserError(
-                f"{SETTING}: the answers of {self.folder} fit the labels in another order; if that is right, set"
+                f"{SETTING}: {self.folder} answers as if the labels stood in another order; if they do, set"
                 f" annotate_data.labels: [{names}]"
             )
 

@@ -125,33 +125,12 @@ def _resuming(arguments: Sequence[str]) -> str:
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]]:
     """The options, the recipe, and the overrides (option and value in turn). Raises UserError for any that is wrong."""
-    wants_help = not {"-h", "--help"}.isdisjoint(arguments)
-    width = min(shutil.get_terminal_size().columns, WIDEST_HELP) - 2
-    parser = argparse.ArgumentParser(
-        prog="./run_all.sh",
-        usage="./run_all.sh [RECIPE or TABLE] [options] [--section.field value ...] [-- options of accelerate launch]",
-        description=f"RECIPE is a YAML file; without it {DEFAULT_RECIPE.relative_to(PROJECT)} runs.\n"
-        "TABLE holds your texts and labels (.csv, .tsv, .jsonl, .json, .parquet): a recipe is written for it and runs.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"settings, in a recipe or as --section.field value:\n{help_page(width) if wants_help else ''}",
-        allow_abbrev=False,
-        exit_on_error=False,
-    )
-    parser.add_argument("--text", metavar="COLUMN", help="of a table: the column of the text")
-    parser.add_argument("--text-pair", metavar="COLUMN", help="of a table: the column of a second text, for pairs")
-    parser.add_argument("--label", metavar="COLUMN", help="of a table: the column of the label")
-    parser.add_argument("--list", action="store_true", help="every stage: done, will run, or why it must run again")
-    parser.add_argument("--dry-run", action="store_true", help="the same, with an estimate of time and disk")
-    parser.add_argument("--from", metavar="S", help="start at stage S; what lies upstream must be done")
-    parser.add_argument("--until", metavar="S", help="stop after stage S")
-    parser.add_argument("--only", metavar="S", help="run stage S alone")
-    parser.add_argument("--force", metavar="S", help="run stage S again, and what was built on it")
-    parser.add_argument("--push", metavar="OWNER/NAME", help="publish the finished student on the hub")
+    options_of_all = parser(with_settings=not {"-h", "--help"}.isdisjoint(arguments))
     try:
-        options, rest = parser.parse_known_args(arguments)
+        options, rest = options_of_all.parse_known_args(arguments)
     except argparse.ArgumentError as error:
         raise UserError(f"{error.argument_name}: {error.message}; see --help") from None
-    known = [action.option_strings[-1] for action in parser._actions] + [f"--{name}" for name in SETTINGS]
+    known = [action.option_strings[-1] for action in options_of_all._actions] + [f"--{name}" for name in SETTINGS]
     recipes, overrides, after_option = [], [], False
     for argument in rest:
         is_option = argument.startswith("--")
@@ -164,6 +143,36 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]
         raise UserError(f"{recipes[1]!r}: one recipe or table at a time, and settings as --section.field value")
     _check_options(options)
     return options, Path(recipes[0]) if recipes else DEFAULT_RECIPE, overrides
+
+
+def parser(*, with_settings: bool = False) -> argparse.ArgumentParser:
+    """The options. Args: with_settings: the help lists every setting too."""
+    width = min(shutil.get_terminal_size().columns, WIDEST_HELP) - 2
+    options = argparse.ArgumentParser(
+        prog="./run_all.sh",
+        usage="./run_all.sh [RECIPE or TABLE] [options] [--section.field value ...] [-- options of accelerate launch]",
+        description=f"RECIPE is a YAML file; without it {DEFAULT_RECIPE.relative_to(PROJECT)} runs.\n"
+        "TABLE holds your texts and labels (.csv, .tsv, .jsonl, .json, .parquet): a recipe is written for it and runs.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"settings, in a recipe or as --section.field value:\n{help_page(width) if with_settings else ''}",
+        allow_abbrev=False,
+        exit_on_error=False,
+    )
+    options.add_argument("--text", metavar="COLUMN", help="the column of a table that holds the text")
+    options.add_argument("--text-pair", metavar="COLUMN", help="the column that holds the second text of a pair")
+    options.add_argument("--label", metavar="COLUMN", help="the column that holds the label")
+    options.add_argument(
+        "--list",
+        action="store_true",
+        help="show every stage (done, will run, or why it must run again), and run nothing",
+    )
+    options.add_argument("--dry-run", action="store_true", help="as --list, with an estimate of time and disk")
+    options.add_argument("--from", metavar="S", help="start at stage S; every stage that it reads must be done")
+    options.add_argument("--until", metavar="S", help="stop after stage S")
+    options.add_argument("--only", metavar="S", help="run stage S alone")
+    options.add_argument("--force", metavar="S", help="run stage S again, and every stage that reads its output")
+    options.add_argument("--push", metavar="OWNER/NAME", help="publish the student on the hub when the run is done")
+    return options
 
 
 def _check_options(options: argparse.Namespace) -> None:

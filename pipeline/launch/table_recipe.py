@@ -52,7 +52,7 @@ def recipe_for(
         print(f"{_shown(path)} is new: the recipe of this run, yours to change", file=sys.stderr)
     elif path.read_text(encoding="utf-8") != text and not _is_unchanged(path):
         raise UserError(
-            f"{_shown(path)} is there and was not written for this table, or was changed since; run it"
+            f"{_shown(path)} exists already: it was changed, or belongs to another table; run it"
             f" (./run_all.sh {_shown(path)}), or give this run another name (--name OTHER)"
         )
     write_atomically(path, text)

@@ -124,7 +124,7 @@ def _check_files(inputs: RecipeInputs) -> None:
         for split in splits:
             for path in inputs.task.get(split, ()):
                 other = split_of.get(path.resolve())
-                again = "a second time" if other == split else f"which stands in task.{other}"
+                again = "twice" if other == split else f"which task.{other} names too"
                 require(not other, f"task.{split}: names {path}, {again}; leave it out, or give another file")
                 split_of[path.resolve()] = split
 

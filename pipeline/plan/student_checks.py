@@ -24,8 +24,8 @@ def check_student(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
     )
     require(
         student.start != "embeddings" or student.width <= teacher.width,
-        f"student.start: a student of width {student.width} has no low-rank copy of embeddings of width"
-        f" {teacher.width}; leave it out",
+        f"student.start: embeddings of width {teacher.width} cannot be copied into the wider student of width"
+        f" {student.width}; leave it out",
     )
     for stage in ("distill_general", "distill_layers", "distill_predictions"):
         settings = getattr(recipe, stage)

@@ -5,10 +5,10 @@ Where a text can have several labels, it prints each one above the threshold tha
     python -m pipeline.predict STUDENT --input reviews.csv --text review --jsonl > answers.jsonl
     cat reviews.txt | python -m pipeline.predict STUDENT --onnx
 
-STUDENT is a folder such as runs/NAME/export_student. Without texts and without --input, standard input is read, one
-text a line. With --pairs a line holds two texts (such as a question and its context) with a tab between them, and the
-arguments are taken two by two. Each answer is printed as soon as it is known. Texts are cut at the length of training.
---onnx runs the int8 file that export_student made; then neither torch nor transformers is loaded.
+STUDENT is a folder such as runs/NAME/export_student. Texts come from the command line, from --input, or from standard
+input, one text a line. With --pairs each two arguments are one pair, such as a question and its context; a line then
+holds two texts with a tab between them. Each answer is printed as soon as it is known. A text that is longer than the
+texts in training is cut. --onnx runs the int8 file that export_student made, without torch and transformers.
 
     python -m pipeline.predict STUDENT --serve
 
@@ -51,18 +51,32 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m pipeline.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument("student", type=Path, metavar="STUDENT", help="folder of the student")
-    options.add_argument("texts", nargs="*", metavar="TEXT")
-    options.add_argument("--onnx", action="store_true", help="the int8 ONNX file instead of the PyTorch weights")
+    options.add_argument(
+        "texts", nargs="*", metavar="TEXT", help="one or more texts; none: read --input or standard input"
+    )
+    options.add_argument("--onnx", action="store_true", help="run the int8 ONNX file instead of the PyTorch weights")
     tables = ".csv, .tsv, .jsonl, .json (also .gz, .bz2, .xz, .zip) or .parquet; words in CoNLL, questions as in SQuAD"
-    options.add_argument("--input", type=Path, help=f"a file: {tables}")
-    options.add_argument("--text", default="text", metavar="COLUMN", help="its column with the text (default: text)")
-    options.add_argument("--text-pair", metavar="COLUMN", help="its column with the second text of a pair")
-    options.add_argument("--pairs", action="store_true", help="take arguments two by two, and split lines at a tab")
-    options.add_argument("--jsonl", action="store_true", help="one JSON object a line, with every label's probability")
-    options.add_argument("--batch-size", type=int, default=1, help="texts through the model at once (default: 1)")
-    options.add_argument("--serve", action="store_true", help="answer over HTTP, with a page to try it in")
-    options.add_argument("--host", default="127.0.0.1", help="address of --serve (default: this machine alone)")
-    options.add_argument("--port", type=int, default=8000, help="port of --serve (default: 8000)")
+    options.add_argument("--input", type=Path, help=f"read the texts from a file: {tables}")
+    options.add_argument(
+        "--text", default="text", metavar="COLUMN", help="the column of --input that holds the text (default: text)"
+    )
+    options.add_argument(
+        "--text-pair", metavar="COLUMN", help="the column of --input that holds the second text of a pair"
+    )
+    options.add_argument(
+        "--pairs", action="store_true", help="two arguments are one pair; a line is two texts with a tab between them"
+    )
+    options.add_argument(
+        "--jsonl", action="store_true", help="print one JSON object for each text, with the probability of every label"
+    )
+    options.add_argument(
+        "--batch-size", type=int, default=1, help="how many texts go through the model together (default: 1)"
+    )
+    options.add_argument("--serve", action="store_true", help="answer over HTTP, with a page to try the student in")
+    options.add_argument(
+        "--host", default="127.0.0.1", help="address for --serve (default: 127.0.0.1, which only this machine reaches)"
+    )
+    options.add_argument("--port", type=int, default=8000, help="port for --serve (default: 8000)")
     return options
 
 

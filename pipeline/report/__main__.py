@@ -31,14 +31,19 @@ def write_pages(folders: Sequence[Path], *, compare: bool, output: Path | None) 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 2 bad input."""
-    parser = argparse.ArgumentParser(
+    given = parser().parse_args(arguments)
+    return status_of(lambda: write_pages(given.runs, compare=given.compare, output=given.output))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = argparse.ArgumentParser(
         prog="python -m pipeline.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="runs/NAME")
-    parser.add_argument("--compare", action="store_true", help="several runs side by side, in one page")
-    parser.add_argument("--output", type=Path, help="write the page to this file")
-    given = parser.parse_args(arguments)
-    return status_of(lambda: write_pages(given.runs, compare=given.compare, output=given.output))
+    options.add_argument("runs", nargs="+", type=Path, metavar="runs/NAME", help="the folder of a run")
+    options.add_argument("--compare", action="store_true", help="several runs side by side, in one page")
+    options.add_argument("--output", type=Path, help="write the page to this file")
+    return options
 
 
 if __name__ == "__main__":

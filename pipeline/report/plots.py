@@ -18,6 +18,7 @@ from pipeline.report.run_summary import MEASURES, Curve, Measure
 # Placeholders for the page's colours: each is replaced by its CSS variable when the picture is written.
 INK, FAINT, TEACHER, STUDENT = "#010101", "#020202", "#030303", "#040404"
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", TEACHER: "var(--teacher)", STUDENT: "var(--student)"}
+ON_WHITE = "#222222", "#dddddd", "#b0552e", "#2a6fbb"  # the same colours in a picture of its own
 LAYERS = LinearSegmentedColormap.from_list("layers", ["#4a6fd0", "#1f9e89", "#d08a2e", "#cf4a5f"])  # on light and dark
 COLOURS = {"teacher": TEACHER, "student": STUDENT}
 POINTS = 300  # of a curve or a scatter plot: more cannot be told apart
@@ -89,6 +90,52 @@ def trade_offs(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str) 
             axes.margins(x=0.45, y=0.2)
         figure.axes[0].set_ylabel(metric.replace("_", " "))
         return _svg(figure, f"{metric} over latency and over size")
+
+
+def numbered_trade_offs(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str, ours: int) -> str:
+    """The score of many models over latency and over size, each point a number that a list explains.
+
+    Args: models: as `trade_offs` takes them, none without a figure; the first `ours` are the teacher and its students.
+    """
+    measures = [measure for measure in MEASURES if measure.key in ("latency_ms", "disk_bytes")]
+    with mpl.rc_context(STYLE):
+        list_height = 0.17 * len(models)
+        figure = Figure(figsize=(6.6, 2.6 + list_height), layout="constrained")
+        parts: Any = figure.subfigures(2, 1, height_ratios=(2.6, list_height))
+        above, below = parts
+        for axes, measure in zip(above.subplots(1, 2, sharey=True), measures, strict=True):
+            for number, (_, figures) in enumerate(models):
+                point = figures[measure.key], 100 * figures["score"]
+                colour = TEACHER if number == 0 else STUDENT if number < ours else INK
+                axes.scatter(*point, s=22, color=colour, linewidths=0)
+                axes.annotate(str(number + 1), point, xytext=(4, 2), textcoords="offset points", color=colour)
+            axes.set(xscale="log", xlabel=measure.name)
+            axes.minorticks_off()
+            values = [figures[measure.key] for _, figures in models]
+            ends = [min(values), (min(values) * max(values)) ** 0.5, max(values)]
+            axes.set_xticks(ends, [measure.write(end) for end in ends])
+            axes.margins(x=0.12, y=0.12)
+            axes.grid(axis="y", color=FAINT, linewidth=0.5)
+            axes.set_axisbelow(True)
+        above.axes[0].set_ylabel(f"{metric.replace('_', ' ')}, %")
+        for number, (name, _) in enumerate(models):
+            below.text(0.06, 1 - (number + 0.5) / len(models), f"{number + 1}  {name}", va="center")
+        return _svg(figure, f"{metric} over latency and over size")
+
+
+def standalone(svg: str) -> str:
+    """A picture as a file of its own, on white, instead of an element of a page."""
+    colours = {
+        "var(--ink)": "#222222",
+        "var(--faint)": "#dddddd",
+        "var(--teacher)": "#b0552e",
+        "var(--student)": "#2a6fbb",
+    }
+    for variable, colour in colours.items():
+        svg = svg.replace(variable, colour)
+    begin, _, rest = svg.partition(">")
+    white = '<rect width="100%" height="100%" fill="white"/>'
+    return f"{begin}>{white}{rest}".replace("font-family: inherit", "font-family: sans-serif")
 
 
 def loss_curves(objective: str, layers: Mapping[str, Curve]) -> str:

@@ -54,13 +54,20 @@ def push(run_folder: Path, name: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 failed at work, 2 bad input."""
-    parser = argparse.ArgumentParser(
+    given = parser().parse_args(arguments)
+    return status_of(lambda: print(push(given.run, given.name)))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments."""
+    options = argparse.ArgumentParser(
         prog="python -m pipeline.report.push", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path, metavar="runs/NAME")
-    parser.add_argument("name", metavar="OWNER/NAME")
-    given = parser.parse_args(arguments)
-    return status_of(lambda: print(push(given.run, given.name)))
+    options.add_argument("run", type=Path, metavar="runs/NAME", help="the folder of a finished run")
+    options.add_argument(
+        "name", metavar="OWNER/NAME", help="name on the hub; the repository is made if it does not exist"
+    )
+    return options
 
 
 if __name__ == "__main__":

@@ -140,8 +140,8 @@ def check_shared(folder: Path) -> None:
     while not mark.exists():
         require(
             time.monotonic() < end,
-            f"{folder} of process {state.process_index} on {socket.gethostname()} is another one than that of the main"
-            f" process on {host}: put run.artifacts and run.runs on storage that all machines share",
+            f"process {state.process_index} on {socket.gethostname()} sees another {folder} than the main process on"
+            f" {host}: put run.artifacts and run.runs on storage that all machines share",
         )
         time.sleep(0.1)
     state.wait_for_everyone()

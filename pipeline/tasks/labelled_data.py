@@ -90,7 +90,7 @@ def _columns(task: Task) -> Columns:
         known = glue.GLUE[task.glue]
         for key in (*("train", "dev", "test", "text_pair", "labels", "group"), *OF_OTHER_LABELS):
             if getattr(task, key):
-                raise UserError(f"task.{key}: GLUE's {task.glue} has its own; leave it out, or leave task.glue out")
+                raise UserError(f"task.{key}: task.glue: {task.glue} sets it already; leave one of the two out")
         return Columns(
             texts=tuple(known.texts),
             label=glue.LABEL,
@@ -115,17 +115,21 @@ def _columns(task: Task) -> Columns:
     may_be_single = kind.name in ("classification", "multi_label", "regression") and task.text_pair
     require(
         may_be_single or not task.pair_or_single,
-        f"task.pair_or_single: is of pairs with one answer each, and this is a {kind.name}"
-        f"{'' if task.text_pair else ' without task.text_pair'}; leave it out",
+        "task.pair_or_single: it needs pairs with one answer each, and the task is"
+        f" {kind.name}{'' if task.text_pair else ' without task.text_pair'}; leave it out",
     )
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
-        raise UserError(f"task: '{repeated[0]}' cannot be two of text, text_pair, label and the row's own '{ID}'")
+        raise UserError(
+            f"task: the name '{repeated[0]}' is used twice; text, text_pair, label and the row's own '{ID}' differ"
+        )
     if task.kind == "multi_label":
         _check_label_sets(task)
     elif task.label_separator or task.label_columns:
         setting = "label_separator" if task.label_separator else "label_columns"
-        raise UserError(f"task.{setting}: is of several labels a text; leave it out, or set task.kind: multi_label")
+        raise UserError(
+            f"task.{setting}: only texts with several labels have it; leave it out, or set task.kind: multi_label"
+        )
     soft = _soft_columns(task, kind)
     if task.labels and not kind.has_label_names:
         raise UserError(f"task.labels: a {task.kind} has none; leave it out, or set task.kind: classification")
@@ -173,11 +177,11 @@ def _soft_columns(task: Task, kind: TaskKind) -> SoftColumns | None:
     )
     require(
         not known or not soft.labels() or sorted(known) == sorted(soft.labels()),
-        f"task.soft_labels: its labels are {', '.join(soft.labels())}, those of the task {', '.join(known)}; name a"
-        " column for each",
+        f"task.soft_labels: it names {', '.join(soft.labels())}, but the labels of the task are {', '.join(known)};"
+        " name a column for each of these",
     )
     taken = [name for name in soft.names() if name in (task.text, task.text_pair, *RESERVED)]
-    require(not taken, f"task.soft_labels: the column '{''.join(taken[:1])}' is another one's; rename it")
+    require(not taken, f"task.soft_labels: the column '{''.join(taken[:1])}' has another use already; rename it")
     return soft
 
 
@@ -264,7 +268,8 @@ def _hold_out(task: Task, splits: Mapping[str, list[Example]], columns: Columns)
             )
         if not examples:
             raise UserError(
-                f"task.{'data' if task.glue else split}: the files have no {split} row that is not left out"
+                f"task.{'data' if task.glue else split}: no {split} row is left; the files are empty, or every row"
+                " was left out"
             )
     order = ("train", "dev", "test", "test_mismatched", "unlabelled")
     return {split: cut[split] for split in order if split in cut}

@@ -58,8 +58,8 @@ def with_logits(
     if found["train"] and all(example.soft is None for example in distilled):
         names = ", ".join(f"'{name}'" for name in soft.names())
         raise UserError(
-            f"task.soft_labels: no training row, such as those of {found['train'][0].path}, has a value in column"
-            f" {names}; check the names, or leave it out"
+            f"task.soft_labels: column {names} is empty in every training row ({found['train'][0].path}); check the"
+            " names, or leave it out"
         )
     remarks = []
     if divided:

@@ -46,3 +46,19 @@ def test_a_part_that_fails_leaves_no_figures(launched: list[str], tmp_path: Path
 def test_quick_leaves_out_what_takes_hours(launched: list[str], tmp_path: Path) -> None:
     assert every.measured("evidence", quick=True, folder=tmp_path)
     assert launched == []
+
+
+def test_a_task_is_run_where_its_data_are(
+    launched: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, folder = tmp_path / "sets", tmp_path / "results"
+    assert every.measured("task_zh_reviews", quick=False, folder=folder, data=data)
+    assert "== task_zh_reviews: not run: its data are not in" in capsys.readouterr().out
+    assert launched == [] and results.read("task_zh_reviews", folder) is None
+    for name in ("train", "dev"):
+        path = data / "zh-reviews" / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert every.measured("task_zh_reviews", quick=False, folder=folder, data=data)
+    assert launched == ["benchmarks.tasks"]
+    assert results.read("task_zh_reviews", folder) is not None

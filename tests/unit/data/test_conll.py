@@ -123,7 +123,10 @@ def test_a_table_of_a_word_a_row_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "content"), [("train.json", "[]"), ("train.jsonl", "\n"), ("train.conll", "\n")])
 def test_a_file_without_a_row_is_one_sentence(tmp_path: Path, name: str, content: str) -> None:
-    assert complaint(tmp_path / name, content) == "task.train: the files have no train row that is not left out"
+    assert (
+        complaint(tmp_path / name, content)
+        == "task.train: no train row is left; the files are empty, or every row was left out"
+    )
 
 
 def test_a_table_without_a_header_line_takes_the_recipe_s(tmp_path: Path) -> None:

@@ -61,10 +61,16 @@ def test_writings_of_one_word_are_one_label(tmp_path: Path, writings: Any) -> No
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        (("7", "007", "x"), "rows.jsonl:2: the label '007' is that of PATH/rows.jsonl:1, '7', in another writing"),
-        (("1", "+1", "x"), "rows.jsonl:2: the label '+1' is that of"),
-        (("pos", "po\u200bs", "x"), r"rows.jsonl:2: the label 'po\u200bs' is that of PATH/rows.jsonl:1, 'pos'"),
-        (("very good", "very  good", "x"), "rows.jsonl:2: the label 'very  good' is that of"),
+        (
+            ("7", "007", "x"),
+            "rows.jsonl:2: the label '007' is written differently, '7', in PATH/rows.jsonl:1",
+        ),
+        (("1", "+1", "x"), "rows.jsonl:2: the label '+1' is written differently, '1', in"),
+        (
+            ("pos", "po\u200bs", "x"),
+            r"rows.jsonl:2: the label 'po\u200bs' is written differently, 'pos', in PATH",
+        ),
+        (("very good", "very  good", "x"), "rows.jsonl:2: the label 'very  good' is written differently"),
         (("0.5", "1.5"), "rows.jsonl:1: the labels are numbers such as 0.5; set task.kind: regression, or list them"),
         (("x", "y", 0.5), "rows.jsonl:3: column 'label' holds 0.5, not a label; for numbers set task.kind: regression"),
         (("1", "1,5"), "rows.jsonl:2: the labels are numbers such as 1,5; set task.kind: regression"),

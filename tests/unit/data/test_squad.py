@@ -83,8 +83,8 @@ def test_endings_may_be_written_in_capitals(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"data": []}, "task.train: the files have no train row"),
-        ({"data": [{"paragraphs": []}]}, "task.train: the files have no train row"),
+        ({"data": []}, "task.train: no train row is left"),
+        ({"data": [{"paragraphs": []}]}, "task.train: no train row is left"),
         ({"data": ["an article"]}, "train.json, row 1: not a JSON object"),
         ({"data": [{"paragraphs": [PARAGRAPH]}, "an article"]}, "train.json: its articles are"),
         ({"data": [{"paragraphs": PARAGRAPH}]}, "train.json: its paragraphs are {'context': 'The film , the best"),

@@ -163,7 +163,7 @@ def test_wrong_names_are_found_out_and_the_labels_proposed_are_right(
     folder, texts, logits = teacher
     truth = ("good", "bad", "fair")
     dev = dev_of(texts, logits, truth)
-    with pytest.raises(UserError, match="fit the labels in another order") as caught:
+    with pytest.raises(UserError, match="as if the labels stood in another order") as caught:
         own_teacher(stage_with(tmp_path), folder, dev)
     proposed = re.search(r"set finetune_teacher.labels: \[(.*)\]", str(caught.value))
     assert proposed is not None and tuple(proposed[1].split(", ")) == truth

@@ -105,14 +105,14 @@ def test_a_recipe_that_somebody_changed_is_kept(tmp_path: Path, recipes: Path) -
     path = table(tmp_path, "text", "label")
     recipe = recipe_for(path, NONE, [], folder=recipes)
     recipe.write_text(changed := recipe.read_text() + "seed: 3\n")
-    with pytest.raises(UserError, match=r"reviews\.yaml is there and was not written for this table, or was changed"):
+    with pytest.raises(UserError, match=r"reviews\.yaml exists already: it was changed, or belongs to another table"):
         recipe_for(path, NONE, [], folder=recipes)
     assert recipe.read_text() == changed
     assert recipe_for(path, NONE, ["--name", "other"], folder=recipes).name == "other.yaml"
 
 
 def test_a_recipe_of_the_project_is_never_replaced(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"recipes/stsb\.yaml is there and was not written for this table"):
+    with pytest.raises(UserError, match=r"recipes/stsb\.yaml exists already"):
         recipe_for(table(tmp_path, "text", "label", name="stsb.csv"), NONE, [])
 
 
