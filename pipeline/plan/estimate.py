@@ -25,6 +25,7 @@ WORD_SECONDS = 2.9e-8  # for each piece of the vocabulary, among which a masked 
 VARIANT_SECONDS = 5e-5
 FIT_SECONDS = 15.0  # of a student to its teacher
 EVALUATION_SECONDS, EXPORT_SECONDS = 5.0, 11.0
+MEASURED_TOKENS = 1 << 17  # of held-out text, at most
 FLOAT32_TIMES = 2.0  # what a token costs in float32, where it is measured in bf16
 CHARACTERS_A_TOKEN = 4.1
 CHARACTERS_A_BYTE = {".bz2": 4.0, ".gz": 3.0, ".xz": 4.5, ".zip": 3.0, ".parquet": 2.0}
@@ -77,6 +78,8 @@ def _seconds(plan: Plan, counts: Counts, costs: Costs) -> dict[str, float]:
     """The work of every stage."""
     recipe, teacher, student = plan.recipe, costs.teacher, costs.student
     dev, test = (counts.tokens.get(split, 0.0) for split in ("dev", "test"))
+    if not recipe.has_task:
+        dev = test = min(MEASURED_TOKENS, (recipe.prepare_corpus.held_out or 0.0) * counts.corpus)
     augmented = counts.distilled(counts.tokens) * (1 + recipe.augment_data.variants)
     trained = trained_tokens(recipe, counts)
     steps = {stage: trained[stage] * costs.steps.get(stage, 0.0) for stage in TRAINED}

@@ -12,6 +12,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, pipelin
 
 from pipeline.data.corpus import HELD_OUT, Corpus
 from pipeline.plan.run_folder import RESULTS
+from pipeline.report.push import push
 from pipeline.report.results import refresh_report, table
 from tests import tiny
 from tests.helpers.killed import kill_in
@@ -22,7 +23,7 @@ TEXT = "The film is very good ."
 
 
 def write(folder: Path, **changes: dict[str, Any]) -> Path:
-    tree = tiny.general_recipe(folder)
+    tree = tiny.general_recipe(folder) | {"card": {"teacher_licence": "mit", "data_licence": "cc-by-sa-4.0"}}
     for section, settings in changes.items():
         tree[section] |= settings
     return tiny.write_recipe(folder / "general.yaml", tree)
@@ -130,3 +131,17 @@ def test_killed_while_it_learns_masked_words_it_ends_with_the_same_bytes(general
     run_recipe(recipe, last="distill_general")
     for name in ("student/model.safetensors", "projections.safetensors"):
         assert (resumed / name).read_bytes() == (published / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_it_is_published_with_its_card_as_a_masked_lm(general: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: dict[str, Any] = {}
+
+    def publish(_: str, files: dict[str, Any], **__: Any) -> str:
+        sent.update(files)
+        return "address"
+
+    monkeypatch.setattr("pipeline.report.push.publish", publish)
+    assert push(general, "owner/small") == "address"
+    assert {"model.safetensors", "tokenizer.json", "onnx/model_int8.onnx", "README.md"} <= sent.keys()
+    assert 'pipeline("fill-mask", model="owner/small")' in sent["README.md"].decode()
