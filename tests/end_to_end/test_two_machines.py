@@ -5,6 +5,7 @@ TWO_MACHINES_UNTIL=export_student python -m pytest tests/end_to_end/test_two_mac
 """
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -87,6 +88,7 @@ def test_storage_that_is_not_shared_is_one_sentence_on_both(
     ]  # fmt: skip
     ends = [process.communicate(timeout=300)[1] for process in running]
     assert [process.returncode for process in running] == [2, 2]
-    assert f"prepare_corpus failed: {tmp_path / machines[1]} of process 1" in ends[1]
+    host, folder = socket.gethostname(), tmp_path / machines[1]
+    assert f"prepare_corpus failed: process 1 on {host} sees another {folder} than the main process" in ends[1]
     assert "put run.artifacts and run.runs on storage that all machines share" in ends[1]
     assert "prepare_corpus failed: process 1 of 2 is gone" in ends[0]
