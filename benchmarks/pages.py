@@ -92,7 +92,9 @@ def headline() -> str:
         cells = cells if "not_run" not in row else [NOT_RUN, "", "", ""]
         lines.append(f"| {row['name']} | {' | '.join(cells)} |")
     if baselines:
-        said.append(f"The others at commit {baselines['commit']} ({baselines['machine']}).")
+        same = default and all(default[key] == baselines[key] for key in ("commit", "machine"))
+        where = "there too" if same else f"at commit {baselines['commit']} ({baselines['machine']})"
+        said.append(f"The others were measured {where}.")
         said.append("Time of one text: of the first two a forward pass of 32 tokens, of the others from text to label.")
         ships = next((row for row in baselines["figures"] if row["way"] == "ships" and "not_run" not in row), None)
         said += [f"From text to label the student that ships takes {_milliseconds(ships)}."] if ships else []
