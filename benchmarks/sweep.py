@@ -104,8 +104,9 @@ def _row(settings: Settings, runs: Sequence[dict[str, dict[str, Any]]], differ: 
             "deviation": statistics.stdev(scores) if len(scores) > 1 else 0.0,
             "kept": statistics.mean(found["kept"] or 0.0 for found in results),
             "agreement": statistics.mean(found["agreement"] or 0.0 for found in results),
-            "dev": statistics.mean(found["student"]["scores"]["dev"] for found in results),
         }
+        dev = [run["distill_predictions"]["metrics"]["dev_score"] for run in runs]
+        row["dev"] = None if None in dev else statistics.mean(dev)  # None where there were no epochs
     masked = [run["pretrain_teacher"]["metrics"].get("masked_accuracy_after") for run in runs]
     if all(share is not None for share in masked):
         row["masked"] = statistics.mean(masked)
@@ -127,7 +128,7 @@ def _cell(name: str, value: Any) -> str:
     if isinstance(value, list):
         return " ".join(f"{each:.4f}" for each in value)
     if not isinstance(value, float):
-        return str(value)
+        return "-" if value is None else str(value)
     if name == "seconds":
         return f"{value:.0f}"
     return f"{value:.1%}" if name in ("kept", "agreement", "masked") else f"{value:.4f}"

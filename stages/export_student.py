@@ -64,12 +64,8 @@ def main(stage: Stage) -> dict[str, Any]:
     )
     if not stage.is_main:
         return {}
-    for name, form in measured.forms.items():
-        stage.say(
-            f"{name}: {form['bytes'] / 1e6:.2f} MB, {task.metric} on dev {form['score']:.4f} (the student's:"
-            f" {measured.student_score:.4f}), outputs differ by {form['largest_difference']:.2g} at most,"
-            f" {form['latency_ms']:.2f} ms a text of 32 tokens"
-        )
+    for line in measured.lines(task.metric):
+        stage.say(line)
     measured.check(largest_loss=settings.largest_loss)
     add_to_config(stage.output, task.kind.student_config(task.splits, after.texts.task))
     pieces = {"before": student.config.vocab_size, "after": exported.config.vocab_size}
@@ -99,11 +95,8 @@ def export_general(stage: Stage) -> dict[str, Any]:
     forms, measure = measure_general_forms(stage, stage.output, student=student, exported=exported)
     if not stage.is_main:
         return {}
-    for name, form in forms.forms.items():
-        stage.say(
-            f"{name}: {form['bytes'] / 1e6:.2f} MB, {measure.metric} on held-out text {form['score']:.4f} (the"
-            f" student's: {forms.student_score:.4f}), {form['latency_ms']:.2f} ms a text of 32 tokens"
-        )
+    for line in forms.lines(measure.metric):
+        stage.say(line)
     forms.check(largest_loss=stage.recipe.export_student.largest_loss)
     shipped = shipped_beside_teacher(stage, forms, measure.score, stage.output)
     pieces = student.config.vocab_size

@@ -43,6 +43,15 @@ class Forms:
     largest_output: float  # absolute value, of the exported weights
     rows: str = "dev"  # on which they were scored
 
+    def lines(self, metric: str) -> list[str]:
+        """A line on each form: its size, its score, how far it is from the weights it was made of, its latency."""
+        return [
+            f"{name}: {form['bytes'] / 1e6:.2f} MB, {metric} on {self.rows} {form['score']:.4f} (the student's:"
+            f" {self.student_score:.4f}), outputs differ by {form['largest_difference']:.2g} at most,"
+            f" {form['latency_ms']:.2f} ms a text of 32 tokens"
+            for name, form in self.forms.items()
+        ]
+
     def check(self, *, largest_loss: float) -> None:
         """Raises: WorkFailed for a form that loses too much, or an ONNX file that is not the PyTorch model."""
         for name, form in self.forms.items():

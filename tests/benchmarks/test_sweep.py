@@ -20,9 +20,9 @@ def test_every_combination_is_run_with_every_seed_and_tabulated(
 ) -> None:
     asked: list[dict[str, str]] = []
 
-    def write(folder: Path, *, fingerprint: str, seconds: float, results: dict[str, Any]) -> Any:
+    def write(folder: Path, *, fingerprint: str, seconds: float, results: dict[str, Any], **metrics: float) -> Any:
         folder.mkdir(parents=True, exist_ok=True)
-        written = {"fingerprint": fingerprint, "seconds": seconds, "start_seconds": 0.5, "metrics": {}}
+        written = {"fingerprint": fingerprint, "seconds": seconds, "start_seconds": 0.5, "metrics": metrics}
         (folder / "stage.json").write_text(json.dumps(written))
         (folder / "results.json").write_text(json.dumps(results))
         return SimpleNamespace(artifact=SimpleNamespace(folder=folder))
@@ -32,10 +32,11 @@ def test_every_combination_is_run_with_every_seed_and_tabulated(
         asked.append(dict(zip(arguments[::2], arguments[1::2], strict=True)))
         seed, epochs = int(asked[-1]["--seed"]), asked[-1]["--distill_layers.epochs"]
         score = 0.8 + 0.01 * seed
-        student = {"score": score, "scores": {"test": score, "dev": 0.85}}
+        student = {"score": score, "scores": {"test": score}}
         results = {"teacher": {"score": 0.9}, "student": student, "kept": score / 0.9, "agreement": 0.95}
         made = {
             "pretrain_teacher": write(tmp_path / "p", fingerprint="same", seconds=100, results={}),
+            "distill_predictions": write(tmp_path / "d", fingerprint="same", seconds=9, results={}, dev_score=0.85),
             "evaluate_student": write(
                 tmp_path / asked[-1]["--name"], fingerprint=epochs, seconds=2 * int(epochs), results=results
             ),
