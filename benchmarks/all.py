@@ -41,6 +41,10 @@ PARTS = {
     "baselines": Part(title="What one would take instead", command="benchmarks.baselines"),
     "evidence": Part(title="What each part brings (ablations)", command="benchmarks.evidence --tasks snippets"),
     "methods": Part(title="Related methods, one budget", command="benchmarks.methods"),
+    "starts": Part(
+        title="How the student starts",
+        command="benchmarks.sweep --vary student.start fitted layers embeddings random --seeds 0",
+    ),
     "augmentation": Part(
         title="Augmentation: the student by number of variants",
         command="benchmarks.sweep --vary augment_data.variants 0 2 5",

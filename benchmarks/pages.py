@@ -13,15 +13,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results
+from benchmarks import pictures, results
 from benchmarks.reference_pages import commands_page, settings_page
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.errors import require
-from pipeline.report import plots
 
 README, RESULTS_PAGE = PROJECT / "README.md", PROJECT / "docs" / "results.md"
-PICTURE = PROJECT / "docs" / "trade_offs.svg"
+TRADE_OFFS, CURVES = PROJECT / "docs" / "trade_offs.svg", PROJECT / "docs" / "learning_curves.svg"
 SETTINGS_PAGE = PROJECT / "docs" / "reference" / "settings.md"
 COMMANDS_PAGE = PROJECT / "docs" / "reference" / "commands.md"
 BEGIN, END = "<!-- made by python -m benchmarks.pages -->\n", "<!-- end -->\n"
@@ -52,8 +51,9 @@ def pages() -> Iterator[tuple[Path, str]]:
     before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     yield README, f"{before}{BEGIN}{headline()}{END}{rest.partition(END)[2]}"
     yield RESULTS_PAGE, results_page()
-    if picture := trade_offs():
-        yield PICTURE, picture
+    for path, picture in ((TRADE_OFFS, trade_offs()), (CURVES, learning_curves())):
+        if picture:
+            yield path, picture
     yield SETTINGS_PAGE, settings_page()
     yield COMMANDS_PAGE, commands_page()
 
@@ -120,7 +120,18 @@ def trade_offs() -> str | None:
     ]
     ours = len(models)
     models += [(row["name"], row) for row in _instead(results.read("baselines")) if "not_run" not in row]
-    return plots.standalone(plots.numbered_trade_offs(models, metric=figures["metric"], ours=ours))
+    return pictures.numbered_trade_offs(models, metric=figures["metric"], ours=ours)
+
+
+def learning_curves() -> str | None:
+    """The picture of the starts: how fast a student learns from each; None before they were measured."""
+    starts, default = results.read("starts"), results.read("default")
+    if starts is None or default is None:
+        return None
+    rows = {row["student.start"]: row["curves"] for row in starts["figures"]}
+    losses = {start: (curves["steps"], curves["layer_loss"]) for start, curves in rows.items()}
+    scores = {start: curves["dev_scores"] for start, curves in rows.items()}
+    return pictures.learning_curves(losses, scores, metric=default["figures"]["metric"])
 
 
 def results_page() -> str:
@@ -157,6 +168,8 @@ def results_page() -> str:
                 "",
                 *_table(found["figures"]),
             ]
+        if found and part == "starts":
+            now += ["", "![Loss by step, and score on dev by epoch, for each start](learning_curves.svg)"]
     return "\n".join(now) + "\n"
 
 
@@ -167,7 +180,7 @@ def _table(figures: Any) -> list[str]:
     rows = figures.get("rows") if isinstance(figures, dict) else figures
     if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
         return ["```json", *json.dumps(figures, indent=1).splitlines(), "```"]
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = list(dict.fromkeys(name for row in rows for name in row if not isinstance(row[name], dict)))
     lines = [f"| {' | '.join(name.replace('_', ' ') for name in names)} |", f"|{'---|' * len(names)}"]
     return lines + [f"| {' | '.join(_cell(row.get(name, '')) for name in names)} |" for row in rows]
 

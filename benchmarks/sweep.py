@@ -17,7 +17,7 @@ import itertools
 import json
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,13 +113,25 @@ def _row(settings: Settings, runs: Sequence[dict[str, dict[str, Any]]], differ: 
     row["seconds"] = statistics.mean(
         sum(run[stage]["seconds"] + run[stage]["start_seconds"] for stage in differ) for run in runs
     )
+    if "distill_predictions" in runs[0]:
+        row["curves"] = _curves(runs[0])
     row["stage_seconds"] = {stage: statistics.mean(run[stage]["seconds"] for run in runs) for stage in differ}
     return row
 
 
+def _curves(run: Mapping[str, Mapping[str, Any]]) -> dict[str, list[float]]:
+    """How a student learnt: the layers' loss by step, its terms summed, and the score on dev after each epoch."""
+    points = run["distill_layers"]["metrics"]["curve"]
+    return {
+        "steps": [point["step"] for point in points],
+        "layer_loss": [sum(point.values()) - point["step"] for point in points],
+        "dev_scores": run["distill_predictions"]["metrics"]["dev_scores"],
+    }
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The figures in Markdown, a combination a line."""
-    names = [name for name in rows[0] if name != "stage_seconds"]
+    names = [name for name in rows[0] if not isinstance(rows[0][name], dict)]
     lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
     return "\n".join(lines + [f"| {' | '.join(_cell(name, row[name]) for name in names)} |" for row in rows])
 

@@ -18,7 +18,6 @@ from pipeline.report.run_summary import MEASURES, Curve, Measure
 # Placeholders for the page's colours: each is replaced by its CSS variable when the picture is written.
 INK, FAINT, TEACHER, STUDENT = "#010101", "#020202", "#030303", "#040404"
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", TEACHER: "var(--teacher)", STUDENT: "var(--student)"}
-ON_WHITE = "#222222", "#dddddd", "#b0552e", "#2a6fbb"  # the same colours in a picture of its own
 LAYERS = LinearSegmentedColormap.from_list("layers", ["#4a6fd0", "#1f9e89", "#d08a2e", "#cf4a5f"])  # on light and dark
 COLOURS = {"teacher": TEACHER, "student": STUDENT}
 POINTS = 300  # of a curve or a scatter plot: more cannot be told apart
@@ -63,7 +62,7 @@ def model_bars(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str) 
                 axes.text(max(value, 0) / longest + 0.015, row, text, va="center")
             row += 1.6
         axes.set(xlim=(0, 1.75), ylim=(row - 0.9, -0.7))
-        return _svg(figure, "The models side by side: " + ", ".join(measure.name for measure in measures))
+        return as_svg(figure, "The models side by side: " + ", ".join(measure.name for measure in measures))
 
 
 def trade_offs(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str) -> str:
@@ -89,53 +88,7 @@ def trade_offs(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str) 
             axes.set_xticks(ends, [measure.write(end) for end in ends])
             axes.margins(x=0.45, y=0.2)
         figure.axes[0].set_ylabel(metric.replace("_", " "))
-        return _svg(figure, f"{metric} over latency and over size")
-
-
-def numbered_trade_offs(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str, ours: int) -> str:
-    """The score of many models over latency and over size, each point a number that a list explains.
-
-    Args: models: as `trade_offs` takes them, none without a figure; the first `ours` are the teacher and its students.
-    """
-    measures = [measure for measure in MEASURES if measure.key in ("latency_ms", "disk_bytes")]
-    with mpl.rc_context(STYLE):
-        list_height = 0.17 * len(models)
-        figure = Figure(figsize=(6.6, 2.6 + list_height), layout="constrained")
-        parts: Any = figure.subfigures(2, 1, height_ratios=(2.6, list_height))
-        above, below = parts
-        for axes, measure in zip(above.subplots(1, 2, sharey=True), measures, strict=True):
-            for number, (_, figures) in enumerate(models):
-                point = figures[measure.key], 100 * figures["score"]
-                colour = TEACHER if number == 0 else STUDENT if number < ours else INK
-                axes.scatter(*point, s=22, color=colour, linewidths=0)
-                axes.annotate(str(number + 1), point, xytext=(4, 2), textcoords="offset points", color=colour)
-            axes.set(xscale="log", xlabel=measure.name)
-            axes.minorticks_off()
-            values = [figures[measure.key] for _, figures in models]
-            ends = [min(values), (min(values) * max(values)) ** 0.5, max(values)]
-            axes.set_xticks(ends, [measure.write(end) for end in ends])
-            axes.margins(x=0.12, y=0.12)
-            axes.grid(axis="y", color=FAINT, linewidth=0.5)
-            axes.set_axisbelow(True)
-        above.axes[0].set_ylabel(f"{metric.replace('_', ' ')}, %")
-        for number, (name, _) in enumerate(models):
-            below.text(0.06, 1 - (number + 0.5) / len(models), f"{number + 1}  {name}", va="center")
-        return _svg(figure, f"{metric} over latency and over size")
-
-
-def standalone(svg: str) -> str:
-    """A picture as a file of its own, on white, instead of an element of a page."""
-    colours = {
-        "var(--ink)": "#222222",
-        "var(--faint)": "#dddddd",
-        "var(--teacher)": "#b0552e",
-        "var(--student)": "#2a6fbb",
-    }
-    for variable, colour in colours.items():
-        svg = svg.replace(variable, colour)
-    begin, _, rest = svg.partition(">")
-    white = '<rect width="100%" height="100%" fill="white"/>'
-    return f"{begin}>{white}{rest}".replace("font-family: inherit", "font-family: sans-serif")
+        return as_svg(figure, f"{metric} over latency and over size")
 
 
 def loss_curves(objective: str, layers: Mapping[str, Curve]) -> str:
@@ -159,7 +112,7 @@ def loss_curves(objective: str, layers: Mapping[str, Curve]) -> str:
         if any(layers):
             above = {"loc": "lower left", "bbox_to_anchor": (-0.03, 1), "ncols": min(len(layers), 6)}
             axes.legend(fontsize=7.5, handlelength=1, columnspacing=0.9, **above)
-        return _svg(figure, f"Loss {objective} by step")
+        return as_svg(figure, f"Loss {objective} by step")
 
 
 def precision_recall(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
@@ -173,7 +126,7 @@ def precision_recall(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str
         axes.grid(axis="y", color=FAINT, linewidth=0.5)
         axes.set_axisbelow(True)
         axes.legend(fontsize=7.5, handlelength=1, loc="lower left", bbox_to_anchor=(-0.03, 1), ncols=2)
-        return _svg(figure, "Precision by recall")
+        return as_svg(figure, "Precision by recall")
 
 
 def confusion_matrix(rows: Sequence[Mapping[str, Any]], role: str, names: Sequence[str]) -> str:
@@ -197,7 +150,7 @@ def confusion_matrix(rows: Sequence[Mapping[str, Any]], role: str, names: Sequen
         axes.set_xticklabels(short, rotation=0 if size <= 3 else 90)
         axes.set(xlabel="answer", ylabel="label", aspect="equal")
         axes.spines[:].set_visible(False)
-        return _svg(figure, "Confusion matrix: right labels by answers")
+        return as_svg(figure, "Confusion matrix: right labels by answers")
 
 
 def confusion_counts(rows: Sequence[Mapping[str, Any]], role: str, names: Sequence[str]) -> list[list[int]]:
@@ -218,7 +171,7 @@ def scatter(rows: Sequence[Mapping[str, Any]], role: str) -> str:
         points = [row["label"] for row in drawn], [row[role] for row in drawn]
         axes.scatter(*points, s=7, color=COLOURS[role], alpha=0.6, linewidths=0)
         axes.set(xlabel="label", ylabel="answer")
-        return _svg(figure, "Answers over labels")
+        return as_svg(figure, "Answers over labels")
 
 
 def stage_seconds(stages: Mapping[str, Mapping[str, Any]]) -> str:
@@ -233,7 +186,7 @@ def stage_seconds(stages: Mapping[str, Mapping[str, Any]]) -> str:
             axes.text(seconds / longest + 0.015, row, f"{seconds:,.0f} s", va="center")
             axes.text(-0.02, row, stage, va="center", ha="right")
         axes.set(xlim=(-0.5, 1.2), ylim=(len(stages) - 0.5, -0.5))
-        return _svg(figure, "Seconds of each stage")
+        return as_svg(figure, "Seconds of each stage")
 
 
 def _blank_axes(figure: Figure) -> Axes:
@@ -252,7 +205,7 @@ def _label_narrow_log_axis(axes: Axes) -> None:
         axes.minorticks_off()
 
 
-def _svg(figure: Figure, title: str) -> str:
+def as_svg(figure: Figure, title: str) -> str:
     """The figure as an element of a page, in its colours; without XML head, and without ids, which would repeat."""
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

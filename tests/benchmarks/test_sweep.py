@@ -19,8 +19,9 @@ def test_every_combination_is_run_with_every_seed_and_tabulated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[dict[str, str]] = []
+    curve = [{"step": 10, "embedding": 1.0, "hidden_1": 2.0}, {"step": 20, "embedding": 0.5, "hidden_1": 1.0}]
 
-    def write(folder: Path, *, fingerprint: str, seconds: float, results: dict[str, Any], **metrics: float) -> Any:
+    def write(folder: Path, *, fingerprint: str, seconds: float, results: Any, **metrics: Any) -> Any:
         folder.mkdir(parents=True, exist_ok=True)
         written = {"fingerprint": fingerprint, "seconds": seconds, "start_seconds": 0.5, "metrics": metrics}
         (folder / "stage.json").write_text(json.dumps(written))
@@ -36,7 +37,10 @@ def test_every_combination_is_run_with_every_seed_and_tabulated(
         results = {"teacher": {"score": 0.9}, "student": student, "kept": score / 0.9, "agreement": 0.95}
         made = {
             "pretrain_teacher": write(tmp_path / "p", fingerprint="same", seconds=100, results={}),
-            "distill_predictions": write(tmp_path / "d", fingerprint="same", seconds=9, results={}, dev_score=0.85),
+            "distill_layers": write(tmp_path / "l", fingerprint="same", seconds=9, results={}, curve=curve),
+            "distill_predictions": write(
+                tmp_path / "d", fingerprint="same", seconds=9, results={}, dev_score=0.85, dev_scores=[0.84, 0.85]
+            ),
             "evaluate_student": write(
                 tmp_path / asked[-1]["--name"], fingerprint=epochs, seconds=2 * int(epochs), results=results
             ),
@@ -56,6 +60,7 @@ def test_every_combination_is_run_with_every_seed_and_tabulated(
     rows = json.loads((tmp_path / "j.json").read_text())
     assert [row["mean"] for row in rows] == [pytest.approx(0.81)] * 2
     assert [row["seconds"] for row in rows] == [2.5, 6.5]  # what both share is left out
+    assert rows[0]["curves"] == {"steps": [10, 20], "layer_loss": [3.0, 1.5], "dev_scores": [0.84, 0.85]}
     said = capsys.readouterr().out.splitlines()
     assert said[-1].split("|")[1:-1] == [
         " 3 ", " fitted ", " 0.8000 0.8200 ", " 0.9000 0.9000 ", " 0.8100 ", " 0.0141 ", " 90.0% ", " 95.0% ",

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -48,6 +49,24 @@ def test_a_run_becomes_the_first_rows_of_the_table(tmp_path: Path, monkeypatch: 
         "| **the student that ships**, int8 ONNX | **88.50%** | **2.5 MB**, 36.6 times smaller |"
     )
     assert lines[3].endswith("6.0 times faster | 2 min |")
+
+
+def test_starts_become_a_table_and_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {
+            "student.start": start,
+            "mean": 0.8,
+            "curves": {"steps": [10, 20], "layer_loss": [first, 1.0], "dev_scores": [0.7, 0.8]},
+        }
+        for start, first in (("fitted", 2.0), ("random", 9.0))
+    ]
+    said = {"command": "c", "commit": "abc", "machine": "m", "day": "d", "seconds": 1.0}
+    default = json.loads((PROJECT / "results/default.json").read_text(encoding="utf-8"))
+    monkeypatch.setattr(results, "read", {"default": default, "starts": said | {"figures": rows}}.get)
+    picture = ElementTree.fromstring(pages.learning_curves() or "")
+    assert {"fitted", "random"} <= {element.text for element in picture.iter() if element.tag.endswith("text")}
+    assert "| student.start | mean |\n|---|---|\n| fitted | 0.8 |\n| random | 0.8 |" in pages.results_page()
+    assert "(learning_curves.svg)" in pages.results_page()
 
 
 @pytest.mark.skipif(find_spec("material") is None, reason="mkdocs-material is not installed")
