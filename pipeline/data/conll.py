@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.data.examples import Columns, Example, list_in_text, parse_group, short_repr
+from pipeline.data.examples import Columns, Example, list_in_text, parse_group, refuse_numpy_list, short_repr
 from pipeline.data.parquet import label_names, read_schema
 from pipeline.data.tables import location, read_rows
 from pipeline.data.tags import OUTSIDE, PREFIXED, Tag, iob2, look_like_tags, meanings
@@ -20,8 +20,6 @@ from pipeline.data.text_files import format_suffix, read_lines
 from pipeline.errors import UserError, nearest, require
 
 TABLES = (".jsonl", ".json", ".csv", ".parquet")
-ITEM = r"""('([^'\\]|\\.)*'|"([^"\\]|\\.)*"|-?\d+)"""
-NUMPY_LIST = re.compile(rf"\[\s*{ITEM}(\s+({ITEM}|\.\.\.))+\s*\]", re.DOTALL)  # without commas
 DEFAULTS = ("text", "label")  # the recipe's defaults; in a CoNLL file they mean the first and the last column
 FEW_ROWS = 20  # so few rows may all be single words by chance
 CONLL_U = 10  # columns of CoNLL-U, the first of which numbers the words
@@ -200,11 +198,7 @@ def _table(path: Path, columns: Columns) -> Iterator[Sentence]:
 def _list(value: Any, column: str, what: str) -> list[Any]:
     """A list; from a text, the list that it holds as JSON or Python, else its words."""
     if isinstance(value, str):
-        if NUMPY_LIST.fullmatch(value.strip()):
-            raise ValueError(
-                f"column '{column}' holds {short_repr(value)}, {what} as numpy prints them; separate the items by"
-                " commas, as JSON does"
-            )
+        refuse_numpy_list(value, column, what)
         return list_in_text(value) or value.split()
     if not isinstance(value, list):
         raise ValueError(f"column '{column}' holds {short_repr(value)}, not a list of {what}")

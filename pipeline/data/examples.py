@@ -7,6 +7,7 @@ import ast
 import contextlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 LARGEST_SCORE = 3.4028235e38  # what float32, in which scores are kept, can hold
 LONGEST_REPR = 40  # characters of a wrong value that an error repeats
+ITEM = r"""('([^'\\]|\\.)*'|"([^"\\]|\\.)*"|-?\d+)"""
+NUMPY_LIST = re.compile(rf"\[\s*{ITEM}(\s+({ITEM}|\.\.\.))+\s*\]", re.DOTALL)  # without commas
 
 
 class Example(NamedTuple):
@@ -144,7 +147,7 @@ def _parse_text(value: Any, column: str) -> str:
 
 def parse_label(value: Any, columns: Columns) -> str:
     """The name of a label. A list of one label is that label."""
-    value = (list_in_text(value) or value) if isinstance(value, str) else value
+    value = (labels_in_text(value, columns.label) or value) if isinstance(value, str) else value
     if isinstance(value, list):
         value = _only_label(value, columns)
     name, column = label_name(value), columns.label
@@ -204,6 +207,33 @@ def list_in_text(text: str) -> list[Any]:
             if isinstance(found := parse(text), list):
                 return found
     return []
+
+
+def labels_in_text(text: str, column: str) -> list[Any]:
+    """The labels that a text holds as a list, or as Python writes a tuple or a set; empty where it is one label.
+
+    Raises: ValueError with half a sentence.
+    """
+    refuse_numpy_list(text, column, "labels")
+    found: Any = list_in_text(text)
+    if text.strip().startswith(("(", "{")):
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, TypeError):
+            found = ast.literal_eval(text.strip())
+    if isinstance(found, dict):
+        raise ValueError(
+            f"column '{column}' holds {short_repr(text)}, not a label; for what a teacher gave each label set"
+            " task.soft_labels"
+        )
+    return sorted(found, key=str) if isinstance(found, set) else list(found) if isinstance(found, tuple | list) else []
+
+
+def refuse_numpy_list(text: str, column: str, what: str) -> None:
+    """Raises: ValueError for a list as numpy prints it, which reads as something else."""
+    if NUMPY_LIST.fullmatch(text.strip()):
+        raise ValueError(
+            f"column '{column}' holds {short_repr(text)}, {what} as numpy prints them; separate the items by commas, as"
+            " JSON does"
+        )
 
 
 def _is_missing(value: Any) -> bool:

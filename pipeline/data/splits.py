@@ -64,6 +64,11 @@ def check_labels(splits: Splits, label_names: tuple[str, ...]) -> None:
             elif label in label_names:
                 reason = f"no training row has the label '{label}'; add some, or list it in task.drop_labels"
             raise UserError(f"{example.location}: {reason}")
+    read = {example.path for example in splits["train"]}
+    for split, examples in splits.items():
+        own = split != "unlabelled" and examples and examples[0].path not in read
+        if own and {example.label for example in examples} == {HIDDEN}:
+            raise UserError(f"{examples[0].location}: all labels of the file are {HIDDEN}; {IS_HIDDEN}")
 
 
 def check_groups(splits: Splits, column: str) -> None:

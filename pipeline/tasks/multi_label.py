@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.config.data import MetricName, Task
 from pipeline.data.examples import Columns, Example
 from pipeline.data.label_lists import parse_labels
+from pipeline.data.labels import HIDDEN, IS_HIDDEN, check_writings
 from pipeline.data.splits import Splits, sorted_names
 from pipeline.errors import UserError, nearest
 from pipeline.tasks import label_sets
@@ -43,6 +44,7 @@ class MultiLabelTask(SequenceTask):
 
     def label_names(self, splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
         """The recipe's names, or the labels of the training rows, sorted."""
+        check_writings(splits, known, several=True)
         train = splits["train"]
         found = {label for example in train for label in example.label}
         if train and len({frozenset(example.label) for example in train}) == 1:
@@ -61,8 +63,8 @@ class MultiLabelTask(SequenceTask):
             for example in examples:
                 for label in example.label or ():
                     if label not in label_names:
-                        hint = nearest(label, label_names)
-                        raise UserError(f"{example.location}: unknown label '{label}'{hint}")
+                        reason = f"unknown label '{label}'{nearest(label, label_names)}"
+                        raise UserError(f"{example.location}: {IS_HIDDEN if label == HIDDEN else reason}")
                     if label not in trained:
                         raise UserError(f"{example.location}: no training row has the label '{label}'; add some")
 

@@ -71,6 +71,14 @@ def test_writings_of_one_word_are_one_label(tmp_path: Path, writings: Any) -> No
             r"rows.jsonl:2: the label 'po\u200bs' is written differently, 'pos', in PATH",
         ),
         (("very good", "very  good", "x"), "rows.jsonl:2: the label 'very  good' is written differently"),
+        (("1", "\uff11", "x"), r"rows.jsonl:2: the label '\uff11' is written differently, '1', in"),
+        (("-1", "\u22121", "x"), r"rows.jsonl:2: the label '\u22121' is written differently, '-1', in"),
+        (("good", "go\u034fod", "x"), r"rows.jsonl:2: the label 'go\u034fod' is written differently, 'good', in"),
+        (("\u2764", "\u2764\ufe0f"), r"rows.jsonl:2: the label '\u2764\ufe0f' is written differently, '\u2764', in"),
+        (("fine", "\ufb01ne"), r"rows.jsonl:2: the label '\ufb01ne' is written differently, 'fine', in"),
+        ((True, "true", "x"), "rows.jsonl:2: the label 'true' is written differently, 'True', in"),
+        ((1, 0, True, False), "rows.jsonl:3: the label 'True' is written differently, '1', in"),
+        (("0.5", "nan", "1.5"), "rows.jsonl:1: the labels are numbers such as 0.5; set task.kind: regression"),
         (("0.5", "1.5"), "rows.jsonl:1: the labels are numbers such as 0.5; set task.kind: regression, or list them"),
         (("x", "y", 0.5), "rows.jsonl:3: column 'label' holds 0.5, not a label; for numbers set task.kind: regression"),
         (("1", "1,5"), "rows.jsonl:2: the labels are numbers such as 1,5; set task.kind: regression"),
@@ -78,6 +86,12 @@ def test_writings_of_one_word_are_one_label(tmp_path: Path, writings: Any) -> No
         (("joy", "fear", "joy, fear"), "rows.jsonl:3: 'joy, fear' is several labels in one"),
         (("2", "3", "2,3"), "rows.jsonl:3: '2,3' is several labels in one"),
         (("a;b", "a;c", "b;c", "a;b;c"), "rows.jsonl:1: 'a;b' is several labels in one"),
+        (("joy;fear", "fear;anger", "joy"), "rows.jsonl:1: 'joy;fear' is several labels in one"),
+        (("\u559c", "\u6012", "\u559c\u3001\u6012"), "rows.jsonl:3: '\u559c\u3001\u6012' is several labels in one"),
+        (("('joy', 'fear')", "joy"), "rows.jsonl:1: column 'label' holds 2 labels, ['joy', 'fear']; with several"),
+        (("{'joy', 'fear'}", "joy"), "rows.jsonl:1: column 'label' holds 2 labels, ['fear', 'joy']; with several"),
+        (("{'joy': 0.9, 'fear': 0.1}", "joy"), "not a label; for what a teacher gave each label set task.soft_labels"),
+        (("['joy' 'fear']", "joy"), "labels as numpy prints them; separate the items by commas"),
         ((["joy", "fear"], "joy"), "rows.jsonl:1: column 'label' holds 2 labels, ['joy', 'fear']; with several"),
         (("['joy', 'fear']", "joy"), "with several labels a text, or none, set task.kind: multi_label"),
         (([], "joy"), "rows.jsonl:1: column 'label' holds 0 labels, []; with several labels a text"),
@@ -103,7 +117,30 @@ def test_a_hidden_label_is_named(tmp_path: Path, kind: Any, train: Any) -> None:
         labels(tmp_path, *train, test=(-1,), kind=kind)
 
 
+def test_a_test_file_of_hidden_labels_is_named_where_training_has_that_label_too(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"test_rows.jsonl:1: all labels of the file are -1; -1 stands for a label"):
+        labels(tmp_path, "-1", "0", "1", test=(-1,))
+    assert set(labels(tmp_path, "-1", "0", "1", test=("-1", "0"))) == {"-1", "0", "1"}
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ((["1"], ["01", "x"]), "rows.jsonl:2: the label '01' is written differently, '1', in PATH/rows.jsonl:1"),
+        ((["good", "x"], ["go\u200bod"]), r"rows.jsonl:2: the label 'go\u200bod' is written differently"),
+        ((["a"], ["b"], ["a;b"]), "rows.jsonl:3: 'a;b' is several labels in one; set task.label_separator, or list"),
+        (("['a' 'b']", "['a']"), "labels as numpy prints them"),
+    ],
+)
+def test_labels_among_several_that_are_not_one_are_one_sentence(tmp_path: Path, values: Any, says: str) -> None:
+    with pytest.raises(UserError) as error:
+        labels(tmp_path, *values, kind="multi_label")
+    assert says.replace("PATH", str(tmp_path)) in str(error.value)
+
+
 def test_classes_with_separators_in_their_names_stay_classes(tmp_path: Path) -> None:
     assert set(labels(tmp_path, "C", "C++", "R&B", "rock/pop")) == {"C", "C++", "R&B", "rock/pop"}
+    levels = ("sport|tennis", "sport|golf", "art|film", "(new)", "{x}")
+    assert set(labels(tmp_path, *levels)) == set(levels)
     names = ("rock", "pop", "rock/pop")
     assert set(labels(tmp_path, *names, labels=names)) == set(names)
