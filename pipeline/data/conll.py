@@ -7,8 +7,10 @@ the words back.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import replace
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +23,8 @@ from pipeline.errors import UserError, nearest, require
 
 TABLES = (".jsonl", ".json", ".csv", ".parquet")
 DEFAULTS = ("text", "label")  # the recipe's defaults; in a CoNLL file they mean the first and the last column
+NAMES_OF_WORDS = ("text", "token", "tokens", "word", "words", "form")
+NAMES_OF_TAGS = ("label", "labels", "tag", "tags", "ner", "ner_tag", "ner_tags", "iob", "bio", "entity")
 FEW_ROWS = 20  # so few rows may all be single words by chance
 CONLL_U = 10  # columns of CoNLL-U, the first of which numbers the words
 NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # in that column: several words in one, or one that is left out
@@ -78,10 +82,11 @@ def joined(words: Sequence[str]) -> str:
 def _meanings(sentences: Sequence[Sentence], path: Path, columns: Columns) -> dict[str, str]:
     """What each different tag of a file's sentences stands for."""
     column = f"column '{columns.label}'" if format_suffix(path) in TABLES else "the column of the tags"
+    counts = Counter(tag for sentence in sentences for tag in sentence.tags)
     first: dict[str, Tag] = {}
     for line, _, tags, _ in sentences:
         for tag in tags:
-            first.setdefault(tag, Tag(tag, f"{location(path, line)}: {column}"))
+            first.setdefault(tag, Tag(tag, f"{location(path, line)}: {column}", counts[tag]))
     return dict(meanings(first.values(), columns.known_labels, where=f"{path}: {column}"))
 
 
@@ -95,10 +100,8 @@ def _conll(path: Path, columns: Columns) -> Iterator[Sentence]:
     for line, raw in read_lines(path):
         text = raw.rstrip("\r\n\t ")
         fields = text.split("\t") if "\t" in text else re.split(" +", text.strip(" "))
-        if text and not width and not _is_tag(fields[-1]) and _is_header(fields, columns):
-            word_column, tag_column = (
-                _named(name, fields, f"{path}:{line}") for name in (columns.texts[0], columns.label)
-            )
+        if text and not width and not _is_tag(fields[-1]) and (names := _header(fields, columns, f"{path}:{line}")):
+            word_column, tag_column = names
             width = len(fields)
             continue
         begins = not lines or not lines[-1][1]
@@ -139,15 +142,23 @@ def _check_columns(path: Path, lines: Sequence[list[str]], word_column: int, tag
     hint = ""
     if other := [column for column in tagged if column not in (chosen, word_column)]:
         hint = f"; column {other[-1]} can be tags"
+    words = [fields[word_column] for fields in lines]
     numbers = all(text.isdecimal() for text in found[word_column])
-    if word_column in tagged or (len(lines) > FEW_ROWS and (numbers or len(found[word_column]) == 1)):
-        what = "tags" if word_column in tagged else "numbers" if numbers else "the same in every line"
+    repeated = sum(word == before for before, word in pairwise(words)) > len(words) / 2
+    if word_column in tagged or (len(lines) > FEW_ROWS and (numbers or repeated)):
+        same = f"the same in {'every line' if len(found[word_column]) == 1 else 'most neighbouring lines'}"
+        what = "tags" if word_column in tagged else "numbers" if numbers else same
         free = (column for column in range(width) if column not in tagged and column != word_column)
-        label = f" and task.label: {word_column}" if word_column in tagged and chosen not in tagged else ""
+        swapped = (word_column in tagged and chosen not in tagged) or (repeated and width == 2 and not numbers)
+        label = f" and task.label: {word_column}" if swapped else ""
         raise UserError(
             f"{path}: column {word_column} holds {what}, such as '{lines[0][word_column]}', not words; set task.text to"
             f" the column of the words, such as task.text: {next(free, 1)}{label} (columns count from 0)"
         )
+    pairs = zip(min(words), max(words), strict=False)
+    begin = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))  # of all words
+    if len(found[word_column]) > FEW_ROWS and begin and not begin[-1].isalnum():
+        raise UserError(f"{path}: each word begins with '{begin}', which is no part of it; remove it")
     if chosen is not None and other:
         try:
             meanings([Tag(text, str(path)) for text in found[chosen]], columns.known_labels, where=str(path))
@@ -155,10 +166,21 @@ def _check_columns(path: Path, lines: Sequence[list[str]], word_column: int, tag
             raise UserError(f"{error} (column {chosen} was read{hint}: set task.label: {other[-1]})") from None
 
 
-def _is_header(fields: Sequence[str], columns: Columns) -> bool:
-    """Whether the first line of a CoNLL file names its columns: one that the recipe names, or both of the defaults."""
+def _header(fields: Sequence[str], columns: Columns, where: str) -> tuple[int, int] | None:
+    """The columns of words and tags where a file's first line names them; else None.
+
+    Raises: UserError for a line that must be one, and whose names the recipe does not give.
+    """
     names = {name for name in (columns.texts[0], columns.label) if name and not name.isdecimal()}
-    return bool((names - set(DEFAULTS)) & set(fields)) or (len(names) == len(DEFAULTS) and names <= set(fields))
+    if (names - set(DEFAULTS)) & set(fields) or (len(names) == len(DEFAULTS) and names <= set(fields)):
+        return _named(columns.texts[0], fields, where), _named(columns.label, fields, where)
+    word = next((name for name in fields if name.lower() in NAMES_OF_WORDS), None)
+    tag = next((name for name in fields if name.lower() in NAMES_OF_TAGS), None)
+    if not word or not tag:
+        return None
+    if columns.label:
+        raise UserError(f"{where}: this line names the columns; set task.text: {word} and task.label: {tag}")
+    return fields.index(word), -1
 
 
 def _named(name: str, header: Sequence[str], where: str) -> int:
@@ -207,13 +229,25 @@ def _list(value: Any, column: str, what: str) -> list[Any]:
 
 def parse_tags(value: Any, columns: Columns) -> list[str]:
     """The tags of a row, as they are written."""
+    if isinstance(value, dict):
+        raise ValueError(_marks_characters(value, columns.label))
     tags = _list(value, columns.label, "tags")
     for tag in tags:
-        if isinstance(tag, list | dict):
+        if isinstance(tag, list) and all(isinstance(one, str) for one in tag):
             raise ValueError(
-                f"column '{columns.label}' holds {short_repr(tag)}, which marks characters; write a list of words and"
-                " one of tags, a tag for each word"
+                f"column '{columns.label}' holds lists of tags, {short_repr(tag)}, not the tags of one row; a table by"
+                " columns is written row by row with orient='records'"
             )
-        if not isinstance(tag, str | int) or isinstance(tag, bool):
+        if isinstance(tag, list | dict | tuple):
+            raise ValueError(_marks_characters(tag, columns.label))
+        whole = isinstance(tag, float) and tag.is_integer()  # as a table by columns holds numbers beside missing ones
+        if not (isinstance(tag, str | int) or whole) or isinstance(tag, bool):
             raise ValueError(f"column '{columns.label}' holds the tag {short_repr(tag)}, not a name or a number")
     return [str(tag).strip() for tag in tags]
+
+
+def _marks_characters(value: Any, column: str) -> str:
+    return (
+        f"column '{column}' holds {short_repr(value)}, which marks characters; write a list of words and one of tags, a"
+        " tag for each word"
+    )

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.errors import UserError
+from pipeline.data.labels import HIDDEN, IS_HIDDEN, label_name, two_writings
+from pipeline.errors import UserError, require
 
 OUTSIDE = "O"
 UNNAMED = "ENTITY"  # the type of entities whose tags are a bare prefix
@@ -13,6 +14,7 @@ PREFIXED = re.compile(r"([BIESLUM])[-_](.+)")
 LOWER_PREFIXED = re.compile(r"[bieslum][-_].+")
 NUMBER = re.compile(r"-?\d+", re.ASCII)
 AS_OUTSIDE = ("", "o", "0")  # other ways to write O
+RARE_OUTSIDE = 3  # times: where a type is more often than that, O is no tag but a word
 MOST_TYPES = 100  # of a column without prefixes; one with more holds words
 
 
@@ -21,6 +23,7 @@ class Tag(NamedTuple):
 
     text: str
     where: str  # the place where it first stands, as errors name it
+    words: int = 1  # that have it
 
 
 def meanings(found: Iterable[Tag], known: Sequence[str], *, where: str) -> Mapping[str, str]:
@@ -35,13 +38,37 @@ def meanings(found: Iterable[Tag], known: Sequence[str], *, where: str) -> Mappi
 
     Raises: UserError for what can be no tags.
     """
-    tags = {tag.text: tag for tag in found}
+    texts: dict[str, str] = {}
+    tags: dict[str, Tag] = {}
+    for tag in found:
+        name = texts[tag.text] = label_name(tag.text)
+        before = tags.get(name, tag._replace(text=name, words=0))
+        tags[name] = before._replace(words=before.words + tag.words)
+    names = _names(tags, usual_names(known), where)
+    return {text: names[name] for text, name in texts.items()}
+
+
+def usual_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of tags with O for `o` and `0`, and where all are like `b-per` with B-per for it."""
+    lower = _are_lower(names)
+    return tuple(_plain(name, lower=lower) for name in names)
+
+
+def _names(tags: Mapping[str, Tag], known: Sequence[str], where: str) -> Mapping[str, str]:
     named = [text for text in tags if text not in AS_OUTSIDE]
     if all(map(NUMBER.fullmatch, filter(None, tags))) and any(tags):
+        require(tags.keys() != {HIDDEN}, f"{where}: all tags are {HIDDEN}; {IS_HIDDEN}")
+        require(
+            OUTSIDE in known or not any(map(PREFIXED.fullmatch, known)),
+            f"{where} holds numbers of tags, and task.labels lacks {OUTSIDE}, the tag outside of all names; list all"
+            " tags in the order of their numbers",
+        )
         return {text: _numbered(tag, known) for text, tag in tags.items()}
-    lower = [text for text in named if LOWER_PREFIXED.fullmatch(text)]
-    if lower and len(lower) == len([text for text in named if text != OUTSIDE]):
-        named = [text[0].upper() + text[1:] for text in lower]
+    if alike := two_writings([text for text in named if text not in known]):
+        other, text = alike
+        raise UserError(f"{tags[text].where} holds the tag {text!a}, elsewhere written {other!a}; write both alike")
+    lower = _are_lower(tags)
+    named = [_plain(text, lower=lower) for text in named] if lower else named
     prefixed = [text for text in named if PREFIXED.fullmatch(text)]
     others = [text for text in named if text != OUTSIDE and text not in prefixed]
     if prefixed and others:
@@ -51,14 +78,45 @@ def meanings(found: Iterable[Tag], known: Sequence[str], *, where: str) -> Mappi
         )
     if numbers := [text for text in others if NUMBER.fullmatch(text) and text not in known]:
         raise UserError(f"{tags[numbers[0]].where} holds the number {numbers[0]} among names; give each word its tag")
-    outside = not tags.keys().isdisjoint((*AS_OUTSIDE, OUTSIDE))
-    if others and not set(others) <= set(known) and (not outside or len(others) > MOST_TYPES):
-        wrong = f"more than {MOST_TYPES} types" if outside else f"no word has {OUTSIDE}, the tag outside of all names"
+    if others and not set(others) <= set(known):
+        _check_types(tags, others, where)
+    return {text: _plain(text, lower=lower) for text in tags}
+
+
+def _check_types(tags: Mapping[str, Tag], types: Sequence[str], where: str) -> None:
+    """Raises UserError for strings without prefixes that are no types of a tagger: words, or tags of another form."""
+    if pair := _other_prefixes(types):
         raise UserError(
-            f"{where} holds {_some(others)}, which are no tags: none has a prefix such as B-, and {wrong}; give the"
+            f"{where} holds '{pair[0]}' and '{pair[1]}', whose prefixes are not read; write them as in B-PER and I-PER,"
+            " or list all tags in task.labels"
+        )
+    outside = [tag for text, tag in tags.items() if text in (*AS_OUTSIDE, OUTSIDE)]
+    most = max(types, key=lambda text: tags[text].words)
+    wrong = ""
+    if not outside:
+        wrong = f"no word has {OUTSIDE}, the tag outside of all names"
+    elif len(types) > MOST_TYPES:
+        wrong = f"more than {MOST_TYPES} types"
+    elif tags[most].words > RARE_OUTSIDE * (rare := sum(tag.words for tag in outside)):
+        wrong = (
+            f"'{most[:20]}' stands {tags[most].words:,} times, {OUTSIDE}, the tag outside of all names, {rare:,} times"
+        )
+    if wrong:
+        raise UserError(
+            f"{where} holds {_some(types)}, which are no tags: none has a prefix such as B-, and {wrong}; give the"
             " column of the tags in task.label, or list all tags in task.labels"
         )
-    return {text: _plain(text, lower=bool(lower)) for text in tags}
+
+
+def _other_prefixes(types: Sequence[str]) -> tuple[str, str] | None:
+    """Two tags with a prefix of another form, such as B:PER and I:PER, or PER-B and PER-I."""
+    for text in types:
+        for begin, rest, form in ((text[:1], text[1:], "{}{}"), (text[-1:], text[:-1], "{1}{0}")):
+            others = {"B": "IEML", "b": "ieml"}.get(begin, "") if rest else ""
+            for other in (form.format(letter, rest) for letter in others):
+                if other in types:
+                    return text, other
+    return None
 
 
 def look_like_tags(texts: Iterable[str]) -> bool:
@@ -67,6 +125,12 @@ def look_like_tags(texts: Iterable[str]) -> bool:
     return found <= {*AS_OUTSIDE, OUTSIDE} | {text for text in found if PREFIXED.fullmatch(text)} and any(
         PREFIXED.fullmatch(text) for text in found
     )
+
+
+def _are_lower(texts: Iterable[str]) -> bool:
+    """Whether some texts are like `b-per`, and all others O."""
+    named = [text for text in texts if text not in (*AS_OUTSIDE, OUTSIDE)]
+    return bool(named) and all(map(LOWER_PREFIXED.fullmatch, named))
 
 
 def _plain(text: str, *, lower: bool) -> str:

@@ -11,7 +11,7 @@ from pipeline.config.data import AugmentData, MetricName, Task
 from pipeline.data import conll
 from pipeline.data.examples import Columns, Example
 from pipeline.data.splits import Splits
-from pipeline.data.tags import BARE, OUTSIDE, PREFIXED, UNNAMED
+from pipeline.data.tags import BARE, OUTSIDE, PREFIXED, UNNAMED, usual_names
 from pipeline.errors import UserError, nearest
 from pipeline.tasks.base import Span, TaskKind, Tokenising
 from pipeline.tasks.classification import balanced
@@ -52,7 +52,8 @@ class TokenClassificationTask(TaskKind):
         types = {tag[2:] for tag in found if tag != OUTSIDE}
         if splits["train"] and not types:
             raise UserError(f"{splits['train'][0].location}: no word of the file has a tag other than {OUTSIDE}")
-        named = [match[2] if (match := PREFIXED.fullmatch(tag)) else tag for tag in known if tag != OUTSIDE]
+        tags = [tag for tag in usual_names(known) if tag != OUTSIDE]
+        named = [match[2] if (match := PREFIXED.fullmatch(tag)) else tag for tag in tags]
         named = [UNNAMED] if named and set(named) <= BARE else named
         if missing := sorted(types - set(named)):
             if known:

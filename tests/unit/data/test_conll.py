@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from pipeline.config.data import Task
+from pipeline.data.conll import parse_tags, read_unlabelled
+from pipeline.data.examples import Columns
 from pipeline.errors import UserError
 from pipeline.tasks.labelled_data import read_task
 
@@ -95,6 +97,16 @@ def test_named_columns_may_stand_in_any_order(tmp_path: Path) -> None:
     assert sentences(tmp_path / "train.conll", content, text="token", label="tag") == SENTENCES
 
 
+@pytest.mark.parametrize("header", ["text\tlabel", "token\ttag", "Word\tNER"])
+def test_a_header_line_is_no_word_of_a_text_without_tags(tmp_path: Path, header: str) -> None:
+    (tmp_path / "words.conll").write_text(f"{header}\n{CONLL}", encoding="utf-8")
+    columns = Columns(
+        texts=("text",), label="", group=None, answer=parse_tags, drop_labels=frozenset(), skip_empty=False
+    )
+    found = list(read_unlabelled(tmp_path / "words.conll", columns))
+    assert found == [(text, True) for text, _ in SENTENCES]
+
+
 def test_a_header_line_that_lacks_a_column_is_one_sentence(tmp_path: Path) -> None:
     said = complaint(tmp_path / "train.conll", f"token\ttag\n{CONLL}", text="tokens", label="tag")
     assert "train.conll:1: no column 'tokens'; did you mean 'token'?" in said
@@ -131,6 +143,25 @@ def test_a_file_without_a_row_is_one_sentence(tmp_path: Path, name: str, content
 
 def test_a_table_without_a_header_line_takes_the_recipe_s(tmp_path: Path) -> None:
     assert sentences(tmp_path / "train.csv", "B-ORG O,EU rejects\n", header=("label", "text")) == SENTENCES[:1]
+
+
+@pytest.mark.parametrize(
+    ("label", "says"),
+    [
+        ({"entities": [[0, 2, "ORG"]]}, "column 'label' holds {'entities': [[0, 2, 'ORG']]}, which marks characters"),
+        ([{"start": 0, "end": 2, "label": "ORG"}], "which marks characters"),
+        ("[(0, 2, 'ORG')]", "column 'label' holds (0, 2, 'ORG'), which marks characters"),
+        ([["B-ORG", "O"], ["O"]], "a table by columns is written row by row with orient='records'"),
+    ],
+)
+def test_marks_of_characters_are_no_tags(tmp_path: Path, label: Any, says: str) -> None:
+    content = json.dumps({"text": ["EU", "rejects"], "label": label})
+    assert says in complaint(tmp_path / "train.jsonl", content)
+
+
+def test_numbers_of_tags_may_have_a_fraction_of_nothing(tmp_path: Path) -> None:
+    content = json.dumps({"text": ["EU", "rejects"], "label": [1.0, 0.0]})
+    assert sentences(tmp_path / "train.jsonl", content, labels=("O", "B-ORG", "I-ORG")) == SENTENCES[:1]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def meant(*texts: str, known: tuple[str, ...] = ()) -> list[str]:
         (("O", "S_PER", "L-PER"), ["O", "S_PER", "L-PER"]),
         (("O", "PER", "LOC"), ["O", "PER", "LOC"]),
         (("B", "I", "O"), ["B", "I", "O"]),
+        (("O", "B-n\u00e9", "I-ne\u0301", "B-n\u00e9\u200b"), ["O", "B-n\u00e9", "I-n\u00e9", "B-n\u00e9"]),
     ],
 )
 def test_ways_to_write_tags_are_known(texts: tuple[str, ...], names: list[str]) -> None:
@@ -35,7 +36,13 @@ def test_ways_to_write_tags_are_known(texts: tuple[str, ...], names: list[str]) 
 
 def test_numbers_are_looked_up_in_the_recipe_s_names() -> None:
     assert meant("1", "0", "2", known=NAMES) == ["B-thing", "O", "I-thing"]
+    assert meant("1.0", "0.0", known=NAMES) == ["B-thing", "O"]
+    assert meant("1", "0", "2", known=("o", "b-thing", "i-thing")) == ["B-thing", "O", "I-thing"]
     assert meant("NOUN", "VERB", known=("NOUN", "VERB")) == ["NOUN", "VERB"]
+    with pytest.raises(UserError, match=r"f holds numbers of tags, and task.labels lacks O, the tag outside of all"):
+        meant("0", "1", known=("B-thing", "I-thing"))
+    with pytest.raises(UserError, match="f: all tags are -1; -1 stands for a label that is kept secret"):
+        meant("-1", known=NAMES)
 
 
 @pytest.mark.parametrize(
@@ -49,12 +56,26 @@ def test_numbers_are_looked_up_in_the_recipe_s_names() -> None:
         (("the", "film", "is"), "f holds 'the', 'film', 'is', which are no tags: none has a prefix such as B-, and no"),
         (("O", *map("w{}".format, range(200))), "which are no tags: none has a prefix such as B-, and more than 100"),
         (("*", "(PER*", "*)"), "which are no tags"),
+        (("O", "B:PER", "I:PER"), "f holds 'B:PER' and 'I:PER', whose prefixes are not read; write them as in B-PER"),
+        (("O", "PER-B", "PER-I"), "f holds 'PER-B' and 'PER-I', whose prefixes are not read"),
+        (("O", "BPER", "IPER"), "f holds 'BPER' and 'IPER', whose prefixes are not read"),
+        (
+            ("O", "B-PER", "B-P\u200bER"),
+            r"f:3 holds the tag 'B-P\u200bER', elsewhere written 'B-PER'",
+        ),
     ],
 )
 def test_strings_that_can_be_no_tags_are_one_sentence(texts: tuple[str, ...], says: str) -> None:
     with pytest.raises(UserError) as error:
         meant(*texts)
     assert says in str(error.value)
+
+
+def test_where_tags_have_no_prefix_o_is_no_rare_one() -> None:
+    words = [Tag("O", "f:1", 2), Tag("good", "f:2", 7)]
+    with pytest.raises(UserError, match=r"f holds 'good', which are no tags: .* 'good' stands 7 times, O, .* 2 times"):
+        meanings(words, (), where="f")
+    assert meanings(words, ("O", "good"), where="f") == {"O": "O", "good": "good"}
 
 
 COLUMNS = [("the", "O"), ("joke", "B-thing"), ("of", "I-thing"), ("scene", "I-thing"), ("is", "O"), ("film", "B-thing")]
@@ -91,6 +112,33 @@ def test_tags_as_numbers_go_by_the_recipe_s_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("outside", ["O", "o", "0"])
 def test_other_ways_to_write_outside_are_no_type(tmp_path: Path, outside: str) -> None:
     assert read(tmp_path, [(word, outside if tag == "O" else tag) for word, tag in COLUMNS]) == RIGHT
+
+
+@pytest.mark.parametrize("labels", [("o", "b-thing", "i-thing"), ("0", "thing")])
+def test_the_recipe_s_labels_may_write_outside_otherwise(tmp_path: Path, labels: tuple[str, ...]) -> None:
+    lower = labels[0] == "o"
+    rows = [(word, tag.lower() if lower else tag.removeprefix("B-").removeprefix("I-")) for word, tag in COLUMNS]
+    assert read(tmp_path, rows, labels=labels)["names"] == NAMES
+
+
+def test_a_tag_first_without_prefixes_is_found_by_what_words_do_not_do(tmp_path: Path) -> None:
+    rows = [("O", word) for word in ("O", "the", "joke", "of")] + [("thing", "scene")]
+    with pytest.raises(UserError, match=r"column 0 holds the same in most .*set .* task.text: 1 and task.label: 0"):
+        read(tmp_path, rows)
+
+
+def test_the_language_before_each_word_is_no_part_of_it(tmp_path: Path) -> None:
+    rows = [(f"en:{word}{n}", tag) for n in range(5) for word, tag in COLUMNS]
+    with pytest.raises(UserError, match=r"train.conll: each word begins with 'en:', which is no part of it; remove it"):
+        read(tmp_path, rows)
+
+
+@pytest.mark.parametrize("names", [("Word", "Tag"), ("token", "ner")])
+def test_a_line_of_names_that_the_recipe_does_not_give_is_no_sentence(tmp_path: Path, names: tuple[str, str]) -> None:
+    rows = [names, *((word, tag.removeprefix("B-").removeprefix("I-")) for word, tag in COLUMNS)]
+    says = f"train.conll:1: this line names the columns; set task.text: {names[0]} and task.label: {names[1]}"
+    with pytest.raises(UserError, match=says):
+        read(tmp_path, rows)
 
 
 def test_a_column_after_the_tags_is_named(tmp_path: Path) -> None:
