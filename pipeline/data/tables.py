@@ -224,10 +224,10 @@ def _refuse_columns(where: str, values: Any, columns: Sequence[str]) -> None:
     """Raises UserError for a table that pandas wrote by columns, by index, or split into parts."""
     if not isinstance(values, dict) or not values:
         return
-    of_columns = [values[column] for column in columns if column in values]
-    by_columns = bool(of_columns) and all(
-        isinstance(one, dict) and one and all(map(str.isdecimal, one)) for one in of_columns
-    )
+    found = [values[column] for column in columns if column in values]
+    keys = [tuple(one) if isinstance(one, dict) else () for one in found]
+    numbered = all(key.isdecimal() for names in keys for key in names)
+    by_columns = bool(keys) and all(keys) and (numbered or (len(keys) > 1 and len(set(keys)) == 1))
     by_index = all(isinstance(one, dict) and set(columns) <= one.keys() for one in values.values())
     split = {"columns", "data"} <= values.keys() and isinstance(values["columns"], list)
     if by_columns or by_index or split:

@@ -22,6 +22,7 @@ from pipeline.training.batches import BatchPlan, Groups, planned
 
 NOT_TEXT = ("source_id", "variant", "replaced")
 SHARD = 8192  # rows
+LOOKED_AT = 10_000  # rows whose labels say in which order the outputs of another teacher stand
 IN_MEMORY = 200_000  # rows whose tokens are kept in memory; more go to a file
 
 
@@ -100,13 +101,28 @@ def other_teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
         return by_our_tokens(found, theirs, texts, rows) if texts.kind.per_token else found
 
     logits = _by_shards(stage, texts, outputs)
-    if texts.kind.name == "classification":
-        dataset: Any = read_augmented(stage, stage.upstream["augment_data"])
-        label = next(name for name, feature in dataset.features.items() if isinstance(feature, ClassLabel))
-        known = [(n, row[label]) for n, row in enumerate(dataset.select_columns([label])) if row[label] is not None]
-        rows, labels = np.array(known, dtype=np.int64).reshape(-1, 2).T
-        teacher.check_order(logits[rows], labels)
+    if data.label_names and not texts.kind.has_thresholds:
+        units, labels = _known_labels(read_augmented(stage, stage.upstream["augment_data"]), texts)
+        teacher.check_order(logits[units], labels, are_tags=texts.kind.per_token)
     return logits
+
+
+def _known_labels(dataset: Any, texts: TokenisedTexts) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the outputs are of a text, or of a word, with a label, and its number; of the first rows."""
+    numbers = np.arange(min(len(texts), LOOKED_AT))
+    label = next(name for name in dataset.column_names if name not in NOT_TEXT and not _is_text(dataset, name))
+    labels, bounds = dataset[: len(numbers)][label], texts.bounds(numbers)
+    known = [(unit, label) for unit, label in zip(bounds[:-1], labels, strict=True) if label is not None]
+    if texts.kind.per_token:
+        words = texts.columns(numbers)["word"]
+        known = [
+            (begin + token, tags[word])
+            for begin, tags, row in zip(bounds[:-1], labels, words, strict=True)
+            for token, word in enumerate(row)
+            if tags is not None and word >= 0
+        ]
+    units, found = np.array(known, dtype=np.int64).reshape(-1, 2).T
+    return units, found
 
 
 def _by_shards(stage: Stage, texts: TokenisedTexts, outputs: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from pipeline.errors import UserError, require
-from pipeline.evaluate.label_order import better_order
+from pipeline.evaluate.label_order import better_order, better_tag_order
 from pipeline.hardware import ROUND
 from pipeline.heads import head_of
 from pipeline.models.loading import freeze, load_other_classifier, load_tokenizer
@@ -37,12 +37,16 @@ class OtherTeacher:
         """Its outputs (U, C) in the order of the task's labels."""
         return outputs[:, self.order]
 
-    def check_order(self, outputs: np.ndarray, references: np.ndarray) -> None:
-        """Raises: UserError where labels without names fit the rows much better in another order.
+    def check_order(self, outputs: np.ndarray, references: np.ndarray, *, are_tags: bool = False) -> None:
+        """Raises: UserError where labels without names fit the rows, or the words, much better in another order.
 
-        Args: outputs: (R, C) in the task's order. references: (R,) label numbers.
+        Args: outputs: (R, C) in the task's order. references: (R,) label numbers. are_tags: of words.
         """
-        better = None if self.named or not len(references) else better_order(outputs, references, unnamed=True)
+        better = None
+        if not self.named and len(references):
+            better = (
+                better_tag_order(outputs, references) if are_tags else better_order(outputs, references, unnamed=True)
+            )
         if better is not None:
             names = ", ".join(self.labels[number] for number in better)
             raise UserError(

@@ -68,11 +68,12 @@ class Resolver:
         if spec.startswith("hub:"):
             folder, names = self._hub_dataset(spec, split=split)
             return tuple(folder / name for name in names)
-        if found := self._matches(spec):
+        path, found = None, self._matches(spec)
+        if not found and (path := self._path(spec)).is_file():
+            found = (path,)
+        if found or path is None:
+            require(not any(file.suffix == ".arrow" for file in found), _of_save_to_disk(spec))
             return found
-        path = self._path(spec)
-        if path.is_file():
-            return (path,)
         names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
         return tuple(path / name for name in _data_files(spec, names, split=split, may_name_no_split=True))
 
@@ -164,11 +165,8 @@ def _data_files(
     """The files of a folder that hold data; of a split those whose names say so, or all where no name says a split."""
     seen = sorted(name for name in names if "/." not in f"/{name}")
     saved = any(Path(name).name in ("state.json", "dataset_dict.json") for name in seen)
-    require(
-        not saved or not any(name.endswith(".arrow") for name in seen),
-        f"{spec} was written by save_to_disk, in a format of this machine's cache; write each split as Parquet:"
-        f" datasets.load_from_disk('{spec}')['train'].to_parquet('train.parquet')",
-    )
+    several = any(Path(name).name == "dataset_dict.json" for name in seen)
+    require(not saved or not any(name.endswith(".arrow") for name in seen), _of_save_to_disk(spec, several=several))
     data = [name for name in seen if DATA_FILE.fullmatch(name)]
     data = data or [name for name in seen if OTHER_DATA_FILE.fullmatch(name)]
     require(data, f"{spec} has no data file (.csv, .tsv, .jsonl, .json, .parquet, .conll, .txt, .xml)")
@@ -182,9 +180,19 @@ def _data_files(
     return of_split[split]
 
 
+def _of_save_to_disk(spec: str, *, several: bool = False) -> str:
+    """The sentence against a data set's files on this machine. Args: several: whether it has splits."""
+    folder = str(Path(spec).parent) if spec.endswith(".arrow") else spec
+    split = "['train']" if several else ""
+    return (
+        f"{spec} was written by save_to_disk, in a format of this machine's cache; write each split as Parquet:"
+        f" datasets.load_from_disk('{folder}'){split}.to_parquet('train.parquet')"
+    )
+
+
 def _refuse_adapter(spec: str, names: Sequence[str]) -> None:
     require(
-        "adapter_config.json" not in names,
+        not any(re.fullmatch(r"adapter_(config\.json|model\..*)", name) for name in names),
         f"{spec} is an adapter (LoRA), not a model: merge it into its model and save that, by"
         " PeftModel.merge_and_unload() and save_pretrained",
     )

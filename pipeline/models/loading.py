@@ -180,9 +180,10 @@ def load_other_classifier(folder: Path, *, head: Any) -> PreTrainedModel:
     """A classifier of any architecture as it is, its labels and their order included.
 
     Args: head: the class of transformers that loads it.
-    Raises: UserError when weights are missing.
+    Raises: UserError when weights are missing, or the library says something against them.
     """
-    model, info = head.from_pretrained(folder, output_loading_info=True, **LOAD)
+    with loading_from(folder):
+        model, info = head.from_pretrained(folder, output_loading_info=True, **LOAD)
     refuse_missing(folder, set(info["missing_keys"]))
     return model
 

@@ -9,6 +9,7 @@ import transformers
 from tokenizers import Tokenizer
 
 from pipeline.errors import UserError
+from pipeline.models.json_files import loading_from
 from pipeline.models.loading import LOAD, load_tokenizer
 from pipeline.models.saved_model import check_weights
 from pipeline.predict.answers import Arrays
@@ -27,14 +28,16 @@ def load_model(folder: Path, config: dict[str, Any]) -> tuple[Callable[[Arrays],
     model_class = getattr(transformers, (config.get("architectures") or [""])[0], None)
     if not (isinstance(model_class, type) and issubclass(model_class, transformers.PreTrainedModel)):
         raise UserError(f"{folder / 'config.json'}: 'architectures' names no model of transformers")
-    model: Any = model_class.from_pretrained(folder, **LOAD).eval()
+    with loading_from(folder):
+        model: Any = model_class.from_pretrained(folder, **LOAD).eval()
     input_names = ["input_ids", "attention_mask"]
     if getattr(model.config, "type_vocab_size", 0) > 1:
         input_names.append("token_type_ids")
 
     @torch.inference_mode()
     def forward(inputs: Arrays) -> Arrays:
-        outputs: dict[str, Any] = model(**{name: torch.from_numpy(inputs[name]) for name in input_names})
-        return {name: tensor.numpy() for name, tensor in outputs.items()}
+        given = {name: torch.from_numpy(inputs[name]) for name in input_names}
+        outputs: dict[str, Any] = model(**given, return_dict=True)  # whatever config.json says
+        return {name: tensor.numpy() for name, tensor in outputs.items() if isinstance(tensor, torch.Tensor)}
 
     return forward, load_tokenizer(folder).backend_tokenizer

@@ -1,6 +1,7 @@
 """What was read of the labelled data, in a few lines, before anything is trained. No torch."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config.data import Task
@@ -70,6 +71,9 @@ def _lengths(data: TaskData, task: Task, count: CountTokens) -> list[str]:
     limit = task.longest_answer or max(tokens, LONGEST_ANSWER)
     lines.append(f"longest answer: {tokens} tokens; looked for up to {limit} (task.longest_answer)")
     room = task.max_length - task.max_length // 4
+    measured = [text for split in ("dev", "test") for text in data.kind.answers(data.splits.get(split, ()))]
+    of_measured = count([(text,) for text in sorted(measured, key=len, reverse=True)[:LONGEST]])
+    tokens = max(tokens, max(of_measured, default=SPECIAL) - SPECIAL)
     if tokens > min(limit, room):
         lines.append(
             "warning: some answers are longer than what is looked for, and will never be found; raise"
@@ -83,6 +87,8 @@ def _warnings(data: TaskData) -> list[str]:
     trained = counts["train"]
     lines = []
     known: set[str] = {*trained} if data.kind.per_token else {*trained, *data.label_names}
+    if capitals := _alike(known):
+        lines.append(f"warning: these differ in capitals alone: {', '.join(capitals)}")
     few = {name: trained[name] for name in sorted(known) if trained[name] < FEW_ROWS}
     if few:
         lines.append(f"warning: under {FEW_ROWS} training rows: {_some(few)}")
@@ -94,6 +100,12 @@ def _warnings(data: TaskData) -> list[str]:
     if alone:
         lines.append(f"warning: in one split alone: {_some(dict(sorted(alone.items())))}")
     return lines
+
+
+def _alike(names: Iterable[str]) -> list[str]:
+    """The names that are others but for capitals."""
+    lower = Counter(name.casefold() for name in names)
+    return sorted(name for name in names if lower[name.casefold()] > 1)[:MANY_LABELS]
 
 
 def _some(named: Mapping[str, object]) -> str:

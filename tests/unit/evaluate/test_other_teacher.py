@@ -50,3 +50,14 @@ def test_the_recipe_names_outputs_whose_names_are_others(tmp_path: Path) -> None
         load_other_teacher(stage_with(tmp_path, folder), KINDS["classification"], ("a", "b"))
     teacher = load_other_teacher(stage_with(tmp_path, folder, labels=("b", "a")), KINDS["classification"], ("a", "b"))
     assert teacher.order == [1, 0]
+
+
+def test_tags_without_names_that_fit_words_much_better_in_another_order_are_refused(tmp_path: Path) -> None:
+    folder = write_other_teacher(tmp_path / "other", TEXTS, labels=[f"LABEL_{n}" for n in range(5)], tags=True)
+    names = ("O", "B-loc", "I-loc", "B-per", "I-per")
+    teacher = load_other_teacher(stage_with(tmp_path, folder), KINDS["token_classification"], names)
+    tags = np.array([0, 0, 1, 2, 0, 3, 4, 0, 1, 3] * 4)
+    answers = np.eye(5)[tags]
+    teacher.check_order(answers, tags, are_tags=True)
+    with pytest.raises(UserError, match=r"set annotate_data.labels: \[O, B-per, I-per, B-loc, I-loc\]"):
+        teacher.check_order(answers[:, [0, 3, 4, 1, 2]], tags, are_tags=True)

@@ -117,3 +117,29 @@ def test_a_folder_that_is_no_model_is_refused(resolver: Resolver, tmp_path: Path
     touch(tmp_path, "data/a.csv")
     with pytest.raises(UserError, match=r"not a folder with a config\.json"):
         resolver.model("data")
+
+
+@pytest.mark.parametrize(
+    ("spec", "names", "loaded"),
+    [
+        ("data", ["data/dataset_dict.json", "data/train/data-00000-of-00001.arrow"], "('data')['train']."),
+        ("data", ["data/state.json", "data/data-00000-of-00001.arrow"], "('data').to_parquet"),
+        ("data/data.arrow", ["data/state.json", "data/data.arrow"], "('data').to_parquet"),
+        ("data/*.arrow", ["data/state.json", "data/data.arrow"], "('data').to_parquet"),
+    ],
+)
+def test_what_save_to_disk_wrote_is_one_sentence(
+    resolver: Resolver, tmp_path: Path, spec: str, names: list[str], loaded: str
+) -> None:
+    touch(tmp_path, *names)
+    with pytest.raises(UserError) as error:
+        resolver.files(spec)
+    assert str(error.value).startswith(f"{spec} was written by save_to_disk, in a format of this machine's cache")
+    assert f"datasets.load_from_disk{loaded}" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"])
+def test_an_adapter_is_no_model(resolver: Resolver, tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "lora/config.json", "lora/model.safetensors", f"lora/{name}")
+    with pytest.raises(UserError, match=r"lora is an adapter \(LoRA\), not a model: merge it into its model"):
+        resolver.model("lora")

@@ -109,6 +109,38 @@ def test_a_damaged_student_is_one_sentence(
         load_student(folder, onnx=False)
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"hidden_act": "gelux"}, "cannot be loaded: 'gelux'; save the model again"),
+        ({"pad_token_id": 99999}, "cannot be loaded: Padding_idx must be within num_embeddings"),
+        ({"chunk_size_feed_forward": "x"}, "'chunk_size_feed_forward' is \"x\", and the number of a token is needed"),
+        ({"output_attentions": "x"}, "'output_attentions' is \"x\", and true or false is needed"),
+    ],
+)
+def test_what_no_library_takes_of_a_config_is_one_sentence(
+    shipped: Path, tmp_path: Path, change: dict[str, Any], sentence: str
+) -> None:
+    folder = shutil.copytree(shipped, tmp_path / "student")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | change
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(UserError, match=sentence):
+        load_student(folder, onnx=False)
+
+
+def test_a_config_may_ask_for_more_outputs(shipped: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(shipped, tmp_path / "student")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config |= {"output_attentions": True, "output_hidden_states": True, "return_dict": False}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    outputs = [
+        next(load_student(each, onnx=False).read([("The film is good .",)])).windows[0].outputs
+        for each in (shipped, folder)
+    ]
+    assert outputs[0].keys() == outputs[1].keys() == {"logits"}
+    np.testing.assert_array_equal(outputs[0]["logits"], outputs[1]["logits"])
+
+
 def asked(shipped: Path, *words: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
     """The command in a language that knows no letter beyond ASCII."""
     command = [sys.executable, "-m", "pipeline.predict", str(shipped), "--onnx", *words]

@@ -46,6 +46,11 @@ def test_a_label_of_few_rows_or_of_one_split_is_a_warning(model: Path, tmp_path:
     assert "warning: in one split alone: odd (train)" in found
 
 
+def test_labels_that_differ_in_capitals_alone_are_a_warning(model: Path, tmp_path: Path) -> None:
+    found = said(model, tmp_path / "rows.jsonl", reviews(Fresh=20, fresh=20, rotten=20), max_length=64)
+    assert "warning: these differ in capitals alone: Fresh, fresh" in found
+
+
 def test_of_many_labels_the_rarest_are_said_first(model: Path, tmp_path: Path) -> None:
     found = said(model, tmp_path / "rows.jsonl", reviews(**{f"l{n:02}": 10 + n for n in range(12)}), max_length=64)
     assert found[1].startswith("labels in train: 12, the rarest first: l00 8, l01 ")
@@ -77,6 +82,24 @@ def test_an_answer_that_is_longer_than_what_is_looked_for_is_a_warning(model: Pa
         found[4].startswith("warning: some answers are longer than what is looked for") and "longest_answer" in found[4]
     )
     assert "raise task.max_length" in said(model, tmp_path / "rows.jsonl", **QUESTIONS, max_length=32)[-1]
+
+
+def test_answers_of_dev_that_are_longer_than_those_of_train_are_a_warning(model: Path, tmp_path: Path) -> None:
+    for name, answer in {"train": "film", "dev": " ".join(["good"] * 33)}.items():
+        rows = [
+            {
+                "question": f"q {n}",
+                "context": f"plot {n} {answer} .",
+                "answers": {"text": [answer], "answer_start": [7]},
+            }
+            for n in range(10)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    task = Task(**QUESTIONS, max_length=64)
+    data = read_task(task, {name: (tmp_path / f"{name}.jsonl",) for name in ("train", "dev")})
+    found = describe(data, task, model)
+    assert "longest answer: 1 tokens; looked for up to 30 (task.longest_answer)" in found
+    assert found[-1].startswith("warning: some answers are longer") and found[-1].endswith("raise task.longest_answer")
 
 
 def test_scores_and_sets_of_labels_are_said(model: Path, tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""The augmented dataset as stages read it: which outputs have a label that is known."""
+
+from pathlib import Path
+
+from datasets import ClassLabel, Dataset, Features, List, Value
+
+from pipeline.config.data import Task
+from pipeline.distill.augmented_dataset import _known_labels
+from pipeline.models.loading import load_tokenizer
+from pipeline.tasks.tokenised import TokenisedTexts
+
+
+def test_of_words_the_first_token_has_a_known_tag(tiny_template: Path) -> None:
+    tags = List(ClassLabel(names=["O", "B-x", "I-x"]))
+    rows = Dataset.from_dict(
+        {"text": ["the unwatchable film", "it", "a plot"], "label": [[0, 1, 2], None, [0, 1]]},
+        features=Features({"text": Value("string"), "label": tags}),
+    )
+    texts = TokenisedTexts(
+        rows,
+        load_tokenizer(tiny_template / "model"),
+        text_columns=["text"],
+        max_length=32,
+        task=Task(kind="token_classification"),
+    )
+    units, labels = _known_labels(rows, texts)
+    first, second = texts.lengths[0], texts.lengths[1]
+    assert first > 5  # a word of several tokens
+    assert units.tolist() == [1, 2, first - 2, first + second + 1, first + second + 2]
+    assert labels.tolist() == [0, 1, 2, 0, 1]
+
+
+def test_of_texts_those_with_a_label_are_known(tiny_template: Path) -> None:
+    rows = Dataset.from_dict(
+        {"text": ["the film", "it", "a plot"], "label": [1, None, 0]},
+        features=Features({"text": Value("string"), "label": ClassLabel(names=["a", "b"])}),
+    )
+    texts = TokenisedTexts(rows, load_tokenizer(tiny_template / "model"), text_columns=["text"], max_length=32)
+    units, labels = _known_labels(rows, texts)
+    assert (units.tolist(), labels.tolist()) == ([0, 2], [1, 0])
