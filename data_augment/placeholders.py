@@ -7,10 +7,12 @@ from transformers import PreTrainedTokenizerFast
 
 PLACEHOLDERS = re.compile(
     r"""
-    (?:https?|ftps?|file)://[^\s　-〿＀-￯]+ | \bwww\.[^\s　-〿＀-￯]+ | \b(?:[\w-]+\.)+[a-z]{2,}/\S*          # addresses
+    (?i:https?|ftps?|file)://[^\s　-〿＀-￯]+                                       # addresses
+    | \b(?i:www)\.[^\s　-〿＀-￯]+ | \b(?:[\w-]+\.)+[a-z]{2,}/\S*
     | [\w.+%-]+@[\w-]+(?:\.[\w-]+)+                                                # mail addresses
-    | (?<![\w@])@\w[\w.-]* | (?<![\w\#])\#\w[\w-]*                                    # @names and #tags
+    | (?<![\w@])[@＠]\w[\w.-]* | (?<![\w\#])[\#＃]\w[\w-]*                                    # @names and #tags
     | \[\s?[^\[\]\s]{1,60}\s?\] | \[[A-Z][A-Z0-9 _-]{0,60}\]                       # [NAME], [FIRST NAME]
+    | \[\w[\w'.-]*(?:[ ]\w[\w'.-]*){1,3}\]                         # [first name]
     | [$%]?\{{1,2}[^{}]{1,60}\}{1,2}                                               # {name}, {{ name }}, ${name}
     | <[^<>\s]{1,60}> | </?[A-Za-z][^<>]{0,200}>                                   # <name>, <a href="...">
     | %\(\w+\)[a-z] | (?<!\w)__\w+?__(?!\w)                                         # %(name)s, __name__

@@ -110,7 +110,7 @@ TABLE: dict[str, TableRow] = {
         files=["student"],
     ),
     "propose_candidates": TableRow(
-        version=5,
+        version=6,
         reads=["pretrain_teacher"],
         settings=["propose_candidates", "precision", "task", LANGUAGE],
         # Of the unlabelled rows those that repeat a test row are left out.

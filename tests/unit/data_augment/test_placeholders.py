@@ -17,6 +17,8 @@ def free(text: str) -> list[str]:
 @pytest.mark.parametrize(
     "kept",
     [
+        *("[first name]", "[First Name]", "[the film's plot]", "HTTP://FILM.EXAMPLE/plot", "WWW.film.example"),
+        *("\uff20film", "\uff03plot"),
         *("[USER]", "[URL]", "[FIRST NAME]", "[plot]", "{name}", "{{ film }}", "${film}", "{film title}", "%(film)s"),
         *("<film>", "</film>", "<br />", '<a href="plot">', "__film__", "@actor", "@plot_joke", "#plot", "#PlotTwist"),
         *("https://film.example/plot-joke?cast=story", "www.film.example", "film.example/plot", "ftp://film.example"),
@@ -29,7 +31,8 @@ def test_placeholders_addresses_names_and_tags_stay(kept: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["scene film, story", "scene (film) story", 'scene "film" story', "scene: film & story"]
+    "text",
+    ["scene film, story", "scene (film) story", "[ scene film story ]", 'scene "film" story', "scene: film & story"],
 )
 def test_other_words_may_go(text: str) -> None:
     assert free(text) == ["scene", "film", "story"]
