@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer, pipeline
 
+from pipeline.export.onnx_session import FLOAT32, open_session
 from pipeline.predict.__main__ import main
 from pipeline.report.model_card import HERE
 
@@ -94,14 +96,23 @@ def _by_the_card(folder: Path, kind: str, texts: list[str]) -> Any:
     return names["answer"]
 
 
-def cosines(folder: Path, texts: list[list[str]]) -> list[float]:
-    """Of pairs of sentences, by transformers alone: means over tokens, without the layer that some students have."""
+def cosines(folder: Path, texts: list[list[str]], *, onnx: bool = False) -> list[float]:
+    """Of pairs of sentences, by transformers alone: means over tokens, and the layer that some students have on top.
+
+    Args: onnx: by the float32 file, whose output is the embedding, instead of the weights.
+    """
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    session = open_session(folder / FLOAT32)
+    top = folder / "2_Dense" / "model.safetensors"
+    dense = load_file(top)["linear.weight"] if top.is_file() else torch.eye(model.config.hidden_size)
 
     @torch.no_grad()
     def embedded(text: str) -> torch.Tensor:
-        return torch.nn.functional.normalize(
-            model(**tokenizer(text, return_tensors="pt")).last_hidden_state.mean(1)[0], dim=0
-        )
+        tokens = tokenizer(text, return_tensors="pt")
+        if onnx:
+            given = {tensor.name: tokens[tensor.name].numpy() for tensor in session.get_inputs()}
+            outputs: list[Any] = list(session.run(None, given))
+            return torch.nn.functional.normalize(torch.from_numpy(outputs[0])[0], dim=0)
+        return torch.nn.functional.normalize(dense @ model(**tokens).last_hidden_state[0].mean(0), dim=0)
 
     return [float(embedded(first) @ embedded(second)) for first, second in texts]

@@ -189,8 +189,17 @@ labels = st.one_of(
             "a\u200b",
             "\u00e9",
             "e\u0301",
+            "\uff11",
+            "\u22121",
+            "True",
+            "a\ufe0f",
+            "b;a",
             "[",
             "['a']",
+            "['a' 'b']",
+            "{'a', 'b'}",
+            "('a',)",
+            "{'a': 1}",
         ]
     ),
     st.integers() | st.floats() | st.booleans() | st.none(),
@@ -204,7 +213,8 @@ labels = st.one_of(
 def test_labels_of_any_kind(tmp_path: Path, found: list) -> None:
     rows = [{"text": f"film {n}", "label": label} for label in found for n in range(3)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    ends_well(as_task("classification"), tmp_path / "rows.jsonl")
+    for kind in ("classification", "multi_label"):
+        ends_well(as_task(kind), tmp_path / "rows.jsonl")
 
 
 cells = st.sampled_from(
@@ -224,6 +234,17 @@ cells = st.sampled_from(
         "-",
         "(x*",
         "B-",
+        "B:x",
+        "I:x",
+        "x-B",
+        "x-I",
+        "B-\u00e9",
+        "B-e\u0301",
+        "1.0",
+        "-1",
+        "en:a",
+        "token",
+        "tag",
         "1-2",
         "#",
         "-DOCSTART-",
