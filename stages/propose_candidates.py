@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from data_augment.candidates_folder import shard_path, write_candidates
+from data_augment.placeholders import PLACEHOLDERS
 from data_augment.propose import propose_shard, shards, unique_texts
 from data_augment.vectors import load_vectors
 from pipeline.data.languages import languages_of
@@ -34,6 +35,8 @@ def main(stage: Stage) -> dict[str, Any]:
     texts = unique_texts(text for example in rows for text in example.texts if text)
     languages = languages_of(texts, stage.recipe.task.language)
     stage.say(f"language: {languages}")
+    if settings.placeholders and (kept := sum(PLACEHOLDERS.search(text) is not None for text in texts)):
+        stage.say(f"{kept} texts have placeholders or addresses, which stay (propose_candidates.placeholders)")
     parts = shards(texts, shard_texts=settings.shard_texts)
     model = freeze(load_masked_lm(folder), precision=stage.precision).to(stage.accelerator.device)
     tokenizer = load_tokenizer(folder)

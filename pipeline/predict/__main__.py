@@ -33,6 +33,7 @@ from pipeline.errors import UserError, require, status_of
 from pipeline.predict.answers import Texts, answer
 from pipeline.predict.student import Parted, Student, load_student
 
+TEXT = "text"  # the column of --input, unless another is named
 COLUMN = 60  # characters of a text in the table
 
 
@@ -58,10 +59,12 @@ def parser() -> argparse.ArgumentParser:
     tables = ".csv, .tsv, .jsonl, .json (also .gz, .bz2, .xz, .zip) or .parquet; words in CoNLL, questions as in SQuAD"
     options.add_argument("--input", type=Path, help=f"read the texts from a file: {tables}")
     options.add_argument(
-        "--text", default="text", metavar="COLUMN", help="the column of --input that holds the text (default: text)"
+        "--text", default=TEXT, metavar="COLUMN", help="the column of --input that holds the text (default: text)"
     )
     options.add_argument(
-        "--text-pair", metavar="COLUMN", help="the column of --input that holds the second text of a pair"
+        "--text-pair",
+        metavar="COLUMN",
+        help="the column of --input that holds the second text of a pair (of questions: question and context)",
     )
     options.add_argument(
         "--pairs", action="store_true", help="two arguments are one pair; a line is two texts with a tab between them"
@@ -124,6 +127,8 @@ def given_texts(given: argparse.Namespace, student: Student) -> Iterator[Texts]:
     if not given.input:
         return line_texts(sys.stdin, pairs=given.pairs)
     texts = (given.text, given.text_pair) if given.text_pair else (given.text,)
+    if student.finds_spans and not given.text_pair:
+        texts = ("question" if given.text == TEXT else given.text, "context")  # as SQuAD names them
     columns = Columns(
         texts=texts, label="", group=None, answer=lambda value, _: value, drop_labels=frozenset(), skip_empty=False
     )

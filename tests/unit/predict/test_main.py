@@ -287,6 +287,21 @@ def test_words_beyond_the_cut_get_no_tag(tags_words: Path, capsys: pytest.Captur
     assert len(found["words"]) == 10  # of 12 tokens two stand around the text
 
 
+@pytest.mark.parametrize("name", ["squad.json", "rows.jsonl", "rows.csv"])
+def test_questions_are_read_as_training_reads_them(
+    finds_spans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    question, context = "the plot ?", "the film is good"
+    rows = {
+        "squad.json": {"data": [{"paragraphs": [{"context": context, "qas": [{"question": question}]}]}]},
+        "rows.jsonl": {"question": question, "context": context},
+    }
+    content = json.dumps(rows[name]) if name in rows else f"question,context\n{question},{context}\n"
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    [found] = answers(capsys, finds_spans, "--input", str(tmp_path / name))
+    assert found["text"] == [question, context] and found["answer"] in context
+
+
 def test_a_question_without_its_text_is_refused(finds_spans: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(finds_spans), "the plot ?"]) == 2
     assert "give a question and a text as a pair (--pairs)" in capsys.readouterr().err
