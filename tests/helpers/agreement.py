@@ -27,6 +27,8 @@ def assert_same_answers(run: Path, kind: str, capsys: Any, *, int8: float = 0.9)
     texts, right = [row["texts"] for row in table], [row["student"] for row in table]
     folder = run / "export_student"
     assert_alike(right, predicted(folder, kind, texts, capsys), 1)
+    if kind == "token_classification":
+        assert_alike(right, predicted(folder, kind, texts, capsys, as_typed=True), 1)
     assert_alike(right, predicted(folder, kind, texts, capsys, "--onnx"), int8)
     short = [number for number, each in enumerate(texts) if kind != "question_answering" or _fits(folder, each)]
     alone = [by_transformers(folder, kind, texts[number]) for number in short]
@@ -48,10 +50,12 @@ def assert_alike(right: list[Any], found: list[Any], share: float) -> None:
         assert len(other) <= (1 - share) * len(right), other
 
 
-def predicted(folder: Path, kind: str, texts: list[list[str]], capsys: Any, *words: str) -> list[Any]:
-    rows = [
-        {"text": each[0].split(" ") if kind == "token_classification" else each[0], "other": each[-1]} for each in texts
-    ]
+def predicted(
+    folder: Path, kind: str, texts: list[list[str]], capsys: Any, *words: str, as_typed: bool = False
+) -> list[Any]:
+    """Args: as_typed: a tagged text is no list of its words."""
+    in_words = kind == "token_classification" and not as_typed
+    rows = [{"text": each[0].split(" ") if in_words else each[0], "other": each[-1]} for each in texts]
     path = folder.resolve().parent.parent / "rows.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     capsys.readouterr()

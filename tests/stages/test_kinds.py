@@ -67,7 +67,10 @@ def test_every_stage_runs_on_several_labels_a_text(world: Path, capsys: pytest.C
 
 
 def test_every_stage_runs_on_tags_and_variants_keep_theirs(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tiny.write_tagged(world / "rows.conll")
+    content = tiny.write_tagged(world / "rows.conll").read_text(encoding="utf-8")
+    for word, other in {"unwatchable\t": "u.s.\t", "joke\t": "joke-cast\t", "actor\t": "@actor\t"}.items():
+        content = content.replace(word, other)
+    (world / "rows.conll").write_text(content, encoding="utf-8")
     recipe = tiny.recipe(world)
     recipe["task"] = {"kind": "token_classification", "train": [str(world / "rows.conll")], "max_length": 32}
     recipe["augment_data"] = {"variants": 2, "protect_entities": True}
