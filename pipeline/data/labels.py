@@ -91,10 +91,11 @@ def two_writings(names: Sequence[str]) -> tuple[str, str] | None:
 
 def _joined(labels: Sequence[str]) -> str | None:
     """A label that others are joined in, such as 'anger|fear'."""
+    alone = set(labels)
     for separator in SEPARATORS:
         parts = {label: [part.strip() for part in label.split(separator)] for label in labels if separator in label}
         for label, of_label in parts.items():
-            if set(of_label) <= set(labels):
+            if alone.issuperset(of_label):
                 return label
         if separator not in RARE_IN_NAMES or not parts:
             continue

@@ -63,7 +63,8 @@ def _lengths(data: TaskData, task: Task, count: CountTokens) -> list[str]:
     answers = data.kind.answers(data.splits["train"])
     reads = "are read in several windows" if answers else "are cut there"
     line = f"longest text: {longest:,} tokens, of {task.max_length} (task.max_length)"
-    lines = [f"{line}; {longer:.0%} {reads}" if longest > task.max_length else line]
+    share = f"{longer:.0%}" if round(longer, 2) else "under 1%"
+    lines = [f"{line}; {share} {reads}" if longest > task.max_length else line]
     if not answers:
         return lines
     found = count([(text,) for text in sorted(answers, key=len, reverse=True)[:LONGEST]])
