@@ -139,6 +139,7 @@ def _parse_text(value: Any, column: str) -> str:
         shown = short_repr(value)
         raise ValueError(
             f"column '{column}' holds {shown}, not text; a table by columns is written row by row with orient='records'"
+            ", and words with tags need task.kind: token_classification"
         )
     if not isinstance(value, str):
         raise ValueError(f"column '{column}' holds {short_repr(value)}, not text")
@@ -172,7 +173,9 @@ def _only_label(labels: list[Any], columns: Columns) -> Any:
 
 def _is_dropped(value: Any, columns: Columns) -> bool:
     """Whether a row is left out for its label, which may be alone in a list."""
-    value = (list_in_text(value) or value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):  # raised where the label is read
+            value = labels_in_text(value, columns.label) or value
     alone = value[0] if isinstance(value, list) and len(value) == 1 else value
     return label_name(alone) in columns.drop_labels
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.data.examples import short_repr
+from pipeline.data.labels import label_name
 from pipeline.errors import nearest
 
 ROUNDING = 1e-3  # how far probabilities of a row may be from a sum of 1
@@ -91,7 +92,12 @@ class SoftColumns:
         known = [number for number in numbers if number is not None]
         if len(known) < len(numbers) or not known:
             raise ValueError(f"column '{column}' holds {short_repr(value)}, in which a value is missing")
-        return dict(zip(map(str, found), known, strict=True)) if isinstance(found, dict) else known
+        if not isinstance(found, dict):
+            return known
+        by_label = dict(zip(map(label_name, found), known, strict=True))
+        if len(by_label) < len(known):
+            raise ValueError(f"column '{column}' holds {short_repr(value)}, in which two keys are one label")
+        return by_label
 
     def _number(self, value: Any, column: str) -> float | None:
         """A number in its range; None where the cell is empty or NaN, as pandas writes what is missing."""

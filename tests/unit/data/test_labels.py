@@ -117,6 +117,11 @@ def test_a_hidden_label_is_named(tmp_path: Path, kind: Any, train: Any) -> None:
         labels(tmp_path, *train, test=(-1,), kind=kind)
 
 
+def test_rows_are_left_out_by_a_label_alone_in_a_list_of_any_kind(tmp_path: Path) -> None:
+    for alone in (["c"], "['c']", "('c',)", "{'c'}"):
+        assert labels(tmp_path, "a", "b", alone, drop_labels=("c",)) == {"a": 12, "b": 12}
+
+
 def test_a_test_file_of_hidden_labels_is_named_where_training_has_that_label_too(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"test_rows.jsonl:1: all labels of the file are -1; -1 stands for a label"):
         labels(tmp_path, "-1", "0", "1", test=(-1,))

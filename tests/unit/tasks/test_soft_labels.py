@@ -179,6 +179,7 @@ def test_what_is_wrong_is_said_with_file_and_line(tmp_path: Path, row: str, sett
         ('{"fresh": 0.5, "roten": 0.5}', "rows.jsonl:1: the soft labels name the unknown label 'roten'; did you mean"),
         ("[0.2, 0.3, 0.5]", "rows.jsonl:1: the list holds 3 soft labels, and the task has 2 labels: fresh, rotten"),
         ('{"fresh": null, "rotten": 1}', "in which a value is missing"),
+        ('{"fresh": 0.2, " fresh": 0.3, "rotten": 0.5}', "in which two keys are one label"),
     ],
 )
 def test_an_object_that_does_not_fit_the_labels_is_refused(tmp_path: Path, soft: str, says: str) -> None:
@@ -191,6 +192,12 @@ def test_an_object_that_does_not_fit_the_labels_is_refused(tmp_path: Path, soft:
             labels=["fresh", "rotten"],
         )
     assert says in str(error.value)
+
+
+def test_keys_are_labels_in_any_writing_of_them(tmp_path: Path) -> None:
+    rows = [{"text": f"row {n}", "s": {" n\u00e9" if n % 2 else "ne\u0301": 0.4, "1.0": 0.6}} for n in range(20)]
+    data = read(tmp_path, "\n".join(map(json.dumps, rows)), name="rows.jsonl", soft_labels="s")
+    assert data.label_names == ("1", "n\u00e9")
 
 
 def test_columns_that_no_training_row_has_are_named(tmp_path: Path) -> None:
