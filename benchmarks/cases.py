@@ -26,7 +26,8 @@ from pipeline.evaluate.inference import predict
 from pipeline.losses.tinybert import prediction_loss
 from pipeline.models.attention import ATTENTION, can_pack
 from pipeline.models.collate import Batch, Rows, collate
-from pipeline.models.loading import freeze, load_classifier, load_masked_lm, load_tokenizer, new_student
+from pipeline.models.loading import freeze, load_classifier, load_masked_lm, load_tokenizer
+from pipeline.models.new_student import new_student
 from pipeline.models.trace import forward
 from pipeline.plan.plan import Plan
 from pipeline.runtime.processes import make_accelerator

@@ -31,7 +31,8 @@ from pipeline.models.attention import ATTENTION
 from pipeline.models.fit_sample import FitSample
 from pipeline.models.fitted_start import FittedStart
 from pipeline.models.least_squares import ridge
-from pipeline.models.loading import load_tokenizer, new_student
+from pipeline.models.loading import load_tokenizer
+from pipeline.models.new_student import new_student
 from pipeline.models.student_init import init_student
 from pipeline.models.trace import Wanted, trace
 from pipeline.plan.plan import make_plan

@@ -27,7 +27,8 @@ from pipeline.heads import head_of
 from pipeline.launch.cli import DEFAULT_RECIPE
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import collate
-from pipeline.models.loading import backbone_of, copy_model_files, load_tokenizer, new_student
+from pipeline.models.loading import backbone_of, copy_model_files, load_tokenizer
+from pipeline.models.new_student import new_student
 from pipeline.models.saved_model import TOKENIZER_FILES
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.tasks.labelled_data import read_task

@@ -38,11 +38,11 @@ from pipeline.models.loading import (
     distilled_from,
     load_masked_lm,
     load_tokenizer,
-    new_student,
     parameter_count,
     save_model,
     separate_head,
 )
+from pipeline.models.new_student import new_student
 from pipeline.models.saved_model import is_decoder, model_shape, special_id
 from pipeline.models.student_init import init_decoder, init_student, student_config
 from pipeline.models.trace import Wanted

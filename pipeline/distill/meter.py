@@ -20,10 +20,10 @@ from pipeline.models.loading import (
     freeze,
     load_config,
     load_masked_lm,
-    new_student,
     random_language_model,
     separate_head,
 )
+from pipeline.models.new_student import new_student
 from pipeline.models.saved_model import is_decoder
 from pipeline.models.trace import Trace, Wanted, forward
 from pipeline.plan.estimate import Counts

@@ -21,7 +21,8 @@ from pipeline.models.collate import Batch, Rows
 from pipeline.models.fit_sample import AT_ONCE, FitSample, rows_that_fit, spread_rows
 from pipeline.models.fitted_head import fit_masked_lm_head
 from pipeline.models.fitted_start import FittedStart
-from pipeline.models.loading import new_student, save_model
+from pipeline.models.loading import save_model
+from pipeline.models.new_student import new_student
 from pipeline.models.saved_model import model_shape
 from pipeline.models.student_init import copy_head, init_from_layers
 from pipeline.runtime.stage import Stage

@@ -3,7 +3,8 @@
 architectures   what differs by model_type; no torch
 json_files      the types in the JSON files beside a model; no torch
 saved_model     what a saved model's files say; no torch
-loading         load, build and save
+loading         load and save
+new_student     a student of the size asked for, at random
 student_init    copies of a teacher, an existing student
 least_squares   ridge regression, best forms and maps of low rank
 fit_sample      the texts of a fit, and what both models give on them

@@ -1,10 +1,9 @@
-"""Load, build and save models: backbone, teacher, student. Weights are safetensors, remote code stays off."""
+"""Load and save models: backbone, teacher, student. Weights are safetensors, remote code stays off."""
 
-import copy
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
@@ -15,28 +14,18 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    BertConfig,
-    BertForMaskedLM,
-    BertModel,
-    MobileBertConfig,
-    MobileBertForMaskedLM,
-    MobileBertModel,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
-from pipeline.config.training import DistillGeneral, Student
+from pipeline.config.training import DistillGeneral
 from pipeline.errors import UserError
-from pipeline.models.architectures import DECODERS, WITHOUT_QUERIES, encoder_layers, rows_before_text
+from pipeline.models.architectures import DECODERS, WITHOUT_QUERIES, encoder_layers
 from pipeline.models.attention import ATTENTION
 from pipeline.models.json_files import check_tokenizer_files, loading_from
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES
 
-ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {  # of students: the encoder, and with a masked-LM head
-    "bert": (BertModel, BertForMaskedLM),
-    "mobilebert": (MobileBertModel, MobileBertForMaskedLM),
-}
 HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "resid_pdrop", "embd_pdrop")
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
 ProblemType = Literal["single_label_classification", "multi_label_classification"]  # of models with label names
@@ -197,59 +186,6 @@ def set_labels(
     config.id2label = dict(enumerate(names))
     config.label2id = {name: number for number, name in enumerate(names)}
     config.problem_type = problem_type if label_names else "regression"
-
-
-def new_student(
-    student: Student, teacher: PreTrainedModel, *, masked_lm: bool = False, config: PreTrainedConfig | None = None
-) -> PreTrainedModel:
-    """An encoder of the student's size and architecture, with the teacher's vocabulary and positions.
-
-    The student of a decoder is a decoder of the same architecture.
-
-    Args:
-        masked_lm: with a masked-LM head on it.
-        config: of an existing student, to be taken as it is.
-    """
-    if teacher.config.model_type in DECODERS:
-        whole = random_language_model(config or _decoder_config(student, teacher.config))
-        return whole if masked_lm else cast(PreTrainedModel, whole.base_model)
-    config = config or _student_config(student, teacher.config.to_dict())
-    config._attn_implementation = ATTENTION
-    encoder, with_head = ARCHITECTURES[config.model_type]
-    return with_head(config) if masked_lm else encoder(config, add_pooling_layer=False)
-
-
-def _student_config(student: Student, theirs: Mapping[str, Any]) -> PreTrainedConfig:
-    size: dict[str, Any] = {
-        "vocab_size": theirs["vocab_size"],
-        "hidden_size": student.width,
-        "num_hidden_layers": student.layers,
-        "num_attention_heads": student.heads,
-        "intermediate_size": student.feed_forward,
-        "hidden_dropout_prob": student.hidden_dropout,
-        "attention_probs_dropout_prob": 0.0,
-        "max_position_embeddings": theirs["max_position_embeddings"] - rows_before_text(theirs),
-        "type_vocab_size": max(1, theirs.get("type_vocab_size", 2)),
-        "pad_token_id": theirs["pad_token_id"],
-    }
-    if student.architecture == "mobilebert":
-        narrow = student.attention_width
-        return MobileBertConfig(**size, embedding_size=narrow, intra_bottleneck_size=narrow)
-    return BertConfig(**size)
-
-
-def _decoder_config(student: Student, theirs: PreTrainedConfig) -> PreTrainedConfig:
-    config: Any = copy.deepcopy(theirs)
-    config.num_hidden_layers, config.hidden_size = student.layers, student.width
-    config.num_attention_heads = student.heads
-    if config.model_type == "gpt2":
-        config.n_inner = student.feed_forward
-    else:
-        groups = theirs.num_attention_heads // theirs.num_key_value_heads
-        config.intermediate_size, config.head_dim = student.feed_forward, student.width // student.heads
-        config.num_key_value_heads = student.key_value_heads or student.heads // groups
-    set_dropout(config, student.hidden_dropout)
-    return config
 
 
 def parameter_count(parameters: Iterable[nn.Parameter]) -> int:

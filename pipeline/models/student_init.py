@@ -15,7 +15,8 @@ from pipeline.config.objectives import layer_map
 from pipeline.config.training import Student
 from pipeline.models.architectures import LIKE_BERT, rows_before_text
 from pipeline.models.json_files import loading_from
-from pipeline.models.loading import ARCHITECTURES, LOAD, load_masked_lm, refuse_missing, set_dropout
+from pipeline.models.loading import LOAD, load_masked_lm, refuse_missing, set_dropout
+from pipeline.models.new_student import ARCHITECTURES
 
 BY_HEAD = ("attention.self.query", "attention.self.key", "attention.self.value")
 DECODER_LAYER = re.compile(r"(.*\.(?:h|layers)\.)(\d+)(\..*)")  # of GPT-2, of Llama

@@ -13,7 +13,8 @@ from pipeline.distill.objectives import OBJECTIVES
 from pipeline.losses.related_methods import relation_loss
 from pipeline.losses.tinybert import attention_loss, hidden_loss
 from pipeline.models.collate import Batch, collate
-from pipeline.models.loading import load_masked_lm, new_student
+from pipeline.models.loading import load_masked_lm
+from pipeline.models.new_student import new_student
 from pipeline.models.trace import Wanted, trace
 from pipeline.training.batches import BatchPlan, GlobalBatch
 from pipeline.training.loop import Job

@@ -15,7 +15,7 @@ from pipeline.losses.tinybert import attention_loss, hidden_loss
 from pipeline.models.attention import ATTENTION
 from pipeline.models.fit_sample import FitSample
 from pipeline.models.fitted_start import FittedStart, shared_heads
-from pipeline.models.loading import new_student
+from pipeline.models.new_student import new_student
 from pipeline.models.trace import Wanted, trace
 from tests.helpers.encoders import LIKE_BERT
 

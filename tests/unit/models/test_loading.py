@@ -15,7 +15,6 @@ from transformers import (
     BertForSequenceClassification,
     BertModel,
     DistilBertConfig,
-    DistilBertModel,
     PreTrainedModel,
 )
 
@@ -29,11 +28,11 @@ from pipeline.models.loading import (
     load_config,
     load_masked_lm,
     load_tokenizer,
-    new_student,
     parameter_count,
     pooler_of,
     save_model,
 )
+from pipeline.models.new_student import new_student
 from pipeline.models.student_init import copy_embeddings
 from tests.helpers.encoders import load_encoder
 from tests.tiny import write_model
@@ -57,22 +56,6 @@ def copy(teacher_folder: Path, tmp_path: Path) -> Path:
 
 def embeddings(model: PreTrainedModel) -> dict[str, Tensor]:
     return {name: table.detach() for name, table in model.named_parameters() if name.startswith("embeddings.")}
-
-
-def test_a_new_student_has_its_own_size_and_the_teacher_s_vocabulary(teacher_folder: Path) -> None:
-    teacher = load_encoder(teacher_folder)
-    config = new_student(SMALL, teacher).config
-    assert (config.num_hidden_layers, config.hidden_size, config.intermediate_size) == (1, 16, 20)
-    assert (config.num_attention_heads, config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (2, 0.2, 0)
-    for name in ("vocab_size", "max_position_embeddings", "type_vocab_size", "pad_token_id"):
-        assert getattr(config, name) == getattr(teacher.config, name)
-
-
-def test_a_student_of_a_teacher_without_token_types_has_some() -> None:
-    teacher = DistilBertModel(DistilBertConfig(vocab_size=50, dim=16, n_layers=1, n_heads=2, hidden_dim=16))
-    student = new_student(SMALL, teacher)
-    assert student.config.type_vocab_size == 2
-    copy_embeddings(student, teacher)
 
 
 def test_copied_embeddings_are_the_best_of_their_rank(teacher_folder: Path) -> None:

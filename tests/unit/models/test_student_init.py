@@ -17,7 +17,7 @@ from transformers import (
 
 from pipeline.config.training import Student
 from pipeline.distill.layers import ProjectedStudent
-from pipeline.models.loading import new_student
+from pipeline.models.new_student import new_student
 from pipeline.models.student_init import copy_embeddings, copy_layers, init_student, load_student, student_config
 from tests.helpers.encoders import LIKE_BERT, SIZE
 
