@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
+SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 POSITIONS = ("max_position_embeddings", "n_positions")
 
 
@@ -167,7 +168,27 @@ def check_tokenizer(folder: Path, shape: ModelShape) -> None:
 
 
 def tokenizer_vocabulary(folder: Path) -> Mapping[str, int]:
-    """Pieces and their numbers. Raises UserError when there is no tokenizer."""
+    """Pieces and their numbers; empty where only transformers can read them.
+
+    Raises: UserError when there is no tokenizer, or its vocabulary lacks one of its special tokens: that one would get
+        a number that the model does not know.
+    """
+    vocabulary = _vocabulary(folder)
+    added = json_object(folder / "added_tokens.json") or {}
+    for path in (folder / name for name in ("tokenizer_config.json", "special_tokens_map.json")):
+        settings = json_object(path) or {}
+        for name in SPECIAL_TOKENS:
+            given = settings.get(name)
+            token = given.get("content") if isinstance(given, dict) else given
+            require(
+                not (vocabulary and token and isinstance(token, str)) or token in vocabulary or token in added,
+                f"{path}: '{name}' is '{token}', which is no piece of the vocabulary; write the one that the model was"
+                " trained with",
+            )
+    return vocabulary
+
+
+def _vocabulary(folder: Path) -> Mapping[str, int]:
     whole, pieces = folder / "tokenizer.json", folder / "vocab.txt"
     if whole.is_file():
         from tokenizers import Tokenizer  # noqa: PLC0415 (a finished run needs none)

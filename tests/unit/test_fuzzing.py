@@ -19,7 +19,7 @@ from pipeline.data.documents import check_beginning, read_documents
 from pipeline.data.word_vectors import read_vectors
 from pipeline.errors import UserError
 from pipeline.models.json_files import CONFIG, TOKENIZER_CONFIG, check_index, check_tokenizer_files
-from pipeline.models.saved_model import model_shape
+from pipeline.models.saved_model import model_shape, tokenizer_vocabulary
 from pipeline.tasks.labelled_data import read_task
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -289,3 +289,4 @@ def test_a_tokenizer_config_of_any_json(tmp_path: Path, content: Any) -> None:
         (tmp_path / name).write_text(json.dumps(content))
     (tmp_path / "vocab.txt").write_text("The\nfilm\n")
     ends_well(check_tokenizer_files, tmp_path)
+    ends_well(tokenizer_vocabulary, tmp_path)
