@@ -6,6 +6,7 @@
 Relative paths inside a recipe, and in overrides, are taken from the project's folder, wherever the command is run.
 """
 
+import re
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.config.fields import WRONG
 from pipeline.errors import UserError, nearest, require
 
 YAML_FAILURES = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)  # of dates such as 2001-99-99
+SIGNS = re.compile(r"[^\w\s~{}\[\]'\"-]+")  # YAML reads | as an empty text, and a comma as a mistake
 RENAMED = {  # older settings, and what says the same now
     "student.embeddings": "student.start: embeddings in the place of 'teacher', or student.start: random",
     "student.copy_layers": "student.start: layers, and student.start_layers for which ones",
@@ -67,7 +69,10 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def parse_overrides(arguments: Sequence[str]) -> Iterator[tuple[Keys, Any, str]]:
-    """`--a.b value` and `--a.b=value` as (("a", "b"), value, "--a.b"); values are read as YAML."""
+    """`--a.b value` and `--a.b=value` as (("a", "b"), value, "--a.b").
+
+    Values are read as YAML; one of signs alone, such as |, stands for itself.
+    """
     rest = iter(arguments)
     for argument in rest:
         option, has_value, value = argument.partition("=")
@@ -76,7 +81,8 @@ def parse_overrides(arguments: Sequence[str]) -> Iterator[tuple[Keys, Any, str]]
         if not has_value and (value := next(rest, None)) is None:
             raise UserError(f"{option} wants a value")
         try:
-            yield tuple(option[2:].split(".")), yaml.load(value, Loader=RecipeLoader), option
+            found = value if SIGNS.fullmatch(value) else yaml.load(value, Loader=RecipeLoader)
+            yield tuple(option[2:].split(".")), found, option
         except YAML_FAILURES:
             raise UserError(f"{option}: {value!r} is not valid YAML; quote it") from None
 

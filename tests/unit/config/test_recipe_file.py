@@ -61,6 +61,12 @@ def test_the_command_line_overrides_the_recipe(tmp_path: Path) -> None:
     assert (recipe.task.train, recipe.task.skip_empty) == (("a.csv", "b.csv"), True)
 
 
+@pytest.mark.parametrize("sign", ["|", ",", ";", ">", "#", "/", "::"])
+def test_a_sign_on_the_command_line_stands_for_itself(tmp_path: Path, sign: str) -> None:
+    recipe = load(tmp_path, SMALLEST, "--task.kind", "multi_label", "--task.label_separator", sign)
+    assert recipe.task.label_separator == sign
+
+
 def test_the_last_of_two_overrides_wins(tmp_path: Path) -> None:
     assert load(tmp_path, SMALLEST, "--seed", "1", "--seed=2").seed == 2
 
