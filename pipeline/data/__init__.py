@@ -4,7 +4,7 @@ text_files       lines of plain and compressed text files
 parquet          rows, column types and label names of Parquet files
 tables           .csv, .tsv, .jsonl, .json, .parquet, row by row
 examples, label_lists, soft_labels   from a row to an example of the task
-tags             what the tags of words mean
+tags, running_text   what the tags of words mean; files without tags that hold lines of text
 glue, conll, squad   formats with a layout of their own
 splits           which rows are held out, and the checks between splits
 documents, corpus, masking   unlabelled text: documents, blocks of tokens, masks

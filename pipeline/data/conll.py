@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from pipeline.data.examples import Columns, Example, list_in_text, parse_group, refuse_numpy_list, short_repr
 from pipeline.data.parquet import label_names, read_schema
+from pipeline.data.running_text import is_running_text, is_table_of_texts
 from pipeline.data.tables import location, read_rows
 from pipeline.data.tags import OUTSIDE, PREFIXED, Tag, iob2, look_like_tags, meanings
 from pipeline.data.text_files import format_suffix, read_lines
@@ -46,7 +47,10 @@ def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> It
     is_table = format_suffix(path) in TABLES
     if is_table and columns.label and not columns.known_labels and path.suffix.lower() == ".parquet":
         columns = replace(columns, known_labels=label_names(read_schema(path), columns.label))
-    sentences = list((_table if is_table else _conll)(path, columns))
+    reader = _table if is_table else _conll
+    if not columns.label and not is_table:
+        reader = _table if is_table_of_texts(path, columns) else _lines if is_running_text(path) else _conll
+    sentences = list(reader(path, columns))
     names = _meanings(sentences, path, columns) if columns.label else {}
     for line, words, tags, group in sentences:
         if not "".join(words).strip():
@@ -57,12 +61,18 @@ def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> It
 
 
 def read_unlabelled(path: Path, columns: Columns) -> Iterator[tuple[str, bool]]:
-    """Texts for a saved student, and whether single blanks part their words; in a table a text is as it was typed."""
-    if format_suffix(path) not in TABLES:
-        for sentence in _conll(path, columns):
-            yield joined(sentence.words), True
-        return
+    """Texts for a saved student, and whether single blanks part their words.
+
+    In a table, also a .tsv, a text is as it was typed, or a list of words. Another file has a word a line as CoNLL has
+    it, or else a text a line.
+    """
     (column,) = columns.texts
+    if format_suffix(path) not in TABLES and not is_table_of_texts(path, columns):
+        if is_running_text(path):
+            yield from ((line.strip(), False) for _, line in read_lines(path) if line.strip())
+        else:
+            yield from ((joined(sentence.words), True) for sentence in _conll(path, columns))
+        return
     for line, values in read_rows(path, columns=[column]):
         value = values[column]
         if isinstance(value, str) and not list_in_text(value):
@@ -193,6 +203,13 @@ def _named(name: str, header: Sequence[str], where: str) -> int:
 
 def _is_tag(text: str) -> bool:
     return text == OUTSIDE or PREFIXED.fullmatch(text) is not None
+
+
+def _lines(path: Path, columns: Columns) -> Iterator[Sentence]:
+    """A text a line, without tags."""
+    for line, text in read_lines(path):
+        if text.strip():
+            yield Sentence(line, text.split(), [], None)
 
 
 def _table(path: Path, columns: Columns) -> Iterator[Sentence]:

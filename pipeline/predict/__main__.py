@@ -56,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
         "texts", nargs="*", metavar="TEXT", help="one or more texts; none: read --input or standard input"
     )
     options.add_argument("--onnx", action="store_true", help="run the int8 ONNX file instead of the PyTorch weights")
-    tables = ".csv, .tsv, .jsonl, .json (also .gz, .bz2, .xz, .zip) or .parquet; words in CoNLL, questions as in SQuAD"
+    tables = ".csv, .tsv, .jsonl, .json (also .gz, .bz2, .xz, .zip) or .parquet; for tags also CoNLL, or a text a line;"
+    tables += " questions as in SQuAD"
     options.add_argument("--input", type=Path, help=f"read the texts from a file: {tables}")
     options.add_argument(
         "--text", default=TEXT, metavar="COLUMN", help="the column of --input that holds the text (default: text)"

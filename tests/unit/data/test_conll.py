@@ -99,12 +99,35 @@ def test_named_columns_may_stand_in_any_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", ["text\tlabel", "token\ttag", "Word\tNER"])
 def test_a_header_line_is_no_word_of_a_text_without_tags(tmp_path: Path, header: str) -> None:
-    (tmp_path / "words.conll").write_text(f"{header}\n{CONLL}", encoding="utf-8")
+    assert unlabelled(tmp_path / "words.conll", f"{header}\n{CONLL}") == [(text, True) for text, _ in SENTENCES]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "parted"),
+    [
+        ("rows.txt", "EU rejects\nPeter Blackburn\n", False),
+        ("rows.txt", "\nEU rejects\n\nPeter Blackburn", True),  # as many words in each line: words and something else
+        ("rows.tsv", "text\tnumber\nEU rejects\t1\nPeter Blackburn\t2\n", False),
+        ("rows.tsv", "text\nEU rejects\nPeter Blackburn\n", False),
+        ("rows.conll", CONLL.replace("\t", " "), True),
+        ("rows.conll", "EU\nrejects\n\nPeter\nBlackburn\n", True),
+    ],
+)
+def test_texts_without_tags_are_words_or_lines(tmp_path: Path, name: str, content: str, parted: bool) -> None:
+    texts = [text for text, _ in SENTENCES] if not content.startswith("\n") else ["EU", "Peter"]
+    assert unlabelled(tmp_path / name, content) == [(text, parted) for text in texts]
+    (tmp_path / "train.conll").write_text(CONLL, encoding="utf-8")
+    files = dict.fromkeys(("train", "dev", "test"), (tmp_path / "train.conll",))
+    data = read_task(Task(kind="token_classification"), files | {"unlabelled": (tmp_path / name,)})
+    assert [example.texts[0] for example in data.splits["unlabelled"]] == texts
+
+
+def unlabelled(path: Path, content: str) -> list[tuple[str, bool]]:
+    path.write_text(content, encoding="utf-8")
     columns = Columns(
         texts=("text",), label="", group=None, answer=parse_tags, drop_labels=frozenset(), skip_empty=False
     )
-    found = list(read_unlabelled(tmp_path / "words.conll", columns))
-    assert found == [(text, True) for text, _ in SENTENCES]
+    return list(read_unlabelled(path, columns))
 
 
 def test_a_header_line_that_lacks_a_column_is_one_sentence(tmp_path: Path) -> None:
