@@ -154,7 +154,7 @@ class TokenClassificationTask(TaskKind):
         return np.array(counts, dtype=np.float64).reshape(-1, 3)
 
     def details(self, metric: MetricName, statistics: np.ndarray) -> dict[str, float]:
-        """F1 of entities over all rows, as seqeval's `f1_score` has it; 0 where there is none to find or found."""
+        """F1 of entities over all rows; 0 where there is none to find or found."""
         right, predicted, wanted = statistics.sum(axis=0)
         return {metric: float(2 * right / (predicted + wanted)) if predicted + wanted else 0.0}
 
@@ -171,11 +171,19 @@ class TokenClassificationTask(TaskKind):
         return Parting.of(example.texts[0] for example in splits["train"]).as_config()
 
 
-def entities(tags: Sequence[int]) -> set[tuple[str, int, int]]:
-    """Type, first and last word of each entity of a text, as seqeval (and conlleval) finds them.
+def entities(tags: Sequence[int]) -> set[tuple[int, int, int]]:
+    """Type, first and last word of each entity of a text, as conlleval (of the CoNLL-2000 shared task) finds them.
+
+    An entity begins at a B-, or at an I- after O or another type, and goes on as long as I- of its type follow.
 
     Args: tags: by number: 0 is O, then B- and I- of each type in turn.
     """
-    from seqeval.metrics.sequence_labeling import get_entities  # noqa: PLC0415 (a second, which no plan waits for)
-
-    return set(get_entities([f"{'BI'[(tag - 1) % 2]}-{(tag - 1) // 2}" if tag else OUTSIDE for tag in tags]))
+    found: list[tuple[int, int, int]] = []
+    last: int | None = None  # the type of the word before
+    for place, tag in enumerate(tags):
+        kind = (tag - 1) // 2 if tag else None
+        if kind is not None:
+            continues = tag % 2 == 0 and kind == last
+            found.append((kind, found.pop()[1], place) if continues else (kind, place, place))
+        last = kind
+    return set(found)

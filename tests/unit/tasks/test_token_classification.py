@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import seqeval.metrics
 from datasets import ClassLabel, Dataset, Features, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from pipeline.data.tags import iob2
 from pipeline.errors import UserError
 from pipeline.tasks import KINDS
 from pipeline.tasks.labelled_data import TaskData, read_task
+from pipeline.tasks.token_classification import entities
 from pipeline.tasks.words import word_spans
 from tests.helpers.tiny_tokenised import tokenised_tags
 
@@ -167,15 +167,27 @@ def test_predictions_are_a_tag_a_word_and_o_beyond_the_cut(tmp_path: Path) -> No
 TAGS = st.lists(st.integers(0, 4), min_size=1, max_size=12)
 
 
-@given(st.lists(st.tuples(TAGS, TAGS), min_size=1, max_size=6))
-def test_entity_f1_is_that_of_seqeval(pairs: list[tuple[list[int], list[int]]]) -> None:
-    names = ("O", "B-a", "I-a", "B-b", "I-b")
-    found = [first[: len(second)] + [0] * (len(second) - len(first)) for first, second in pairs]
-    right = [second for _, second in pairs]
-    by_name = [[[names[tag] for tag in tags] for tags in rows] for rows in (right, found)]
-    score = KIND.details("entity_f1", KIND.statistics(found, right))["entity_f1"]
-    zero: Any = 0  # seqeval annotates the argument as a string
-    assert score == pytest.approx(seqeval.metrics.f1_score(*by_name, zero_division=zero))
+def is_entity(tags: list[int], first: int, last: int) -> bool:
+    """Whether these words are one whole entity, by the definition."""
+    begin, inside = 2 * ((tags[first] - 1) // 2) + 1, 2 * ((tags[first] - 1) // 2) + 2
+    starts = tags[first] == begin or first == 0 or tags[first - 1] not in (begin, inside)
+    ends = last + 1 == len(tags) or tags[last + 1] != inside
+    return tags[first] != 0 and starts and ends and all(tag == inside for tag in tags[first + 1 : last + 1])
+
+
+@given(TAGS)
+def test_entities_are_what_the_definition_says(tags: list[int]) -> None:
+    spans = [(first, last) for last in range(len(tags)) for first in range(last + 1)]
+    assert entities(tags) == {((tags[a] - 1) // 2, a, b) for a, b in spans if is_entity(tags, a, b)}
+
+
+def test_entity_f1_is_that_of_conlleval() -> None:
+    right = [[1, 2, 0, 3], [0, 2, 2, 1], [3, 4, 2, 0]]  # six entities
+    found = [[1, 2, 0, 1], [0, 2, 0, 1], [3, 4, 2, 4]]  # seven, of which four are right
+    statistics = KIND.statistics(found, right)
+    assert statistics.sum(axis=0).tolist() == [4, 7, 6]
+    assert KIND.details("entity_f1", statistics)["entity_f1"] == pytest.approx(2 * 4 / 13)
+    assert KIND.details("entity_f1", KIND.statistics([[0]], [[0]]))["entity_f1"] == 0
 
 
 def test_words_of_entities_are_protected_where_the_recipe_says_so() -> None:
