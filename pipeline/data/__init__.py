@@ -6,6 +6,7 @@ tables           .csv, .tsv, .jsonl, .json, .parquet, row by row
 examples, label_lists, soft_labels   from a row to an example of the task
 tags, running_text   what the tags of words mean; files without tags that hold lines of text
 glue, conll, squad   formats with a layout of their own
+word_lists       lists of words and tags in the rows of a table
 splits           which rows are held out, and the checks between splits
 documents, corpus, masking   unlabelled text: documents, blocks of tokens, masks
 languages        the language of texts, guessed from their scripts

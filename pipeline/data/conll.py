@@ -1,9 +1,8 @@
-"""Read words with their tags: CoNLL files, or tables whose rows hold a list of words and a list of tags.
+"""Read words with their tags: CoNLL files, and by `word_lists` tables whose rows hold lists.
 
 CoNLL: each line holds a word and its tag, in the first and the last column unless the recipe gives their numbers, or
-their names in a header line; a blank line ends a sentence. In a table a list may be written as text, as pandas writes
-it to CSV. Tags become IOB2 (`pipeline.data.tags`). A text is its words joined by single spaces, so `split(" ")` gives
-the words back.
+their names in a header line; a blank line ends a sentence. Tags become IOB2 (`pipeline.data.tags`). A text is its words
+joined by single spaces, so `split(" ")` gives the words back.
 """
 
 import re
@@ -12,32 +11,22 @@ from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, takewhile
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from pipeline.data.examples import Columns, Example, list_in_text, parse_group, refuse_numpy_list, short_repr
+from pipeline.data.examples import Columns, Example, list_in_text
 from pipeline.data.parquet import label_names, read_schema
 from pipeline.data.running_text import is_running_text, is_table_of_texts
 from pipeline.data.tables import location, read_rows
 from pipeline.data.tags import OUTSIDE, PREFIXED, Tag, iob2, look_like_tags, meanings
 from pipeline.data.text_files import format_suffix, read_lines
+from pipeline.data.word_lists import FEW_ROWS, Sentence, as_list, read_table
 from pipeline.errors import UserError, nearest, require
 
 TABLES = (".jsonl", ".json", ".csv", ".parquet")
 DEFAULTS = ("text", "label")  # the recipe's defaults; in a CoNLL file they mean the first and the last column
 NAMES_OF_WORDS = ("text", "token", "tokens", "word", "words", "form")
 NAMES_OF_TAGS = ("label", "labels", "tag", "tags", "ner", "ner_tag", "ner_tags", "iob", "bio", "entity")
-FEW_ROWS = 20  # so few rows may all be single words by chance
 CONLL_U = 10  # columns of CoNLL-U, the first of which numbers the words
 NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # in that column: several words in one, or one that is left out
-
-
-class Sentence(NamedTuple):
-    """Words with their tags as the file writes them."""
-
-    line: int
-    words: list[str]
-    tags: list[str]
-    group: str | None
 
 
 def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
@@ -47,9 +36,9 @@ def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> It
     is_table = format_suffix(path) in TABLES
     if is_table and columns.label and not columns.known_labels and path.suffix.lower() == ".parquet":
         columns = replace(columns, known_labels=label_names(read_schema(path), columns.label))
-    reader = _table if is_table else _conll
+    reader = read_table if is_table else _conll
     if not columns.label and not is_table:
-        reader = _table if is_table_of_texts(path, columns) else _lines if is_running_text(path) else _conll
+        reader = read_table if is_table_of_texts(path, columns) else _lines if is_running_text(path) else _conll
     sentences = list(reader(path, columns))
     names = _meanings(sentences, path, columns) if columns.label else {}
     for line, words, tags, group in sentences:
@@ -79,7 +68,7 @@ def read_unlabelled(path: Path, columns: Columns) -> Iterator[tuple[str, bool]]:
             yield value, False
             continue
         try:
-            yield joined([str(word) for word in _list(value, column, "words")]), True
+            yield joined([str(word) for word in as_list(value, column, "words")]), True
         except ValueError as error:
             raise UserError(f"{location(path, line)}: {error}") from None
 
@@ -210,61 +199,3 @@ def _lines(path: Path, columns: Columns) -> Iterator[Sentence]:
     for line, text in read_lines(path):
         if text.strip():
             yield Sentence(line, text.split(), [], None)
-
-
-def _table(path: Path, columns: Columns) -> Iterator[Sentence]:
-    rows, longest = 0, 0
-    for line, values in read_rows(path, columns=columns.names(), header=columns.header):
-        try:
-            words = _list(values[columns.texts[0]], columns.texts[0], "words")
-            tags = []
-            if columns.label:
-                tags = columns.answer(values[columns.label], columns)
-                if len(tags) != len(words):
-                    raise ValueError(f"{len(words)} words, but {len(tags)} tags in '{columns.label}'")
-            group = parse_group(values[columns.group], columns.group) if columns.group else None
-        except ValueError as error:
-            raise UserError(f"{location(path, line)}: {error}") from None
-        rows, longest = rows + 1, max(longest, len(words))
-        yield Sentence(line, [str(word) for word in words], tags, group)
-    if columns.label and rows > FEW_ROWS and longest == 1:
-        raise UserError(
-            f"{path}: each of the {rows} rows is one word, and a row is a sentence; write its words, and its tags, as a"
-            " list or with blanks between them, or give a CoNLL file"
-        )
-
-
-def _list(value: Any, column: str, what: str) -> list[Any]:
-    """A list; from a text, the list that it holds as JSON or Python, else its words."""
-    if isinstance(value, str):
-        refuse_numpy_list(value, column, what)
-        return list_in_text(value) or value.split()
-    if not isinstance(value, list):
-        raise ValueError(f"column '{column}' holds {short_repr(value)}, not a list of {what}")
-    return value
-
-
-def parse_tags(value: Any, columns: Columns) -> list[str]:
-    """The tags of a row, as they are written."""
-    if isinstance(value, dict):
-        raise ValueError(_marks_characters(value, columns.label))
-    tags = _list(value, columns.label, "tags")
-    for tag in tags:
-        if isinstance(tag, list) and all(isinstance(one, str) for one in tag):
-            raise ValueError(
-                f"column '{columns.label}' holds lists of tags, {short_repr(tag)}, not the tags of one row; a table by"
-                " columns is written row by row with orient='records'"
-            )
-        if isinstance(tag, list | dict | tuple):
-            raise ValueError(_marks_characters(tag, columns.label))
-        whole = isinstance(tag, float) and tag.is_integer()  # as a table by columns holds numbers beside missing ones
-        if not (isinstance(tag, str | int) or whole) or isinstance(tag, bool):
-            raise ValueError(f"column '{columns.label}' holds the tag {short_repr(tag)}, not a name or a number")
-    return [str(tag).strip() for tag in tags]
-
-
-def _marks_characters(value: Any, column: str) -> str:
-    return (
-        f"column '{column}' holds {short_repr(value)}, which marks characters; write a list of words and one of tags, a"
-        " tag for each word"
-    )

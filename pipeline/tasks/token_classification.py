@@ -12,6 +12,7 @@ from pipeline.data import conll
 from pipeline.data.examples import Columns, Example
 from pipeline.data.splits import Splits
 from pipeline.data.tags import BARE, OUTSIDE, PREFIXED, UNNAMED, usual_names
+from pipeline.data.word_lists import parse_tags
 from pipeline.errors import UserError, nearest
 from pipeline.tasks.base import Span, TaskKind, Tokenising
 from pipeline.tasks.classification import balanced
@@ -44,7 +45,7 @@ class TokenClassificationTask(TaskKind):
 
     def parse_label(self, value: Any, columns: Columns) -> list[str]:
         """Tags as they are written; `conll.read` makes IOB2 of them."""
-        return conll.parse_tags(value, columns)
+        return parse_tags(value, columns)
 
     def label_names(self, splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
         """O, then B- and I- of every type that occurs, sorted, or in the recipe's order."""

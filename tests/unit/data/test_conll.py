@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pipeline.config.data import Task
-from pipeline.data.conll import parse_tags, read_unlabelled
+from pipeline.data.conll import read_unlabelled
 from pipeline.data.examples import Columns
+from pipeline.data.word_lists import parse_tags
 from pipeline.errors import UserError
 from pipeline.tasks.labelled_data import read_task
 
