@@ -1,4 +1,4 @@
-"""Names of labels: two writings of one label are one, or an error with both places."""
+"""Names of labels: two spellings of one label are one, or an error with both places."""
 
 import contextlib
 import math
@@ -43,7 +43,7 @@ def label_name(value: Any) -> str:
     return sys.intern(whole[1] if whole else text)
 
 
-def check_writings(splits: Mapping[str, Sequence["Example"]], known: Sequence[str], *, several: bool = False) -> None:
+def check_spellings(splits: Mapping[str, Sequence["Example"]], known: Sequence[str], *, several: bool = False) -> None:
     """The labels of all rows differ in more than how they are written, and each is one label.
 
     Args:
@@ -61,7 +61,7 @@ def check_writings(splits: Mapping[str, Sequence["Example"]], known: Sequence[st
     if joined := _joined(found):
         setting = "task.label_separator" if several else "task.kind: multi_label and task.label_separator"
         raise UserError(f"{first[joined].location}: '{joined}' is several labels in one; set {setting}, or {SEVERAL}")
-    if alike := two_writings(found):
+    if alike := two_spellings(found):
         other, label = alike
         raise UserError(
             f"{first[label].location}: the label {label!a} is written differently, {other!a}, in"
@@ -79,7 +79,7 @@ def check_writings(splits: Mapping[str, Sequence["Example"]], known: Sequence[st
             )
 
 
-def two_writings(names: Sequence[str]) -> tuple[str, str] | None:
+def two_spellings(names: Sequence[str]) -> tuple[str, str] | None:
     """The first two names that are one: equal as numbers, or but for invisible characters or the form of others."""
     alike: dict[Any, str] = {}
     for name in names:
@@ -109,7 +109,7 @@ def _joined(labels: Sequence[str]) -> str | None:
 
 
 def _essence(label: str) -> Any:
-    """What two writings of a label share."""
+    """What two spellings of a label share."""
     label = unicodedata.normalize("NFKC", label).replace("\u2212", "-")
     if label.lower() in TRUTH:
         return TRUTH[label.lower()]

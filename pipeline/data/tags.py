@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.data.labels import HIDDEN, IS_HIDDEN, label_name, two_writings
+from pipeline.data.labels import HIDDEN, IS_HIDDEN, label_name, two_spellings
 from pipeline.errors import UserError, require
 
 OUTSIDE = "O"
@@ -64,7 +64,7 @@ def _names(tags: Mapping[str, Tag], known: Sequence[str], where: str) -> Mapping
             " tags in the order of their numbers",
         )
         return {text: _numbered(tag, known) for text, tag in tags.items()}
-    if alike := two_writings([text for text in named if text not in known]):
+    if alike := two_spellings([text for text in named if text not in known]):
         other, text = alike
         raise UserError(f"{tags[text].where} holds the tag {text!a}, elsewhere written {other!a}; write both alike")
     lower = _are_lower(tags)

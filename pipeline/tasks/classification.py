@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.config.data import MetricName
 from pipeline.data.examples import Columns, Example, parse_label
-from pipeline.data.labels import check_writings
+from pipeline.data.labels import check_spellings
 from pipeline.data.splits import Splits, check_labels, find_label_names
 from pipeline.tasks.metrics import beats_majority
 from pipeline.tasks.per_label import OneVersusRest
@@ -34,7 +34,7 @@ class ClassificationTask(SequenceTask):
 
     def label_names(self, splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
         """The recipe's names, or the labels of the training rows, sorted."""
-        check_writings(splits, known)
+        check_spellings(splits, known)
         return find_label_names(splits["train"], known)
 
     def check(self, splits: Splits, label_names: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.config.data import MetricName, Task
 from pipeline.data.examples import Columns, Example
 from pipeline.data.label_lists import parse_labels
-from pipeline.data.labels import HIDDEN, IS_HIDDEN, check_writings
+from pipeline.data.labels import HIDDEN, IS_HIDDEN, check_spellings
 from pipeline.data.splits import Splits, sorted_names
 from pipeline.errors import UserError, nearest
 from pipeline.tasks import label_sets
@@ -44,7 +44,7 @@ class MultiLabelTask(SequenceTask):
 
     def label_names(self, splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
         """The recipe's names, or the labels of the training rows, sorted."""
-        check_writings(splits, known, several=True)
+        check_spellings(splits, known, several=True)
         train = splits["train"]
         found = {label for example in train for label in example.label}
         if train and len({frozenset(example.label) for example in train}) == 1:
