@@ -8,8 +8,10 @@ A test compares the pages with what this would write.
 
 import argparse
 import json
+import subprocess
+import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,15 @@ from benchmarks.reference_pages import commands_page, settings_page
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.errors import require
+from pipeline.report.results import shipped_lines
 
 README, RESULTS_PAGE = PROJECT / "README.md", PROJECT / "docs" / "results.md"
 TRADE_OFFS, CURVES = PROJECT / "docs" / "trade_offs.svg", PROJECT / "docs" / "learning_curves.svg"
 SETTINGS_PAGE = PROJECT / "docs" / "reference" / "settings.md"
 COMMANDS_PAGE = PROJECT / "docs" / "reference" / "commands.md"
-BEGIN, END = "<!-- made by python -m benchmarks.pages -->\n", "<!-- end -->\n"
+TABLE, END = "<!-- made by python -m benchmarks.pages -->\n", "<!-- end -->\n"
+PRINTED, ANSWERED = "<!-- what the default run printed -->\n", "<!-- what its student answered -->\n"
+QUESTIONS = ("A quiet triumph.", "Dull and far too long.")  # of README's second command
 NOT_RUN = "not run"
 
 
@@ -48,14 +53,28 @@ def write_all() -> list[Path]:
 
 def pages() -> Iterator[tuple[Path, str]]:
     """Each page with the text that it should have."""
-    before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    yield README, f"{before}{BEGIN}{headline()}{END}{rest.partition(END)[2]}"
+    readme, default = README.read_text(encoding="utf-8"), results.read("default")
+    if default:
+        readme = _between(readme, PRINTED, _block(shipped_lines(default["figures"])))
+        readme = _between(readme, ANSWERED, _block(default["figures"]["answers"]))
+    yield README, _between(readme, TABLE, headline())
     yield RESULTS_PAGE, results_page()
     for path, picture in ((TRADE_OFFS, trade_offs()), (CURVES, learning_curves())):
         if picture:
             yield path, picture
     yield SETTINGS_PAGE, settings_page()
     yield COMMANDS_PAGE, commands_page()
+
+
+def _between(page: str, begin: str, text: str) -> str:
+    """A page with another text between a marker and the next end."""
+    before, _, rest = page.partition(begin)
+    return f"{before}{begin}{text}{END}{rest.partition(END)[2]}"
+
+
+def _block(lines: Sequence[str]) -> str:
+    """What a program printed, in Markdown."""
+    return "\n".join(["```text", *lines, "```", ""])
 
 
 def default_figures(run: Path) -> dict[str, Any]:
@@ -66,9 +85,12 @@ def default_figures(run: Path) -> dict[str, Any]:
     require("shipped" in found, f"{path} says nothing of the exported student; run the stage export_student again")
     keys = ("score", "disk_bytes", "latency_ms", "examples_per_s", "parameters", "encoder_parameters")
     sides = {role: {key: found[role][key] for key in keys} for role in ("teacher", "student")}
-    kept = ("kept", "kept_interval", "agreement", "rows", "seed", "metric")
+    kept = ("kept", "kept_interval", "agreement", "rows", "seed", "metric", "task", "split")
     seconds = sum(found["seconds"].values()) + sum(found["start_seconds"].values())
-    return sides | {"shipped": found["shipped"], "seconds": round(seconds)} | {key: found[key] for key in kept}
+    command = [sys.executable, "-m", "pipeline.predict", str(run / "export_student"), *QUESTIONS]
+    answers = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    own = {"shipped": found["shipped"], "seconds": round(seconds), "answers": answers}
+    return sides | own | {key: found[key] for key in kept}
 
 
 def headline() -> str:

@@ -1,7 +1,7 @@
 """Run a saved student on texts: it prints labels with probabilities, scores, tags of words, or answers found in texts.
 Where a text can have several labels, it prints each one above the threshold that the student's config.json has for it.
 
-    python -m pipeline.predict STUDENT "A quiet triumph." "It never begins."
+    python -m pipeline.predict STUDENT "A quiet triumph." "Dull and far too long."
     python -m pipeline.predict STUDENT --input reviews.csv --text review --jsonl > answers.jsonl
     cat reviews.txt | python -m pipeline.predict STUDENT --onnx
 

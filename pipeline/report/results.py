@@ -16,12 +16,12 @@ def table(results: Mapping[str, Any]) -> str:
 
     Args: results: the content of results.json; before the export it says nothing of the file that ships.
     """
-    ships = [*_shipped_lines(results), ""] if "shipped" in results else []
+    ships = [*shipped_lines(results), ""] if "shipped" in results else []
     return "\n".join(ships + _student_lines(results))
 
 
-def _shipped_lines(results: Mapping[str, Any]) -> list[str]:
-    """The teacher, and the student as it ships."""
+def shipped_lines(results: Mapping[str, Any]) -> list[str]:
+    """The teacher, and the student as it ships: the first of the two tables, by line."""
     teacher, shipped, can_be_kept = results["teacher"], results["shipped"], results["metric"] != LINEAR_CKA
     smaller, faster = (f"{shipped[f'times_{how}']:.1f} times {how}" for how in ("smaller", "faster"))
 
