@@ -36,19 +36,29 @@ def test_the_page_of_results_json_names_every_key() -> None:
     assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
 
 
-def test_a_run_becomes_the_first_rows_of_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = EVALUATION | {"shipped": EXPORTED["shipped"], "rows": 100}
+@pytest.mark.slow
+def test_a_run_becomes_the_first_rows_of_the_table(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = json.loads((finished / "results.json").read_text(encoding="utf-8"))
+    found["teacher"] |= {"score": 0.9, "disk_bytes": 91_567_093, "latency_ms": 1.5}
+    found["shipped"] |= {"score": 0.885, "disk_bytes": 2_500_000, "times_smaller": 36.6, "times_faster": 6.0}
     found |= {"seconds": {"a": 100.0}, "start_seconds": {"a": 20.0}}
     (tmp_path / "results.json").write_text(json.dumps(found))
+    (tmp_path / "export_student").symlink_to(finished / "export_student")
     results.write("default", pages.default_figures(tmp_path), command="./run_all.sh", folder=tmp_path)
-    known = {"default": json.loads((tmp_path / "default.json").read_text())}
-    monkeypatch.setattr(results, "read", known.get)
+    default = json.loads((tmp_path / "default.json").read_text())
+    monkeypatch.setattr(results, "read", {"default": default}.get)
     lines = pages.headline().splitlines()
-    assert lines[2] == "| teacher, in PyTorch | 90.00% | 0.0 MB | 1.50 ms | |"
+    assert lines[2] == "| teacher, in PyTorch | 90.00% | 91.6 MB | 1.50 ms | |"
     assert lines[3].startswith(
         "| **the student that ships**, int8 ONNX | **88.50%** | **2.5 MB**, 36.6 times smaller |"
     )
     assert lines[3].endswith("6.0 times faster | 2 min |")
+    assert [line.split("%")[1].strip() for line in default["figures"]["answers"]] == list(pages.QUESTIONS)
+    readme = next(text for path, text in pages.pages() if path == pages.README)
+    assert "accuracy                          0.9000      0.8850" in readme
+    assert default["figures"]["answers"][0] in readme
 
 
 def test_starts_become_a_table_and_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
