@@ -59,10 +59,10 @@ class Card:
     """Facts for the student's model card that the files may not hold."""
 
     teacher_licence: str | None = None
-    """Licence of the teacher, as the hub spells it (mit, apache-2.0); empty: the one that its own card or its wheel
+    """Licence of the teacher, as the hub spells it (mit, apache-2.0); null: the one that its own card or its wheel
     names."""
     data_licence: str | None = None
-    """Licence of the task's data, or without a task of the text; empty: the one that the README.md beside it names. A
+    """Licence of the task's data, or without a task of the text; null: the one that the README.md beside it names. A
     student is published only when both licences are known."""
     language: str = "en"
     """Language of the texts, as an ISO 639 code."""
@@ -73,11 +73,10 @@ class ExportStudent:
     """The student as files for deployment: PyTorch, ONNX, int8 ONNX."""
 
     min_count: Count = 0
-    """Remove the pieces that occur fewer times in the augmented dataset from the vocabulary (WordPiece or Unigram); 0
+    """Remove from the vocabulary (WordPiece or Unigram) the pieces that occur fewer times in the augmented dataset; 0
     keeps all."""
     largest_loss: Share = 0.01
-    """The largest loss of dev score that an exported file may have against the student (0.01: one point); a larger one
-    is an error."""
+    """How much less an exported file may score on dev than the student (0.01: one point); a larger loss is an error."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -87,11 +86,11 @@ class Recipe:
     name: FolderName = ""
     """Name of the run and of its folder; empty: the recipe's file name."""
     seed: Count = 0
-    """Seed of everything except the splits."""
+    """Seed of everything except the splits (task.split_seed) and the masked LM (pretrain_teacher.seed)."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """bf16 autocast or float32; auto: bf16 on hardware that multiplies it fast."""
     backbone: str
-    """The pretrained BERT: a folder, hub:NAME[@REVISION], or wheel:NAME==VERSION#PATH."""
+    """The pretrained BERT or decoder: a folder, hub:NAME[@REVISION], or wheel:NAME==VERSION#PATH."""
     checksums: dict[str, str] = field(default_factory=dict)
     """SHA-256 of every wheel that the recipe names; the keys are NAME==VERSION."""
     run: Run = field(default_factory=Run)

@@ -66,25 +66,24 @@ class Task:
     """Column of the label, the score, or the list of tags. In CoNLL files it is a number or a name; a name that their
     first line does not hold means the last column."""
     label_separator: Annotated[str, Field(min_length=1)] | None = None
-    """For kind multi_label: the sign between the labels of a text, such as '|', where they stand in one column; empty:
+    """For kind multi_label: the sign between the labels of a text, such as '|', where they stand in one column; null:
     the column holds lists."""
     label_columns: Columns = ()
-    """For kind multi_label: columns with 0 or 1, one for each label, in the place of `label`; their names are the
-    labels."""
+    """For kind multi_label: columns with 0 or 1, one for each label, instead of `label`; their names are the labels."""
     kind: KindName = "classification"
     """Classification chooses one of several labels, multi_label any number of them, regression predicts a number,
     token_classification labels words (named entities), question_answering answers a question by a span of a text,
     embedding embeds sentences (pairs with a score measure how well)."""
     labels: Labels = ()
-    """The labels, in the order of the model's outputs; for tags that are numbers, and for the numbers of several labels
-    a text, in the order of the numbers. Empty: the labels of the training rows, sorted."""
+    """The labels, in the order of the model's outputs. Where tags, or several labels a text, are numbers in the file:
+    the names of 0, 1, ... Empty: the labels of the training rows, sorted."""
     soft_labels: SoftColumnNames = None
-    """What a teacher gave for each row: a column for each label ({fresh: p_fresh, rotten: p_rotten}), or one column
-    with a JSON object, a list in the order of `labels`, or for a regression a score; for embeddings a column of vectors
-    for each text ({text: v1, other: v2}). The backbone is fine-tuned on them and the student learns them; a row may
-    lack them, and a row that has them needs no label."""
+    """The columns of what a teacher gave for each row. A column for each label: {fresh: p_fresh, rotten: p_rotten}. One
+    column: it holds a JSON object, a list in the order of `labels`, or for a regression a score. For embeddings a
+    column of vectors for each text: {text: v1, other: v2}. The backbone is fine-tuned on them, and the student learns
+    them. A row may lack them, and a row that has them needs no label."""
     soft_label_values: Literal["probabilities", "logits"] = "probabilities"
-    """What soft labels are; probabilities of a text sum to 1, unless it may have several labels."""
+    """What the soft labels are. The probabilities of a text sum to 1, except for kind multi_label."""
     drop_labels: Labels = ()
     """Leave out the rows with these labels (rows of another kind in the same file)."""
     skip_empty: bool = False
@@ -100,11 +99,12 @@ class Task:
     test_share: SmallShare = 0.1
     """Share of the training rows held out as test, where no test file is given."""
     group: Column | None = None
-    """Column whose values (a film, an author) each stay in one split; empty: the splits are stratified by label."""
+    """Column of a film, an author, ...: rows with the same value stay in one split. null: no such column. Splits are
+    stratified by label, with groups as far as they allow it."""
     split_seed: Count = 0
     """Seed of the held-out splits; separate from `seed`, so that runs with several seeds share their test rows."""
     metric: MetricName | None = None
-    """Score that chooses checkpoints and is reported; empty: GLUE's own, or the usual one of the kind of task."""
+    """Score that chooses checkpoints and is reported; null: GLUE's own, or the usual one of the kind of task."""
     thresholds: Literal["one", "each"] = "one"
     """For kind multi_label: dev chooses the probability above which a text has a label. one: the same for all labels,
     with the best `metric`. each: one for each label, with its best F1; rare labels need many dev rows for it."""
@@ -117,7 +117,7 @@ class Task:
     """Largest number of tokens of an answer that is looked for. null: as many as the longest answer of the training
     rows has, and at least 30."""
     unlabelled: Strings = ()
-    """Files with more text of the task, without labels, which distillation does not need."""
+    """Files with more texts of the task, without labels: the student learns the teacher's predictions on them."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -147,7 +147,8 @@ class ProposeCandidates:
     candidates: Positive = 15
     """Candidates for each word (K)."""
     vectors: str | None = None
-    """Vectors for words of several pieces: a GloVe text file, or a folder with an .npy table and .parquet words."""
+    """Word vectors, which propose words of several pieces: a GloVe text file, or a folder with an .npy table and
+    .parquet words. null: none."""
     several_pieces: Literal["vectors", "masked_lm", "both"] = "vectors"
     """Where candidates for words of several pieces come from: the vectors; the masked LM, which fills all pieces of the
     word together; or both, the vectors first and the masked LM for words without one."""
@@ -161,7 +162,7 @@ class ProposeCandidates:
     code)."""
     mask_share: SmallShare = 0.15
     """Share of a text's tokens that is masked in one pass of the masked LM. Neighbouring words are never masked
-    together. 0: one word in each pass (Algorithm 1), which is several times slower."""
+    together. 0: one word in each pass (Algorithm 1), which takes more than twice as long."""
     protect: Pattern | None = None
     """A regular expression; the parts of a text that it matches are never replaced: names, phrases."""
     placeholders: bool = True
@@ -196,7 +197,7 @@ class AugmentData:
     """Keep only the variants for which the teacher gives the same answer as for the original; useful with
     distill_predictions.label."""
     reuse: str | None = None
-    """Take an existing augmented dataset instead of making one: its folder, or hub:NAME."""
+    """Take an existing augmented dataset instead of making one: its folder, or hub:OWNER/NAME."""
 
     def __post_init__(self) -> None:
         fixed = "a dataset that is reused stays as it is; leave one of the two out"

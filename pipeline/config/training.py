@@ -37,8 +37,8 @@ class Student:
     heads: Positive = 12
     """Attention heads; the attention loss needs as many as the teacher has."""
     key_value_heads: Count = 0
-    """Of a decoder whose queries share keys and values in groups (Llama): the heads of its keys and values, which
-    divide `heads`. 0: as many queries share them as in the backbone."""
+    """For a Llama, whose query heads share keys and values in groups: how many heads its keys and values have, a
+    divisor of `heads`. 0: the groups are as large as in the backbone."""
     hidden_dropout: SmallShare = 0.1
     """Dropout of hidden states. Attention dropout is always 0, because with it the fused kernel would write out every
     attention map."""
@@ -51,8 +51,8 @@ class Student:
     copy of the teacher's embeddings (truncated SVD), the rest at random. random: as in the paper. null: fitted where
     teacher and student are like BERT, else random."""
     start_from: Literal["backbone", "task_teacher"] = "backbone"
-    """The model that `fitted` and `layers` start from: the backbone, before general distillation; or the fine-tuned
-    teacher, with its head, before task distillation, and then there is no general distillation."""
+    """The model that `fitted` and `layers` start from. backbone: before general distillation. task_teacher: the
+    fine-tuned teacher with its head, before task distillation; there is no general distillation then."""
     start_layers: LayerMap = "uniform"
     """The teacher's layer that each layer of the student starts from, given as a layer_map."""
     model: str | None = None
@@ -127,10 +127,11 @@ class PretrainTeacher(Training):
     epochs: NonNegative = 0
     """Passes over the corpus; 0 takes the checkpoint as it is."""
     tokens: Count = 0
-    """Use only the first so many tokens of the corpus, which begins with the task's own text; 0: all of it."""
+    """Use only so many tokens from the beginning of the corpus, which begins with the task's own text; 0: all of it."""
     learning_rate: AboveZero = 1e-4
     train: TrainedPart = "all"
-    """Train the whole backbone, only its masked-LM head, or, as 'top 2', the head and so many of the upper layers."""
+    """What is trained: all, the whole backbone; head, only its masked-LM head; 'top 2', the head and the upper 2 layers
+    (or another number)."""
     from_scratch: bool = False
     """Start from random weights, in the backbone's architecture."""
     tokenizer: Literal["backbone", "train"] = "backbone"
@@ -138,7 +139,7 @@ class PretrainTeacher(Training):
     that starts from scratch: a cased WordPiece, or for a decoder a byte-level BPE. The backbone then needs no file but
     config.json."""
     pieces: Positive = 30_000
-    """Pieces of a tokenizer that is made from the texts; all characters are among them."""
+    """How many pieces a tokenizer made from the texts has; all characters are among them."""
     only_proposes: bool = False
     """Use the trained model only to propose words; teacher and student start from the backbone as it was given."""
     seed: Count = 0
@@ -174,8 +175,8 @@ class FinetuneTeacher(Training):
     labels: Labels = ()
     """The task's labels in the order of your teacher's outputs, for a teacher that names them LABEL_0, LABEL_1, ..."""
     class_weights: ClassWeights = None
-    """How much the rows of a label weigh: balanced, so that all labels weigh the same together, or a number for each
-    label ({spam: 5, ham: 1}; 1 where it is left out). Empty: all rows weigh the same."""
+    """How much the rows of a label weigh. balanced: the rows of each label have the same weight together. Numbers by
+    label: {spam: 5, ham: 1}; a label that is left out has 1. null: all rows weigh the same."""
     allow_majority: bool = False
     """Continue with a teacher that scores no better than always answering the most frequent label."""
 
@@ -188,15 +189,15 @@ class LayerObjectives(Training):
     """The teacher's layer that each layer of the student learns from: uniform, top, bottom, last, 'every 2', or a list
     of the teacher's layers, with 0 for none."""
     embedding: NonNegative = 1.0
-    """Weight of the gap of the embeddings (TinyBERT, eq. 9)."""
+    """Weight of the mean squared error of the embeddings (TinyBERT, eq. 9)."""
     hidden: NonNegative = 1.0
-    """Weight of the gap of the hidden states (TinyBERT, eq. 8)."""
+    """Weight of the mean squared error of the hidden states (TinyBERT, eq. 8)."""
     attention: NonNegative = 1.0
-    """Weight of the gap of the attention scores (TinyBERT, eq. 7); compares head by head."""
+    """Weight of the mean squared error of the attention scores (TinyBERT, eq. 7); compares head by head."""
     hidden_cosine: NonNegative = 0.0
-    """Weight of the cosine of the hidden states (DistilBERT)."""
+    """Weight of the cosine distance of the hidden states (DistilBERT)."""
     normalised_hidden: NonNegative = 0.0
-    """Weight of the gap of the first token's normalised hidden states (PKD, section 3.2)."""
+    """Weight of the squared distance of the first token's normalised hidden states (PKD, section 3.2)."""
     attention_maps: NonNegative = 0.0
     """Weight of the divergence of the attention maps (MiniLM, section 3.1); compares head by head."""
     query_relations: NonNegative = 0.0
@@ -222,16 +223,16 @@ class DistillGeneral(LayerObjectives):
     masked_lm: NonNegative = 0.0
     """Weight of the cross-entropy of masked tokens (BERT, section 3.1; DistilBERT)."""
     soft_masked_lm: NonNegative = 0.0
-    """Weight of the soft targets of the teacher's masked LM, at the masked tokens (DistilBERT)."""
+    """Weight of the teacher's predictions of the masked tokens as soft targets (DistilBERT)."""
     causal_lm: NonNegative = 0.0
     """For decoders: weight of the cross-entropy of the next token (GPT-2; DistilGPT2)."""
     soft_causal_lm: NonNegative = 0.0
-    """For decoders: weight of the soft targets of the teacher, its guesses at the next token (DistilGPT2)."""
+    """For decoders: weight of the teacher's predictions of the next token as soft targets (DistilGPT2)."""
     temperature: AboveZero = 1.0
     """Temperature of the soft targets of `soft_masked_lm` or `soft_causal_lm`."""
     masked_lm_head: bool | None = None
-    """Keep the masked-LM head that the student learns with, which then starts from the teacher's. null: in a recipe
-    without a task that learns masked tokens."""
+    """Keep the masked-LM head that the student learns with, which then starts from the teacher's. null: true in a
+    recipe without a task that learns masked tokens, else false."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -249,8 +250,8 @@ class TaskDistillation(Training):
     """Settings of both steps of task distillation."""
 
     epoch_covers: Literal["originals", "augmented"] = "originals"
-    """originals: an epoch shows one variant of each original example, another one in each epoch. augmented: an epoch
-    shows every row of the augmented dataset."""
+    """originals: an epoch shows each example once, as the original or as one of its variants, another one in each
+    epoch. augmented: an epoch shows every row of the augmented dataset."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -273,8 +274,9 @@ class DistillPredictions(TaskDistillation, LayerObjectives):
     label: NonNegative = 0.0
     """Weight of the task's labels (a variant has the label of its original): the 1 - alpha of Hinton et al."""
     embedding: NonNegative = 0.0
-    """Weight of the gap of the embeddings (eq. 9). With a layer objective here, the teacher runs in every step."""
+    """Weight of the mean squared error of the embeddings (eq. 9). With a layer objective here, the teacher runs in
+    every step."""
     hidden: NonNegative = 0.0
-    """Weight of the gap of the hidden states (eq. 8)."""
+    """Weight of the mean squared error of the hidden states (eq. 8)."""
     attention: NonNegative = 0.0
-    """Weight of the gap of the attention scores (eq. 7)."""
+    """Weight of the mean squared error of the attention scores (eq. 7)."""
