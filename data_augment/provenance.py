@@ -19,11 +19,10 @@ def record_provenance(output: Path, provenance: dict[str, Any]) -> None:
     path = output / PROVENANCE_FILE
     if path.is_file():
         recorded = _read(path)
-        for name, value in provenance.items():
-            if recorded.get(name) != value:
-                raise UserError(
-                    f"{output} holds candidates with {name} {recorded.get(name)!r}, not {value!r}; give another folder"
-                )
+        for name in {**provenance, **recorded}:  # a setting at its default may be left out
+            before, now = recorded.get(name), provenance.get(name)
+            if before != now:
+                raise UserError(f"{output} holds candidates with {name} {before!r}, not {now!r}; give another folder")
     elif output.exists() and any(output.iterdir()):
         raise UserError(f"{output} is not empty and no folder of candidates; give another one")
     write_atomically(path, json.dumps(provenance, indent=1))

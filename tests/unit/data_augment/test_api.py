@@ -126,6 +126,11 @@ def test_a_folder_of_other_candidates_is_refused(world: Path, capsys: pytest.Cap
     )
 
 
+def test_a_folder_of_candidates_made_with_a_setting_that_is_left_out_now_is_refused(world: Path) -> None:
+    assert run(world, "propose", "--output", "of_the_model", "--several-pieces", "masked_lm") == 0
+    assert run(world, "propose", "--output", "of_the_model") == 2
+
+
 def test_the_dataset_is_read_by_datasets_and_pandas(world: Path) -> None:
     assert run(world, "sample", "--output", "augmented", "--carry", "label") == 0
     rows = load_dataset(str(world / "augmented"), cache_dir=str(world / "cache"))["train"]
