@@ -37,6 +37,8 @@ from pipeline.errors import UserError
 from pipeline.hardware import resolve_precision, resolve_tokens
 from pipeline.models.saved_model import MODEL_FILES
 
+OWN_COLUMNS = ("id", "source_id", "variant", "replaced")  # of the dataset, and the rows' number while it is made
+
 
 def propose(
     texts: Iterable[str],
@@ -191,12 +193,15 @@ def sample(
         features: of the columns, by name; None: every column is text.
 
     Returns: what was counted.
-    Raises: UserError where the output exists, there is no row, or the candidates cannot be read.
+    Raises: UserError where the output exists, there is no row, a column has a name of OWN_COLUMNS, or the candidates
+        cannot be read.
     """
     output, rows = Path(output), list(rows) if isinstance(rows, Iterator) else rows
     _check_sampling(output, p=p, variants=variants)
     if (first := next(iter(rows), None)) is None:
         raise UserError("there is no row to augment")
+    if taken := [name for name in OWN_COLUMNS if name in first]:
+        raise UserError(f"the dataset has a column '{taken[0]}' of its own; leave yours out, or rename it")
     columns, proposed = tuple(text_columns), read_candidates(candidates)
     features = features or Features(dict.fromkeys(first, Value("string")))
     originals, digests = KnownTexts(), (hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16))

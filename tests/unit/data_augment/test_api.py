@@ -232,6 +232,13 @@ def test_no_rows_are_refused(tmp_path: Path) -> None:
         sample([], tmp_path / "out", candidates=tmp_path, text_columns=("text",))
 
 
+@pytest.mark.parametrize("column", ["id", "source_id", "variant", "replaced"])
+def test_a_column_of_the_datasets_own_name_is_refused(world: Path, tmp_path: Path, column: str) -> None:
+    rows = [{"text": text, column: "7"} for text in texts_of(world)]
+    with pytest.raises(UserError, match=f"a column '{column}' of its own; leave yours out, or rename it"):
+        sample(rows, tmp_path / "out", candidates=world / "candidates", text_columns=("text",))
+
+
 def test_rows_from_an_iterator_give_the_same_dataset(world: Path, tmp_path: Path) -> None:
     rows = [{"text": text} for text in texts_of(world)]
     for name, given in {"list": rows, "iterator": iter(rows)}.items():
