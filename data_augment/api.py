@@ -95,6 +95,9 @@ def propose(
     output, masked_lm = Path(output), _model_folder(Path(masked_lm))
     if k < 1:
         raise UserError(f"k is {k}; a word needs at least one candidate")
+    for name, number in {"beam": beam, "vector_words": vector_words, "shard_texts": shard_texts}.items():
+        if number < 1:
+            raise UserError(f"{name} is {number}; give 1 or more")
     if not 0 <= mask_share < 1:
         raise UserError(f"mask_share is {mask_share}; a share of the tokens is at least 0 and below 1")
     protected = _pattern(protect)
@@ -103,7 +106,9 @@ def propose(
     check_packages(languages.found, stop_words=stop_words)
     print(f"language: {languages}", file=sys.stderr)
     resolved, tokens = resolve_precision(precision), resolve_tokens(decode_tokens, on_cpu=2048)
-    table = load_vectors(vectors, vector_words=vector_words) if vectors else None
+    table = None
+    if vectors and several_pieces != "masked_lm":
+        table = load_vectors(vectors, vector_words=vector_words)
     provenance = {
         **_inputs_provenance(different, masked_lm, vectors),
         "k": k,

@@ -126,6 +126,12 @@ def test_a_folder_of_other_candidates_is_refused(world: Path, capsys: pytest.Cap
     )
 
 
+def test_where_the_masked_lm_alone_proposes_vectors_do_not(world: Path) -> None:
+    assert run(world, "propose", "--output", "model_alone", "--several-pieces", "masked_lm") == 0
+    found = read_candidates(world / "model_alone")
+    assert {word.source for text in found for word in found[text]} == {"masked_lm"}
+
+
 def test_a_folder_of_candidates_made_with_a_setting_that_is_left_out_now_is_refused(world: Path) -> None:
     assert run(world, "propose", "--output", "of_the_model", "--several-pieces", "masked_lm") == 0
     assert run(world, "propose", "--output", "of_the_model") == 2
@@ -206,6 +212,8 @@ def test_show_marks_what_was_replaced(world: Path, capsys: pytest.CaptureFixture
         ("propose", ["--output", "new", "--text-column", "txt"], "rows.csv:1: no column 'txt'; did you mean 'text'?"),
         ("propose", ["--output", "new", "--protect", "("], "protect: '(' is no regular expression: "),
         ("propose", ["--output", "new", "-k", "0"], "k is 0; a word needs at least one candidate"),
+        ("propose", ["--output", "new", "--beam", "0"], "beam is 0; give 1 or more"),
+        ("propose", ["--output", "new", "--vector-words", "0"], "vector_words is 0; give 1 or more"),
         ("propose", ["--output", "model"], "model is not empty and no folder of candidates; give another one"),
         ("sample", ["--output", "model"], "model exists; give a new folder"),
         ("sample", ["--output", "new", "-p", "1.5"], "p is 1.5; a probability lies between 0 and 1"),
