@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from pipeline import PROJECT
 from pipeline.artifacts.store import Artifact
+from pipeline.errors import status_of
 
 
 def _may_go_on(folder: Path) -> bool:
@@ -69,4 +70,4 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(status_of(main))

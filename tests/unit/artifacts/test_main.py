@@ -1,12 +1,22 @@
 """What `du` shows and `gc` removes."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from pipeline import PROJECT
 from pipeline.artifacts.__main__ import main
 from pipeline.artifacts.store import Artifact, link
 from tests.helpers.small_artifacts import names, publish
+
+
+def test_a_reader_of_du_may_go(artifact: Artifact) -> None:
+    publish(artifact)
+    du = f"{sys.executable} -m pipeline.artifacts du --root {artifact.root} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", du], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_without_runs_nothing_is_removed(artifact: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
