@@ -55,14 +55,14 @@ class Forms:
     def check(self, *, largest_loss: float) -> None:
         """Raises: WorkFailed for a form that loses too much, or an ONNX file that is not the PyTorch model."""
         for name, form in self.forms.items():
-            if self.student_score - form["score"] > largest_loss:
+            if not self.student_score - form["score"] <= largest_loss:  # NaN too
                 raise WorkFailed(
                     f"{name} scores {form['score']:.4f} on {self.rows}, the student {self.student_score:.4f}: more than"
                     f" export_student.largest_loss, {largest_loss:g}, below; raise it"
                     f"{', or lower export_student.min_count' if self.rows == 'dev' else ''}"
                 )
         gap = self.forms[FLOAT32]["largest_difference"]
-        if gap > ROUNDING * max(1.0, self.largest_output):
+        if not gap <= ROUNDING * max(1.0, self.largest_output):
             raise WorkFailed(
                 f"{FLOAT32}: its outputs differ by {gap:.2g} from those of PyTorch, more than rounding does"
             )

@@ -1,5 +1,7 @@
 """Forms of a student that lose too much, or are not the student, are errors."""
 
+import math
+
 import pytest
 
 from pipeline.errors import WorkFailed
@@ -25,3 +27,9 @@ def test_a_form_that_loses_more_than_the_recipe_allows_is_an_error() -> None:
 def test_an_onnx_file_that_is_not_the_model_is_an_error() -> None:
     with pytest.raises(WorkFailed, match=r"its outputs differ by 0\.2 from those of PyTorch"):
         forms_of(gap=0.2).check(largest_loss=0.02)
+
+
+@pytest.mark.parametrize("forms", [forms_of(gap=math.nan), forms_of(int8_score=math.nan)])
+def test_a_form_that_gives_no_number_is_an_error(forms: Forms) -> None:
+    with pytest.raises(WorkFailed, match="nan"):
+        forms.check(largest_loss=0.02)
