@@ -113,11 +113,9 @@ def layers_and_labels(distilled: Plan, recipe: Path, arguments: list[str]) -> fl
 
 
 def saved(student: PreTrainedModel, folder: Path, *, tokenizer_of: Path) -> Path:
-    """A folder with the student's encoder; one that is there is taken as it is."""
-    if not (folder / "config.json").exists():
-        folder.mkdir(exist_ok=True)
-        copy_model_files(tokenizer_of, folder, TOKENIZER_FILES)
-        student.save_pretrained(folder)
+    """A folder with the student's encoder. The same student gives the same bytes, so what was trained on them stays."""
+    copy_model_files(tokenizer_of, folder, TOKENIZER_FILES)
+    student.save_pretrained(folder)
     return folder
 
 
