@@ -5,6 +5,7 @@ It is raised as `UserError`, printed without a traceback, and ends the command w
 """
 
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ OK = 0
 FAILED = 1  # a failure while working
 BAD_INPUT = 2  # the recipe, the data or a model is wrong: nothing was written
 INTERRUPTED = 75  # checkpointed and stopped: the same command goes on
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # numbers of the errors of a full or read-only disk
 
 
 class UserError(Exception):

@@ -15,7 +15,7 @@ from httpx2 import HTTPError, TransportError
 from huggingface_hub import CommitOperationAdd, HfApi, errors, get_cached_repo_tree, snapshot_download
 from huggingface_hub.utils import validate_repo_id
 
-from pipeline.errors import UserError
+from pipeline.errors import DISK, UserError
 
 RepositoryKind = Literal["model", "dataset"]
 
@@ -83,13 +83,18 @@ def publish(name: str, files: Mapping[str, Path | bytes], *, kind: RepositoryKin
 
 @contextmanager
 def _errors_as_a_sentence(name: str, *, kind: RepositoryKind = "model", revision: str | None = None) -> Iterator[None]:
-    """Turn each error of the hub's library into a UserError; `revision` is None where the repository is written."""
+    """Turn each error of the hub's library into a UserError, but for a full disk.
+
+    Args: revision: None where the repository is written.
+    """
     try:
         yield
     except errors.HFValidationError:
         form = "OWNER/NAME" if revision is None else "hub:OWNER/NAME or hub:OWNER/NAME@REVISION"
         raise UserError(f"hub:{name} is no name of a hub repository: write {form}") from None
     except (errors.RevisionResolutionError, HTTPError, OSError) as error:
+        if getattr(error, "errno", None) in DISK:
+            raise
         if revision is None:
             raise UserError(f"hub:{name} {_why_not_written(error)}") from None
         reason = next(text for kind_of_error, text in UNREADABLE.items() if isinstance(error, kind_of_error))

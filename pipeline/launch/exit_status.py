@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import BAD_INPUT, FAILED, INTERRUPTED, Interrupted, UserError, WorkFailed
+from pipeline.errors import BAD_INPUT, DISK, FAILED, INTERRUPTED, Interrupted, UserError, WorkFailed
 
 STATUS_FILE = "DISTILL_STATUS_FILE"  # a stage writes its true status there: the launcher turns every failure into 1
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def explain(error: Exception) -> tuple[int, str, bool]:

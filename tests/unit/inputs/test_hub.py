@@ -1,11 +1,13 @@
 """Hub inputs, against a small hub on 127.0.0.1."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.inputs.hub import download
 from pipeline.inputs.resolver import Resolver
 from tests.helpers.fake_hub import commit_of, serve, talking_to
 
@@ -54,6 +56,15 @@ def test_a_model_comes_by_commit_without_pickles_and_code(model: Path, tmp_path:
     assert pinned == {"hub:owner/tiny@main": commit_of(model)}
     assert Path(folder).name == commit_of(model)
     assert files_in(folder) == ["config.json", "model.safetensors", "vocab.txt"]
+
+
+def test_a_full_disk_is_not_taken_for_a_hub_that_is_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill_the_disk(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pipeline.inputs.hub.snapshot_download", fill_the_disk)
+    with pytest.raises(OSError, match="No space left on device"):
+        download("owner/tiny", commit="0" * 40, kind="model", files=["config.json"])
 
 
 def test_a_pinned_model_in_the_cache_needs_no_network(model: Path, tmp_path: Path) -> None:
