@@ -57,7 +57,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     columns = ("method", "text", "task", "seconds", "teacher", "student", "kept", "interval", "agreement")
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for row in rows:
-        low, high = row["kept_interval"]
+        kept = "-" if row["kept"] is None else f"{row['kept']:.1%}"
+        interval = " to ".join(f"{end:.1%}" for end in row["kept_interval"] or ()) or "-"
         cells = (
             row["method"],
             f"{row['text_epochs']:g}",
@@ -65,8 +66,8 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"{row['seconds']:.0f}",
             f"{row['teacher']:.4f}",
             f"{row['student']:.4f}",
-            f"{row['kept']:.1%}",
-            f"{low:.1%} to {high:.1%}",
+            kept,
+            interval,
             f"{row['agreement']:.1%}",
         )
         lines.append("| " + " | ".join(cells) + " |")

@@ -105,6 +105,8 @@ def test_the_table_has_a_line_for_each_method() -> None:
     row: dict[str, Any] = {"method": "pkd", "text_epochs": 0.0, "task_epochs": 10.0, "seconds": 61.2, "teacher": 0.84}
     row |= {"student": 0.82, "kept": 0.976, "kept_interval": [0.96, 0.99], "agreement": 0.91}
     assert table([row]).splitlines()[2:] == ["| pkd | 0 | 10 | 61 | 0.8400 | 0.8200 | 97.6% | 96.0% to 99.0% | 91.0% |"]
+    nothing = row | {"kept": None, "kept_interval": None}  # of a teacher that has learnt too little
+    assert table([nothing]).splitlines()[2:] == ["| pkd | 0 | 10 | 61 | 0.8400 | 0.8200 | - | - | 91.0% |"]
 
 
 def test_the_benchmark_reads_what_each_run_published(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
