@@ -11,10 +11,8 @@ where it stopped; the report (benchmarks/evidence.md) is written anew after each
 import argparse
 import csv
 import json
-import platform
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,12 +20,13 @@ from operator import attrgetter
 from pathlib import Path
 
 from benchmarks.quality import labels_alone, layers_and_labels, run
+from benchmarks.results import commit
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.artifacts.store import cache_folder
 from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
-from pipeline.hardware import gpu_count
+from pipeline.hardware import cpu_name, gpu_count
 from pipeline.plan.plan import Plan
 from pipeline.plan.run_folder import RESULTS
 
@@ -181,7 +180,7 @@ def table(ways: Mapping[str, Mapping[int, float]]) -> list[str]:
     for way, found in ways.items():
         kept = [score / ways[TEACHER][seed] for seed, score in found.items() if ways[TEACHER][seed] > 0]
         gaps = [score - full[seed] for seed, score in found.items() if seed in full]
-        share = f"{spread(kept, unit='%')}" if way != TEACHER and kept else ""
+        share = spread(kept, unit="%") if way != TEACHER and kept else ""
         against = spread(gaps, signed=True) if way not in (TEACHER, FULL) and gaps else ""
         lines.append(f"| {way} | {spread(list(found.values()))} | {share} | {against} | {len(found)} |")
         if against and len(gaps) > 1 and statistics.mean(gaps) > statistics.stdev(gaps):
@@ -209,18 +208,8 @@ def machine() -> str:
     """Processor, cores and GPUs."""
     import torch  # noqa: PLC0415
 
-    try:
-        known = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        processor = next(line.partition(":")[2].strip() for line in known.splitlines() if line.startswith("model name"))
-    except (OSError, StopIteration):
-        processor = platform.processor() or platform.machine()
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    return f"{processor}, {torch.get_num_threads()} threads, {', '.join(gpus) or 'no GPU'}, torch {torch.__version__}"
-
-
-def commit() -> str:
-    command = ["git", "-C", str(PROJECT), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    return f"{cpu_name()}, {torch.get_num_threads()} threads, {', '.join(gpus) or 'no GPU'}, torch {torch.__version__}"
 
 
 if __name__ == "__main__":

@@ -24,10 +24,10 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from benchmarks.quality import test_score
-from pipeline.errors import BAD_INPUT, OK, UserError
+from pipeline.errors import UserError, status_of
 from pipeline.evaluate.comparison import LATENCY_TOKENS
 from pipeline.export.onnx import OnnxModel, export_onnx, quantise
-from pipeline.export.onnx_session import INT8, open_session
+from pipeline.export.onnx_session import INT8, SIDE_FILES, open_session
 from pipeline.launch.cli import DEFAULT_RECIPE
 from pipeline.models.loading import LOAD
 from pipeline.models.saved_model import MODEL_FILES
@@ -35,12 +35,11 @@ from pipeline.plan.plan import Plan, make_plan
 from pipeline.runtime.processes import quiet_libraries
 
 PASSES = 10  # a turn
-SIDE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")  # what the ONNX file needs beside it
 TINYBERT4: dict[str, Any] = {"num_hidden_layers": 4, "hidden_size": 312, "intermediate_size": 1200}
 Pass = Callable[[], object]
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -51,14 +50,9 @@ def main() -> int:
     torch.set_num_threads(1)
     quiet_libraries()
     plan = make_plan(given.recipe, overrides, checked=False)
-    try:
-        figures = {"recipe": of_recipe(plan, given.rounds), "tinybert4": of_tinybert4(given.rounds)}
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+    figures = {"recipe": of_recipe(plan, given.rounds), "tinybert4": of_tinybert4(given.rounds)}
     if given.json:
         given.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    return OK
 
 
 def of_recipe(plan: Plan, rounds: int) -> dict[str, float]:
@@ -168,4 +162,4 @@ def show(what: str, figures: dict[str, float]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(status_of(main))

@@ -9,13 +9,12 @@ be stopped and started again. Seconds are those of the student's own stages.
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.quality import run
 from pipeline import PROJECT
-from pipeline.plan.plan import make_plan
+from pipeline.plan.run_folder import RESULTS
 
 METHODS = ("tinybert", "hinton", "distilbert", "pkd", "minilm", "minilmv2")
 OF_STUDENT = ("distill_general", "distill_layers", "distill_predictions")
@@ -35,10 +34,8 @@ def main() -> None:
 def measure(method: str, overrides: list[str]) -> dict[str, Any]:
     """Run a method's recipe; its figures on the test rows."""
     recipe = PROJECT / "recipes" / "methods" / f"{method}.yaml"
-    arguments = [*overrides, "--name", f"method-{method}"]
-    subprocess.run([sys.executable, "-m", "pipeline", str(recipe), *arguments], check=True, cwd=PROJECT)
-    plan = make_plan(recipe, arguments, checked=False)
-    found = json.loads((plan.run_folder / "results.json").read_text(encoding="utf-8"))
+    plan = run(recipe, [*overrides, "--name", f"method-{method}"])
+    found = json.loads((plan.run_folder / RESULTS).read_text(encoding="utf-8"))
     return {
         "method": method,
         "task_epochs": plan.recipe.distill_layers.epochs + plan.recipe.distill_predictions.epochs,

@@ -115,7 +115,7 @@ def test_the_benchmark_reads_what_each_run_published(world: Path, monkeypatch: p
         publish(make_plan(Path(recipe), arguments, checked=False))
         publish_run(make_plan(Path(recipe), arguments, checked=False))
 
-    monkeypatch.setattr("benchmarks.methods.subprocess.run", publish_all)
+    monkeypatch.setattr("benchmarks.quality.subprocess.run", publish_all)
     files = {"backbone": "model", "task.train": "rows.csv", "prepare_corpus.sources": "text.txt"}
     here = {**files, "run.artifacts": "artifacts", "run.runs": "runs"}
     overrides = [word for key, name in here.items() for word in (f"--{key}", str(world / name))]
