@@ -54,7 +54,7 @@ WAYS = {
 TEXTS_AT_ONCE = 64  # of a student that is scored
 
 
-def main() -> int | None:
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.baselines", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -77,7 +77,6 @@ def main() -> int | None:
     print(*map(_line, rows), sep="\n")
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    return None
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -46,9 +46,10 @@ def main() -> None:
 
 def write_all() -> list[Path]:
     """Bring every page up to date; returns their paths."""
-    for path, text in pages():
+    written = dict(pages())
+    for path, text in written.items():
         write_atomically(path, text)
-    return [path for path, _ in pages()]
+    return list(written)
 
 
 def pages() -> Iterator[tuple[Path, str]]:

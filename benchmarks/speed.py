@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import PROJECT
-from pipeline.errors import BAD_INPUT, UserError
+from pipeline.errors import status_of
 from pipeline.hardware import gpu_count
 from pipeline.launch.cli import DEFAULT_RECIPE
 from pipeline.launch.launcher import CPU_ENVIRONMENT
@@ -60,11 +60,7 @@ def main() -> int:
     _as_a_stage_is_launched()
     given.steps = given.steps or STEPS[given.what]
     given.models = given.models or ("bert-base" if given.what == "general" else "recipe")
-    try:
-        return run(given, overrides)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+    return run(given, overrides)
 
 
 def run(given: argparse.Namespace, overrides: list[str]) -> int:
@@ -255,4 +251,4 @@ def show(gaps: list[Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(status_of(main))

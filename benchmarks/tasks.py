@@ -46,7 +46,7 @@ FOLDERS = {"mrpc": "glue/MRPC", "stsb": "stsb"}  # where the recipe names the hu
 SPLITS = ("train", "dev", "test")
 
 
-def main() -> int | None:
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.tasks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -65,7 +65,6 @@ def main() -> int | None:
         )
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    return None
 
 
 def measured(task: str, seed: int, data: Path, overrides: Sequence[str], *, dry: bool) -> dict[str, Any]:
