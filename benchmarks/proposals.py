@@ -135,7 +135,7 @@ class Proposals:
 
     def _flops(self, texts: list[str], way: Way) -> float:
         spans = [replaceable_words(text) for text in texts]
-        longest = longest_input(self.model, self.tokenizer, None)
+        longest = longest_input(self.model, self.tokenizer)
         encoded, words = single_pieces(texts, spans, tokenizer=self.tokenizer, longest=longest, context=way.context)
         flops: Any = encoder_flops(self.model)
         lengths = [len(encoded[copy[0].text].ids) for copy in masked_copies(words, encoded, way.mask_share)]

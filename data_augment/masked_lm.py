@@ -35,7 +35,6 @@ def masked_lm_candidates(
     precision: Literal["bf16", "fp32"],
     context: Context = "single",
     mask_share: float = 0,
-    max_length: int | None = None,
 ) -> dict[tuple[int, Span], list[tuple[str, float]]]:
     """The K words most likely at each given span that is one piece, with their log-probabilities, best first.
 
@@ -45,7 +44,6 @@ def masked_lm_candidates(
         context: "single", the masked text alone (Algorithm 1), or "pair", the original text behind it as second segment
             (the authors' code): the model then sees the word that it is asked to replace.
         mask_share: share of a text's tokens that may be masked in one copy; 0 masks one word (`masked_copies`).
-        max_length: tokens a text is cut at; the model's own limit holds in any case.
 
     Returns: (index of the text, span) -> candidates. Words of several or unknown pieces, and words beyond the cut, are
         not in it. The word itself is never among its candidates; equal scores go by id. The log-probability is over the
@@ -53,7 +51,7 @@ def masked_lm_candidates(
     Raises: UserError where the tokenizer has no mask token or gives no offsets.
     """
     encoded, pieces = single_pieces(
-        texts, spans, tokenizer=tokenizer, longest=longest_input(model, tokenizer, max_length), context=context
+        texts, spans, tokenizer=tokenizer, longest=longest_input(model, tokenizer), context=context
     )
     copies = masked_copies(pieces, encoded, mask_share)
     # Stable; the batch that takes most memory comes first.

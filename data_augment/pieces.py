@@ -66,9 +66,9 @@ def proposable(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
     return Vocabulary(np.array(list(words), dtype=np.int64), list(words.values()))
 
 
-def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, max_length: int | None) -> int:
-    """Tokens a text is cut at: the least of `max_length`, the tokenizer's limit and the model's positions."""
-    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None), max_length]
+def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> int:
+    """Tokens a text is cut at: the lesser of the tokenizer's limit and the model's positions."""
+    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             unused = 0 if module.padding_idx is None else module.padding_idx + 1  # RoBERTa counts from there

@@ -48,11 +48,10 @@ def propose_shard(
     languages: Languages = ONLY_ENGLISH,
     several_pieces: SeveralPieces = "vectors",
     beam: int = 8,
-    max_length: int | None = None,
 ) -> pa.Table:
     """The candidates of one shard, as a table of SCHEMA, by text and then by span.
 
-    The masked LM proposes for words of one piece; the vectors for all others, words beyond `max_length` tokens among
+    The masked LM proposes for words of one piece; the vectors for all others, words beyond its longest input among
     them, or the masked LM here too (`several_pieces`). A word for which nothing is proposed has no row.
 
     Args:
@@ -82,7 +81,6 @@ def propose_shard(
         precision=precision,
         context=context,
         mask_share=mask_share,
-        max_length=max_length,
     )
     if several_pieces != "vectors":
         known = vectors.row if several_pieces == "both" and vectors else lambda _: None
@@ -100,7 +98,6 @@ def propose_shard(
             decode_tokens=decode_tokens,
             precision=precision,
             mask_share=mask_share,
-            max_length=max_length,
             one_word=lambda index, word: is_one_word(word, named[index][1]),
         )
     places = [(index, span) for index, words in enumerate(spans) for span in words]

@@ -92,9 +92,6 @@ class KnownTexts:
     def __contains__(self, texts: object) -> bool:
         return isinstance(texts, tuple) and digest(*texts) in self._digests
 
-    def __len__(self) -> int:
-        return len(self._digests)
-
 
 def augment_rows(
     rows: Iterable[Row],

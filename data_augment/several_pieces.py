@@ -48,7 +48,6 @@ def several_piece_candidates(
     decode_tokens: int,
     precision: Literal["bf16", "fp32"],
     mask_share: float = 0.0,
-    max_length: int | None = None,
     one_word: Callable[[int, str], bool] = lambda text, candidate: True,
 ) -> dict[tuple[int, Span], Ranked]:
     """The best fillings of each word of several pieces, with their pseudo-log-likelihoods, best first.
@@ -57,13 +56,12 @@ def several_piece_candidates(
         k: candidates a word; no more than `beam`.
         beam: fillings that are kept at each piece.
         mask_share: share of a text's tokens that may be masked in one pass, as several of its words. 0: one word.
-        max_length: tokens a text is cut at.
         one_word: whether a filling is one word of the language of a text, by the number of the text.
 
     Returns: (index of the text, span) -> candidates. Words of one piece that begins a word are not in it: one mask is
         enough for them. Nor are those with an unknown piece, beyond the cut, of too many pieces, or without a filling.
     """
-    kinds, longest = kinds_of(tokenizer), longest_input(model, tokenizer, max_length)
+    kinds, longest = kinds_of(tokenizer), longest_input(model, tokenizer)
     encoded, words = find_pieces(texts, spans, tokenizer=tokenizer, kinds=kinds, longest=longest)
     # Padding is not counted: other batches would give float32 scores that differ in their last bits.
     decoder = Decoder(model, tokenizer, decode_tokens=decode_tokens, precision=precision, count_padding=False)

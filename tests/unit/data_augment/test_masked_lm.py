@@ -229,18 +229,20 @@ def test_words_beyond_the_models_positions_come_from_the_vectors(tokenizer, mode
     assert [row["source"] for row in rows] == ["masked_lm"] * 30 + ["vectors"] * 10
 
 
-def test_a_text_is_cut_at_max_length(tokenizer, model):
-    rows = propose(["film film film film film"], tokenizer, model, max_length=5)
+def test_a_text_is_cut_at_the_tokenizers_limit(tokenizer, model):
+    tokenizer.model_max_length = 5
+    rows = propose(["film film film film film"], tokenizer, model)
     assert [row["start"] for row in rows] == [0, 5, 10]
 
 
 def test_a_word_cut_in_the_middle_is_not_one_piece(tokenizer, model):
-    assert propose(["a a films"], tokenizer, model, max_length=5) == []
+    tokenizer.model_max_length = 5
+    assert propose(["a a films"], tokenizer, model) == []
 
 
 def test_the_positions_that_roberta_reserves_for_padding_do_not_count():
     model = RobertaForMaskedLM(RobertaConfig(**SMALL, pad_token_id=1))
-    assert longest_input(model, PreTrainedTokenizerFast(tokenizer_object=byte_level()._tokenizer), None) == 30
+    assert longest_input(model, PreTrainedTokenizerFast(tokenizer_object=byte_level()._tokenizer)) == 30
 
 
 def test_kept_and_stop_words_have_no_row(tokenizer, model):

@@ -150,7 +150,6 @@ def test_known_texts_are_told_from_others_by_their_digests():
     known = KnownTexts([("a film",), ("left", "right")])
     assert ("a film",) in known and ("left", "right") in known
     assert ("a film", "") not in known and ("right", "left") not in known and ("leftright",) not in known
-    assert len(known) == 2
 
 
 def test_originals_known_by_digest_are_never_produced_either():
