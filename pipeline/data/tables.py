@@ -110,9 +110,7 @@ def column_names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _read_csv(
-    path: Path, *, columns: Sequence[str], header: Sequence[str], optional: Sequence[str] = ()
-) -> Iterator[Row]:
+def _read_csv(path: Path, *, columns: Sequence[str], header: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
     separator = "," if header else _separator(path, columns)
     yield from _table(path, _csv_fields(path, separator), columns=columns, header=header, optional=optional)
 
@@ -150,8 +148,8 @@ def _table(
     table: Fields,
     *,
     columns: Sequence[str],
-    header: Sequence[str] = (),
-    optional: Sequence[str] = (),
+    header: Sequence[str],
+    optional: Sequence[str],
     malformed: list[int] | None = None,
 ) -> Iterator[Row]:
     where = "task.header"
@@ -181,13 +179,13 @@ def _check_header(where: str, header: Sequence[str], columns: Sequence[str]) -> 
             raise UserError(f"{where}: no column '{column}'{nearest(column, header)}")
 
 
-def _read_jsonl(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
+def _read_jsonl(path: Path, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
     for line, text in read_lines(path):
         if text.strip():
             yield _json_row(f"{path}:{line}", line, parse_json(text, f"{path}:{line}"), columns, optional)
 
 
-def _read_json(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
+def _read_json(path: Path, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
     """A list of objects, alone or under the key 'data'; also JSON Lines, which some files call .json."""
     rows = read_json(path)
     if rows is None:
@@ -237,7 +235,7 @@ def _refuse_columns(where: str, values: Any, columns: Sequence[str]) -> None:
         )
 
 
-def _json_row(where: str, line: int, values: Any, columns: Sequence[str], optional: Sequence[str] = ()) -> Row:
+def _json_row(where: str, line: int, values: Any, columns: Sequence[str], optional: Sequence[str]) -> Row:
     _refuse_columns(where, values, columns)
     if not isinstance(values, dict):
         raise UserError(f'{where}: not a JSON object; each line is one, such as {{"{columns[0]}": "..."}}')
@@ -261,7 +259,7 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _read_parquet(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Row]:
+def _read_parquet(path: Path, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
     names = parquet.read_schema(path).names
     _check_header(str(path), names, columns)
     present = [*columns, *(column for column in optional if column in names)]

@@ -44,10 +44,6 @@ class Counts:
     corpus: float  # tokens
     corpus_length: int  # of a block
 
-    def distilled(self, what: Mapping[str, float] | Mapping[str, int]) -> float:
-        """The rows or tokens that the student learns on."""
-        return sum(what.get(split, 0.0) for split in ("train", "unlabelled"))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
@@ -80,7 +76,7 @@ def _seconds(plan: Plan, counts: Counts, costs: Costs) -> dict[str, float]:
     dev, test = (counts.tokens.get(split, 0.0) for split in ("dev", "test"))
     if not recipe.has_task:
         dev = test = min(MEASURED_TOKENS, (recipe.prepare_corpus.held_out or 0.0) * counts.corpus)
-    augmented = counts.distilled(counts.tokens) * (1 + recipe.augment_data.variants)
+    augmented = _distilled(counts.tokens) * (1 + recipe.augment_data.variants)
     trained = trained_tokens(recipe, counts)
     steps = {stage: trained[stage] * costs.steps.get(stage, 0.0) for stage in TRAINED}
     float32 = FLOAT32_TIMES if resolve_precision(recipe.precision) == "bf16" else 1.0
@@ -95,7 +91,7 @@ def _seconds(plan: Plan, counts: Counts, costs: Costs) -> dict[str, float]:
         "finetune_teacher": steps["finetune_teacher"] + (1 + epochs["finetune_teacher"]) * dev * teacher,
         "distill_general": steps["distill_general"] + FIT_SECONDS * (fitted and not of_task),
         "propose_candidates": _proposal_seconds(plan, counts, costs),
-        "augment_data": VARIANT_SECONDS * counts.distilled(counts.rows) * (1 + recipe.augment_data.variants),
+        "augment_data": VARIANT_SECONDS * _distilled(counts.rows) * (1 + recipe.augment_data.variants),
         "annotate_data": augmented * teacher,
         "distill_layers": steps["distill_layers"] + FIT_SECONDS * (fitted and of_task),
         "distill_predictions": steps["distill_predictions"] + (1 + epochs["distill_predictions"]) * dev * student,
@@ -106,7 +102,7 @@ def _seconds(plan: Plan, counts: Counts, costs: Costs) -> dict[str, float]:
 
 def trained_tokens(recipe: Recipe, counts: Counts) -> dict[str, float]:
     """The tokens that go through the steps of each training."""
-    drawn = counts.distilled(counts.tokens)
+    drawn = _distilled(counts.tokens)
     in_epoch = {"originals": drawn, "augmented": drawn * (1 + recipe.augment_data.variants)}
     own_teacher = bool(recipe.finetune_teacher.model)
     return {
@@ -118,6 +114,11 @@ def trained_tokens(recipe: Recipe, counts: Counts) -> dict[str, float]:
         "distill_layers": in_epoch[recipe.distill_layers.epoch_covers] * recipe.distill_layers.epochs,
         "distill_predictions": in_epoch[recipe.distill_predictions.epoch_covers] * recipe.distill_predictions.epochs,
     }
+
+
+def _distilled(by_split: Mapping[str, float] | Mapping[str, int]) -> float:
+    """The rows or tokens that the student learns on."""
+    return sum(by_split.get(split, 0.0) for split in ("train", "unlabelled"))
 
 
 def _masked_lm_corpus(recipe: Recipe, counts: Counts) -> float:
@@ -134,7 +135,7 @@ def _proposal_seconds(plan: Plan, counts: Counts, costs: Costs) -> float:
     passed = (copies * lengths).sum() * (2 if settings.context == "pair" else 1)
     vocabulary = model_shape(plan.inputs.backbone, "backbone").vocabulary
     of_sample = passed * costs.teacher + words.sum() * vocabulary * WORD_SECONDS
-    return float(of_sample * counts.distilled(counts.tokens) / max(1.0, lengths.sum()))
+    return float(of_sample * _distilled(counts.tokens) / max(1.0, lengths.sum()))
 
 
 def _sizes(plan: Plan, counts: Counts) -> dict[str, float]:
@@ -147,8 +148,8 @@ def _sizes(plan: Plan, counts: Counts) -> dict[str, float]:
         **dict.fromkeys(("distill_general", "distill_layers", "distill_predictions"), student),
         "export_student": 2.25 * student,
         "prepare_corpus": 2 * counts.corpus,
-        "augment_data": 60 * counts.distilled(counts.rows) * (1 + plan.recipe.augment_data.variants),
-        "propose_candidates": 250 * WORDS_A_TOKEN * counts.distilled(counts.tokens),
+        "augment_data": 60 * _distilled(counts.rows) * (1 + plan.recipe.augment_data.variants),
+        "propose_candidates": 250 * WORDS_A_TOKEN * _distilled(counts.tokens),
     }
 
 
