@@ -16,6 +16,8 @@ from pipeline.errors import UserError, nearest
 
 Splits = Mapping[str, Sequence[Example]]
 
+DRAWS = 20  # shuffles of the groups that are tried
+
 
 def without_repeats(splits: Splits, left_out: MutableMapping[str, int]) -> dict[str, list[Example]]:
     """The first row of each text or pair in all splits, in their order; later ones are counted as 'repeated'."""
@@ -86,9 +88,6 @@ def check_groups(splits: Splits, column: str) -> None:
 def _numbers_first(label: str) -> tuple[bool, float, str]:
     number = re.fullmatch(r"[+-]?\d+(\.\d+)?", label, re.ASCII)
     return (number is None, float(label) if number else 0.0, label)
-
-
-DRAWS = 20  # shuffles of the groups that are tried
 
 
 def split_by_label(labels: Sequence[Hashable], *, shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:

@@ -53,7 +53,7 @@ def augmented_texts(
         reader: tokenise as this teacher does.
     """
     dataset = read_augmented(stage, folder or stage.upstream["augment_data"])
-    label = next(name for name in dataset.column_names if name not in NOT_TEXT and not _is_text(dataset, name))
+    label = _label_column(dataset)
     cache = stage.work / f"tokens-{'other-' if reader else ''}{stage.accelerator.process_index}.arrow"
     texts = TokenisedTexts(
         dataset,
@@ -110,8 +110,7 @@ def other_teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
 def _known_labels(dataset: Any, texts: TokenisedTexts) -> tuple[np.ndarray, np.ndarray]:
     """Which of the outputs are of a text, or of a word, with a label, and its number; of the first rows."""
     numbers = np.arange(min(len(texts), LOOKED_AT))
-    label = next(name for name in dataset.column_names if name not in NOT_TEXT and not _is_text(dataset, name))
-    labels, bounds = dataset[: len(numbers)][label], texts.bounds(numbers)
+    labels, bounds = dataset[: len(numbers)][_label_column(dataset)], texts.bounds(numbers)
     known = [(unit, label) for unit, label in zip(bounds[:-1], labels, strict=True) if label is not None]
     if texts.kind.per_token:
         words = texts.columns(numbers)["word"]
@@ -169,6 +168,10 @@ def with_soft_labels(stage: Stage, texts: TokenisedTexts, logits: np.ndarray) ->
             replaced += 1
     stage.say(f"{replaced:,} of {len(found):,} rows have the given soft labels, the others the teacher's logits")
     return found
+
+
+def _label_column(dataset: Dataset) -> str:
+    return next(name for name in dataset.column_names if name not in NOT_TEXT and not _is_text(dataset, name))
 
 
 def _is_text(dataset: Dataset, column: str) -> bool:

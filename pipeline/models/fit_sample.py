@@ -114,8 +114,7 @@ class FitSample:
         flat = {number: self.flat(hidden.pop(number)) for number in list(hidden)}  # what is flat is not kept twice
         for number, layer in found.items():
             layer.states = {"input": flat[number - 1]} | {name: self.flat(kept.pop((number, name))) for name in _KEPT}
-        embedded = flat[0]
-        return embedded, found
+        return flat[0], found
 
 
 def spread_rows(lengths: np.ndarray, tokens: int) -> Rows:

@@ -18,7 +18,12 @@ from pipeline.models.json_files import CONFIG, check_index, check_tokenizer_file
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-
+MODEL_FILES = (
+    "config.json", "*.safetensors", "model.safetensors.index.json",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.txt", "vocab.json", "merges.txt", "*.model",
+)  # fmt: skip
+TOKENIZER_FILES = MODEL_FILES[3:]
 SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 POSITIONS = ("max_position_embeddings", "n_positions")
 
@@ -60,8 +65,7 @@ def model_shape(folder: Path, role: str) -> ModelShape:
     layers, width = number("num_hidden_layers", "n_layers", "n_layer"), number("hidden_size", "dim", "n_embd")
     heads = number("num_attention_heads", "n_heads", "n_head")
     if config["model_type"] == "gpt2":
-        config.setdefault("n_inner", None)
-        config["n_inner"] = config["n_inner"] or 4 * width
+        config["n_inner"] = config.get("n_inner") or 4 * width
     return ModelShape(
         layers=layers,
         width=width,
@@ -206,16 +210,6 @@ def _vocabulary(folder: Path) -> Mapping[str, int]:
     if any((folder / name).is_file() for name in ("vocab.json", "spiece.model", "sentencepiece.bpe.model")):
         return {}
     raise UserError(f"{folder} has no tokenizer (tokenizer.json or vocab.txt); save the tokenizer beside the model")
-
-
-MODEL_FILES = (
-    "config.json", "*.safetensors", "model.safetensors.index.json",
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.txt", "vocab.json", "merges.txt", "*.model",
-)  # fmt: skip
-
-
-TOKENIZER_FILES = MODEL_FILES[3:]
 
 
 def special_id(tokenizer: "PreTrainedTokenizerFast", name: str) -> int:

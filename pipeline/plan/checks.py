@@ -2,7 +2,6 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from pipeline.config import Recipe
 from pipeline.data.documents import check_beginning
@@ -148,7 +147,7 @@ def check_export(recipe: Recipe, backbone: Path) -> None:
     if not recipe.export_student.min_count or makes_tokenizer(recipe):  # one that is made is a WordPiece
         return
     kind = "WordPiece" if (backbone / "vocab.txt").is_file() else "SentencePiece"
-    if tokenizer := _json_object(backbone / "tokenizer.json"):
+    if tokenizer := json_object(backbone / "tokenizer.json"):
         model = tokenizer.get("model")
         kind = model.get("type") if isinstance(model, dict) else "tokenizer without a model"
     require(
@@ -162,7 +161,7 @@ def _check_pooling(inputs: RecipeInputs) -> None:
     """Embeddings are means over tokens: a sentence encoder that was trained otherwise would give wrong ones."""
     for folder in filter(None, (inputs.backbone, inputs.teacher)):
         path = folder / "2_Dense" / "config.json"
-        dense = _json_object(path)
+        dense = json_object(path) or {}
         plain = not dense.get("bias") and str(dense.get("activation_function", "")).endswith("Identity")
         require(
             not dense or (folder == inputs.teacher and plain),
@@ -170,18 +169,13 @@ def _check_pooling(inputs: RecipeInputs) -> None:
             " activation; take another model",
         )
         path = folder / "1_Pooling" / "config.json"
-        modes = _json_object(path)
+        modes = json_object(path) or {}
         chosen = [name for name, on in modes.items() if name.startswith("pooling_mode_") and on is True]
         require(
             not modes or chosen == ["pooling_mode_mean_tokens"],
             f"{path}: embeddings are means over tokens here, this model wants"
             f" {', '.join(chosen) or 'nothing that is known'}; take another",
         )
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    """The content of a file; empty where there is none. Raises UserError where it is no JSON object."""
-    return json_object(path) or {}
 
 
 def _check_other_teacher(recipe: Recipe, data: TaskData, teacher: Path) -> None:

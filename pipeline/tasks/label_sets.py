@@ -66,14 +66,10 @@ def mean_average_precision(margins: NDArray, right: NDArray) -> float:
 
 def beats_constant(metric: MetricName, margins: NDArray, right: NDArray) -> bool:
     """Whether the score is better than that of the same labels for every row: the most frequent one, or two, ..."""
-
-    def mean(margins: NDArray) -> float:
-        parts = details(metric, margins, right)
-        return sum(parts.values()) / len(parts)
-
     by_frequency = np.argsort(-right.sum(axis=0), kind="stable")
     constants = [np.isin(np.arange(right.shape[1]), by_frequency[:count]) for count in range(len(by_frequency) + 1)]
-    return mean(margins) > max(mean(np.tile(np.where(given, 1.0, -1.0), (len(right), 1))) for given in constants)
+    scores = (_mean(metric, np.tile(np.where(given, 1.0, -1.0), (len(right), 1)), right) for given in constants)
+    return _mean(metric, margins, right) > max(scores)
 
 
 def one_threshold(metric: MetricName, logits: NDArray, right: NDArray) -> float:
@@ -82,11 +78,8 @@ def one_threshold(metric: MetricName, logits: NDArray, right: NDArray) -> float:
     mean_average_precision does not depend on it, so micro_f1 chooses there.
     """
     metric = "micro_f1" if metric == "mean_average_precision" else metric
-    scores = []
-    for threshold in GRID:
-        parts = details(metric, logits - log_odds(threshold), right)
-        scores.append(sum(parts.values()) / len(parts))
-    return _nearest_to_half(np.array(scores)[:, None])[0]
+    scores = np.array([_mean(metric, logits - log_odds(threshold), right) for threshold in GRID])
+    return _nearest_to_half(scores[:, None])[0]
 
 
 def each_threshold(logits: NDArray, right: NDArray, *, otherwise: float) -> list[float]:
@@ -106,6 +99,12 @@ def log_odds(probability: NDArray | float) -> NDArray:
 def sigmoid(logits: NDArray) -> NDArray:
     """Probabilities, float64, each output on its own."""
     return 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, dtype=np.float64)))
+
+
+def _mean(metric: MetricName, margins: NDArray, right: NDArray) -> float:
+    """Of the parts of a metric."""
+    parts = details(metric, margins, right)
+    return sum(parts.values()) / len(parts)
 
 
 def _nearest_to_half(scores: NDArray) -> list[float]:
