@@ -4,7 +4,7 @@
     placeholders       what stands for something else, and stays
     segmentation       the same for languages other than English
     pieces             words and the pieces of a tokenizer
-    decoder            the masked LM at work, in batches
+    mask_predictor     the masked LM at work, in batches
     masked_lm          candidates for words of one piece
     vectors            candidates for all other words
     several_pieces     candidates for them from the masked LM, all pieces masked together

@@ -3,7 +3,7 @@
 Algorithm 1 decodes a copy of the text for each such word, with that word alone masked. With a `mask_share` one copy has
 several words masked, as in the masked LM's own training (BERT, section 3.1): fewer copies, and each word is proposed
 from a little less context. The copies of all texts are sorted by length and decoded together, and only the masked
-positions go through the head (`Decoder`).
+positions go through the head (`MaskPredictor`).
 
 C masked positions, K candidates, V vocabulary, W words of the vocabulary.
 """
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from data_augment.decoder import Decoder, Row
+from data_augment.mask_predictor import MaskedRow, MaskPredictor
 from data_augment.pieces import Context, Encoded, SinglePiece, longest_input, proposable, single_pieces
 from data_augment.words import Span
 
@@ -72,8 +72,8 @@ def masked_lm_candidates(
             ]
             found[masked.text, masked.span] = ranked[:k]
 
-    decoder = Decoder(model, tokenizer, decode_tokens=decode_tokens, precision=precision)
-    decoder.decode((_masked(copy, encoded[copy[0].text], decoder.mask) for copy in copies), keep_best)
+    predictor = MaskPredictor(model, tokenizer, decode_tokens=decode_tokens, precision=precision)
+    predictor.predict((_masked(copy, encoded[copy[0].text], predictor.mask) for copy in copies), keep_best)
     return found
 
 
@@ -95,12 +95,12 @@ def masked_copies(
     return copies
 
 
-def _masked(copy: Sequence[SinglePiece], text: Encoded, mask: int) -> Row[SinglePiece]:
+def _masked(copy: Sequence[SinglePiece], text: Encoded, mask: int) -> MaskedRow[SinglePiece]:
     """A copy of its text, with the words of the copy masked."""
     ids = list(text.ids)
     for word in copy:
         ids[word.position] = mask
-    return Row(ids, copy, text.segments)
+    return MaskedRow(ids, copy, text.segments)
 
 
 def _best(logits_CV: Tensor, allowed_W: Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:

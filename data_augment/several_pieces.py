@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from data_augment.decoder import Decoder, Row
 from data_augment.fillings import Filling, Reader, Word, find_pieces, together
+from data_augment.mask_predictor import MaskedRow, MaskPredictor
 from data_augment.pieces import OTHER, Kinds, kinds_of, longest_input
 from data_augment.words import Span
 
@@ -64,10 +64,10 @@ def several_piece_candidates(
     kinds, longest = kinds_of(tokenizer), longest_input(model, tokenizer)
     encoded, words = find_pieces(texts, spans, tokenizer=tokenizer, kinds=kinds, longest=longest)
     # Padding is not counted: other batches would give float32 scores that differ in their last bits.
-    decoder = Decoder(model, tokenizer, decode_tokens=decode_tokens, precision=precision, count_padding=False)
+    predictor = MaskPredictor(model, tokenizer, decode_tokens=decode_tokens, precision=precision, count_padding=False)
     copies = sorted(together(words, encoded, mask_share=mask_share), key=lambda copy: -len(encoded[copy[0].text]))
     reader = Reader(texts, encoded, kinds, tokenizer, one_word)
-    grown = Beam(copies, encoded, decoder=decoder, kinds=kinds, reader=reader, beam=beam)
+    grown = Beam(copies, encoded, predictor=predictor, kinds=kinds, reader=reader, beam=beam)
     for step in range(max((len(word.masked) for word in words), default=0)):
         grown.extend(step)
     before_last = grown.scores_before_last()
@@ -95,12 +95,12 @@ class Beam:
         copies: Sequence[Sequence[Word]],
         encoded: Sequence[list[int]],
         *,
-        decoder: Decoder,
+        predictor: MaskPredictor,
         kinds: Kinds,
         reader: Reader,
         beam: int,
     ) -> None:
-        self.copies, self.encoded, self.decoder, self.kinds, self.reader = copies, encoded, decoder, kinds, reader
+        self.copies, self.encoded, self.predictor, self.kinds, self.reader = copies, encoded, predictor, kinds, reader
         self.beam = beam
 
     def extend(self, step: int) -> None:
@@ -114,7 +114,7 @@ class Beam:
     def _extensions(self, step: int) -> dict[int, list[Filling]]:
         """By word (`id`) its fillings with one piece more, each with its score."""
 
-        def rows() -> Iterator[Row[Wanted]]:
+        def rows() -> Iterator[MaskedRow[Wanted]]:
             for copy in self.copies:
                 open_words = [word for word in copy if len(word.masked) > step]
                 for turn in range(max((len(word.fillings) for word in open_words), default=0)):
@@ -123,11 +123,11 @@ class Beam:
                         for shift, word in enumerate(copy)
                         if len(word.masked) > step and turn < len(word.fillings)
                     ]
-                    yield Row(self._filled(copy, turn), wanted)
+                    yield MaskedRow(self._filled(copy, turn), wanted)
 
         size = len(self.kinds.kind)
         of_kind = torch.from_numpy(np.stack([self.kinds.kind == kind for kind in range(OTHER)]))
-        of_kind = of_kind.to(self.decoder.model.device)
+        of_kind = of_kind.to(self.predictor.model.device)
         found: dict[int, list[Filling]] = {}
 
         def keep(wanted: Sequence[Wanted], logits_CV: Tensor) -> None:
@@ -144,7 +144,7 @@ class Beam:
                     if last > -np.inf
                 )
 
-        self.decoder.decode(rows(), keep)
+        self.predictor.predict(rows(), keep)
         return found
 
     def _keep_best(self, word: Word, extended: list[Filling]) -> None:
@@ -163,7 +163,7 @@ class Beam:
         That of the last piece, before which all others stand, is known from the beam.
         """
 
-        def rows() -> Iterator[Row[Wanted]]:
+        def rows() -> Iterator[MaskedRow[Wanted]]:
             for copy in self.copies:
                 for number in range(max(len(word.masked) for word in copy) - 1):
                     for turn in range(max(len(word.fillings) for word in copy)):
@@ -172,8 +172,8 @@ class Beam:
                         for shift, word in enumerate(copy):
                             if number < len(word.masked) - 1 and turn < len(word.fillings):
                                 wanted.append(Wanted(word, (turn + shift) % len(word.fillings), word.masked[number]))
-                                ids[word.masked[number]] = self.decoder.mask
-                        yield Row(ids, wanted)
+                                ids[word.masked[number]] = self.predictor.mask
+                        yield MaskedRow(ids, wanted)
 
         found: dict[tuple[int, int], float] = {}
 
@@ -184,7 +184,7 @@ class Beam:
             for one, score in zip(wanted, scores, strict=True):
                 found[id(one.word), one.filling] = found.get((id(one.word), one.filling), 0.0) + score
 
-        self.decoder.decode(rows(), keep)
+        self.predictor.predict(rows(), keep)
         return found
 
     def _filled(self, copy: Sequence[Word], turn: int) -> list[int]:
@@ -196,5 +196,5 @@ class Beam:
         for shift, word in enumerate(copy):
             filling = word.fillings[(turn + shift) % len(word.fillings)].ids if word.fillings else ()
             for number, place in enumerate(word.masked):
-                ids[place] = filling[number] if number < len(filling) else self.decoder.mask
+                ids[place] = filling[number] if number < len(filling) else self.predictor.mask
         return ids

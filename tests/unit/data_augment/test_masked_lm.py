@@ -146,7 +146,7 @@ def test_equal_scores_go_by_id(tokenizer, model):
 
 def test_many_masks_go_through_the_head_in_parts(tokenizer, model, monkeypatch):
     whole = propose(TEXTS, tokenizer, model, decode_tokens=4096)
-    monkeypatch.setattr("data_augment.decoder.HEAD_POSITIONS", 2)
+    monkeypatch.setattr("data_augment.mask_predictor.HEAD_POSITIONS", 2)
     parts = propose(TEXTS, tokenizer, model, decode_tokens=4096)
     assert [row["candidates"] for row in parts] == [row["candidates"] for row in whole]
 

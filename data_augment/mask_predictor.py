@@ -25,7 +25,7 @@ class HasPosition(Protocol):
 Wanted = TypeVar("Wanted", bound=HasPosition)
 
 
-class Row(NamedTuple, Generic[Wanted]):
+class MaskedRow(NamedTuple, Generic[Wanted]):
     """Token ids, masks among them; what is wanted of them; their segments, where the model tells segments apart."""
 
     ids: list[int]
@@ -33,7 +33,7 @@ class Row(NamedTuple, Generic[Wanted]):
     segments: list[int] | None = None
 
 
-class Decoder:
+class MaskPredictor:
     """A masked LM and its tokenizer.
 
     Args:
@@ -54,7 +54,7 @@ class Decoder:
         self.mask, self.padding = cast(int, tokenizer.mask_token_id), cast(int, tokenizer.pad_token_id or 0)
         self.decode_tokens, self.precision, self.count_padding = decode_tokens, precision, count_padding
 
-    def decode(self, rows: Iterable[Row[Wanted]], keep: Callable[[Sequence[Wanted], Tensor], None]) -> None:
+    def predict(self, rows: Iterable[MaskedRow[Wanted]], keep: Callable[[Sequence[Wanted], Tensor], None]) -> None:
         """Call `keep` with the wanted positions, at most HEAD_POSITIONS at a time, and their logits (C, V), float32.
 
         The logits are gone afterwards: `keep` takes the best of them. Rows of which nothing is wanted are left out;
@@ -71,9 +71,9 @@ class Decoder:
                     logits_CV = self.head(part) if self.head else part
                     keep(wanted[first : first + HEAD_POSITIONS], logits_CV.float())
 
-    def _batches(self, rows: Iterable[Row[Wanted]]) -> Iterator[list[Row[Wanted]]]:
+    def _batches(self, rows: Iterable[MaskedRow[Wanted]]) -> Iterator[list[MaskedRow[Wanted]]]:
         """Consecutive rows of at most `decode_tokens` tokens together, each as long as the longest."""
-        batch: list[Row[Wanted]] = []
+        batch: list[MaskedRow[Wanted]] = []
         longest = 0
         for row in rows:
             length = _padded(len(row.ids)) if self.count_padding else len(row.ids)
@@ -86,7 +86,7 @@ class Decoder:
         if batch:
             yield batch
 
-    def _states(self, batch: Sequence[Row[Wanted]]) -> Tensor:
+    def _states(self, batch: Sequence[MaskedRow[Wanted]]) -> Tensor:
         """What the head makes logits of at the wanted positions (C, D); without a separate head the logits (C, V)."""
         length, device = _padded(max(len(row.ids) for row in batch)), self.model.device
 
