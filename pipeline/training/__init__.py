@@ -2,7 +2,7 @@
 
 loop          accumulate, clip, schedule, log, evaluate, checkpoint, resume
 batches       which rows go through the model when
-losses        left on the device until they are read
+step_losses   left on the device until they are read
 prefetch      a process's share of every step, collated ahead
 checkpoints   written whole or not at all
 throughput    tokens a second, and the share of the device's peak

@@ -24,8 +24,8 @@ from pipeline.runtime.processes import check_same
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import BatchPlan, GlobalBatch
 from pipeline.training.checkpoints import latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
-from pipeline.training.losses import StepLosses, read_losses
 from pipeline.training.prefetch import Collate, Step, steps
+from pipeline.training.step_losses import StepLosses, read_losses
 from pipeline.training.throughput import Flops, Throughput, matrix_rate, summary_line
 
 

@@ -19,8 +19,8 @@ from pipeline.runtime.stage import Stage
 from pipeline.training.batches import GlobalBatch
 from pipeline.training.checkpoints import latest_checkpoint, own_tensors
 from pipeline.training.loop import Progress, backward, learning_rate, make_optimizer, train
-from pipeline.training.losses import read_losses
 from pipeline.training.prefetch import steps
+from pipeline.training.step_losses import read_losses
 from tests.helpers.one_process import make_stage
 from tests.helpers.tiny_job import SETTINGS, STEPS, classifier, collate, job, logits_of, loss, same
 
