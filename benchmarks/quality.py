@@ -31,6 +31,7 @@ from pipeline.models.loading import backbone_of, copy_model_files, load_tokenize
 from pipeline.models.new_student import new_student
 from pipeline.models.saved_model import TOKENIZER_FILES
 from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.run_folder import RESULTS
 from pipeline.tasks.labelled_data import read_task
 from pipeline.tasks.tokenised import as_datasets
 from pipeline.training.batches import cut_into_micro_batches
@@ -66,14 +67,14 @@ def measure(recipe: Path, seed: int, overrides: list[str]) -> dict[str, float]:
     """One seed: the pipeline's results and the labels-alone student's score."""
     name = f"{recipe.stem}-seed-{seed}"
     arguments = [*overrides, "--seed", str(seed)]
-    results = run(recipe, [*arguments, "--name", name])
-    found = json.loads((results.run_folder / "results.json").read_text(encoding="utf-8"))
+    distilled = run(recipe, [*arguments, "--name", name])
+    found = json.loads((distilled.run_folder / RESULTS).read_text(encoding="utf-8"))
     return {
         "seed": seed,
         "teacher": found["teacher"]["score"],
         "student": found["student"]["score"],
         "kept": found["kept"],
-        "labels_alone": labels_alone(results, recipe, [*arguments, "--name", f"{name}-labels-alone"]),
+        "labels_alone": labels_alone(distilled, recipe, [*arguments, "--name", f"{name}-labels-alone"]),
     }
 
 

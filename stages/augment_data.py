@@ -142,12 +142,12 @@ def with_same_answer(stage: Stage, shards: Sequence[Shard], everything: Path) ->
     kept = answers == np.repeat(answers[texts.groups.first], texts.groups.count)
     rows = [pq.read_metadata(path).num_rows for path in shard_paths(everything, len(shards))]
 
-    def those(shard: Shard, kept: np.ndarray, dropped: Counter[str]) -> Iterator[Row]:
+    def filtered(shard: Shard, kept: np.ndarray, dropped: Counter[str]) -> Iterator[Row]:
         yield from compress(shard(dropped), kept)
         dropped["another_answer"] = int((~kept).sum())
 
     bounds = pairwise(accumulate(rows, initial=0))
-    return [partial(those, shard, kept[start:end]) for shard, (start, end) in zip(shards, bounds, strict=True)]
+    return [partial(filtered, shard, kept[start:end]) for shard, (start, end) in zip(shards, bounds, strict=True)]
 
 
 def made_from(stage: Stage, data: TaskData) -> dict[str, Any]:

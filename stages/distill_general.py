@@ -130,17 +130,13 @@ def general_job(stage: Stage, teacher: Teacher, student: ProjectedStudent) -> Jo
         padding = special_id(tokenizer, "pad_token_id")
         return collate({"input_ids": [corpus[int(row)] for row in rows]}, padding, packed=packed)
 
-    collated, loss = blocks_as_they_are, layer_loss(teacher, layers, settings)
     if chosen(settings, (*MASKED_LM, *CAUSAL_LM)):
-        if chosen(settings, CAUSAL_LM):
-            blocks = CausalBlocks(corpus, np.arange(len(corpus)))
-        else:
-            blocks = masked_blocks(stage, packed=packed)
-        more = language_model_terms(blocks, settings)
-        collated, loss = (
-            blocks.collate,
-            layer_loss(teacher, layers, settings, more=more, more_wants=Wanted(masked_logits=True)),
-        )
+        causal = chosen(settings, CAUSAL_LM)
+        blocks = CausalBlocks(corpus, np.arange(len(corpus))) if causal else masked_blocks(stage, packed=packed)
+        more, wanted = language_model_terms(blocks, settings), Wanted(masked_logits=True)
+        collated, loss = blocks.collate, layer_loss(teacher, layers, settings, more=more, more_wants=wanted)
+    else:
+        collated, loss = blocks_as_they_are, layer_loss(teacher, layers, settings)
     return Job(
         model=student,
         batches=planned(corpus.lengths, settings, seed=stage.recipe.seed),

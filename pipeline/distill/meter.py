@@ -112,10 +112,8 @@ class Meter:
             return encoder, _first_token_loss, can_pack(encoder)
         decoder = is_decoder(self.folder)
         made = new_student(recipe.student, encoder, masked_lm=decoder)
-        student, heads = (
-            cast(PreTrainedModel, made.base_model),
-            [separate_head(m) if decoder else None for m in (whole, made)],
-        )
+        student = cast(PreTrainedModel, made.base_model)
+        heads = [separate_head(model) if decoder else None for model in (whole, made)]
         if not isinstance(settings, LayerObjectives) or not (chosen(settings) or decoder):
             return student, _first_token_loss, can_pack(student)
         N, M = encoder.config.num_hidden_layers, student.config.num_hidden_layers
@@ -161,11 +159,8 @@ class Meter:
 
 def _masked_loss(model: nn.Module, batch: Batch, _: Any) -> dict[str, Tensor]:
     logits = model(batch).float()
-    return {
-        "masked_lm": nn.functional.cross_entropy(
-            logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device)
-        )
-    }
+    labels = torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    return {"masked_lm": nn.functional.cross_entropy(logits, labels)}
 
 
 def _next_token_terms(student: Trace, teacher: Trace, _batch: Batch, _global_batch: Any) -> dict[str, Tensor]:

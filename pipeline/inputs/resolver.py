@@ -68,14 +68,15 @@ class Resolver:
         if spec.startswith("hub:"):
             folder, names = self._hub_dataset(spec, split=split)
             return tuple(folder / name for name in names)
-        path, found = None, self._matches(spec)
-        if not found and (path := self._path(spec)).is_file():
+        found = self._matches(spec)
+        if not found:
+            path = self._path(spec)
+            if path.is_dir():
+                names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+                return tuple(path / name for name in _data_files(spec, names, split=split, may_name_no_split=True))
             found = (path,)
-        if found or path is None:
-            require(not any(file.suffix == ".arrow" for file in found), _of_save_to_disk(spec))
-            return found
-        names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
-        return tuple(path / name for name in _data_files(spec, names, split=split, may_name_no_split=True))
+        require(not any(file.suffix == ".arrow" for file in found), _of_save_to_disk(spec))
+        return found
 
     def folder(self, spec: str, *, pattern: str = "*") -> Path:
         """A folder or single file as it is; of a hub dataset the folder of those files that match `pattern`."""

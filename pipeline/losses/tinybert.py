@@ -1,6 +1,7 @@
 """The losses of TinyBERT (Jiao et al., arXiv:1909.10351), one function an equation.
 
-Legend: B batch, T tokens, D hidden width, H heads, S and R head widths of student and teacher, C classes.
+Legend: B batch, T tokens, D hidden width, H heads, S and R head widths of student and teacher, C classes, E
+numbers that are a score or an embedding.
 
 Every loss is a scalar, a mean over real tokens (or pairs of real tokens, or examples), computed in float32 with
 autocast off. A batch is often one of several micro-batches of a global batch: give the count of `tokens`, `pairs` (the
@@ -146,9 +147,12 @@ def prediction_loss(
     return temperature**2 * per_example_B.sum() / (examples or len(student_BC))
 
 
-def regression_loss(student_B1: Tensor, target_B1: Tensor, *, examples: int | None = None) -> Tensor:
-    """Mean squared gap to the target score (the teacher's in distillation), a mean over examples."""
-    return mse_loss(student_B1.float(), target_B1.float(), reduction="sum") / (examples or len(student_B1))
+def regression_loss(student_BE: Tensor, target_BE: Tensor, *, examples: int | None = None) -> Tensor:
+    """Squared gap to the target score or vector (the teacher's in distillation), a sum over E and a mean over examples.
+
+    Args: student_BE, target_BE: (B, 1) for scores.
+    """
+    return mse_loss(student_BE.float(), target_BE.float(), reduction="sum") / (examples or len(student_BE))
 
 
 def similarity_loss(student_BD: Tensor, teacher_BE: Tensor, *, examples: int | None = None) -> Tensor:

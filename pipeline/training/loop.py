@@ -203,10 +203,8 @@ def backward(job: Job, stage: Stage, model: nn.Module, step: Step) -> dict[str, 
             with stage.autocast():
                 terms = job.loss(model, batch, step.global_batch)
             losses = torch.stack(list(terms.values()))
-            weight = (
-                micro_batch.weight * accelerator.num_processes
-            )  # DDP takes the mean over processes; we want the sum
-            accelerator.backward(losses.sum() * weight)
+            # DDP takes the mean over processes; we want the sum.
+            accelerator.backward(losses.sum() * (micro_batch.weight * accelerator.num_processes))
         names = list(terms)
         values = values + losses.detach().double() * micro_batch.weight
     return dict(zip(names, torch.as_tensor(accelerator.reduce(values, reduction="sum")), strict=True))
