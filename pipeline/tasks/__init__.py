@@ -5,7 +5,8 @@ sequence          one answer to a text or pair; classification, multi_label, reg
 token_classification, question_answering, answer_spans, words   named entities; answers in texts; what a word is
 metrics           scores of labels and numbers; label_sets: of several labels a text, and their thresholds
 per_label         precision, recall and F1 of each label; soft_labels: what a given teacher said of the rows
-labelled_data     read, check, split; data_summary: what was read, in lines; tokenised: as token sequences
+labelled_data     read, check, split; task_columns: which columns; data_summary: what was read, in lines
+tokenised         rows as token sequences
 augmented         an augmented dataset that is reused; teacher_labels: whose label each output is
 """
 

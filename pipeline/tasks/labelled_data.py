@@ -12,18 +12,13 @@ from pathlib import Path
 from pipeline.config.data import MetricName, Task
 from pipeline.data import glue
 from pipeline.data.examples import Columns, Example, read_examples
-from pipeline.data.labels import label_name
-from pipeline.data.soft_labels import SoftColumns
 from pipeline.data.splits import check_groups, split_by_group, split_by_label, without_repeats
-from pipeline.errors import UserError, require
+from pipeline.errors import UserError
 from pipeline.tasks import kind_of
 from pipeline.tasks.base import TaskKind
 from pipeline.tasks.metrics import GLUE_METRICS
 from pipeline.tasks.soft_labels import soft_names, with_logits
-
-ID = "id"
-OF_OTHER_LABELS = ("soft_labels", "label_separator", "label_columns")
-RESERVED = ("source_id", "variant", "replaced", "length", "row", "cut", "soft_labels")  # the last four: of the tokens
+from pipeline.tasks.task_columns import task_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +46,7 @@ def read_task(task: Task, files: Mapping[str, Sequence[Path]]) -> TaskData:
 
     Raises: UserError, with file and line or key, for the first thing that is wrong.
     """
-    columns = _columns(task)
+    columns = task_columns(task)
     left_out: Counter[str] = Counter(dropped=0, empty=0, repeated=0, malformed=0)
     splits = _read_splits(task, files, columns, left_out)
     if task.drop_repeats:
@@ -81,126 +76,6 @@ def read_task(task: Task, files: Mapping[str, Sequence[Path]]) -> TaskData:
         left_out=dict(left_out),
         remarks=tuple(remarks),
     )
-
-
-def _columns(task: Task) -> Columns:
-    """Raises: UserError for settings that contradict each other."""
-    kind = kind_of(task)
-    if task.glue:
-        known = glue.GLUE[task.glue]
-        for key in (*("train", "dev", "test", "text_pair", "labels", "group"), *OF_OTHER_LABELS):
-            if getattr(task, key):
-                raise UserError(f"task.{key}: task.glue: {task.glue} sets it already; leave one of the two out")
-        return Columns(
-            texts=tuple(known.texts),
-            label=glue.LABEL,
-            group=None,
-            answer=kind.parse_label,
-            known_labels=known.label_names,
-            drop_labels=frozenset(map(label_name, task.drop_labels)),
-            skip_empty=True,  # QQP has empty questions, and nobody can be asked to mend GLUE
-        )
-    if task.data:
-        raise UserError(
-            "task.data: names the folder of a GLUE task; set task.glue too, or give your files in task.train"
-        )
-    texts = (task.text, task.text_pair) if task.text_pair else (task.text,)
-    names = [*texts, task.label, ID]
-    if taken := [name for name in (*texts, task.label) if name in RESERVED]:
-        raise UserError(
-            f"task: the augmented dataset has a column '{taken[0]}' of its own; rename yours, such as '{taken[0]}_'"
-        )
-    if task.kind == "embedding" and not task.text_pair:
-        raise UserError("task.text_pair: name the column of the second text; pairs measure how well texts are embedded")
-    may_be_single = kind.name in ("classification", "multi_label", "regression") and task.text_pair
-    require(
-        may_be_single or not task.pair_or_single,
-        "task.pair_or_single: it needs pairs with one answer each, and the task is"
-        f" {kind.name}{'' if task.text_pair else ' without task.text_pair'}; leave it out",
-    )
-    repeated = [name for name in names if names.count(name) > 1]
-    if repeated:
-        raise UserError(
-            f"task: the name '{repeated[0]}' is used twice; text, text_pair, label and the row's own '{ID}' differ"
-        )
-    if task.kind == "multi_label":
-        _check_label_sets(task)
-    elif task.label_separator or task.label_columns:
-        setting = "label_separator" if task.label_separator else "label_columns"
-        raise UserError(
-            f"task.{setting}: only texts with several labels have it; leave it out, or set task.kind: multi_label"
-        )
-    soft = _soft_columns(task, kind)
-    if task.labels and not kind.has_label_names:
-        raise UserError(f"task.labels: a {task.kind} has none; leave it out, or set task.kind: classification")
-    labels = tuple(map(label_name, task.labels))
-    if len(set(labels)) < len(labels):
-        raise UserError(f"task.labels: name each label once, not {', '.join(task.labels)}")
-    return Columns(
-        texts=texts,
-        label=task.label,
-        group=task.group,
-        answer=kind.parse_label,
-        known_labels=labels or task.label_columns or (soft.labels() if soft and kind.has_label_names else ()),
-        soft=soft,
-        label_separator=task.label_separator,
-        label_columns=task.label_columns,
-        header=task.header,
-        drop_labels=frozenset(map(label_name, task.drop_labels)),
-        skip_empty=task.skip_empty,
-        skip_lost_answers=task.skip_lost_answers,
-        pair_or_single=task.pair_or_single,
-    )
-
-
-def _soft_columns(task: Task, kind: TaskKind) -> SoftColumns | None:
-    """Raises: UserError for soft labels that the task cannot have."""
-    if not task.soft_labels:
-        return None
-    if kind.soft_form is None:
-        raise UserError(f"task.soft_labels: a task of kind {kind.name} takes none; leave it out")
-    soft = SoftColumns(columns=task.soft_labels, are_logits=task.soft_label_values == "logits", form=kind.soft_form)
-    known = task.labels or task.label_columns
-    texts = [name for name in (task.text, task.text_pair) if name]
-    if kind.soft_form == "vectors":
-        columns = task.soft_labels
-        require(
-            isinstance(columns, dict) and sorted(columns) == sorted(texts),
-            f"task.soft_labels: embeddings have a vector for each text; write {{{texts[0]}: COLUMN, ...}}, a column for"
-            f" each of {', '.join(texts)}",
-        )
-        assert isinstance(columns, dict)
-        return SoftColumns(columns={name: columns[name] for name in texts}, are_logits=False, form="vectors")
-    require(
-        kind.soft_form != "score" or isinstance(task.soft_labels, str),
-        "task.soft_labels: a regression has one column with a score; write its name",
-    )
-    require(
-        not known or not soft.labels() or sorted(known) == sorted(soft.labels()),
-        f"task.soft_labels: it names {', '.join(soft.labels())}, but the labels of the task are {', '.join(known)};"
-        " name a column for each of these",
-    )
-    taken = [name for name in soft.names() if name in (task.text, task.text_pair, *RESERVED)]
-    require(not taken, f"task.soft_labels: the column '{''.join(taken[:1])}' has another use already; rename it")
-    return soft
-
-
-def _check_label_sets(task: Task) -> None:
-    """Settings of several labels a text that contradict each other."""
-    require(
-        not task.drop_labels,
-        "task.drop_labels: leaves out rows by their only label, and the task's kind is multi_label; leave it out",
-    )
-    require(
-        not (task.label_columns and task.label_separator),
-        "task.label_separator: task.label_columns has a column for each label; leave one of the two out",
-    )
-    require(
-        not task.label_columns or task.labels in ((), task.label_columns),
-        "task.labels: the labels are the names of task.label_columns, in their order; leave it out",
-    )
-    repeated = [name for name in task.label_columns if task.label_columns.count(name) > 1]
-    require(not repeated, f"task.label_columns: names '{''.join(repeated[:1])}' twice; name each column once")
 
 
 def _read_splits(

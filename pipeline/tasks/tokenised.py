@@ -11,7 +11,8 @@ from pipeline.config.data import Task
 from pipeline.models.saved_model import special_id
 from pipeline.tasks import kind_of
 from pipeline.tasks.base import Tokenising
-from pipeline.tasks.labelled_data import ID, TaskData
+from pipeline.tasks.labelled_data import TaskData
+from pipeline.tasks.task_columns import ID
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
