@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.config import Recipe
 from pipeline.data.languages import languages_of
 from pipeline.errors import require
-from pipeline.inputs.resolver import RecipeInputs
+from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.predict.answers import Texts
 from pipeline.tasks.labelled_data import TaskData, read_task
 

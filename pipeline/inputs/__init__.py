@@ -1,6 +1,7 @@
 """Where inputs come from: paths, hub:NAME and wheel:NAME become files on this machine.
 
-resolver   from the recipe's text to files
-hub        the Hugging Face hub: fetch and publish
-wheels     wheels of the package index as data files
+recipe_inputs   everything that a recipe names
+resolver        from the recipe's text for an input to files
+hub             the Hugging Face hub: fetch and publish
+wheels          wheels of the package index as data files
 """

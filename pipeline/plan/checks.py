@@ -8,7 +8,7 @@ from pipeline.data.documents import check_beginning
 from pipeline.data.languages import check_packages, languages_of
 from pipeline.data.word_vectors import read_vectors
 from pipeline.errors import nearest, require
-from pipeline.inputs.resolver import RecipeInputs
+from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.json_files import check_tokenizer_files, json_object
 from pipeline.models.saved_model import (
     check_tokenizer,

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.config import Recipe
 from pipeline.errors import require
-from pipeline.inputs.resolver import RecipeInputs
+from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.saved_model import ModelShape
 
 OF_TASKS = (  # sections, and single settings

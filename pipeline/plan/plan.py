@@ -13,7 +13,8 @@ from pipeline.artifacts.store import MANIFEST, Artifact, cache_folder
 from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import UserError
-from pipeline.inputs.resolver import RecipeInputs, Resolver, find_inputs
+from pipeline.inputs.recipe_inputs import RecipeInputs, find_inputs
+from pipeline.inputs.resolver import Resolver
 from pipeline.plan.stage_specs import StageSpec, stage_specs
 
 

@@ -10,7 +10,7 @@ from pipeline.artifacts.digests import DigestBook
 from pipeline.artifacts.store import Artifact, fingerprint
 from pipeline.config import Recipe
 from pipeline.hardware import resolve_precision
-from pipeline.inputs.resolver import RecipeInputs
+from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES, is_decoder
 from pipeline.plan.stages import LANGUAGE, LOCATIONS, SCORING, TABLE, counted
 

@@ -9,7 +9,7 @@ from pipeline.config.objectives import HEAD_BY_HEAD, HIDDEN_STATES, OF_ATTENTION
 from pipeline.config.training import LayerObjectives, Student
 from pipeline.errors import UserError, require
 from pipeline.hardware import ROUND
-from pipeline.inputs.resolver import RecipeInputs
+from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.architectures import LIKE_BERT, WITHOUT_QUERIES, start_of
 from pipeline.models.saved_model import ModelShape, model_shape, tokenizer_vocabulary
 

@@ -13,7 +13,7 @@ from pipeline.artifacts.store import MANIFEST
 from pipeline.config import Recipe
 from pipeline.config.data import LINEAR_CKA, MASKED_ACCURACY, NEXT_TOKEN_ACCURACY
 from pipeline.config.objectives import CAUSAL_LM, LAYER_OBJECTIVES, MASKED_LM, chosen
-from pipeline.inputs.resolver import RecipeInputs
+from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.architectures import start_of
 from pipeline.models.saved_model import is_decoder, model_shape
 from pipeline.plan.run_folder import RESULTS

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from pipeline.config import Recipe
 from pipeline.errors import Interrupted
 from pipeline.hardware import Precision
-from pipeline.inputs.resolver import RecipeInputs
+from pipeline.inputs.recipe_inputs import RecipeInputs
 
 if TYPE_CHECKING:
     from pipeline.plan.stage_specs import StageSpec

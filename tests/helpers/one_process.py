@@ -12,7 +12,7 @@ from pipeline.artifacts.store import Artifact
 from pipeline.config import Recipe, Run
 from pipeline.config.data import Task
 from pipeline.hardware import Precision
-from pipeline.inputs.resolver import RecipeInputs
+from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.launch.stage_work import stage_of, work
 from pipeline.plan.plan import Plan, make_plan, reasons
 from pipeline.plan.stage_specs import StageSpec

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipeline.config import Recipe
-from pipeline.inputs.resolver import RecipeInputs
+from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.plan.plan import make_plan
 from pipeline.report.model_card import UNKNOWN, find_licences, model_card
 from tests.helpers.published import EVALUATION, EXPORTED
