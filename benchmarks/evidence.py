@@ -49,16 +49,8 @@ ABLATIONS = {  # what the full pipeline is run without, and the settings that le
 }
 KEPT_BAR, KEPT_AIM = 0.97, 0.985
 STSB_HEADER = (
-    "index",
-    "genre",
-    "filename",
-    "year",
-    "old_index",
-    "source1",
-    "source2",
-    "sentence1",
-    "sentence2",
-    "score",
+    *("index", "genre", "filename", "year", "old_index"),
+    *("source1", "source2", "sentence1", "sentence2", "score"),
 )
 
 Scores = dict[tuple[str, str], dict[int, float]]  # (task, way) -> seed -> score on test

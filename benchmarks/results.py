@@ -5,7 +5,6 @@ A file holds one part of `benchmarks.all`. The pages are made of these files (`b
 
 import json
 import os
-import platform
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
+from pipeline.hardware import cpu_info, cpu_name
 
 RESULTS = PROJECT / "results"
 
@@ -51,11 +51,5 @@ def commit() -> str:
 
 def _processor() -> str:
     """Its name, and whether it multiplies in bf16, which decides how fast it trains."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    known = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    flags = known.get("flags", "").split()
-    units = [shown for flag, shown in {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}.items() if flag in flags]
-    return ", ".join([known.get("model name", platform.machine()), *units])
+    units = [shown for flag, shown in {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}.items() if flag in cpu_info()]
+    return ", ".join([cpu_name(), *units])

@@ -32,11 +32,8 @@ def distinct(texts: Sequence[str], n: int) -> float:
 
 def self_bleu(groups: Sequence[Sequence[str]]) -> float:
     """Mean BLEU-4 of each text against the other texts of its group: 1 where all say the same. 0 without any pair."""
-    return fmean(_scores(groups) or [0.0])
-
-
-def _scores(groups: Sequence[Sequence[str]]) -> list[float]:
-    return [score for texts in groups for score in _of_group([words_of(text.lower()) for text in texts])]
+    scores = [score for texts in groups for score in _of_group([words_of(text.lower()) for text in texts])]
+    return fmean(scores or [0.0])
 
 
 def _of_group(texts: Sequence[list[str]]) -> Iterator[float]:

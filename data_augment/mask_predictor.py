@@ -102,12 +102,9 @@ class MaskPredictor:
         numbers = [number for number, row in enumerate(batch) for _ in row.wanted]
         positions = [one.position for row in batch for one in row.wanted]
         at = torch.tensor(numbers, device=device), torch.tensor(positions, device=device)
-        # Without a separate head the logits of all positions are made, and most of them thrown away.
-        return (
-            self.model.base_model(**inputs_RT).last_hidden_state[at]
-            if self.head
-            else self.model(**inputs_RT).logits[at]
-        )
+        if self.head is None:  # the logits of all positions are made, and most of them thrown away
+            return self.model(**inputs_RT).logits[at]
+        return self.model.base_model(**inputs_RT).last_hidden_state[at]
 
 
 def _padded(length: int) -> int:

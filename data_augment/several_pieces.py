@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from data_augment.fillings import Filling, Reader, Word, find_pieces, together
 from data_augment.mask_predictor import MaskedRow, MaskPredictor
-from data_augment.pieces import OTHER, Kinds, kinds_of, longest_input
+from data_augment.pieces import OTHER, kinds_of, longest_input
 from data_augment.words import Span
 
 SeveralPieces = Literal["vectors", "masked_lm", "both"]
@@ -67,7 +67,7 @@ def several_piece_candidates(
     predictor = MaskPredictor(model, tokenizer, decode_tokens=decode_tokens, precision=precision, count_padding=False)
     copies = sorted(together(words, encoded, mask_share=mask_share), key=lambda copy: -len(encoded[copy[0].text]))
     reader = Reader(texts, encoded, kinds, tokenizer, one_word)
-    grown = Beam(copies, encoded, predictor=predictor, kinds=kinds, reader=reader, beam=beam)
+    grown = Beam(copies, predictor=predictor, reader=reader, beam=beam)
     for step in range(max((len(word.masked) for word in words), default=0)):
         grown.extend(step)
     before_last = grown.scores_before_last()
@@ -91,17 +91,9 @@ class Beam:
     """
 
     def __init__(
-        self,
-        copies: Sequence[Sequence[Word]],
-        encoded: Sequence[list[int]],
-        *,
-        predictor: MaskPredictor,
-        kinds: Kinds,
-        reader: Reader,
-        beam: int,
+        self, copies: Sequence[Sequence[Word]], *, predictor: MaskPredictor, reader: Reader, beam: int
     ) -> None:
-        self.copies, self.encoded, self.predictor, self.kinds, self.reader = copies, encoded, predictor, kinds, reader
-        self.beam = beam
+        self.copies, self.predictor, self.reader, self.beam = copies, predictor, reader, beam
 
     def extend(self, step: int) -> None:
         """Give every filling one piece more, the best, and keep the best fillings of each word."""
@@ -125,13 +117,14 @@ class Beam:
                     ]
                     yield MaskedRow(self._filled(copy, turn), wanted)
 
-        size = len(self.kinds.kind)
-        of_kind = torch.from_numpy(np.stack([self.kinds.kind == kind for kind in range(OTHER)]))
+        encoded, kind_of = self.reader.encoded, self.reader.kinds.kind
+        size = len(kind_of)
+        of_kind = torch.from_numpy(np.stack([kind_of == kind for kind in range(OTHER)]))
         of_kind = of_kind.to(self.predictor.model.device)
         found: dict[int, list[Filling]] = {}
 
         def keep(wanted: Sequence[Wanted], logits_CV: Tensor) -> None:
-            own = [int(self.kinds.kind[self.encoded[one.word.text][one.position]]) for one in wanted]
+            own = [int(kind_of[encoded[one.word.text][one.position]]) for one in wanted]
             allowed_CV = of_kind[torch.tensor(own, device=logits_CV.device)]
             scores_CV = logits_CV.log_softmax(dim=-1)[:, :size].masked_fill(~allowed_CV, -torch.inf)
             scores_CN, pieces_CN = scores_CV.topk(min(TAKEN * self.beam, size), dim=-1)
@@ -192,7 +185,7 @@ class Beam:
 
         The turns of the words are shifted against each other, so that the best fillings do not all meet in one row.
         """
-        ids = list(self.encoded[copy[0].text])
+        ids = list(self.reader.encoded[copy[0].text])
         for shift, word in enumerate(copy):
             filling = word.fillings[(turn + shift) % len(word.fillings)].ids if word.fillings else ()
             for number, place in enumerate(word.masked):

@@ -61,16 +61,16 @@ def gpu_count() -> int:
 
 def cpu_name() -> str:
     """What the system calls the CPU."""
-    found = re.search(r"^model name\s*:\s*(.+)$", _cpu_info(), re.MULTILINE)
+    found = re.search(r"^model name\s*:\s*(.+)$", cpu_info(), re.MULTILINE)
     return found[1] if found else platform.processor() or platform.machine()
 
 
 def _cpu_has_bf16() -> bool:
-    return "amx_bf16" in _cpu_info() or "avx512_bf16" in _cpu_info()
+    return "amx_bf16" in cpu_info() or "avx512_bf16" in cpu_info()
 
 
 @functools.cache
-def _cpu_info() -> str:
+def cpu_info() -> str:
     """What Linux says of the CPUs; elsewhere ''."""
     try:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
