@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,21 +50,21 @@ def main() -> None:
     print(f"{'seed':<6}{'teacher':>9}{'student':>9}{'kept':>8}{'labels alone':>14}{'gain':>8}")
     for row in rows:
         print(f"{row['seed']:<6}{_line(row)}")
-    mean = {key: statistics.mean(row[key] for row in rows) for key in rows[0] if key != "seed"}
+    kept = [row["kept"] for row in rows]
+    mean = {key: statistics.mean(row[key] for row in rows) for key in rows[0] if key not in ("seed", "kept")}
+    mean["kept"] = None if None in kept else statistics.mean(kept)  # None: a teacher learnt too little
     print(f"{'mean':<6}{_line(mean)}")
     if given.json:
         given.json.write_text(json.dumps({"rows": rows, "mean": mean}, indent=1), encoding="utf-8")
 
 
-def _line(row: dict[str, float]) -> str:
+def _line(row: dict[str, Any]) -> str:
+    kept = "-" if row["kept"] is None else f"{row['kept']:.1%}"
     gain = (row["student"] - row["labels_alone"]) * 100
-    return (
-        f"{row['teacher']:>9.4f}{row['student']:>9.4f}{row['kept']:>8.1%}{row['labels_alone']:>14.4f}{gain:>7.1f}"
-        " points"
-    )
+    return f"{row['teacher']:>9.4f}{row['student']:>9.4f}{kept:>8}{row['labels_alone']:>14.4f}{gain:>7.1f} points"
 
 
-def measure(recipe: Path, seed: int, overrides: list[str]) -> dict[str, float]:
+def measure(recipe: Path, seed: int, overrides: list[str]) -> dict[str, Any]:
     """One seed: the pipeline's results and the labels-alone student's score."""
     name = f"{recipe.stem}-seed-{seed}"
     arguments = [*overrides, "--seed", str(seed)]

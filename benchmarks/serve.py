@@ -75,7 +75,7 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 def _load(port: int, clients: int, requests: int) -> dict[str, Any]:
     def one(client: int) -> list[float]:
         connection, seconds = HTTPConnection("127.0.0.1", port, timeout=60), []
-        for number in range(requests // clients):
+        for number in range(max(1, requests // clients)):
             body = json.dumps({"texts": [TEXTS[(client + number) % len(TEXTS)]]})
             begin = time.perf_counter()
             connection.request("POST", "/api/predict", body, HEADERS)

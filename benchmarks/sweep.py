@@ -102,11 +102,11 @@ def _row(settings: Settings, runs: Sequence[dict[str, dict[str, Any]]], differ: 
             "teachers": [found["teacher"]["score"] for found in results],
             "mean": statistics.mean(scores),
             "deviation": statistics.stdev(scores) if len(scores) > 1 else 0.0,
-            "kept": statistics.mean(found["kept"] or 0.0 for found in results),
-            "agreement": statistics.mean(found["agreement"] or 0.0 for found in results),
+            "kept": mean_or_none([found["kept"] for found in results]),
+            "agreement": mean_or_none([found["agreement"] for found in results]),
         }
         dev = [run["distill_predictions"]["metrics"]["dev_score"] for run in runs]
-        row["dev"] = None if None in dev else statistics.mean(dev)  # None where there were no epochs
+        row["dev"] = mean_or_none(dev)  # None where there were no epochs
     masked = [run["pretrain_teacher"]["metrics"].get("masked_accuracy_after") for run in runs]
     if all(share is not None for share in masked):
         row["masked"] = statistics.mean(masked)
@@ -117,6 +117,12 @@ def _row(settings: Settings, runs: Sequence[dict[str, dict[str, Any]]], differ: 
         row["curves"] = _curves(runs[0])
     row["stage_seconds"] = {stage: statistics.mean(run[stage]["seconds"] for run in runs) for stage in differ}
     return row
+
+
+def mean_or_none(values: Sequence[float | None]) -> float | None:
+    """The mean; None where a value is not known, such as what is kept of a teacher that learnt too little."""
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if len(known) == len(values) else None
 
 
 def _curves(run: Mapping[str, Mapping[str, Any]]) -> dict[str, list[float]]:

@@ -10,8 +10,11 @@ import subprocess
 from pathlib import Path
 from typing import Literal
 
+from pipeline.errors import UserError
+
 Precision = Literal["bf16", "fp32"]
 GPU_TOKENS = 32_768  # padded tokens at once: with few a GPU waits for the next operation to be asked of it
+ANSWER_SECONDS = 30  # for nvidia-smi
 ROUND = 4  # rows and tokens: oneDNN's bf16 products are slower on odd numbers, and every new shape is compiled
 
 
@@ -41,7 +44,13 @@ def gpu_capabilities() -> tuple[float, ...]:
     if command is None or visible == "":
         return ()
     query = [command, "--query-gpu=compute_cap", "--format=csv,noheader"]
-    answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"nvidia-smi has not answered for {ANSWER_SECONDS} s; reset the GPU or its driver, or set"
+            " CUDA_VISIBLE_DEVICES= to use the CPU"
+        ) from None
     try:
         found = tuple(float(line) for line in answer.stdout.split()) if answer.returncode == 0 else ()
     except ValueError:

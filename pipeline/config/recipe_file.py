@@ -94,6 +94,8 @@ def _read(path: Path, where: Where, earlier: tuple[Path, ...] = ()) -> dict[str,
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8; save the recipe as UTF-8") from None
+    except PermissionError:
+        raise UserError(f"{path}: the recipe may not be read; change its permissions") from None
     except OSError:
         beside = [other.name for other in path.parent.glob("[!.]*.yaml")]
         ours = [f"recipes/{other.name}" for other in (PROJECT / "recipes").glob("*.yaml")]

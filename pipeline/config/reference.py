@@ -101,5 +101,5 @@ def _plain_type(annotation: Any) -> str:
     if origin is tuple:
         return f"list ({_plain_type(inside[0])})"
     if origin is dict:
-        return "mapping of text to text"
+        return f"mapping of {_plain_type(inside[0])} to {_plain_type(inside[1])}"
     return PLAIN.get(annotation, str(annotation))

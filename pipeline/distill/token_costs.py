@@ -131,7 +131,8 @@ class CostBook:
         self.lengths = [round(float(counts.lengths.mean())), counts.corpus_length]
         self.known: dict[str, float] = {}
         with contextlib.suppress(OSError, ValueError):
-            self.known = json.loads(path.read_text(encoding="utf-8"))
+            found = json.loads(path.read_text(encoding="utf-8"))
+            self.known = found if isinstance(found, dict) else {}
 
     def cost(self, what: str, measure: Callable[[], float]) -> float:
         """Seconds a token: the best known. Args: what: a stage, 'teacher' or 'student'."""

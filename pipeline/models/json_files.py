@@ -25,6 +25,10 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < LARGEST
+
+
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
@@ -48,6 +52,10 @@ def _is_numbering(value: Any) -> bool:
     return isinstance(value, dict) and all(type(one) is int and one >= 0 for one in value.values())
 
 
+def _is_chances(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(SHARE[0], value.values())) and None not in value.values()
+
+
 def _is_added(value: Any) -> bool:
     named = isinstance(value, dict) and all(key.isdecimal() for key in value)
     return named and all(isinstance(one, dict) and _is_token(one) for one in value.values())
@@ -60,7 +68,8 @@ YES_OR_NO: Check = (lambda value: value is None or isinstance(value, bool), "tru
 SHARE: Check = (lambda value: value is None or (_is_number(value) and 0 <= value <= 1), "a number from 0 to 1")
 TOKEN: Check = (_is_token, "a token")
 TOKENS: Check = (_is_tokens, "a list of tokens")
-ID: Check = (lambda value: value is None or (type(value) is int and 0 <= value < LARGEST), "the number of a token")
+ID: Check = (lambda value: value is None or _is_count(value), "the number of a token")
+COUNT: Check = (lambda value: value is None or _is_count(value), "a whole number, 0 or more")
 
 CONFIG: dict[str, Check] = {
     **dict.fromkeys(("num_hidden_layers", "n_layers", "hidden_size", "dim", "num_attention_heads", "n_heads"), SIZE),
@@ -73,11 +82,14 @@ CONFIG: dict[str, Check] = {
     **dict.fromkeys(("classifier_dropout", "seq_classif_dropout", "initializer_range", "layer_norm_eps"), SHARE),
     **dict.fromkeys(("is_decoder", "tie_word_embeddings", "add_cross_attention", "use_cache"), YES_OR_NO),
     **dict.fromkeys(("output_attentions", "output_hidden_states", "return_dict"), YES_OR_NO),
-    **dict.fromkeys(("pad_token_id", "bos_token_id", "type_vocab_size", "chunk_size_feed_forward"), ID),
+    **dict.fromkeys(("pad_token_id", "bos_token_id"), ID),
+    **dict.fromkeys(("type_vocab_size", "chunk_size_feed_forward", "window_overlap"), COUNT),
     "architectures": (lambda value: value is None or _is_texts(value), "a list of names of classes"),
     "id2label": (lambda value: value is None or _is_names(value), 'an object such as {"0": "bad", "1": "good"}'),
     "label2id": (lambda value: value is None or _is_numbering(value), 'an object such as {"bad": 0, "good": 1}'),
     "num_labels": SIZE,
+    "longest_answer": SIZE_OR_NONE,
+    "thresholds": (lambda value: value is None or _is_chances(value), 'an object such as {"joy": 0.4}'),
 }
 TOKENIZER_CONFIG: dict[str, Check] = {
     **dict.fromkeys(("do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space"), YES_OR_NO),

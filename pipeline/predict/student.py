@@ -112,7 +112,8 @@ def load_student(folder: Path, *, onnx: bool) -> Student:
     tokenizer.enable_padding(pad_id=pad, pad_token=tokenizer.id_to_token(pad) or "[PAD]")
     student = Student(tokenizer=tokenizer, forward=forward, config=config)
     if student.finds_spans:
-        stride = config.get("window_overlap", max_length // OVERLAP)
+        stride = config.get("window_overlap")
+        stride = max_length // OVERLAP if stride is None else stride
         tokenizer.enable_truncation(max_length, stride=stride, strategy="only_second")
     else:
         tokenizer.enable_truncation(max_length)

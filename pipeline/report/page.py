@@ -87,7 +87,8 @@ def augmentation_examples(run: RunSummary) -> list[list[DiffPart]]:
     files = sorted(file.relative_to(folder).as_posix() for file in folder.glob("data/*.parquet"))
     if "augment_data" not in run.stages or not files:
         return []
-    first_rows = next(pq.ParquetFile(intact(folder, files[0])).iter_batches(ROWS_READ)).to_pylist()
+    with pq.ParquetFile(intact(folder, files[0])) as file:
+        first_rows = next(file.iter_batches(ROWS_READ)).to_pylist()
     examples: dict[int, list[DiffPart]] = {}
     original: dict[str, Any] = {}
     for row in first_rows:

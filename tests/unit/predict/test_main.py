@@ -114,7 +114,12 @@ def test_a_damaged_student_is_one_sentence(
     [
         ({"hidden_act": "gelux"}, "cannot be loaded: 'gelux'; save the model again"),
         ({"pad_token_id": 99999}, "cannot be loaded: Padding_idx must be within num_embeddings"),
-        ({"chunk_size_feed_forward": "x"}, "'chunk_size_feed_forward' is \"x\", and the number of a token is needed"),
+        (
+            {"chunk_size_feed_forward": "x"},
+            "'chunk_size_feed_forward' is \"x\", and a whole number",
+        ),
+        ({"window_overlap": "x"}, "'window_overlap' is \"x\""),
+        ({"thresholds": {"joy": "x"}}, "'thresholds' is {"),
         ({"output_attentions": "x"}, "'output_attentions' is \"x\", and true or false is needed"),
     ],
 )
