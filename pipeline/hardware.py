@@ -1,5 +1,6 @@
 """What this machine multiplies fast, found out without importing torch."""
 
+import errno
 import functools
 import itertools
 import os
@@ -9,8 +10,6 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Literal
-
-from pipeline.errors import UserError
 
 Precision = Literal["bf16", "fp32"]
 GPU_TOKENS = 32_768  # padded tokens at once: with few a GPU waits for the next operation to be asked of it
@@ -38,7 +37,7 @@ def packing_costs() -> tuple[int, int]:
 
 @functools.cache
 def gpu_capabilities() -> tuple[float, ...]:
-    """Compute capability of each NVIDIA GPU that this process may use."""
+    """Compute capability of each NVIDIA GPU that this process may use. Raises TimeoutError where a driver hangs."""
     command = shutil.which("nvidia-smi")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if command is None or visible == "":
@@ -47,10 +46,8 @@ def gpu_capabilities() -> tuple[float, ...]:
     try:
         answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS)
     except subprocess.TimeoutExpired:
-        raise UserError(
-            f"nvidia-smi has not answered for {ANSWER_SECONDS} s; reset the GPU or its driver, or set"
-            " CUDA_VISIBLE_DEVICES= to use the CPU"
-        ) from None
+        said = f"no answer for {ANSWER_SECONDS} s; set CUDA_VISIBLE_DEVICES= to use the CPU"
+        raise TimeoutError(errno.ETIMEDOUT, said, "nvidia-smi") from None
     try:
         found = tuple(float(line) for line in answer.stdout.split()) if answer.returncode == 0 else ()
     except ValueError:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from pipeline import hardware
-from pipeline.errors import UserError
 
 
 @pytest.fixture
@@ -55,13 +54,14 @@ def test_gpus_are_those_that_cuda_shows(
     hardware.gpu_capabilities.cache_clear()
 
 
-def test_a_gpu_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_does_not_answer_ends_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(hardware, "ANSWER_SECONDS", 0.1)
     hardware.gpu_capabilities.cache_clear()
-    with pytest.raises(UserError, match=r"nvidia-smi has not answered for 0\.1 s"):
+    with pytest.raises(TimeoutError, match=r"no answer for 0\.1 s") as error:
         hardware.gpu_count()
+    assert error.value.filename == "nvidia-smi"
     hardware.gpu_capabilities.cache_clear()
