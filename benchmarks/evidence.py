@@ -26,6 +26,7 @@ from pipeline.artifacts.atomic import write_atomically
 from pipeline.artifacts.store import cache_folder
 from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
+from pipeline.errors import status_of
 from pipeline.hardware import cpu_name, gpu_count
 from pipeline.plan.plan import Plan
 from pipeline.plan.run_folder import RESULTS
@@ -205,4 +206,4 @@ def machine() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(status_of(main))

@@ -9,11 +9,13 @@ be stopped and started again. Seconds are those of the student's own stages.
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import run
 from pipeline import PROJECT
+from pipeline.errors import status_of
 from pipeline.plan.run_folder import RESULTS
 
 METHODS = ("tinybert", "hinton", "distilbert", "pkd", "minilm", "minilmv2")
@@ -72,4 +74,4 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(status_of(main))

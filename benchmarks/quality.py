@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from benchmarks.cases import load_encoder
 from pipeline import PROJECT
 from pipeline.config import Recipe
+from pipeline.errors import WorkFailed, status_of
 from pipeline.evaluate.scoring import labelled_split
 from pipeline.heads import head_of
 from pipeline.launch.cli import DEFAULT_RECIPE
@@ -80,8 +81,11 @@ def measure(recipe: Path, seed: int, overrides: list[str]) -> dict[str, Any]:
 
 
 def run(recipe: Path, arguments: list[str], *options: str) -> Plan:
-    """Run a recipe; returns its plan."""
-    subprocess.run([sys.executable, "-m", "pipeline", str(recipe), *options, *arguments], check=True, cwd=PROJECT)
+    """Run a recipe; returns its plan. Raises WorkFailed where the run fails, which says why."""
+    words = [sys.executable, "-m", "pipeline", str(recipe), *options, *arguments]
+    status = subprocess.run(words, check=False, cwd=PROJECT).returncode
+    if status:
+        raise WorkFailed(f"{recipe.name} ended with status {status}")
     return make_plan(recipe, arguments, checked=False)
 
 
@@ -132,6 +136,8 @@ def train_on_labels(student: Path, recipe: Path, arguments: list[str], *, epochs
     changes = {
         "--backbone": student,
         "--pretrain_teacher.epochs": 0,
+        "--pretrain_teacher.from_scratch": "false",
+        "--pretrain_teacher.tokenizer": "backbone",
         "--finetune_teacher.allow_majority": "true",
         "--finetune_teacher.epochs": epochs,
         "--finetune_teacher.learning_rate": rate,
@@ -160,4 +166,4 @@ def test_score(plan: Plan, folder: Path, other: PreTrainedModel | None = None) -
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(status_of(main))

@@ -17,11 +17,13 @@ import itertools
 import json
 import re
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import run
+from pipeline.errors import status_of
 from pipeline.launch.cli import DEFAULT_RECIPE
 from pipeline.plan.plan import Plan
 
@@ -153,4 +155,4 @@ def _cell(name: str, value: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(status_of(main))
