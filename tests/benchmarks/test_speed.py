@@ -9,6 +9,7 @@ import pytest
 from benchmarks.cases import make_stage
 from benchmarks.proposals import proposals
 from benchmarks.speed import main, peak_memory
+from pipeline.errors import status_of
 from pipeline.launch.launcher import CPU_ENVIRONMENT
 from pipeline.plan.plan import make_plan
 from tests.tiny import make
@@ -34,7 +35,7 @@ def speed(what: str, recipe: Path, *options: str) -> int:
     sizes = ["--models", "recipe", "--length", "16", "--batch-size", "4", "--examples", "16"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["speed", what, "--recipe", str(recipe), *sizes, *options])
-        return main()
+        return status_of(main)
 
 
 @pytest.mark.parametrize("what", ["general", "layers", "predictions"])

@@ -1,6 +1,7 @@
 """The recipes of the methods: each runs every stage on the tiny world with its own objectives."""
 
 import dataclasses
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -110,10 +111,11 @@ def test_the_table_has_a_line_for_each_method() -> None:
 
 
 def test_the_benchmark_reads_what_each_run_published(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def publish_all(command: list[str], **_: Any) -> None:
+    def publish_all(command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
         _python, _m, _module, recipe, *arguments = command
         publish(make_plan(Path(recipe), arguments, checked=False))
         publish_run(make_plan(Path(recipe), arguments, checked=False))
+        return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr("benchmarks.quality.subprocess.run", publish_all)
     files = {"backbone": "model", "task.train": "rows.csv", "prepare_corpus.sources": "text.txt"}
