@@ -98,3 +98,8 @@ def test_sample_is_measured_on_numbered_texts(tmp_path: Path) -> None:
     assert figures["sentences"] == 3
     assert 3 <= figures["variants"] <= 6  # two candidates for one word
     assert figures["peak_memory"] > 10**7
+
+
+def test_what_is_not_known_of_a_seed_has_no_mean() -> None:
+    assert sweep.mean_or_none([0.9, 1.0]) == pytest.approx(0.95)
+    assert sweep.mean_or_none([0.9, None]) is None  # a teacher that learnt too little keeps nothing

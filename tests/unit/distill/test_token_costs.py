@@ -75,8 +75,9 @@ def test_every_stage_has_an_estimate_and_what_was_measured_is_kept(
     monkeypatch.setattr(Meter, "_seconds", lambda *_: 0.0)
     assert estimated(plan, processes=1, again=True)["distill_layers"] < kept["distill_layers"]
     assert estimated(plan, processes=2)["finetune_teacher"] <= kept["finetune_teacher"]
-    (world / "artifacts/cache/token_costs.json").write_text("damaged")
-    assert list(estimated(plan, processes=1)) == list(STAGES)
+    for content in ("damaged", "[]"):
+        (world / "artifacts/cache/token_costs.json").write_text(content)
+        assert list(estimated(plan, processes=1)) == list(STAGES)
 
 
 def test_other_work_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
