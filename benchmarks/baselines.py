@@ -32,10 +32,10 @@ from pipeline.errors import status_of
 from pipeline.evaluate.exported_forms import save_forms
 from pipeline.evaluate.scoring import labelled_split
 from pipeline.export.onnx_session import INT8, SIDE_FILES
-from pipeline.export.vocabulary import kept_pieces
 from pipeline.heads import head_of
 from pipeline.launch.cli import DEFAULT_RECIPE
 from pipeline.models.loading import load_tokenizer
+from pipeline.models.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.predict.answers import Texts
 from pipeline.predict.student import load_student
@@ -52,6 +52,7 @@ WAYS = {
     "fitted_labels": "the same student on labels alone, fitted at first",
 }
 TEXTS_AT_ONCE = 64  # of a student that is scored
+CUT = "cut"  # the folder of the tokenizer whose vocabulary is cut
 
 
 def main() -> None:
@@ -171,14 +172,18 @@ def export(plan: Plan, rows: LabelledTexts, trained: Path, folder: Path) -> None
     settings, task = plan.recipe, rows.task
     tokenizer, head = load_tokenizer(trained), head_of(task.kind)
     train = labelled_split(as_datasets(task)["train"], task, settings.task, tokenizer).texts
-    least = settings.export_student.min_count
     student = head.load(trained, label_names=task.label_names, new_head=False, attention="eager").eval()
+    if settings.distill_layers.pieces:
+        counts = train.piece_counts()
+        kept = kept_pieces(tokenizer, counts, pieces=int(np.count_nonzero(counts)))
+        trim_embeddings(student, kept)
+        save_tokenizer(tokenizer, folder / CUT, kept=kept)
+        trained = folder / CUT
     save_forms(
         student,
         folder,
         kind=task.kind,
         tokenizer_of=trained,
-        kept=kept_pieces(tokenizer, train.piece_counts(), min_count=least) if least else None,
         inputs=train.model_inputs(),
         max_length=settings.task.max_length,
     )

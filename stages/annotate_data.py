@@ -14,13 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.distill.augmented_dataset import augmented_texts, other_teacher_logits, teacher_logits, with_soft_labels
+from pipeline.distill.augmented_dataset import (
+    augmented_texts,
+    in_students_vocabulary,
+    other_teacher_logits,
+    teacher_logits,
+    with_soft_labels,
+)
 from pipeline.launch.stage_runner import run_stage
 from pipeline.runtime.stage import Stage
 
 
 def main(stage: Stage) -> dict[str, Any]:
     data = augmented_texts(stage)
+    if data.texts.kind.per_token:  # the student's tokens get the answers
+        data = in_students_vocabulary(stage, data)
     logits_of = other_teacher_logits if stage.inputs.other_teacher else teacher_logits
     logits = logits_of(stage, data)
     if stage.recipe.task.soft_labels:

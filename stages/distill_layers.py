@@ -4,7 +4,8 @@
 
 Reads:  the task's teacher (finetune_teacher), the augmented dataset, the general student (distill_general); or the
         student starts from the task's teacher (`student.start_from`).
-Writes: student/, after its last step, since no dev score says which step copies layers best; its head is untrained.
+Writes: student/, after its last step, since no dev score says which step copies layers best; its head is untrained,
+        and its vocabulary has the most frequent `pieces` of the dataset.
         projections.safetensors.
 """
 
@@ -14,27 +15,33 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from pipeline.distill.augmented_dataset import augmented_batches, augmented_texts
+from pipeline.distill.augmented_dataset import (
+    augmented_batches,
+    augmented_texts,
+    in_students_vocabulary,
+    load_task_teacher,
+)
 from pipeline.distill.layers import (
     ProjectedStudent,
+    Teacher,
     both_pack,
     freeze_unreached,
     layer_flops,
     layer_loss,
-    load_task_teacher,
     mapped_layers,
 )
 from pipeline.distill.start import start_from_task_teacher
 from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.collate import Batch, Rows, collate
+from pipeline.models.vocabulary import cut_to
 from pipeline.runtime.stage import Stage
 from pipeline.training.loop import Job, train
 
 
 def main(stage: Stage) -> dict[str, Any]:
     settings, general = stage.recipe.distill_layers, stage.upstream.get("distill_general")
-    data = augmented_texts(stage)
+    data = in_students_vocabulary(stage, augmented_texts(stage))
     head = head_of(data.texts.kind)
     torch.manual_seed(stage.recipe.seed)  # of the student's new head
     source = general or start_from_task_teacher(stage, data)
@@ -44,7 +51,8 @@ def main(stage: Stage) -> dict[str, Any]:
         new_head=general is not None,
         hidden_dropout=stage.recipe.student.hidden_dropout,
     )
-    teacher = load_task_teacher(stage, data)
+    cut_to(whole, data.tokenizer, tokenizer=source / "student")
+    teacher = Teacher.of(load_task_teacher(stage, data), stage)
     student = ProjectedStudent(
         cast(PreTrainedModel, whole.base_model), teacher_width=teacher.encoder.config.hidden_size
     )
@@ -71,7 +79,7 @@ def main(stage: Stage) -> dict[str, Any]:
     head.init_from_projection(whole, last, stage.recipe.student, teacher=with_vectors)
     if stage.is_main:
         (stage.output / "student").mkdir()
-        head.save(whole, stage.output / "student", tokenizer_of=source / "student")
+        head.save(whole, stage.output / "student", tokenizer_of=data.tokenizer)
         student.save_projections(stage.output)
     return {"curve": progress.curve if progress else []}
 

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pipeline.config.objectives import chosen
-from pipeline.distill.augmented_dataset import AugmentedTexts, augmented_batches, augmented_texts
+from pipeline.distill.augmented_dataset import AugmentedTexts, augmented_batches, augmented_texts, load_task_teacher
 from pipeline.distill.layers import (
     Loss,
     ProjectedStudent,
+    Teacher,
     both_pack,
     freeze_unreached,
     layer_loss,
-    load_task_teacher,
     mapped_layers,
 )
 from pipeline.distill.objectives import Terms
@@ -46,7 +46,7 @@ from pipeline.training.throughput import training_flops
 def main(stage: Stage) -> dict[str, Any]:
     settings, source = stage.recipe.distill_predictions, stage.upstream["distill_layers"] / "student"
     task, splits = labelled_splits(stage, source, "dev")
-    data = augmented_texts(stage, labels=bool(settings.label))
+    data = augmented_texts(stage, labels=bool(settings.label), tokenizer=source)
     logits = np.load(stage.upstream["annotate_data"] / "logits.npy", mmap_mode="r", allow_pickle=False)
     head, dropout = head_of(task.kind), stage.recipe.student.hidden_dropout
     student = head.load(source, label_names=task.label_names, new_head=False, hidden_dropout=dropout)
@@ -108,7 +108,7 @@ def model_and_loss(stage: Stage, data: AugmentedTexts, student: PreTrainedModel)
 
     if not chosen(settings):
         return student, predictions_alone, can_pack(student)
-    teacher = load_task_teacher(stage, data)
+    teacher = Teacher.of(load_task_teacher(stage, data), stage)
     model = ProjectedStudent(student, teacher_width=teacher.encoder.config.hidden_size)
     model.load_projections(stage.upstream["distill_layers"])
     layers = mapped_layers(stage, settings, teacher=teacher, student=model)

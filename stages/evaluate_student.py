@@ -11,6 +11,7 @@ Both models run in float32, as `from_pretrained` gives them.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ import pyarrow.parquet as pq
 
 from pipeline.evaluate.comparison import compare, given_teacher, kept_of_given, measure, prediction_table
 from pipeline.evaluate.general import compare_general
-from pipeline.evaluate.scoring import labelled_splits
+from pipeline.evaluate.scoring import LabelledSplit, labelled_splits
 from pipeline.launch.stage_runner import run_stage
-from pipeline.models.loading import distilled_from
+from pipeline.models.loading import distilled_from, load_tokenizer
+from pipeline.models.vocabulary import pieces_kept
 from pipeline.plan.run_folder import PREDICTIONS, RESULTS, TEACHER_STATISTICS
 from pipeline.report.results import table
 from pipeline.runtime.stage import Stage
@@ -35,7 +37,8 @@ def main(stage: Stage) -> dict[str, Any]:
     task, splits = labelled_splits(stage, folders["teacher"], *names, *(["dev"] if given else []))
     of_given = given_teacher(stage, splits) if given else None
     splits.pop("dev", None)
-    measured = {role: measure(stage, splits, folder) for role, folder in folders.items()}
+    read = {"teacher": splits, "student": read_by_student(stage, splits)}
+    measured = {role: measure(stage, read[role], folder) for role, folder in folders.items()}
     if not stage.is_main:
         return {}
     results = compare(stage, splits["test"], **measured)
@@ -46,6 +49,21 @@ def main(stage: Stage) -> dict[str, Any]:
     pq.write_table(prediction_table(splits, measured), stage.output / PREDICTIONS)
     stage.say(f"results\n{table(results)}")
     return {"kept": results["kept"], "left_out": dict(task.left_out)}
+
+
+def read_by_student(stage: Stage, splits: Mapping[str, LabelledSplit]) -> dict[str, LabelledSplit]:
+    """The splits as the student's tokenizer cuts them; says how often that is different from the teacher's."""
+    teacher, student = stage.upstream["finetune_teacher"], stage.upstream["distill_predictions"]
+    tokenizer = load_tokenizer(student)
+    cut = {name: split.tokenised_by(tokenizer) for name, split in splits.items()}
+    kept, before = pieces_kept(student, tokenizer=teacher)
+    if len(kept) < before:
+        changed = splits["test"].texts.share_changed(cut["test"].texts, kept)
+        stage.say(
+            f"the student's vocabulary: {len(kept):,} of the teacher's {before:,} pieces;"
+            f" {changed:.1%} of the test texts are cut in another way"
+        )
+    return cut
 
 
 def evaluate_general(stage: Stage) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
     accelerate launch -m stages.export_student --recipe recipes/rotten_tomatoes.yaml
 
-Reads:  the student (distill_predictions) and how it was measured (evaluate_student), the task's dev rows; to cut its
-        vocabulary the augmented dataset (augment_data), whose texts it was trained on, and the teacher's tokenizer
-        (finetune_teacher).
+Reads:  the student (distill_predictions) and how it was measured (evaluate_student), the task's dev and test rows.
 Writes: the student with its tokenizer, onnx/model.onnx (float32) and onnx/model_int8.onnx (also as
         onnx/model_quantized.onnx, the name that Transformers.js looks for); README.md, its model card.
 
@@ -15,19 +13,14 @@ published.
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from pipeline.distill.augmented_dataset import augmented_texts
 from pipeline.evaluate.exported_forms import (
     measure_forms,
     save_forms,
-    share_of_texts_changed,
     ship,
     shipped_beside_teacher,
 )
 from pipeline.evaluate.general import INPUTS, load_general, measure_general_forms
 from pipeline.evaluate.scoring import labelled_splits, score
-from pipeline.export.vocabulary import kept_pieces
 from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.loading import load_tokenizer, save_model
@@ -40,25 +33,23 @@ def main(stage: Stage) -> dict[str, Any]:
     if not stage.recipe.has_task:
         return export_general(stage)
     settings, source = stage.recipe.export_student, stage.upstream["distill_predictions"]
-    task, splits = labelled_splits(stage, source, "dev")
+    task, splits = labelled_splits(stage, source, "dev", "test")
     before, head = splits["dev"], head_of(task.kind)
     how: dict[str, Any] = {"label_names": task.label_names, "new_head": False, "attention": "eager"}
     student = head.load(source, **how).eval()
-    kept = kept_ids(stage) if settings.min_count and stage.is_main else None
     if stage.is_main:
         save_forms(
             student,
             stage.output,
             kind=task.kind,
             tokenizer_of=source,
-            kept=kept,
             inputs=before.texts.model_inputs(),
             max_length=stage.recipe.task.max_length,
         )
     stage.accelerator.wait_for_everyone()
 
-    _, splits = labelled_splits(stage, stage.output, "dev", "test")
-    after, test, exported = splits["dev"], splits["test"], head.load(stage.output, **how).eval()
+    tokenizer, exported = load_tokenizer(stage.output), head.load(stage.output, **how).eval()
+    after, test = (splits[name].tokenised_by(tokenizer) for name in ("dev", "test"))
     measured = measure_forms(
         stage, stage.output, student=student, exported=exported, before=before, after=after, test=test
     )
@@ -68,15 +59,9 @@ def main(stage: Stage) -> dict[str, Any]:
         stage.say(line)
     measured.check(largest_loss=settings.largest_loss)
     add_to_config(stage.output, task.kind.student_config(task.splits, after.texts.task))
-    pieces = {"before": student.config.vocab_size, "after": exported.config.vocab_size}
-    pieces["dev_texts_changed"] = share_of_texts_changed(before, after, kept)
-    stage.say(
-        f"vocabulary: {pieces['after']:,} of {pieces['before']:,} pieces;"
-        f" {pieces['dev_texts_changed']:.1%} of the dev texts are tokenised differently than before"
-    )
     metrics = {"metric": task.metric, "score_before": measured.student_score}
     shipped = shipped_beside_teacher(stage, measured, partial(score, task), stage.output)
-    metrics |= {"forms": measured.forms, "shipped": shipped, "vocabulary": pieces}
+    metrics |= {"forms": measured.forms, "shipped": shipped}
     write_card(stage, metrics)
     return metrics
 
@@ -99,9 +84,8 @@ def export_general(stage: Stage) -> dict[str, Any]:
         stage.say(line)
     forms.check(largest_loss=stage.recipe.export_student.largest_loss)
     shipped = shipped_beside_teacher(stage, forms, measure.score, stage.output)
-    pieces = student.config.vocab_size
     metrics = {"metric": measure.metric, "score_before": forms.student_score, "forms": forms.forms}
-    metrics |= {"shipped": shipped, "vocabulary": {"before": pieces, "after": pieces, "dev_texts_changed": 0.0}}
+    metrics |= {"shipped": shipped}
     write_card(stage, metrics)
     return metrics
 
@@ -110,13 +94,6 @@ def write_card(stage: Stage, metrics: dict[str, Any]) -> None:
     """The model card, beside what it describes."""
     card = model_card(stage.recipe, stage.inputs, evaluation=stage.upstream["evaluate_student"], exported=metrics)
     (stage.output / CARD).write_text(card, encoding="utf-8")
-
-
-def kept_ids(stage: Stage) -> np.ndarray:
-    """The pieces that the texts which the student was trained on use often enough."""
-    counts = augmented_texts(stage).texts.piece_counts()
-    tokenizer = load_tokenizer(stage.upstream["distill_predictions"])
-    return kept_pieces(tokenizer, counts, min_count=stage.recipe.export_student.min_count)
 
 
 if __name__ == "__main__":

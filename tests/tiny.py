@@ -62,8 +62,8 @@ def write_classifier(folder: Path, source: Path, *, labels: Sequence[str] = ("ro
 
     Args: labels: none makes a regressor.
     """
-    from pipeline.export.vocabulary import save_tokenizer
     from pipeline.models.loading import load_classifier, load_tokenizer
+    from pipeline.models.vocabulary import save_tokenizer
 
     torch.manual_seed(3)
     model = load_classifier(source, label_names=labels, new_head=True)
@@ -173,10 +173,10 @@ def recipe(folder: Path) -> dict[str, Any]:
         "distill_general": {**few},
         "propose_candidates": {"candidates": 4, "vectors": str(folder / "vectors.txt"), "shard_texts": 64},
         "augment_data": {"variants": 2},
-        "distill_layers": {**few},
+        "distill_layers": {**few, "pieces": 40},
         "distill_predictions": {**few, "epochs": 2, "learning_rate": 3e-3},
         "evaluate_student": {"bootstrap": 100, "timing_rounds": 3},
-        "export_student": {"min_count": 1, "largest_loss": 0.25},
+        "export_student": {"largest_loss": 0.25},
     }
 
 

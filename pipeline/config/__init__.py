@@ -72,9 +72,6 @@ class Card:
 class ExportStudent:
     """The student as files for deployment: PyTorch, ONNX, int8 ONNX."""
 
-    min_count: Count = 0
-    """Remove from the vocabulary (WordPiece or Unigram) the pieces that occur fewer times in the augmented dataset; 0
-    keeps all."""
     largest_loss: Share = 0.01
     """How much less an exported file may score on dev than the student (0.01: one point); a larger loss is an error."""
 

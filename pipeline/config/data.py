@@ -26,6 +26,7 @@ GlueName = Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte",
 KindName = Literal[
     "classification", "multi_label", "regression", "token_classification", "question_answering", "embedding"
 ]
+TOKEN_KINDS = ("token_classification", "question_answering")  # of which a model answers each token, not each text
 Correlation = Literal["pearson", "spearman", "pearson_and_spearman"]
 AnswerMetric = Literal["exact_match_and_f1", "answer_f1", "exact_match"]
 LabelSetMetric = Literal["micro_f1", "sample_f1", "mean_average_precision", "micro_and_macro_f1"]

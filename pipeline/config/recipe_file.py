@@ -27,6 +27,7 @@ RENAMED = {  # older settings, and what says the same now
     "student.embeddings": "student.start: embeddings in the place of 'teacher', or student.start: random",
     "student.copy_layers": "student.start: layers, and student.start_layers for which ones",
     "student.copy_from": "student.start_from",
+    "export_student.min_count": "distill_layers.pieces, the size of the vocabulary that it learns and ships with",
 }
 Keys = tuple[str, ...]
 Where = dict[Keys, str]  # a key's path -> where it was written: file:line, or the option

@@ -260,6 +260,10 @@ class DistillLayers(TaskDistillation, LayerObjectives):
 
     epochs: NonNegative = 20
     """Passes over the examples."""
+    pieces: Count = 0
+    """Pieces in the student's vocabulary (WordPiece or Unigram): the most frequent of the augmented dataset, and those
+    of one character. A word whose piece is gone is cut into smaller ones, and the student learns to read it so. 0: the
+    teacher's whole vocabulary."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset
+from transformers import PreTrainedModel
 
 from pipeline.artifacts.shards import write_once
 from pipeline.config.training import TaskDistillation
@@ -15,6 +16,7 @@ from pipeline.evaluate.inference import predict
 from pipeline.evaluate.other_teacher import OtherTeacher, by_our_tokens, load_other_teacher
 from pipeline.heads import head_of
 from pipeline.models.loading import freeze, load_tokenizer
+from pipeline.models.vocabulary import cut_to, kept_pieces, save_tokenizer
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.labelled_data import read_task
 from pipeline.tasks.tokenised import TokenisedTexts
@@ -28,11 +30,12 @@ IN_MEMORY = 200_000  # rows whose tokens are kept in memory; more go to a file
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentedTexts:
-    """Tokenised rows, which of them belong together, and the task's label names (none: a regression)."""
+    """Tokenised rows, and what goes with them."""
 
     texts: TokenisedTexts
-    groups: Groups
-    label_names: tuple[str, ...]
+    groups: Groups  # which of them belong together
+    label_names: tuple[str, ...]  # none: a regression
+    tokenizer: Path  # the folder of the tokenizer that cut them
 
 
 def read_augmented(stage: Stage, folder: Path) -> Dataset:
@@ -43,21 +46,28 @@ def read_augmented(stage: Stage, folder: Path) -> Dataset:
 
 
 def augmented_texts(
-    stage: Stage, folder: Path | None = None, *, labels: bool = False, reader: OtherTeacher | None = None
+    stage: Stage,
+    folder: Path | None = None,
+    *,
+    labels: bool = False,
+    tokenizer: Path | None = None,
+    reader: OtherTeacher | None = None,
 ) -> AugmentedTexts:
-    """Tokenise the augmented dataset with the backbone's tokenizer.
+    """Tokenise the augmented dataset.
 
     Args:
         folder: another dataset than the published one.
         labels: whether they are targets too; a variant has its original's.
+        tokenizer: the folder of the tokenizer; None: the teacher's.
         reader: tokenise as this teacher does.
     """
+    tokenizer = reader.folder if reader else tokenizer or stage.upstream["finetune_teacher"]
     dataset = read_augmented(stage, folder or stage.upstream["augment_data"])
     label = _label_column(dataset)
-    cache = stage.work / f"tokens-{'other-' if reader else ''}{stage.accelerator.process_index}.arrow"
+    cache = stage.work / f"tokens-{tokenizer.name}-{stage.accelerator.process_index}.arrow"
     texts = TokenisedTexts(
         dataset,
-        reader.tokenizer if reader else load_tokenizer(stage.upstream["finetune_teacher"]),
+        reader.tokenizer if reader else load_tokenizer(tokenizer),
         text_columns=[name for name in dataset.column_names if name not in NOT_TEXT and _is_text(dataset, name)],
         max_length=reader.max_length if reader else stage.recipe.task.max_length,
         task=stage.recipe.task,
@@ -69,7 +79,19 @@ def augmented_texts(
     feature = getattr(feature, "feature", feature)  # of each item, where the label is a list
     names = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
     groups = Groups.of(source_id[texts.row], texts.place)
-    return AugmentedTexts(texts=texts, groups=groups, label_names=names)
+    return AugmentedTexts(texts=texts, groups=groups, label_names=names, tokenizer=tokenizer)
+
+
+def in_students_vocabulary(stage: Stage, data: AugmentedTexts) -> AugmentedTexts:
+    """The same rows, cut into the pieces that occur in them most (`distill_layers.pieces`)."""
+    pieces = stage.recipe.distill_layers.pieces
+    if not pieces:
+        return data
+    whole, folder = load_tokenizer(data.tokenizer), stage.work / f"vocabulary-{stage.accelerator.process_index}"
+    kept = kept_pieces(whole, data.texts.piece_counts(), pieces=pieces)
+    save_tokenizer(whole, folder, kept=kept)
+    stage.say(f"the student's vocabulary: {len(kept):,} of the teacher's {len(whole):,} pieces")
+    return augmented_texts(stage, tokenizer=folder)
 
 
 def augmented_batches(stage: Stage, data: AugmentedTexts, settings: TaskDistillation) -> BatchPlan:
@@ -78,12 +100,17 @@ def augmented_batches(stage: Stage, data: AugmentedTexts, settings: TaskDistilla
     return planned(data.texts.lengths, settings, seed=stage.recipe.seed, groups=groups)
 
 
+def load_task_teacher(stage: Stage, data: AugmentedTexts) -> PreTrainedModel:
+    """The fine-tuned teacher of the task; it reads the tokens of these rows."""
+    folder = stage.upstream["finetune_teacher"]
+    teacher = head_of(data.texts.kind).load(folder, label_names=data.label_names, new_head=False)
+    cut_to(teacher, data.tokenizer, tokenizer=folder)
+    return teacher
+
+
 def teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
     """The fine-tuned teacher's logits on all rows, (rows, classes) float32."""
-    teacher = head_of(data.texts.kind).load(
-        stage.upstream["finetune_teacher"], label_names=data.label_names, new_head=False
-    )
-    teacher = freeze(teacher, precision=stage.precision).to(stage.accelerator.device)
+    teacher = freeze(load_task_teacher(stage, data), precision=stage.precision).to(stage.accelerator.device)
     tokens = stage.recipe.annotate_data.tokens_at_once
     return _by_shards(stage, data.texts, lambda rows: predict(teacher, data.texts, stage, rows=rows, tokens=tokens))
 

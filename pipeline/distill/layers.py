@@ -12,9 +12,7 @@ from transformers import PreTrainedModel
 
 from pipeline.config.objectives import layer_map
 from pipeline.config.training import LayerObjectives
-from pipeline.distill.augmented_dataset import AugmentedTexts
 from pipeline.distill.objectives import MoreTerms, Terms, layer_terms, wanted_by
-from pipeline.heads import head_of
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch
 from pipeline.models.loading import freeze, separate_head
@@ -161,9 +159,3 @@ def freeze_unreached(job: Job, stage: Stage) -> None:
     gradients = torch.autograd.grad(torch.stack(list(terms.values())).sum(), trained, allow_unused=True)
     for parameter, gradient in zip(trained, gradients, strict=True):
         parameter.requires_grad_(gradient is not None)
-
-
-def load_task_teacher(stage: Stage, data: AugmentedTexts) -> Teacher:
-    """The fine-tuned teacher of the task."""
-    folder, head = stage.upstream["finetune_teacher"], head_of(data.texts.kind)
-    return Teacher.of(head.load(folder, label_names=data.label_names, new_head=False), stage)

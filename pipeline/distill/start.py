@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pipeline.config.objectives import layer_map
-from pipeline.distill.augmented_dataset import AugmentedTexts
+from pipeline.distill.augmented_dataset import AugmentedTexts, load_task_teacher
 from pipeline.distill.layers import ProjectedStudent
 from pipeline.heads import head_of
 from pipeline.heads.fit import fit_head
@@ -101,9 +101,12 @@ def start_masked_lm_head(
 
 def start_from_task_teacher(stage: Stage, data: AugmentedTexts) -> Path:
     """A student that starts from the task's teacher, with its head; in a folder such as distill_general publishes."""
-    source, folder = stage.upstream["finetune_teacher"], stage.work / f"start-{stage.accelerator.process_index}"
-    head, settings = head_of(data.texts.kind), stage.recipe.student
-    teacher = head.load(source, label_names=data.label_names, new_head=False)
+    folder, head, settings = (
+        stage.work / f"start-{stage.accelerator.process_index}",
+        head_of(data.texts.kind),
+        stage.recipe.student,
+    )
+    teacher = load_task_teacher(stage, data)
     trunk = cast(PreTrainedModel, teacher.base_model)
     encoder = new_student(settings, trunk)
     if start_of(settings, trunk.config.model_type) == "fitted":
@@ -111,10 +114,10 @@ def start_from_task_teacher(stage: Stage, data: AugmentedTexts) -> Path:
         known = fit_student(stage, encoder, trunk, columns=texts.columns, lengths=texts.lengths, pad_id=texts.pad_id)
     else:
         known = init_from_layers(encoder, trunk, settings.start_layers)
-    save_model(encoder, folder / "student", tokenizer_of=source)
+    save_model(encoder, folder / "student", tokenizer_of=data.tokenizer)
     student = head.load(folder / "student", label_names=data.label_names, new_head=True)
     copy_head(student, teacher)
-    head.save(student, folder / "student", tokenizer_of=source)
+    head.save(student, folder / "student", tokenizer_of=data.tokenizer)
     projected = ProjectedStudent(encoder, teacher_width=trunk.config.hidden_size)
     projected.init_projections(known)
     projected.save_projections(folder)

@@ -1,7 +1,6 @@
 """The forms of an exported student (PyTorch, ONNX, int8 ONNX), scored on the dev rows beside the student itself, and
 on the test rows beside the teacher."""
 
-import copy
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +19,10 @@ from pipeline.evaluate.scoring import LabelledSplit, score, thresholds_of
 from pipeline.export.decoder_onnx import export_decoder
 from pipeline.export.onnx import OnnxModel, export_onnx, quantise
 from pipeline.export.onnx_session import FLOAT32, INT8, QUANTIZED, SIDE_FILES
-from pipeline.export.vocabulary import save_tokenizer, trim_embeddings
 from pipeline.heads import head_of
 from pipeline.models.loading import load_tokenizer, parameter_count
 from pipeline.models.saved_model import TOKENIZER_FILES, is_decoder
+from pipeline.models.vocabulary import save_tokenizer
 from pipeline.plan.run_folder import RESULTS, TEACHER_STATISTICS
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.base import TaskKind
@@ -59,7 +58,6 @@ class Forms:
                 raise WorkFailed(
                     f"{name} scores {form['score']:.4f} on {self.rows}, the student {self.student_score:.4f}: more than"
                     f" export_student.largest_loss, {largest_loss:g}, below; raise it"
-                    f"{', or lower export_student.min_count' if self.rows == 'dev' else ''}"
                 )
         gap = self.forms[FLOAT32]["largest_difference"]
         if not gap <= ROUNDING * max(1.0, self.largest_output):
@@ -74,7 +72,6 @@ def save_forms(
     *,
     kind: TaskKind,
     tokenizer_of: Path,
-    kept: np.ndarray | None,
     inputs: Sequence[str],
     max_length: int,
 ) -> None:
@@ -83,14 +80,10 @@ def save_forms(
     Args:
         student: loaded with eager attention.
         tokenizer_of: the folder that holds its tokenizer.
-        kept: the pieces that stay in the vocabulary (`kept_pieces`); None: all.
         inputs: the names of what the ONNX files take.
     """
-    exported = copy.deepcopy(student)
-    if kept is not None:
-        trim_embeddings(exported, kept)
-    head_of(kind).save(exported, folder, tokenizer_of=tokenizer_of)
-    ship(exported, folder, tokenizer_of=tokenizer_of, max_length=max_length, inputs=inputs, kept=kept)
+    head_of(kind).save(student, folder, tokenizer_of=tokenizer_of)
+    ship(student, folder, tokenizer_of=tokenizer_of, max_length=max_length, inputs=inputs)
 
 
 def ship(
@@ -100,12 +93,11 @@ def ship(
     tokenizer_of: Path,
     max_length: int,
     inputs: Sequence[str],
-    kept: np.ndarray | None = None,
 ) -> None:
     """What a saved model's folder still needs: a tokenizer that cuts at a length, and the ONNX files."""
     for path in (path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
         path.unlink()  # a vocab.txt beside tokenizer.json would still be the whole one
-    save_tokenizer(load_tokenizer(tokenizer_of), folder, max_length=max_length, kept=kept)
+    save_tokenizer(load_tokenizer(tokenizer_of), folder, max_length=max_length)
     if is_decoder(folder):
         export_decoder(exported, folder / FLOAT32)
     else:
@@ -128,7 +120,7 @@ def measure_forms(
 
     Args:
         student, before: the student and the dev rows as its tokenizer cuts them.
-        exported, after, test: the same of the exported weights, whose vocabulary may be smaller, and the test rows.
+        exported, after, test: the exported weights, and the dev and test rows as the exported tokenizer cuts them.
     """
     student, exported = (model.to(stage.accelerator.device) for model in (student, exported))
     base = predict_together(student, before.texts, stage)
@@ -195,21 +187,6 @@ def shipped_beside_teacher(
         "times_smaller": teacher["disk_bytes"] / disk_bytes,
         "times_faster": teacher["latency_ms"] / form["latency_ms"],
     }
-
-
-def share_of_texts_changed(before: LabelledSplit, after: LabelledSplit, kept: np.ndarray | None) -> float:
-    """Share of the rows whose texts are tokenised differently than with the whole vocabulary.
-
-    Args: kept: the old id of each new one; None: all stay.
-    """
-    if kept is None:
-        return 0.0
-    old, new = ([[] for _ in range(len(split.dataset))] for split in (before, after))
-    for row, ids in zip(before.texts.row, before.texts.rows["input_ids"], strict=True):
-        old[row] += ids
-    for row, ids in zip(after.texts.row, after.texts.rows["input_ids"], strict=True):
-        new[row] += kept[ids].tolist()
-    return float(np.mean([mine != theirs for mine, theirs in zip(old, new, strict=True)]))
 
 
 def _largest_difference(ours: np.ndarray, theirs: np.ndarray) -> float:

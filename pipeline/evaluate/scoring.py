@@ -29,6 +29,10 @@ class LabelledSplit:
     references: Any  # as the kind of task has them: label numbers (int64), scores (float32), ...
     settings: Task = field(default_factory=Task)  # the recipe's section
 
+    def tokenised_by(self, tokenizer: PreTrainedTokenizerFast) -> "LabelledSplit":
+        """The same rows as another tokenizer cuts them."""
+        return labelled_split(self.dataset, self.task, self.settings, tokenizer)
+
     def predictions(self, outputs: np.ndarray, thresholds: Sequence[float] = ()) -> Any:
         """What a model's outputs say of each row. Args: thresholds: of several labels a text, the model's own."""
         return self.task.kind.predictions(self.task.kind.margins(outputs, thresholds), self.texts, self.dataset)

@@ -3,5 +3,4 @@
 onnx           writes float32 ONNX by torch's exporter, and int8 ONNX by quantisation
 decoder_onnx   the same of a decoder, with past keys and values
 onnx_session   opens such a file; needs no torch
-vocabulary     cuts tokenizer and embeddings to the pieces in use
 """

@@ -55,7 +55,7 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
     if not recipe.has_task:
         check_head(recipe, shape, inputs.backbone)
         return describe_corpus(recipe, inputs)
-    check_export(recipe, inputs.backbone)
+    check_vocabulary(recipe, inputs.backbone)
     if recipe.task.kind == "embedding":
         _check_pooling(inputs)
     _check_files(inputs)
@@ -142,9 +142,9 @@ def _check_corpus(recipe: Recipe, inputs: RecipeInputs) -> None:
         )
 
 
-def check_export(recipe: Recipe, backbone: Path) -> None:
+def check_vocabulary(recipe: Recipe, backbone: Path) -> None:
     """WordPiece and Unigram vocabularies can be cut; the pieces of BPE depend on each other."""
-    if not recipe.export_student.min_count or makes_tokenizer(recipe):  # one that is made is a WordPiece
+    if not recipe.distill_layers.pieces or makes_tokenizer(recipe):  # one that is made is a WordPiece
         return
     kind = "WordPiece" if (backbone / "vocab.txt").is_file() else "SentencePiece"
     if tokenizer := json_object(backbone / "tokenizer.json"):
@@ -152,7 +152,7 @@ def check_export(recipe: Recipe, backbone: Path) -> None:
         kind = model.get("type") if isinstance(model, dict) else "tokenizer without a model"
     require(
         kind in ("WordPiece", "Unigram"),
-        f"export_student.min_count: the tokenizer of {backbone} is a {kind}, and only WordPiece and Unigram"
+        f"distill_layers.pieces: the tokenizer of {backbone} is a {kind}, and only WordPiece and Unigram"
         " vocabularies can be cut; set it to 0",
     )
 

@@ -12,7 +12,6 @@ from pipeline.models.saved_model import ModelShape
 OF_TASKS = (  # sections, and single settings
     *("finetune_teacher", "propose_candidates", "augment_data", "annotate_data", "distill_layers"),
     *("distill_predictions", "student.start_from", "student.project_embedding", "prepare_corpus.task_text"),
-    "export_student.min_count",
 )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipeline.config import Recipe
+from pipeline.config.data import TOKEN_KINDS
 
 # Settings that say where files lie: the content of the files counts, not these.
 LOCATIONS = {
@@ -132,7 +133,13 @@ TABLE: dict[str, TableRow] = {
     "annotate_data": TableRow(
         version=5,
         reads=["finetune_teacher", "augment_data"],
-        settings=["annotate_data", "precision", *TOKENS, When(lambda r: r.task.soft_labels, ["task"])],
+        settings=[
+            "annotate_data",
+            "precision",
+            *TOKENS,
+            When(lambda r: r.task.soft_labels, ["task"]),
+            When(lambda r: r.task.kind in TOKEN_KINDS, ["distill_layers.pieces"]),  # its answers are of tokens,
+        ],
         files=["other_teacher", When(lambda r: r.task.soft_labels, ["training_rows", "unlabelled_rows", "test_rows"])],
     ),
     "distill_layers": TableRow(
@@ -167,12 +174,10 @@ TABLE: dict[str, TableRow] = {
     ),
     "export_student": TableRow(
         version=6,
-        # The vocabulary is cut to the pieces that occur in the augmented dataset.
         reads=[
             with_task("distill_predictions"),
             without_task("prepare_corpus", "distill_general"),
             "evaluate_student",
-            When(lambda r: r.export_student.min_count, ["finetune_teacher", "augment_data"]),
         ],
         settings=["export_student", "fp32", with_task("task", *SCORING), "card"],
         files=["training_rows", "test_rows"],

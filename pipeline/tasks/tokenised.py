@@ -126,6 +126,18 @@ class TokenisedTexts:
         """Share of the texts that were longer than `max_length`."""
         return float(np.mean(self.rows["cut"])) if len(self) else 0.0
 
+    def share_changed(self, other: "TokenisedTexts", numbers: np.ndarray) -> float:
+        """Share of the rows whose texts another tokenizer cuts otherwise. Args: numbers: the ids here of its ids."""
+        ours, theirs = self._ids_by_row(), other._ids_by_row()
+        same = [mine == numbers[ids].tolist() for mine, ids in zip(ours, theirs, strict=True)]
+        return 1 - float(np.mean(same))
+
+    def _ids_by_row(self) -> list[list[int]]:
+        found: list[list[int]] = [[] for _ in range(int(self.row.max(initial=-1)) + 1)]
+        for row, ids in zip(self.row, self.rows["input_ids"], strict=True):
+            found[row] += ids
+        return found
+
 
 def _label_count(dataset: Dataset, label_column: str | None) -> int:
     """How many labels a column of lists of labels knows; 0 where it holds none."""

@@ -10,7 +10,7 @@ import pytest
 from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import UserError
 from pipeline.launch.cli import main
-from pipeline.plan.checks import check_export
+from pipeline.plan.checks import check_vocabulary
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stages import STAGES
 from tests.helpers.bad_inputs import BAD_INPUTS, MANY, ROWS, assert_one_sentence, below, prepare
@@ -68,8 +68,8 @@ def test_a_vocabulary_of_merges_is_not_cut(world: Path) -> None:
     path.write_text(
         path.read_text().replace('"type": "WordPiece"', '"type": "BPE"').replace('"type":"WordPiece"', '"type":"BPE"')
     )
-    check_export(load_recipe(world / "recipe.yaml", ["--export_student.min_count=0"]), world / "model")
+    check_vocabulary(load_recipe(world / "recipe.yaml", ["--distill_layers.pieces=0"]), world / "model")
     with pytest.raises(
         UserError, match="is a BPE, and only WordPiece and Unigram vocabularies can be cut; set it to 0"
     ):
-        check_export(load_recipe(world / "recipe.yaml", ["--export_student.min_count=1"]), world / "model")
+        check_vocabulary(load_recipe(world / "recipe.yaml", ["--distill_layers.pieces=100"]), world / "model")

@@ -59,7 +59,7 @@ def test_a_task_with_the_same_settings_shares_the_general_student(world: Path) -
         ("student.start_from", "task_teacher"),
         ("student.project_embedding", "false"),
         ("prepare_corpus.task_text", "true"),
-        ("export_student.min_count", 1),
+        ("distill_layers.pieces", 90),
     ],
 )
 def test_a_setting_of_tasks_is_refused(world: Path, setting: str, value: object) -> None:

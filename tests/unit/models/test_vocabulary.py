@@ -9,8 +9,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from pipeline.export.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
 from pipeline.models.loading import load_tokenizer
+from pipeline.models.vocabulary import cut_to, kept_pieces, pieces_kept, save_tokenizer, trim_embeddings
 from tests import tiny
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -36,7 +36,7 @@ def trimmed(source: Path, folder: Path, counts: dict[str, int]) -> PreTrainedMod
     numbers = np.zeros(len(vocabulary), dtype=np.int64)
     for piece, count in counts.items():
         numbers[vocabulary[piece]] = count
-    kept = kept_pieces(tokenizer, numbers, min_count=2)
+    kept = kept_pieces(tokenizer, numbers, pieces=PIECES)
     model = tiny.load_eager(source)
     trim_embeddings(model, kept)
     model.save_pretrained(folder)
@@ -45,6 +45,7 @@ def trimmed(source: Path, folder: Path, counts: dict[str, int]) -> PreTrainedMod
 
 
 KEPT = {"good": 3, "film": 2, "is": 9, "dull": 1, "un": 2, "##able": 2}
+PIECES = len(tiny.SPECIAL) + 3 + 5  # those of one character: a, comma, full stop
 
 
 def test_texts_of_kept_pieces_get_the_same_answer_from_a_cut_vocabulary(shipped: Path, tmp_path: Path) -> None:
@@ -79,6 +80,29 @@ def test_a_saved_tokenizer_cuts_at_the_length_of_training_and_pads_no_further_th
     assert len(tokenizer(["film", "a film"], padding=True)["input_ids"][0]) == 4
 
 
+def test_of_pieces_as_frequent_the_first_stay_and_a_large_vocabulary_stays_whole(shipped: Path) -> None:
+    tokenizer = load_tokenizer(shipped)
+    always = kept_pieces(tokenizer, np.zeros(0), pieces=0)
+    others = sorted(set(tokenizer.get_vocab().values()) - set(always.tolist()))
+    more = kept_pieces(tokenizer, np.zeros(0), pieces=len(always) + 2)
+    assert set(more.tolist()) == {*always.tolist(), *others[:2]}
+    assert kept_pieces(tokenizer, np.zeros(0), pieces=1000).tolist() == list(range(len(tokenizer)))
+
+
+def test_a_model_cut_to_a_vocabulary_reads_its_tokens_as_before(shipped: Path, tmp_path: Path) -> None:
+    trimmed(shipped, tmp_path / "small", KEPT)
+    whole, cut = tiny.load_eager(shipped), tiny.load_eager(shipped)
+    cut_to(cut, tmp_path / "small", tokenizer=shipped)
+    kept, before = pieces_kept(tmp_path / "small", tokenizer=shipped)
+    assert before == whole.config.vocab_size > len(kept) == cut.config.vocab_size
+    inputs = load_tokenizer(tmp_path / "small")("an unwatchable film", return_tensors="pt")
+    theirs = outputs(whole, {**inputs, "input_ids": torch.from_numpy(kept)[inputs["input_ids"]]})
+    assert outputs(cut, dict(inputs))["logits"] == pytest.approx(theirs["logits"], abs=1e-6)
+    same = tiny.load_eager(shipped)
+    cut_to(same, shipped, tokenizer=shipped)
+    assert same.config.vocab_size == before
+
+
 def test_a_cut_unigram_cuts_texts_of_kept_pieces_as_before(tmp_path: Path) -> None:
     texts = ["a good film", "watching films that watch films", "酒店很好，下次还来", "watchable filming"]
     texts = [text for number, text in enumerate(texts) for _ in range(9 + number)]
@@ -91,7 +115,9 @@ def test_a_cut_unigram_cuts_texts_of_kept_pieces_as_before(tmp_path: Path) -> No
     names = dict(zip(("bos_token", "pad_token", "eos_token", "unk_token", "mask_token"), special, strict=True))
     whole = PreTrainedTokenizerFast(tokenizer_object=inner, cls_token="<s>", sep_token="</s>", **names)
     used = whole(texts[:1])["input_ids"][0]
-    kept = kept_pieces(whole, np.bincount(used, minlength=len(whole)), min_count=1)
+    counts = np.bincount(used, minlength=len(whole))
+    always = kept_pieces(whole, counts, pieces=0)
+    kept = kept_pieces(whole, counts, pieces=len(np.union1d(always, used)))
     save_tokenizer(whole, tmp_path, max_length=64, kept=kept)
     cut = load_tokenizer(tmp_path)
     assert len(kept) == len(cut) < len(whole)

@@ -1,4 +1,4 @@
-"""Save a tokenizer to ship, and cut a vocabulary, of tokenizer and embeddings, to the pieces that a task uses.
+"""Cut a vocabulary, of tokenizer and embeddings, to the pieces that a task uses most; save a tokenizer.
 
 A word whose piece is gone is split into smaller pieces. Pieces of one character stay, so no word becomes unknown. It
 works for WordPiece and for SentencePiece's Unigram: a text of kept pieces is cut as before, for the best way to cut it
@@ -15,6 +15,8 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from pipeline.models.loading import load_tokenizer
+
 # Settings of the tokenizer that was loaded, which do not hold for the saved one.
 STALE_SETTINGS = {
     *("name_or_path", "vocab_file", "is_local", "local_files_only"),
@@ -24,28 +26,40 @@ CONTINUES = "##"  # how WordPiece marks a piece that does not begin a word
 BEGINS = "▁"  # how SentencePiece marks one that does
 
 
-def kept_pieces(tokenizer: PreTrainedTokenizerFast, counts: np.ndarray, *, min_count: int) -> np.ndarray:
-    """The ids to keep, ascending: special tokens, pieces of one character, and pieces that are frequent enough.
+def kept_pieces(tokenizer: PreTrainedTokenizerFast, counts: np.ndarray, *, pieces: int) -> np.ndarray:
+    """The ids to keep, ascending: special tokens and pieces of one character, then the most frequent ones; of those
+    that are as frequent the first, since a vocabulary begins with the pieces that are frequent everywhere.
 
-    Args: counts: how often each id occurs, 0 for those beyond its end. min_count: how often a piece must occur.
+    Args: counts: how often each id occurs, 0 for those beyond its end. pieces: how many to keep, if that is more than
+        the special ones and those of one character.
     """
     kept = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
+    others = []
     for piece, number in tokenizer.get_vocab().items():
-        count = counts[number] if number < len(counts) else 0
-        if count >= min_count or len(piece.removeprefix(CONTINUES).removeprefix(BEGINS)) <= 1:
+        if len(piece.removeprefix(CONTINUES).removeprefix(BEGINS)) <= 1:
             kept.add(number)
-    return np.asarray(sorted(kept))
+        elif number not in kept:
+            others.append(number)
+    others.sort(key=lambda number: (-int(counts[number]) if number < len(counts) else 0, number))
+    return np.asarray(sorted(kept.union(others[: max(0, pieces - len(kept))])))
 
 
 def save_tokenizer(
-    tokenizer: PreTrainedTokenizerFast, folder: Path, *, max_length: int, kept: np.ndarray | None = None
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    *,
+    max_length: int | None = None,
+    kept: np.ndarray | None = None,
 ) -> None:
-    """Save a tokenizer that cuts at `max_length` and pads to no fixed length.
+    """Save a tokenizer that pads to no fixed length.
 
-    Args: kept: the old ids to keep, ascending; the index of each is its new id. WordPiece and Unigram only.
+    Args:
+        max_length: where it cuts texts, if nobody says otherwise; None: as before.
+        kept: the old ids to keep, ascending; the index of each is its new id. WordPiece and Unigram only.
     """
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    backend.enable_truncation(max_length)
+    if max_length:
+        backend.enable_truncation(max_length)
     backend.no_padding()
     whole: dict[str, Any] = json.loads(backend.to_str())
     if kept is not None:
@@ -55,7 +69,8 @@ def save_tokenizer(
     path = folder / "tokenizer_config.json"
     settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     settings = {name: value for name, value in settings.items() if name not in STALE_SETTINGS}
-    path.write_text(json.dumps(settings | {"model_max_length": max_length}, indent=1), encoding="utf-8")
+    settings["model_max_length"] = max_length or tokenizer.model_max_length
+    path.write_text(json.dumps(settings, indent=1), encoding="utf-8")
 
 
 def _renumber(whole: dict[str, Any], new: dict[int, int]) -> None:
@@ -75,6 +90,26 @@ def _renumber(whole: dict[str, Any], new: dict[int, int]) -> None:
         if name in around:
             piece, number = around[name]
             around[name] = [piece, new[number]]
+
+
+def cut_to(model: PreTrainedModel, vocabulary: Path, *, tokenizer: Path) -> None:
+    """Keep those embeddings of a model whose pieces are in a vocabulary that was cut from its own.
+
+    Args: vocabulary, tokenizer: folders, of a tokenizer with that vocabulary and of the model's own.
+    """
+    kept, before = pieces_kept(vocabulary, tokenizer=tokenizer)
+    if len(kept) < before:
+        trim_embeddings(model, kept)
+
+
+def pieces_kept(vocabulary: Path, *, tokenizer: Path) -> tuple[np.ndarray, int]:
+    """The ids that the pieces of a cut vocabulary had before it was cut, by their ids now; and how many pieces were
+    there before.
+
+    Args: vocabulary, tokenizer: folders, of the cut tokenizer and of the whole one.
+    """
+    numbers, left = (load_tokenizer(folder).get_vocab() for folder in (tokenizer, vocabulary))
+    return np.array([numbers[piece] for piece in sorted(left, key=left.__getitem__)]), len(numbers)
 
 
 def trim_embeddings(model: PreTrainedModel, kept: np.ndarray) -> None:
