@@ -45,7 +45,8 @@ def latencies_ms(
     Args: inputs: the names of what the models take; an ONNX file takes no less.
     """
     device = models[0].device
-    ids = torch.randint(5, models[0].config.vocab_size, (1, LATENCY_TOKENS), generator=torch.Generator().manual_seed(0))
+    pieces = min(model.config.vocab_size for model in models)
+    ids = torch.randint(5, pieces, (1, LATENCY_TOKENS), generator=torch.Generator().manual_seed(0))
     known = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
     given = {name: known[name].to(device) for name in inputs}
     times: list[list[float]] = [[] for _ in models]
