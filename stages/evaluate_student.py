@@ -11,7 +11,6 @@ Both models run in float32, as `from_pretrained` gives them.
 """
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -37,11 +36,13 @@ def main(stage: Stage) -> dict[str, Any]:
     task, splits = labelled_splits(stage, folders["teacher"], *names, *(["dev"] if given else []))
     of_given = given_teacher(stage, splits) if given else None
     splits.pop("dev", None)
-    read = {"teacher": splits, "student": read_by_student(stage, splits)}
+    tokenizer = load_tokenizer(folders["student"])
+    read = {"teacher": splits, "student": {name: split.tokenised_by(tokenizer) for name, split in splits.items()}}
     measured = {role: measure(stage, read[role], folder) for role, folder in folders.items()}
     if not stage.is_main:
         return {}
     results = compare(stage, splits["test"], **measured)
+    results["vocabulary"] = vocabulary(stage, splits["test"], read["student"]["test"])
     if of_given:
         results["given_teacher"] = kept_of_given(stage, of_given, measured["student"], task)
     (stage.output / RESULTS).write_text(json.dumps(results, indent=1), encoding="utf-8")
@@ -51,19 +52,15 @@ def main(stage: Stage) -> dict[str, Any]:
     return {"kept": results["kept"], "left_out": dict(task.left_out)}
 
 
-def read_by_student(stage: Stage, splits: Mapping[str, LabelledSplit]) -> dict[str, LabelledSplit]:
-    """The splits as the student's tokenizer cuts them; says how often that is different from the teacher's."""
+def vocabulary(stage: Stage, test: LabelledSplit, of_student: LabelledSplit) -> dict[str, Any]:
+    """How many pieces both vocabularies have, and the share of the test texts that the student's cuts otherwise.
+
+    Args: test, of_student: the test rows as each tokenizer cuts them.
+    """
     teacher, student = stage.upstream["finetune_teacher"], stage.upstream["distill_predictions"]
-    tokenizer = load_tokenizer(student)
-    cut = {name: split.tokenised_by(tokenizer) for name, split in splits.items()}
     kept, before = pieces_kept(student, tokenizer=teacher)
-    if len(kept) < before:
-        changed = splits["test"].texts.share_changed(cut["test"].texts, kept)
-        stage.say(
-            f"the student's vocabulary: {len(kept):,} of the teacher's {before:,} pieces;"
-            f" {changed:.1%} of the test texts are cut in another way"
-        )
-    return cut
+    changed = test.texts.share_changed(of_student.texts, kept)
+    return {"teacher": before, "student": len(kept), "texts_changed": changed}
 
 
 def evaluate_general(stage: Stage) -> dict[str, Any]:

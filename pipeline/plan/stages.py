@@ -164,7 +164,7 @@ TABLE: dict[str, TableRow] = {
         files=["training_rows"],
     ),
     "evaluate_student": TableRow(
-        version=9,
+        version=10,
         reads=[
             with_task("finetune_teacher", "distill_predictions"),
             without_task("prepare_corpus", "pretrain_teacher", "distill_general"),
