@@ -1,0 +1,62 @@
+"""The student learns, is measured and ships with a vocabulary of its own."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from safetensors import safe_open
+from transformers import PreTrainedTokenizerFast
+
+from pipeline.models.loading import load_tokenizer
+from tests import tiny
+from tests.helpers.one_process import run_everything
+
+PIECES = 40  # of tiny.recipe
+
+pytestmark = pytest.mark.slow
+
+
+def embeddings(folder: Path) -> int:
+    """Rows of the word embeddings in a model's weights."""
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        (name,) = (name for name in weights.keys() if name.endswith("word_embeddings.weight"))  # noqa: SIM118
+        return weights.get_slice(name).get_shape()[0]
+
+
+def test_the_pieces_that_the_texts_use_most_are_those_of_every_student(finished: Path) -> None:
+    students = [finished / "distill_layers" / "student", finished / "distill_predictions", finished / "export_student"]
+    vocabularies = [load_tokenizer(folder).get_vocab() for folder in students]
+    assert vocabularies[0] == vocabularies[1] == vocabularies[2]
+    assert len(vocabularies[0]) == PIECES == embeddings(students[0]) == embeddings(students[2])
+    whole = load_tokenizer(finished / "finetune_teacher")
+    texts = pq.read_table(finished / "augment_data" / "data")["text"].to_pylist()
+    counts = np.bincount(
+        np.concatenate(whole(texts, truncation=True, max_length=32)["input_ids"]), minlength=len(whole)
+    )
+    lost = [counts[number] for piece, number in whole.get_vocab().items() if piece not in vocabularies[0]]
+    long = [
+        counts[number] for piece, number in whole.get_vocab().items() if piece in vocabularies[0] and len(piece) > 3
+    ]
+    often = sorted((count for count in long if count), reverse=True)
+    assert lost and max(lost) <= min(often)
+    said = json.loads((finished / "results.json").read_text(encoding="utf-8"))["vocabulary"]
+    assert (said["teacher"], said["student"]) == (len(whole), PIECES)
+    assert 0 < said["texts_changed"] < 1
+
+
+def test_the_answers_of_a_tagger_are_for_the_tokens_that_the_student_reads(world: Path) -> None:
+    tiny.write_tagged(world / "rows.conll")
+    recipe = tiny.recipe(world)
+    recipe["task"] = {"kind": "token_classification", "train": [str(world / "rows.conll")], "max_length": 32}
+    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
+    rows = pq.read_table(run / "augment_data" / "data")["text"].to_pylist()
+
+    def tokens(tokenizer: PreTrainedTokenizerFast) -> int:
+        words = [text.split(" ") for text in rows]
+        found = tokenizer(words, is_split_into_words=True, truncation=True, max_length=32)["input_ids"]
+        return sum(map(len, found))
+
+    student, teacher = (load_tokenizer(run / stage) for stage in ("distill_predictions", "finetune_teacher"))
+    assert len(np.load(run / "annotate_data" / "logits.npy")) == tokens(student) > tokens(teacher)
