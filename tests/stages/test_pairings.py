@@ -161,7 +161,7 @@ def test_a_student_of_all_layers_of_the_task_s_teacher_answers_as_it_does(world:
     teacher = tiny.write_classifier(world / "teacher", world / "model")
     given = {"model": str(teacher), "labels": ["fresh", "rotten"]}
     sections = {"student": student, "finetune_teacher": given}
-    sections |= {"distill_general": {"epochs": 0}, "distill_layers": {"epochs": 0}}
+    sections |= {"distill_general": {"epochs": 0}, "distill_layers": {"epochs": 0, "pieces": 0}}
     plan = run_recipe(write_recipe(world, world / "model", **sections), last="distill_layers")
     assert "distill_general" not in plan.stages
     folders = (
