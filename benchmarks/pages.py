@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="the folder of a finished default run")
     given = parser.parse_args()
     if given.run:
-        results.write("default", default_figures(given.run), command="./run_all.sh")
+        results.write("default", default_figures(given.run), command="./run_all.sh", at_commit=commit_of(given.run))
     for path in write_all():
         print(path.relative_to(PROJECT))
 
@@ -94,6 +94,13 @@ def default_figures(run: Path) -> dict[str, Any]:
     return sides | own | {key: found[key] for key in kept}
 
 
+def commit_of(run: Path) -> str | None:
+    """The commit at which a run was exported; None where its machine had no git."""
+    manifest = json.loads((run / "export_student" / "stage.json").read_text(encoding="utf-8"))
+    found: str | None = manifest["git_commit"]
+    return found[:7] if found else None
+
+
 def headline() -> str:
     """README's one table: the teacher, what ships, and what one would take instead."""
     default, baselines = results.read("default"), results.read("baselines")
@@ -120,7 +127,8 @@ def headline() -> str:
         said.append(f"The others were measured {where}.")
         said.append("Time of one text: of the first two a forward pass of 32 tokens, of the others from text to label.")
         ships = next((row for row in baselines["figures"] if row["way"] == "ships" and "not_run" not in row), None)
-        said += [f"From text to label the student that ships takes {_milliseconds(ships)}."] if ships else []
+        if same and ships:
+            said.append(f"From text to label the student that ships takes {_milliseconds(ships)}.")
         said.append("The time to make the student that ships includes the training of its teacher; the others do not.")
     return "\n".join([*lines, "", *textwrap.wrap(" ".join(said), 118), ""])
 

@@ -23,12 +23,20 @@ def read(part: str, folder: Path = RESULTS) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def write(part: str, figures: Any, *, command: str, seconds: float | None = None, folder: Path = RESULTS) -> Path:
-    """Keep the figures of a part, measured by this checkout on this machine."""
+def write(
+    part: str,
+    figures: Any,
+    *,
+    command: str,
+    seconds: float | None = None,
+    folder: Path = RESULTS,
+    at_commit: str | None = None,
+) -> Path:
+    """Keep the figures of a part, measured on this machine. Args: at_commit: where; None: by this checkout."""
     path = folder / f"{part}.json"
     kept = {
         "command": command,
-        "commit": commit(),
+        "commit": at_commit or commit(),
         "machine": f"{_processor()}, {os.cpu_count()} cores",
         "day": time.strftime("%Y-%m-%d"),
         "seconds": None if seconds is None else round(seconds),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from transformers import (
@@ -77,6 +78,12 @@ def write_classifier(folder: Path, source: Path, *, labels: Sequence[str] = ("ro
 def load_eager(folder: Path) -> PreTrainedModel:
     """A saved classifier as it is exported."""
     return AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
+
+
+def outputs(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """What a model, or an ONNX file in its place, gives for these inputs."""
+    with torch.inference_mode():
+        return {name: tensor.numpy() for name, tensor in model(**inputs).items()}
 
 
 def write_rows(path: Path, *, rows: int = 240, seed: int = 0, pair: bool = False, regression: bool = False) -> Path:

@@ -29,21 +29,19 @@ def batch(rows: int, length: int, *, pieces: int = 40) -> dict[str, torch.Tensor
     return {"input_ids": torch.randint(5, pieces, (rows, length), generator=RANDOM) * mask, "attention_mask": mask}
 
 
-@torch.inference_mode()
-def outputs(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    return {name: tensor.numpy() for name, tensor in model(**inputs).items()}
-
-
 @pytest.mark.parametrize(("rows", "length"), [(1, 1), (1, 32), (5, 7)])
 def test_the_onnx_file_says_what_the_model_says_at_any_size(shipped: Path, rows: int, length: int) -> None:
     model, inputs = tiny.load_eager(shipped), batch(rows, length)
-    ours, theirs = outputs(OnnxModel(shipped / FLOAT32, model.config), inputs), outputs(model, inputs)
+    ours, theirs = tiny.outputs(OnnxModel(shipped / FLOAT32, model.config), inputs), tiny.outputs(model, inputs)
     assert ours["logits"] == pytest.approx(theirs["logits"], abs=1e-5)
 
 
 def test_the_int8_file_says_nearly_the_same_in_fewer_bytes(shipped: Path) -> None:
     model, inputs = tiny.load_eager(shipped), batch(16, 24)
-    ours, theirs = outputs(OnnxModel(shipped / INT8, model.config), inputs)["logits"], outputs(model, inputs)["logits"]
+    ours, theirs = (
+        tiny.outputs(OnnxModel(shipped / INT8, model.config), inputs)["logits"],
+        tiny.outputs(model, inputs)["logits"],
+    )
     assert np.abs(ours - theirs).max() < 0.1 * np.ptp(theirs)
     kinds = {tensor.data_type for tensor in onnx.load(shipped / INT8).graph.initializer if len(tensor.dims) > 1}
     assert onnx.TensorProto.INT8 in kinds
@@ -73,9 +71,9 @@ def test_outputs_keep_their_names_whatever_the_head(tmp_path: Path, head: Any, n
     inputs = batch(3, 9) | {"token_type_ids": torch.randint(0, 2, (3, 9), generator=RANDOM)}
     export_onnx(model, tmp_path / "model.onnx", inputs=list(inputs))
     quantise(tmp_path / "model.onnx", tmp_path / "int8.onnx")
-    theirs = outputs(model, inputs)
+    theirs = tiny.outputs(model, inputs)
     for name, gap in (("model.onnx", 1e-5), ("int8.onnx", 0.05)):
-        ours = outputs(OnnxModel(tmp_path / name, config), inputs)
+        ours = tiny.outputs(OnnxModel(tmp_path / name, config), inputs)
         assert list(ours) == names
         for output in names:
             assert ours[output] == pytest.approx(theirs[output], abs=gap)

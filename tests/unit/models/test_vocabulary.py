@@ -13,21 +13,6 @@ from pipeline.models.loading import load_tokenizer
 from pipeline.models.vocabulary import cut_to, kept_pieces, pieces_kept, save_tokenizer, trim_embeddings
 from tests import tiny
 
-RANDOM = torch.Generator().manual_seed(0)
-
-
-def batch(rows: int, length: int, *, pieces: int = 40) -> dict[str, torch.Tensor]:
-    """Random texts, each row padded a little more than the one before."""
-    mask = torch.ones((rows, length), dtype=torch.long)
-    for row in range(1, rows):
-        mask[row, max(1, length - row) :] = 0
-    return {"input_ids": torch.randint(5, pieces, (rows, length), generator=RANDOM) * mask, "attention_mask": mask}
-
-
-@torch.inference_mode()
-def outputs(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    return {name: tensor.numpy() for name, tensor in model(**inputs).items()}
-
 
 def trimmed(source: Path, folder: Path, counts: dict[str, int]) -> PreTrainedModel:
     """The student with the pieces that are counted, in a folder of its own; loaded from there."""
@@ -54,7 +39,7 @@ def test_texts_of_kept_pieces_get_the_same_answer_from_a_cut_vocabulary(shipped:
     text = "A GOOD film, is a film."
     assert one.tokenize(text) == other.tokenize(text)
     ours, theirs = (
-        outputs(model, tokenizer(text, return_tensors="pt"))["logits"]
+        tiny.outputs(model, tokenizer(text, return_tensors="pt"))["logits"]
         for model, tokenizer in ((small, one), (whole, other))
     )
     assert ours == pytest.approx(theirs, abs=1e-6)
@@ -96,8 +81,8 @@ def test_a_model_cut_to_a_vocabulary_reads_its_tokens_as_before(shipped: Path, t
     kept, before = pieces_kept(tmp_path / "small", tokenizer=shipped)
     assert before == whole.config.vocab_size > len(kept) == cut.config.vocab_size
     inputs = load_tokenizer(tmp_path / "small")("an unwatchable film", return_tensors="pt")
-    theirs = outputs(whole, {**inputs, "input_ids": torch.from_numpy(kept)[inputs["input_ids"]]})
-    assert outputs(cut, dict(inputs))["logits"] == pytest.approx(theirs["logits"], abs=1e-6)
+    theirs = tiny.outputs(whole, {**inputs, "input_ids": torch.from_numpy(kept)[inputs["input_ids"]]})
+    assert tiny.outputs(cut, dict(inputs))["logits"] == pytest.approx(theirs["logits"], abs=1e-6)
     same = tiny.load_eager(shipped)
     cut_to(same, shipped, tokenizer=shipped)
     assert same.config.vocab_size == before
