@@ -186,6 +186,7 @@ def export(plan: Plan, rows: LabelledTexts, trained: Path, folder: Path) -> None
         tokenizer_of=trained,
         inputs=train.model_inputs(),
         max_length=settings.task.max_length,
+        embedding_bits=settings.export_student.embedding_bits,
     )
 
 

@@ -45,6 +45,7 @@ def main(stage: Stage) -> dict[str, Any]:
             tokenizer_of=source,
             inputs=before.texts.model_inputs(),
             max_length=stage.recipe.task.max_length,
+            embedding_bits=settings.embedding_bits,
         )
     stage.accelerator.wait_for_everyone()
 
@@ -73,7 +74,14 @@ def export_general(stage: Stage) -> dict[str, Any]:
     if stage.is_main:
         save_model(student, stage.output, tokenizer_of=source)
         positions = student.config.max_position_embeddings
-        ship(student.cpu(), stage.output, tokenizer_of=source, max_length=positions, inputs=INPUTS)
+        ship(
+            student.cpu(),
+            stage.output,
+            tokenizer_of=source,
+            max_length=positions,
+            inputs=INPUTS,
+            embedding_bits=stage.recipe.export_student.embedding_bits,
+        )
         student.to(stage.accelerator.device)
     stage.accelerator.wait_for_everyone()
     exported = load_general(stage, stage.output, attention="eager")

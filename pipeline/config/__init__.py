@@ -74,6 +74,8 @@ class ExportStudent:
 
     largest_loss: Share = 0.01
     """How much less an exported file may score on dev than the student (0.01: one point); a larger loss is an error."""
+    embedding_bits: Literal[4, 8] = 4
+    """Bits of the words' embeddings in the int8 file."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

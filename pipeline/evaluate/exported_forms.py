@@ -74,6 +74,7 @@ def save_forms(
     tokenizer_of: Path,
     inputs: Sequence[str],
     max_length: int,
+    embedding_bits: int,
 ) -> None:
     """Every form of a student, in a folder that is there.
 
@@ -81,9 +82,17 @@ def save_forms(
         student: loaded with eager attention.
         tokenizer_of: the folder that holds its tokenizer.
         inputs: the names of what the ONNX files take.
+        embedding_bits: of the words' embeddings in the int8 file, 4 or 8.
     """
     head_of(kind).save(student, folder, tokenizer_of=tokenizer_of)
-    ship(student, folder, tokenizer_of=tokenizer_of, max_length=max_length, inputs=inputs)
+    ship(
+        student,
+        folder,
+        tokenizer_of=tokenizer_of,
+        max_length=max_length,
+        inputs=inputs,
+        embedding_bits=embedding_bits,
+    )
 
 
 def ship(
@@ -93,6 +102,7 @@ def ship(
     tokenizer_of: Path,
     max_length: int,
     inputs: Sequence[str],
+    embedding_bits: int,
 ) -> None:
     """What a saved model's folder still needs: a tokenizer that cuts at a length, and the ONNX files."""
     for path in (path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
@@ -102,7 +112,7 @@ def ship(
         export_decoder(exported, folder / FLOAT32)
     else:
         export_onnx(exported, folder / FLOAT32, inputs=inputs)
-    quantise(folder / FLOAT32, folder / INT8)
+    quantise(folder / FLOAT32, folder / INT8, embedding_bits=embedding_bits)
     link_or_copy(folder / INT8, folder / QUANTIZED)
 
 

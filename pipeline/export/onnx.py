@@ -19,6 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
 from pipeline.export.onnx_session import open_session
+from pipeline.export.packed_embeddings import pack_embeddings
 
 OPSET = 20
 QUANTISED = ("MatMul", "Gemm", "Gather")  # Gather: the embeddings
@@ -84,12 +85,15 @@ def _keep_layer_norms(graph: onnx.GraphProto) -> None:
             before.op_type = "Sum"
 
 
-def quantise(source: Path, target: Path) -> None:
+def quantise(source: Path, target: Path, *, embedding_bits: int = 4) -> None:
     """Write a float32 ONNX file with int8 weights; activations are quantised at run time.
 
     Weights take 7 of the 8 bits: with all 8, sums overflow without an error on processors that lack VNNI.
+
+    Args: embedding_bits: of the words' embeddings, 4 or 8.
     """
     whole = onnx.load(source)
+    packed = pack_embeddings(whole) if embedding_bits == 4 else []
     constants = {tensor.name for tensor in whole.graph.initializer}
     described = [value for value in whole.graph.value_info if value.name not in constants]  # onnxruntime refuses others
     del whole.graph.value_info[:]
@@ -101,6 +105,7 @@ def quantise(source: Path, target: Path) -> None:
             whole,
             target,
             op_types_to_quantize=list(QUANTISED),
+            nodes_to_exclude=packed,
             per_channel=True,
             reduce_range=True,
             weight_type=QuantType.QInt8,

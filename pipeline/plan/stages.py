@@ -173,7 +173,7 @@ TABLE: dict[str, TableRow] = {
         files=["training_rows", "test_rows", "other_teacher"],
     ),
     "export_student": TableRow(
-        version=6,
+        version=7,
         reads=[
             with_task("distill_predictions"),
             without_task("prepare_corpus", "distill_general"),
