@@ -24,6 +24,12 @@ from benchmarks import pages, results, tasks
 from pipeline import PROJECT
 from pipeline.launch.cli import DEFAULT_RECIPE
 
+RUNS = {  # parts that are runs of the pipeline, and the names of these
+    "default": DEFAULT_RECIPE.stem,
+    "float32": f"{DEFAULT_RECIPE.stem}-float32",
+    "smallest": "smallest",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -37,6 +43,11 @@ class Part:
 
 PARTS = {
     "default": Part(title="The default run, seed 0", command="pipeline"),
+    "float32": Part(
+        title="The default run in float32, as on processors without bf16",
+        command=f"pipeline --precision fp32 --name {RUNS['float32']}",
+    ),
+    "smallest": Part(title="A student of 2 layers x 128", command="pipeline recipes/smallest.yaml"),
     "quality": Part(title="The default run over three seeds", command="benchmarks.quality --seeds 0 1 2"),
     "baselines": Part(title="What one would take instead", command="benchmarks.baselines"),
     "evidence": Part(title="What each part brings (ablations)", command="benchmarks.evidence --tasks snippets"),
@@ -132,13 +143,13 @@ def measured(part: str, *, quick: bool, folder: Path, data: Path = tasks.DATA) -
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         file = Path(name) / "figures.json"
-        into = {"default": [], "evidence": ["--output", str(file)]}.get(part, ["--json", str(file)])
+        into = [] if part in RUNS else ["--output" if part == "evidence" else "--json", str(file)]
         words = [sys.executable, "-m", *shlex.split(command), *(["--data", str(data)] if task else []), *into]
         if subprocess.run(words, cwd=PROJECT, check=False).returncode != 0:
             return False
         figures: Any = None
-        if part == "default":
-            figures = pages.default_figures(PROJECT / "runs" / DEFAULT_RECIPE.stem)
+        if part in RUNS:
+            figures = pages.figures_of(PROJECT / "runs" / RUNS[part])
         elif part == "evidence":
             figures = file.read_text(encoding="utf-8")
         else:

@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="the folder of a finished default run")
     given = parser.parse_args()
     if given.run:
-        results.write("default", default_figures(given.run), command="./run_all.sh", at_commit=commit_of(given.run))
+        results.write("default", figures_of(given.run), command="./run_all.sh", at_commit=commit_of(given.run))
     for path in write_all():
         print(path.relative_to(PROJECT))
 
@@ -78,7 +78,7 @@ def _block(lines: Sequence[str]) -> str:
     return "\n".join(["```text", *lines, "```", ""])
 
 
-def default_figures(run: Path) -> dict[str, Any]:
+def figures_of(run: Path) -> dict[str, Any]:
     """What a finished run measured, without what differs by row. Raises UserError for a run without its export."""
     path = run / "results.json"
     require(path.is_file(), f"{path} is not there; finish the run first")
@@ -167,7 +167,7 @@ def learning_curves() -> str | None:
 
 def results_page() -> str:
     """docs/results.md: every part, or that it was not run."""
-    from benchmarks.all import PARTS  # noqa: PLC0415 (which writes these pages)
+    from benchmarks.all import PARTS, RUNS  # noqa: PLC0415 (which writes these pages)
 
     now = [
         "# Results",
@@ -197,11 +197,16 @@ def results_page() -> str:
                 "",
                 f"`{found['command']}`, {found['machine']}",
                 "",
-                *_table(found["figures"]),
+                *(run_lines(found["figures"]) if part in RUNS else _table(found["figures"])),
             ]
         if found and part == "starts":
             now += ["", "![Loss by step, and score on dev by epoch, for each start](learning_curves.svg)"]
     return "\n".join(now) + "\n"
+
+
+def run_lines(figures: Mapping[str, Any]) -> list[str]:
+    """What a run of the pipeline printed, and what it took."""
+    return [*_block(shipped_lines(figures)).splitlines(), "", f"In all {_duration(figures['seconds'])}."]
 
 
 def _table(figures: Any) -> list[str]:

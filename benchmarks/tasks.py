@@ -1,12 +1,12 @@
-"""The other tasks: pairs, scores, embeddings, names, questions, Chinese, several labels; each by its own recipe.
+"""The other tasks: sentences, pairs, scores, embeddings, names, questions, Chinese, several labels.
 
     python -m benchmarks.tasks [--tasks mrpc wnut17 ...] [--data FOLDER] [--seeds 0] [--json FILE]
                                [--section.field value ...]
 
-Each is run as RECIPE-seed-S, and its figures are those of its results.json. Runs are kept, so the same command goes on
-where it stopped. FOLDER holds the data sets as their authors publish them, in the folders that the recipes name (glue/,
-stsb/, wnut17/, xquad-en/, zh-reviews/, goemotions/); without it they are looked for in data/. A task whose data are not
-there is not run.
+Each is run by its own recipe as RECIPE-seed-S, and its figures are those of its results.json. Runs are kept, so the
+same command goes on where it stopped. FOLDER holds the data sets as their authors publish them, in the folders that the
+recipes name (glue/, stsb/, wnut17/, xquad-en/, zh-reviews/, goemotions/); without it they are looked for in data/. A
+task whose data are not there is not run.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from pipeline.errors import status_of
 from pipeline.plan.run_folder import RESULTS
 
 TASKS = {
+    "sst2": "recipes/glue/minilm_sst2.yaml",
     "mrpc": "recipes/glue/minilm_mrpc.yaml",
     "stsb": "recipes/glue/minilm_stsb.yaml",
     "embeddings": "recipes/stsb.yaml",
@@ -33,6 +34,7 @@ TASKS = {
     "goemotions": "recipes/goemotions.yaml",
 }
 TITLES = {
+    "sst2": "sentences (SST-2)",
     "mrpc": "pairs (MRPC)",
     "stsb": "scores of pairs (STS-B)",
     "embeddings": "embeddings (STS-B)",
@@ -42,7 +44,7 @@ TITLES = {
     "goemotions": "several labels (GoEmotions)",
 }
 DATA = PROJECT / "data"
-FOLDERS = {"mrpc": "glue/MRPC", "stsb": "stsb"}  # where the recipe names the hub
+FOLDERS = {"sst2": "glue/SST-2", "mrpc": "glue/MRPC", "stsb": "stsb"}  # where the recipe names the hub
 SPLITS = ("train", "dev", "test")
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 from tokenizers.models import WordPiece
 from transformers import PreTrainedTokenizerFast
 
-from data_augment.pieces import CONTINUES, IDEOGRAPH, OTHER, Kinds
+from data_augment.pieces import CONTINUES, IDEOGRAPH, OTHER, Kinds, located
 from data_augment.words import Span, is_word
 
 MOST_PIECES = 6  # a longer word has no candidates: a filling of so many pieces is rarely a word
@@ -48,19 +48,12 @@ def find_pieces(
     longest: int,
 ) -> tuple[list[list[int]], list[Word]]:
     """The ids of each text, cut at `longest`, and its words of several pieces."""
-    if not texts:
-        return [], []
     encoded, words = [], []
-    batch = tokenizer(list(texts), return_offsets_mapping=True, verbose=False)
-    for index, text in enumerate(texts):
-        one = batch.encodings[index]  # pyright: ignore[reportOptionalSubscript] (a fast tokenizer has them)
-        cut = len(one.ids) > longest
-        ids = [*one.ids[: longest - 1], one.ids[-1]] if cut else one.ids
+    for index, (one, places) in enumerate(located(texts, tokenizer=tokenizer, longest=longest)):
+        ids = one.ids
         encoded.append(ids)
-        inner = [place for place in range(len(ids) - cut) if not one.special_tokens_mask[place]]
-        # A byte-level token may include the blank before it.
-        starts = {one.offsets[i][1] - len(text[slice(*one.offsets[i])].lstrip()): i for i in reversed(inner)}
-        ends = {one.offsets[i][1]: i for i in inner}
+        starts = {span[0]: position for position, span in reversed(places.items())}
+        ends = {span[1]: position for position, span in places.items()}
         for span in spans[index]:
             first, last = starts.get(span[0]), ends.get(span[1])
             if first is None or last is None or last < first:

@@ -1,6 +1,6 @@
 """Words and the pieces of a tokenizer: which words are one piece, and which pieces are whole words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -86,6 +86,28 @@ def single_pieces(
 ) -> tuple[list[Encoded], list[SinglePiece]]:
     """Each text as tokens, cut at `longest`, and which of the given spans are exactly one known piece of it.
 
+    Raises UserError where the tokenizer cannot serve: no mask token, or no offsets (not a fast one).
+    """
+    encoded, found = [], []
+    for index, (one, places) in enumerate(located(texts, tokenizer=tokenizer, longest=longest, context=context)):
+        encoded.append(one)
+        positions = {span: position for position, span in places.items()}
+        found += [
+            SinglePiece(index, span, position)
+            for span in spans[index]
+            if (position := positions.get(span)) is not None
+            and one.ids[position] != tokenizer.unk_token_id
+            # The bytes of one character, each a token, all show its span; `positions` keeps the last of them.
+            and places.get(position - 1) != span
+        ]
+    return encoded, found
+
+
+def located(
+    texts: Sequence[str], *, tokenizer: PreTrainedTokenizerFast, longest: int, context: Context = "single"
+) -> Iterator[tuple[Encoded, dict[int, Span]]]:
+    """Each text as tokens, cut at `longest`, and the span of the text at each position that holds a token of it.
+
     What is cut is the end: of a pair first the second segment, which holds no mask.
 
     Raises UserError where the tokenizer cannot serve: no mask token, or no offsets (not a fast one).
@@ -96,31 +118,23 @@ def single_pieces(
             "candidates need the fast tokenizer of a masked language model"
         )
     if not texts:
-        return [], []
+        return
     second = list(texts) if context == "pair" else None
     batch = tokenizer(list(texts), second, return_offsets_mapping=True, verbose=False)
-    encoded, found = [], []
-    for index, (text, words) in enumerate(zip(texts, spans, strict=True)):
+    for index, text in enumerate(texts):
         one = batch.encodings[index]  # pyright: ignore[reportOptionalSubscript] (a fast tokenizer has them)
         cut = len(one.ids) > longest
         ids = [*one.ids[: longest - 1], one.ids[-1]] if cut else one.ids
         segments = one.type_ids[: len(ids)] if second and "token_type_ids" in tokenizer.model_input_names else None
-        encoded.append(Encoded(ids, segments))
-        # A byte-level token may include the blank before it.
-        offsets = [
-            (end - len(text[start:end].lstrip()), end) if of_text == 0 else None
-            for (start, end), of_text in zip(one.offsets[: len(ids) - cut], one.sequence_ids, strict=False)
-        ]
-        positions = {span: position for position, span in enumerate(offsets)}
-        found += [
-            SinglePiece(index, span, position)
-            for span in words
-            if (position := positions.get(span)) is not None
-            and ids[position] != tokenizer.unk_token_id
-            # The bytes of one character, each a token, all show its span; `positions` keeps the last of them.
-            and (position == 0 or offsets[position - 1] != span)
-        ]
-    return encoded, found
+        yield (
+            Encoded(ids, segments),
+            {
+                # A byte-level token may include the blank before it.
+                position: (end - len(text[start:end].lstrip()), end)
+                for position, (start, end) in enumerate(one.offsets[: len(ids) - cut])
+                if one.sequence_ids[position] == 0
+            },
+        )
 
 
 @lru_cache(maxsize=4)

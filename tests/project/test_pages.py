@@ -46,7 +46,7 @@ def test_a_run_becomes_the_first_rows_of_the_table(
     found |= {"seconds": {"a": 100.0}, "start_seconds": {"a": 20.0}}
     (tmp_path / "results.json").write_text(json.dumps(found))
     (tmp_path / "export_student").symlink_to(finished / "export_student")
-    results.write("default", pages.default_figures(tmp_path), command="./run_all.sh", folder=tmp_path)
+    results.write("default", pages.figures_of(tmp_path), command="./run_all.sh", folder=tmp_path)
     default = json.loads((tmp_path / "default.json").read_text())
     monkeypatch.setattr(results, "read", {"default": default}.get)
     lines = pages.headline().splitlines()
@@ -56,6 +56,9 @@ def test_a_run_becomes_the_first_rows_of_the_table(
     )
     assert lines[3].endswith("6.0 times faster | 2 min |")
     assert [line.split("%")[1].strip() for line in default["figures"]["answers"]] == list(pages.QUESTIONS)
+    said = pages.run_lines(default["figures"])
+    assert "accuracy                          0.9000      0.8850" in said[2]
+    assert said[-1] == "In all 2 min."
     readme = next(text for path, text in pages.pages() if path == pages.README)
     assert "accuracy                          0.9000      0.8850" in readme
     assert default["figures"]["answers"][0] in readme
