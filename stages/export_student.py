@@ -7,19 +7,20 @@ Writes: the student with its tokenizer, onnx/model.onnx (float32) and onnx/model
         onnx/model_quantized.onnx, the name that Transformers.js looks for); README.md, its model card.
 
 Each form is scored on the dev and test rows. One that loses more than `largest_loss` on dev is an error, and nothing is
-published.
+published; but the int8 file gets a second chance with its words' embeddings in 8 bits.
 """
 
 from functools import partial
 from typing import Any
 
 from pipeline.evaluate.exported_forms import (
+    checked_forms,
     measure_forms,
     save_forms,
     ship,
     shipped_beside_teacher,
 )
-from pipeline.evaluate.general import INPUTS, load_general, measure_general_forms
+from pipeline.evaluate.general import INPUTS, load_general, measure_general_forms, measure_of
 from pipeline.evaluate.scoring import labelled_splits, score
 from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
@@ -51,14 +52,12 @@ def main(stage: Stage) -> dict[str, Any]:
 
     tokenizer, exported = load_tokenizer(stage.output), head.load(stage.output, **how).eval()
     after, test = (splits[name].tokenised_by(tokenizer) for name in ("dev", "test"))
-    measured = measure_forms(
-        stage, stage.output, student=student, exported=exported, before=before, after=after, test=test
+    measure = partial(
+        measure_forms, stage, stage.output, student=student, exported=exported, before=before, after=after, test=test
     )
+    measured = checked_forms(stage, stage.output, task.metric, measure)
     if not stage.is_main:
         return {}
-    for line in measured.lines(task.metric):
-        stage.say(line)
-    measured.check(largest_loss=settings.largest_loss)
     add_to_config(stage.output, task.kind.student_config(task.splits, after.texts.task))
     metrics = {"metric": task.metric, "score_before": measured.student_score}
     shipped = shipped_beside_teacher(stage, measured, partial(score, task), stage.output)
@@ -85,12 +84,11 @@ def export_general(stage: Stage) -> dict[str, Any]:
         student.to(stage.accelerator.device)
     stage.accelerator.wait_for_everyone()
     exported = load_general(stage, stage.output, attention="eager")
-    forms, measure = measure_general_forms(stage, stage.output, student=student, exported=exported)
+    measure = measure_of(stage, stage.output)
+    measured = partial(measure_general_forms, stage, stage.output, measure, student=student, exported=exported)
+    forms = checked_forms(stage, stage.output, measure.metric, measured)
     if not stage.is_main:
         return {}
-    for line in forms.lines(measure.metric):
-        stage.say(line)
-    forms.check(largest_loss=stage.recipe.export_student.largest_loss)
     shipped = shipped_beside_teacher(stage, forms, measure.score, stage.output)
     metrics = {"metric": measure.metric, "score_before": forms.student_score, "forms": forms.forms}
     metrics |= {"shipped": shipped}

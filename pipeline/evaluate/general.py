@@ -97,13 +97,12 @@ def layers_alike(
 
 
 def measure_general_forms(
-    stage: Stage, folder: Path, *, student: PreTrainedModel, exported: PreTrainedModel
-) -> tuple[Forms, Measure]:
-    """Every exported form in a folder on the held-out text; and how they were measured.
+    stage: Stage, folder: Path, measure: Measure, *, student: PreTrainedModel, exported: PreTrainedModel
+) -> Forms:
+    """Every exported form in a folder on the held-out text.
 
     Args: student, exported: the student before, and as `folder` holds it.
     """
-    measure = measure_of(stage, folder)
     measure.teacher = np.load(stage.upstream["evaluate_student"] / TEACHER_STATISTICS, allow_pickle=False)
     before = measure.outputs(student)
     models: dict[str, Any] = {WEIGHTS: exported}
@@ -127,11 +126,10 @@ def measure_general_forms(
             "latency_ms": latency,
             "examples_per_s": rate,
         }
-    found = Forms(
+    return Forms(
         forms=forms,
         test_statistics=statistics,
         student_score=measure.score(measure.statistics(before)),
         largest_output=float(np.abs(values[WEIGHTS]).max()),
         rows=TEXT,
     )
-    return found, measure

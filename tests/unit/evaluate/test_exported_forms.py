@@ -1,11 +1,17 @@
 """Forms of a student that lose too much, or are not the student, are errors."""
 
 import math
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from pipeline.config import ExportStudent
 from pipeline.errors import WorkFailed
-from pipeline.evaluate.exported_forms import WEIGHTS, Forms
+from pipeline.evaluate import exported_forms
+from pipeline.evaluate.exported_forms import WEIGHTS, Forms, checked_forms
 from pipeline.export.onnx_session import FLOAT32, INT8
 
 
@@ -13,7 +19,8 @@ def forms_of(*, int8_score: float = 0.9, gap: float = 0.0) -> Forms:
     """Of a student that scores 0.9, whose outputs are at most 1."""
     scores = {WEIGHTS: 0.9, FLOAT32: 0.9, INT8: int8_score}
     gaps = {WEIGHTS: 0.0, FLOAT32: gap, INT8: 0.0}
-    forms = {name: {"score": score, "largest_difference": gaps[name]} for name, score in scores.items()}
+    rest = {"bytes": 0, "latency_ms": 0.0}
+    forms = {name: {"score": score, "largest_difference": gaps[name]} | rest for name, score in scores.items()}
     return Forms(forms=forms, test_statistics={}, student_score=0.9, largest_output=1.0)
 
 
@@ -22,6 +29,31 @@ def test_a_form_that_loses_more_than_the_recipe_allows_is_an_error() -> None:
     forms.check(largest_loss=0.02)
     with pytest.raises(WorkFailed, match=r"onnx/model_int8.onnx scores 0.8850 on dev, the student 0.9000.*0.01, below"):
         forms.check(largest_loss=0.01)
+
+
+@pytest.mark.parametrize(("bits", "written"), [(4, [8]), (8, [])])
+def test_an_int8_file_that_loses_too_much_is_written_again_with_8_bits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bits: int, written: list[int]
+) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(exported_forms, "write_int8", lambda folder, embedding_bits: made.append(embedding_bits))
+    measured = iter([forms_of(int8_score=0.8), forms_of(int8_score=0.899)])
+    settings = ExportStudent(largest_loss=0.01, embedding_bits=4 if bits == 4 else 8)
+    said: list[str] = []
+    stage: Any = SimpleNamespace(
+        is_main=True,
+        say=said.append,
+        recipe=SimpleNamespace(export_student=settings),
+        accelerator=SimpleNamespace(wait_for_everyone=lambda: None),
+    )
+    measure = partial(checked_forms, stage, tmp_path, "accuracy", lambda: next(measured))
+    if written:
+        assert measure().forms[INT8]["score"] == 0.899
+        assert "with the words' embeddings in 4 bits accuracy on dev is 0.8000" in said[0]
+    else:
+        with pytest.raises(WorkFailed, match=r"scores 0\.8000"):
+            measure()
+    assert made == written
 
 
 def test_an_onnx_file_that_is_not_the_model_is_an_error() -> None:
