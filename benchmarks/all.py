@@ -51,7 +51,7 @@ PARTS = {
     "quality": Part(title="The default run over three seeds", command="benchmarks.quality --seeds 0 1 2"),
     "baselines": Part(title="What one would take instead", command="benchmarks.baselines"),
     "evidence": Part(title="What each part brings (ablations)", command="benchmarks.evidence --tasks snippets"),
-    "methods": Part(title="Related methods, one budget", command="benchmarks.methods"),
+    "methods": Part(title="Related methods, one budget, two starts", command="benchmarks.methods"),
     "starts": Part(
         title="How the student starts",
         command="benchmarks.sweep --vary student.start fitted layers embeddings random --seeds 0",
@@ -66,7 +66,7 @@ PARTS = {
     ),
     "mask_share": Part(
         title="Words masked in one pass",
-        command="benchmarks.sweep --vary propose_candidates.mask_share 0 0.1 0.15 0.25",
+        command="benchmarks.sweep --vary propose_candidates.mask_share 0 0.1 0.15 0.25 --seeds 0",
     ),
     "export": Part(
         title="What ships: speed and size", command="benchmarks.export", quick="benchmarks.export --rounds 3"
