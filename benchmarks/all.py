@@ -95,6 +95,7 @@ PARTS = {
         quick="benchmarks.memory --lengths 128 --reference 128",
     ),
     "fit": Part(title="How near each start is to the teacher", command="benchmarks.fit"),
+    "fit_bert_base": Part(title="The fit of TinyBERT4 from BERT-base", command="benchmarks.fit --models bert-base"),
 } | {
     f"task_{name}": Part(
         title=f"Another task: {title}",
