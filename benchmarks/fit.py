@@ -1,10 +1,11 @@
 """How near a student starts to its teacher, by how it starts, and what the fit costs.
 
-    python -m benchmarks.fit [--models recipe|bert-base] [--blocks 300] [--json FILE] [--SECTION.SETTING VALUE ...]
+    python -m benchmarks.fit [--models recipe|bert-base] [--json FILE] [--SECTION.SETTING VALUE ...]
 
-recipe: the default's backbone and student, on blocks of its corpus; bert-base: BERT-base with random weights to
-TinyBERT4, for time and memory alone. Losses are those of general distillation (TinyBERT eq. 7 to 9) on 60 blocks that
-nothing was fitted on. Every start gets projections by least squares, so that the students alone differ.
+recipe: the default's backbone and student, on as many blocks of its corpus as a stage would take; bert-base: BERT-base
+with random weights to TinyBERT4, for time and memory alone. Losses are those of general distillation (TinyBERT eq. 7 to
+9) on 60 other blocks. Every start gets projections by least squares, so that the students alone differ. Peak memory is
+that of the process when the student has started.
 """
 
 import argparse
@@ -13,7 +14,6 @@ import resource
 import tempfile
 import time
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +28,7 @@ from pipeline.data.corpus import blocks_of
 from pipeline.data.documents import read_documents
 from pipeline.losses.tinybert import attention_loss, hidden_loss
 from pipeline.models.attention import ATTENTION
-from pipeline.models.fit_sample import FitSample
+from pipeline.models.fit_sample import FitSample, rows_that_fit
 from pipeline.models.fitted_start import FittedStart
 from pipeline.models.least_squares import ridge
 from pipeline.models.loading import load_tokenizer
@@ -45,7 +45,6 @@ HELD_OUT = 60  # blocks
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fit", description=__doc__)
     parser.add_argument("--models", choices=["recipe", "bert-base"], default="recipe")
-    parser.add_argument("--blocks", type=int, default=300, help="on which the student is fitted")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given, overrides = parser.parse_known_args()
     plan = make_plan(Path(RECIPE), overrides)
@@ -53,8 +52,7 @@ def main() -> None:
         stage = make_stage(plan, "distill_layers", Path(folder))
         tokenizer = load_tokenizer(stage.inputs.backbone)
         documents = read_documents(stage.inputs.corpus[0], column="text")
-        every = blocks_of(documents, tokenizer, length=stage.recipe.prepare_corpus.length)
-        blocks = list(islice(every, given.blocks + HELD_OUT))
+        blocks = list(blocks_of(documents, tokenizer, length=stage.recipe.prepare_corpus.length))
         if given.models == "bert-base":
             config = BertConfig()
             config._attn_implementation = ATTENTION
@@ -72,17 +70,20 @@ def main() -> None:
 def measure(start: str, sizes: Student, teacher: PreTrainedModel, blocks: list[np.ndarray]) -> dict[str, float]:
     """Losses by layer, seconds, and peak memory of the process so far in bytes."""
     torch.manual_seed(0)
-    settings = replace(sizes, start=start)
+    settings = replace(sizes, start=start, start_from="backbone")
     student = new_student(settings, teacher).eval()
     N, M = teacher.config.num_hidden_layers, settings.layers
     layers = layer_map(settings.start_layers, teacher_layers=N, student_layers=M)
-    fitting, held_out = sample(blocks[:-HELD_OUT]), sample(blocks[-HELD_OUT:])
+    lengths = np.array([len(block) for block in blocks[:-HELD_OUT]])
+    chosen = rows_that_fit(lengths, width=teacher.config.hidden_size, layers=M)
+    fitting, held_out = sample([blocks[row] for row in chosen]), sample(blocks[-HELD_OUT:])
     began = time.perf_counter()
     if start == "fitted":
         FittedStart(student, teacher, fitting, layers).run()
     else:
         init_student(student, settings, teacher=teacher, existing=None)
     seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     wanted = [Wanted(tuple(each), attention=True) for each in (layers, layers.values())]
     pairs = [
         [(trace(student, batch, wanted[0]), trace(teacher, batch, wanted[1])) for batch in each.batches]
@@ -107,7 +108,6 @@ def measure(start: str, sizes: Student, teacher: PreTrainedModel, blocks: list[n
                 for ours, theirs in pairs[1]
             ]
             found[f"attention_{own}"] = float(torch.stack(gaps).mean())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return found | {"seconds": seconds, "tokens": float(fitting.tokens), "peak_memory": float(peak)}
 
 

@@ -210,12 +210,13 @@ def run_lines(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _table(figures: Any) -> list[str]:
-    """Figures as they are: a list of rows as a table, anything else as text."""
+    """Figures as they are: rows as a table, single figures one below the other, a text as it is."""
     if isinstance(figures, str):
         return figures.splitlines()
-    rows = figures.get("rows") if isinstance(figures, dict) else figures
-    if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
-        return ["```json", *json.dumps(figures, indent=1).splitlines(), "```"]
+    rows = figures.get("rows", figures) if isinstance(figures, dict) else figures
+    if isinstance(rows, dict):
+        nested = all(isinstance(row, dict) for row in rows.values())
+        rows = [{"of": name, **(row if nested else {"figure": row})} for name, row in rows.items()]
     names = list(dict.fromkeys(name for row in rows for name in row if not isinstance(row[name], dict)))
     lines = [f"| {' | '.join(name.replace('_', ' ') for name in names)} |", f"|{'---|' * len(names)}"]
     return lines + [f"| {' | '.join(_cell(row.get(name, '')) for name in names)} |" for row in rows]

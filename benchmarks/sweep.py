@@ -31,6 +31,18 @@ Settings = dict[str, str]
 
 
 def main() -> None:
+    parser = argument_parser()
+    given, overrides = parser.parse_known_args()
+    if any(len(words) < 2 for words in given.vary):
+        parser.error("--vary: give a setting and at least one value")
+    rows = sweep(given.recipe, combinations(given.vary), given.seeds, overrides, until=given.until)
+    print(table(rows))
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The options; what else is given are settings."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.sweep", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,13 +55,7 @@ def main() -> None:
         "--until", default="evaluate_student", metavar="STAGE", help="the last stage (evaluate_student)"
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file")
-    given, overrides = parser.parse_known_args()
-    if any(len(words) < 2 for words in given.vary):
-        parser.error("--vary: give a setting and at least one value")
-    rows = sweep(given.recipe, combinations(given.vary), given.seeds, overrides, until=given.until)
-    print(table(rows))
-    if given.json:
-        given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    return parser
 
 
 def combinations(varied: Sequence[Sequence[str]]) -> list[Settings]:

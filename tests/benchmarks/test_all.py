@@ -1,6 +1,7 @@
 """All benchmarks in turn: what is measured at this commit is not measured again."""
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ from typing import Any
 import pytest
 
 from benchmarks import all as every
-from benchmarks import results
+from benchmarks import results, sweep
+from pipeline import PROJECT
+from pipeline.config.recipe_file import load_recipe
+from pipeline.launch.cli import DEFAULT_RECIPE
 
 
 @pytest.fixture
@@ -62,3 +66,21 @@ def test_a_task_is_run_where_its_data_are(
     assert every.measured("task_zh_reviews", quick=False, folder=folder, data=data)
     assert launched == ["benchmarks.tasks"]
     assert results.read("task_zh_reviews", folder) is not None
+
+
+@pytest.mark.parametrize(
+    "part", [part for part, of in every.PARTS.items() if of.command.startswith("benchmarks.sweep")]
+)
+def test_the_settings_that_a_sweep_varies_make_recipes(part: str) -> None:
+    parser = sweep.argument_parser()
+    given, overrides = parser.parse_known_args(shlex.split(every.PARTS[part].command)[1:])
+    for settings in sweep.combinations(given.vary):
+        words = [word for setting, value in settings.items() for word in (f"--{setting}", value)]
+        load_recipe(given.recipe, [*overrides, *words])
+
+
+@pytest.mark.parametrize("part", every.RUNS)
+def test_a_run_has_the_name_under_which_it_is_read(part: str) -> None:
+    words = shlex.split(every.PARTS[part].command)[1:]
+    recipe = PROJECT / words.pop(0) if words and not words[0].startswith("-") else DEFAULT_RECIPE
+    assert (load_recipe(recipe, words).name or recipe.stem) == every.RUNS[part]
