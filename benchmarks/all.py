@@ -5,7 +5,8 @@
     python -m benchmarks.all --parts default baselines export
     python -m benchmarks.all --data FOLDER                       # the other tasks too: benchmarks.tasks
 
-A part that was measured at this commit is not measured again, so the same command goes on after an interruption.
+A part that was measured with the product as it is now is not measured again, so the same command goes on after an
+interruption.
 `export`, `serve`, `sampling` and `speed_augment` read the default run: with --quick, run ./run_all.sh before.
 """
 
@@ -50,7 +51,9 @@ PARTS = {
     "smallest": Part(title="A student of 2 layers x 128", command="pipeline recipes/smallest.yaml"),
     "quality": Part(title="The default run over three seeds", command="benchmarks.quality --seeds 0 1 2"),
     "baselines": Part(title="What one would take instead", command="benchmarks.baselines"),
-    "evidence": Part(title="What each part brings (ablations)", command="benchmarks.evidence --tasks snippets"),
+    "evidence": Part(
+        title="What each part brings (ablations), one seed", command="benchmarks.evidence --tasks snippets --seeds 1"
+    ),
     "methods": Part(title="Related methods, one budget, two starts", command="benchmarks.methods"),
     "starts": Part(
         title="How the student starts",

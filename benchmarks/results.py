@@ -15,6 +15,7 @@ from pipeline.artifacts.atomic import write_atomically
 from pipeline.hardware import cpu_info, cpu_name
 
 RESULTS = PROJECT / "results"
+PRODUCT = ("pipeline", "stages", "data_augment", "recipes", "accelerate_configs", "pyproject.toml", "run_all.sh")
 
 
 def read(part: str, folder: Path = RESULTS) -> dict[str, Any] | None:
@@ -46,18 +47,23 @@ def write(
     return path
 
 
-def commit() -> str:
-    """The commit of this checkout, with a + where files differ from it."""
-    git = ["git", "-C", str(PROJECT)]
-    found = subprocess.run([*git, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True, check=False)
-    changed = subprocess.run(
-        [*git, "status", "--porcelain", "--", ".", ":!results", ":!docs", ":!README.md"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return found.stdout.strip() + ("+" if changed.stdout.strip() else "") or "unknown"
+def commit(at: str = "HEAD") -> str:
+    """The last commit, at another, that changed the product; of this checkout with a + where its product differs.
+
+    A figure says how the product did. Other tests, pages and benchmarks leave it as it was.
+    """
+    found = _git("log", "-1", "--format=%h", "--abbrev=7", at, "--", *PRODUCT)
+    changed = at == "HEAD" and _git("status", "--porcelain", "--", *PRODUCT)
+    return found + ("+" if changed else "") or "unknown"
+
+
+def _git(*words: str) -> str:
+    """What git answers; nothing where there is none."""
+    done = subprocess.run(["git", "-C", str(PROJECT), *words], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def _processor() -> str:
     """Its name, and whether it multiplies in bf16, which decides how fast it trains."""
     units = [shown for flag, shown in {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}.items() if flag in cpu_info()]
-    return ", ".join([cpu_name(), *units])
+    return ", ".join([cpu_name(), *(units or ["no bf16"])])

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import pages, results
+from benchmarks import pages, results, results_page
 from benchmarks.all import PARTS
 from pipeline import PROJECT
 from tests.helpers.published import EVALUATION, EXPORTED
@@ -49,14 +49,14 @@ def test_a_run_becomes_the_first_rows_of_the_table(
     results.write("default", pages.figures_of(tmp_path), command="./run_all.sh", folder=tmp_path)
     default = json.loads((tmp_path / "default.json").read_text())
     monkeypatch.setattr(results, "read", {"default": default}.get)
-    lines = pages.headline().splitlines()
+    lines = results_page.headline().splitlines()
     assert lines[2] == "| teacher, in PyTorch | 90.00% | 91.6 MB | 1.50 ms | |"
     assert lines[3].startswith(
         "| **the student that ships**, int8 ONNX | **88.50%** | **2.5 MB**, 36.6 times smaller |"
     )
     assert lines[3].endswith("6.0 times faster | 2 min |")
     assert [line.split("%")[1].strip() for line in default["figures"]["answers"]] == list(pages.QUESTIONS)
-    said = pages.run_lines(default["figures"])
+    said = results_page.run_lines(default["figures"])
     assert "accuracy                          0.9000      0.8850" in said[2]
     assert said[-1] == "In all 2 min."
     readme = next(text for path, text in pages.pages() if path == pages.README)
@@ -78,8 +78,8 @@ def test_starts_become_a_table_and_a_picture(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(results, "read", {"default": default, "starts": said | {"figures": rows}}.get)
     picture = ElementTree.fromstring(pages.learning_curves() or "")
     assert {"fitted", "random"} <= {element.text for element in picture.iter() if element.tag.endswith("text")}
-    assert "| student.start | mean |\n|---|---|\n| fitted | 0.8 |\n| random | 0.8 |" in pages.results_page()
-    assert "(learning_curves.svg)" in pages.results_page()
+    assert "| student.start | mean |\n|---|---|\n| fitted | 0.8000 |\n| random | 0.8000 |" in results_page.page()
+    assert "(learning_curves.svg)" in results_page.page()
 
 
 @pytest.mark.skipif(find_spec("material") is None, reason="mkdocs-material is not installed")

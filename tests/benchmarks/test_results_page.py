@@ -1,0 +1,80 @@
+"""How the page of results shows figures."""
+
+from typing import Any
+
+import pytest
+
+from benchmarks import results_page
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("score", 0.82867, "0.8287"),
+        ("kept", 0.98312, "98.3%"),
+        ("kept_interval", [0.97, 0.99], "97.0%, 99.0%"),
+        ("kept", None, ""),
+        ("p99_ms", 4.8786, "4.88"),
+        ("bytes_after", 5_087_835, "5.1 MB"),
+        ("peak_memory", 4_309_938_176, "4.3 GB"),
+        ("cpu_seconds", 620.3, "10 min"),
+        ("times_faster", 27.804, "27.8"),
+        ("variants_per_s", 29200.9, "29,201"),
+        ("rows", 1_900_194, "1,900,194"),
+        ("method", "tinybert", "tinybert"),
+    ],
+)
+def test_a_figure_is_shown_by_what_it_is_called(name: str, value: Any, shown: str) -> None:
+    assert results_page.cell(name, value) == shown
+
+
+def part(figures: Any) -> dict[str, Any]:
+    return {"command": "c", "commit": "abc", "machine": "m", "day": "d", "seconds": 1.0, "figures": figures}
+
+
+def test_trainings_share_a_table_and_so_do_tasks() -> None:
+    speed = {
+        "unit": "tokens/s",
+        "ours": 1500.4,
+        "reference": 2.36,
+        "ratio": 1.98,
+        "share_of_peak": 0.8232,
+        "matrix_rate": 3.84e11,
+        "precision": "bf16",
+        "memory_ours": 893_327_360,
+        "memory_reference": 1_179_619_328,
+    }
+    words = {"way": {"mask_share": 0.25}, "shared_with_algorithm_1": 0.917, "one_word": 36.9}
+    known = {
+        "default": part({}),
+        "speed_layers": part(speed),
+        "speed_augment": part(speed | words),
+        "speed_general": None,
+        "task_mrpc": part([{"task": "mrpc", "kept": 0.98}]),
+        "task_stsb": part([{"task": "stsb", "kept": 0.97}]),
+    }
+    found = results_page.sections(known, dict.fromkeys(known, "a title"))
+    assert list(found) == ["Speed beside the method as it is written", "Other tasks"]
+    speeds, tasks = found.values()
+    row = "1,500 tokens/s | 2.4 tokens/s | 2.0 | 82% (384 GFLOP/s, bf16) | 893.3 MB | 1.2 GB |"
+    assert [line for line in speeds if line.endswith(row)] == [
+        f"| distillation of layers | {row}",
+        f"| candidates for words | {row}",
+    ]
+    assert "25% of the tokens" in " ".join(speeds) and "92% of the candidates" in " ".join(speeds)
+    assert tasks[-4:] == ["| task | kept |", "|---|---|", "| mrpc | 98.0% |", "| stsb | 97.0% |"]
+
+
+def test_other_parts_have_their_own_tables() -> None:
+    known = {
+        "memory": part({"ours": {"128": 1_586_663_424, "512": 2e9}, "reference": {"128": 2_195_533_824}}),
+        "evidence": part("# Evidence\n\nprose\n\n| a |\n|---|\n| 1 |\n"),
+        "quality": part({"rows": [{"seed": 0, "kept": 0.98}], "mean": {"kept": 0.98}}),
+        "fit": part({"fitted": {"hidden_1": 0.07}, "random": {"hidden_1": 0.33}}),
+    }
+    found = results_page.sections(known, {name: name for name in known})
+    assert {name: lines[0] for name, lines in found.items()} == dict.fromkeys(known, "`c`, m")
+    assert found["memory"][-2:] == ["| 128 | 1.6 GB | 2.2 GB |", "| 512 | 2.0 GB | not run |"]
+    assert found["evidence"][2:] == ["| a |", "|---|", "| 1 |"]
+    assert found["quality"][-2:] == ["| 0 | 98.0% |", "| mean | 98.0% |"]
+    assert found["fit"][-2:] == ["| fitted | 0.0700 |", "| random | 0.3300 |"]
