@@ -9,9 +9,16 @@ from pipeline.report.results import shipped_lines
 
 NOT_RUN = "not run"
 CURVES = "Loss by step, and score on dev by epoch, for each start"
-PERCENT: tuple[str, ...] = ("kept", "kept_interval", "agreement", "masked")
-MILLISECONDS: tuple[str, ...] = ("median_ms", "p99_ms", "ms_before", "ms_after")
-FORMS = dict.fromkeys(PERCENT, ".1%") | dict.fromkeys(MILLISECONDS, ".2f")  # of figures, by name
+FORMS = {  # of figures, by name
+    "kept": ".1%",
+    "kept_interval": ".1%",
+    "agreement": ".1%",
+    "masked": ".1%",
+    "median_ms": ".2f",
+    "p99_ms": ".2f",
+    "ms_before": ".2f",
+    "ms_after": ".2f",
+}
 SPEEDS = {  # the parts of `benchmarks.speed`, and what they do
     "speed_general": "general distillation, BERT-base to TinyBERT4",
     "speed_layers": "distillation of layers",
@@ -32,7 +39,7 @@ def page() -> str:
         "",
         "Made by `python -m benchmarks.pages` from `results/`, which `python -m benchmarks.all` fills. What has no",
         "file there was not run in this way yet. Older figures stand, with their commits, in the",
-        "[log of experiments](experiments.md) and in `benchmarks/README.md`.",
+        "[log of experiments](experiments.md).",
         "",
         "A commit here is the last one that changed the product (`pipeline/`, `stages/`, `data_augment/`, `recipes/`):",
         "later ones changed tests, benchmarks or pages. Scores are of test rows that chose nothing. A processor with",
@@ -107,7 +114,27 @@ def headline() -> str:
         if same and ships:
             said.append(f"From text to label the student that ships takes {_milliseconds(ships)}.")
         said.append("The time to make the student that ships includes the training of its teacher; the others do not.")
-    return "\n".join([*lines, "", *textwrap.wrap(" ".join(said), 118), ""])
+    paragraphs = [textwrap.wrap(" ".join(each), 118) for each in (said, _other_runs()) if each]
+    return "\n".join([*lines, *(line for each in paragraphs for line in ("", *each)), ""])
+
+
+def _other_runs() -> list[str]:
+    """A sentence on the default run without bf16, and one on its other seeds."""
+    float32, quality, said = results.read("float32"), results.read("quality"), []
+    if float32:
+        figures = float32["figures"]
+        said.append(
+            f"Without bf16 ({float32['machine']}) the run takes {duration(figures['seconds'])}, and what ships has"
+            f" {_percent(figures['shipped']['score'])} of its teacher's {_percent(figures['teacher']['score'])}."
+        )
+    if quality:
+        rows = quality["figures"]["rows"]
+        said.append(
+            f"Over {len(rows)} seeds the student, before its export, keeps {quality['figures']['mean']['kept']:.1%} of"
+            f" its teacher's accuracy ({min(row['kept'] for row in rows):.1%} to"
+            f" {max(row['kept'] for row in rows):.1%}; {quality['machine']})."
+        )
+    return said
 
 
 def instead(baselines: Mapping[str, Any] | None) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import results_page
+from benchmarks import results, results_page
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,24 @@ def test_other_parts_have_their_own_tables() -> None:
     assert found["evidence"][2:] == ["| a |", "|---|", "| 1 |"]
     assert found["quality"][-2:] == ["| 0 | 98.0% |", "| mean | 98.0% |"]
     assert found["fit"][-2:] == ["| fitted | 0.0700 |", "| random | 0.3300 |"]
+
+
+def test_the_headline_says_what_other_machines_and_seeds_gave(monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = {"score": 0.84, "disk_bytes": 9e7, "latency_ms": 15.0}
+    ships = teacher | {"score": 0.82, "times_smaller": 18.0, "times_faster": 24.0}
+    run = part({"teacher": teacher, "shipped": ships, "seconds": 1280})
+    rows = [{"seed": seed, "kept": kept} for seed, kept in enumerate((0.98, 0.99))]
+    known = {
+        "default": run,
+        "float32": run | {"machine": "an old laptop"},
+        "quality": part({"rows": rows, "mean": {"kept": 0.985}}),
+    }
+    monkeypatch.setattr(results, "read", known.get)
+    said = " ".join(results_page.headline().split())
+    assert (
+        "Without bf16 (an old laptop) the run takes 21 min, and what ships has 82.00% of its teacher's 84.00%." in said
+    )
+    assert (
+        "Over 2 seeds the student, before its export, keeps 98.5% of its teacher's accuracy (98.0% to 99.0%; m)."
+        in said
+    )
