@@ -57,8 +57,7 @@ PARTS = {
     "methods": Part(title="Related methods, one budget, two starts", command="benchmarks.methods"),
     "starts": Part(
         title="How the student starts",
-        command="benchmarks.sweep --vary student.start fitted layers embeddings random --seeds 0"
-        " --student.start_from backbone",
+        command="benchmarks.sweep --vary student.start fitted random --seeds 0 --student.start_from backbone",
     ),
     "augmentation": Part(
         title="Augmentation: the student by number of variants",
