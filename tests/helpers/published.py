@@ -73,8 +73,9 @@ EXPORTED = {
 }
 
 
-def plan_of(world: Path) -> Plan:
-    return make_plan(world / "recipe.yaml", checked=False)
+def plan_of(world: Path, *overrides: str) -> Plan:
+    """The plan of a world's recipe, its inputs unchecked."""
+    return make_plan(world / "recipe.yaml", overrides, checked=False)
 
 
 def started(world: Path, *words: str) -> int:

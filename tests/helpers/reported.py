@@ -1,6 +1,7 @@
-"""The folder of a finished run, small and made up, for the report to show."""
+"""The folder of a finished run, small and made up, for the report to show; and what a page shows."""
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +50,27 @@ CASES = [
     answered("bad", "bad", "good", sure=0.99, text="<b>5 < 6</b> & more"),
     answered("bad", "bad", "bad"),
 ]
+
+
+class Page(HTMLParser):
+    """The text of a page by section title, its pictures, and every address in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sections: dict[str, str] = {"": ""}
+        self.pictures: list[str] = []
+        self.addresses: list[str] = []
+        self.in_title, self.title = False, ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        known = {name: value or "" for name, value in attrs}
+        self.in_title, self.title = tag == "h2", "" if tag == "h2" else self.title
+        self.addresses += [known[name] for name in ("href", "src", "xlink:href") if name in known]
+        if tag == "svg":
+            self.pictures.append(known["aria-label"])
+
+    def handle_data(self, data: str) -> None:
+        if self.in_title:
+            self.title, self.in_title = data, False
+        self.sections[self.title] = self.sections.get(self.title, "") + data

@@ -9,25 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.plan.plan import Plan, make_plan
-from pipeline.plan.run_folder import publish_run
+from pipeline.plan.plan import make_plan
 from pipeline.plan.stages import STAGES, TABLE
-from tests.helpers.published import publish
+from tests.helpers.published import plan_of, publish
 
 HEAVY = {"torch", "transformers", "datasets", "accelerate", "scipy", "sklearn", "pyarrow", "huggingface_hub"}
 OF_UNFINISHED_RUNS = {"numpy", "jinja2", "matplotlib", "tokenizers", "pipeline.tasks", "pipeline.data.tables"}
-
-
-def plan_of(world: Path, *overrides: str) -> Plan:
-    return make_plan(world / "recipe.yaml", overrides, checked=False)
-
-
-@pytest.fixture
-def done(world: Path) -> Path:
-    """A world whose run is finished."""
-    publish(plan_of(world))
-    publish_run(plan_of(world))
-    return world
 
 
 @pytest.mark.parametrize("finished", [False, True])

@@ -3,24 +3,9 @@
 import json
 from pathlib import Path
 
-import pytest
-
-from pipeline.plan.plan import Plan, make_plan
 from pipeline.plan.run_folder import publish_run
 from pipeline.plan.stages import STAGES
-from tests.helpers.published import publish
-
-
-def plan_of(world: Path, *overrides: str) -> Plan:
-    return make_plan(world / "recipe.yaml", overrides, checked=False)
-
-
-@pytest.fixture
-def done(world: Path) -> Path:
-    """A world whose run is finished."""
-    publish(plan_of(world))
-    publish_run(plan_of(world))
-    return world
+from tests.helpers.published import plan_of, publish
 
 
 def test_the_results_name_the_seconds_of_each_stage(done: Path) -> None:

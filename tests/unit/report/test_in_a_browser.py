@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.report.results import refresh_report
-from tests.helpers.reported import CASES, write_run
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-headless-shell", "google-chrome"))), None)
 MEASURE = """<script>
@@ -19,11 +18,6 @@ const drawn = parts.filter(box => box.width + box.height > 0).length;
 const wider = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 document.body.innerHTML = `measured ${pictures.length} ${empty} ${drawn} ${wider} ${innerWidth}`;
 </script></body>"""
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return write_run(tmp_path / "runs" / "reviews", CASES, labels=["good", "bad"])
 
 
 def browse(page: Path, *options: str, width: int = 1200) -> subprocess.CompletedProcess[str]:

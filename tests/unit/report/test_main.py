@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -12,36 +11,7 @@ from pipeline.artifacts.store import Artifact, link
 from pipeline.report.__main__ import main
 from pipeline.report.run_summary import differences, read_run_summary
 from tests.helpers.published import write_stage
-from tests.helpers.reported import CASES, TEACHER, write_run
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return write_run(tmp_path / "runs" / "reviews", CASES, labels=["good", "bad"])
-
-
-class Page(HTMLParser):
-    """The text of a page by section title, its pictures, and every address in it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.sections: dict[str, str] = {"": ""}
-        self.pictures: list[str] = []
-        self.addresses: list[str] = []
-        self.in_title, self.title = False, ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        known = {name: value or "" for name, value in attrs}
-        self.in_title, self.title = tag == "h2", "" if tag == "h2" else self.title
-        self.addresses += [known[name] for name in ("href", "src", "xlink:href") if name in known]
-        if tag == "svg":
-            self.pictures.append(known["aria-label"])
-
-    def handle_data(self, data: str) -> None:
-        if self.in_title:
-            self.title, self.in_title = data, False
-        self.sections[self.title] = self.sections.get(self.title, "") + data
+from tests.helpers.reported import CASES, TEACHER, Page, write_run
 
 
 @pytest.mark.parametrize("file", ["results.json", "predictions.parquet"])

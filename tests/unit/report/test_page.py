@@ -2,46 +2,14 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from pipeline.report.page import augmentation_examples, disagreements, report_page
 from pipeline.report.results import refresh_report
 from pipeline.report.run_summary import read_run_summary
 from tests.helpers.published import MEASURED, write_stage
-from tests.helpers.reported import CASES, TEACHER, answered, write_run
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return write_run(tmp_path / "runs" / "reviews", CASES, labels=["good", "bad"])
-
-
-class Page(HTMLParser):
-    """The text of a page by section title, its pictures, and every address in it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.sections: dict[str, str] = {"": ""}
-        self.pictures: list[str] = []
-        self.addresses: list[str] = []
-        self.in_title, self.title = False, ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        known = {name: value or "" for name, value in attrs}
-        self.in_title, self.title = tag == "h2", "" if tag == "h2" else self.title
-        self.addresses += [known[name] for name in ("href", "src", "xlink:href") if name in known]
-        if tag == "svg":
-            self.pictures.append(known["aria-label"])
-
-    def handle_data(self, data: str) -> None:
-        if self.in_title:
-            self.title, self.in_title = data, False
-        self.sections[self.title] = self.sections.get(self.title, "") + data
+from tests.helpers.reported import CASES, TEACHER, Page, answered, write_run
 
 
 def page_of(folder: Path) -> Page:

@@ -7,12 +7,7 @@ import pytest
 from pipeline.report.page import disagreements, predictions
 from pipeline.report.plots import confusion_counts
 from pipeline.report.run_summary import RunSummary, read_run_summary
-from tests.helpers.reported import CASES, LAYERS, write_run
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return write_run(tmp_path / "runs" / "reviews", CASES, labels=["good", "bad"])
+from tests.helpers.reported import CASES, LAYERS
 
 
 def test_the_surest_disagreements_come_first(run: Path) -> None:
