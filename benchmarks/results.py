@@ -15,6 +15,8 @@ from pipeline.artifacts.atomic import write_atomically
 from pipeline.hardware import cpu_info, cpu_name
 
 RESULTS = PROJECT / "results"
+BF16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}  # flag of a processor -> its usual name
+FLOAT32 = {"avx512f": "AVX512", "avx2": "AVX2"}  # the widest first
 PRODUCT = ("pipeline", "stages", "data_augment", "recipes", "accelerate_configs", "pyproject.toml", "run_all.sh")
 
 
@@ -64,6 +66,7 @@ def _git(*words: str) -> str:
 
 
 def _processor() -> str:
-    """Its name, and whether it multiplies in bf16, which decides how fast it trains."""
-    units = [shown for flag, shown in {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}.items() if flag in cpu_info()]
-    return ", ".join([cpu_name(), *(units or ["no bf16"])])
+    """Its name, and what it multiplies with, which decides how fast it trains."""
+    with_bf16 = [shown for flag, shown in BF16.items() if flag in cpu_info()]
+    without = [shown for flag, shown in FLOAT32.items() if flag in cpu_info()][:1]
+    return ", ".join([cpu_name(), *(with_bf16 or without)])

@@ -46,3 +46,22 @@ def test_without_git_it_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(results, "PROJECT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert results.commit() == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("flags", "shown"),
+    [
+        ("avx2 avx512f avx512_bf16", "a name, AVX512-BF16"),
+        ("avx2 avx512f avx512_bf16 amx_bf16", "a name, AMX, AVX512-BF16"),
+        ("avx2 avx512f", "a name, AVX512"),
+        ("avx2", "a name, AVX2"),
+        ("", "a name"),
+    ],
+)
+def test_a_machine_is_named_with_what_it_multiplies_with(
+    flags: str, shown: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(results, "cpu_info", lambda: flags)
+    monkeypatch.setattr(results, "cpu_name", lambda: "a name")
+    path = results.write("fit", [], command="c", folder=tmp_path)
+    assert f'"machine": "{shown}, ' in path.read_text(encoding="utf-8")
