@@ -145,7 +145,8 @@ def changed(recipe: Recipe, changes: Mapping[str, float]) -> bool:
 
 
 def results_of(plan: Plan, role: str) -> float:
-    return json.loads((plan.run_folder / RESULTS).read_text(encoding="utf-8"))[role]["score"]
+    evaluation = plan.stages["evaluate_student"].artifact.folder
+    return json.loads((evaluation / RESULTS).read_text(encoding="utf-8"))[role]["score"]
 
 
 def page(scores: Scores, left_out: Sequence[str]) -> str:

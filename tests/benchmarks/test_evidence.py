@@ -27,7 +27,7 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, 
         folder = tmp_path / str(len(runs))
         folder.mkdir()
         (folder / "results.json").write_text('{"teacher": {"score": 0.9}, "student": {"score": 0.8}}')
-        return SimpleNamespace(run_folder=folder)
+        return SimpleNamespace(stages={options[-1]: SimpleNamespace(artifact=SimpleNamespace(folder=folder))})
 
     def on_labels(way: str) -> Any:
         def trained(distilled: Any, recipe: Path, arguments: list[str]) -> float:
