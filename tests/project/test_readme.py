@@ -48,16 +48,22 @@ def is_parsed(command: str) -> None:
     choices = next((found[1].split(",") for word in words if (found := one_of.fullmatch(word))), [""])
     whole = argparse.ArgumentParser.parse_known_args
 
-    def only_parse(parser: argparse.ArgumentParser, arguments: Any = None, namespace: Any = None) -> None:
+    def only_options(parser: argparse.ArgumentParser, arguments: Any = None, namespace: Any = None) -> None:
         _, unknown = whole(parser, arguments, namespace)
         assert unknown == []
+        raise Parsed
+
+    def options_and_settings(parser: argparse.ArgumentParser, arguments: Any = None, namespace: Any = None) -> None:
+        _, unknown = whole(parser, arguments, namespace)
+        load_recipe(cli.DEFAULT_RECIPE, unknown)
         raise Parsed
 
     for choice in choices:
         arguments = [choice if one_of.fullmatch(word) else "general" if word == "WHAT" else word for word in words[3:]]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", [words[2], *arguments])
-            patch.setattr(argparse.ArgumentParser, "parse_known_args", only_parse)
+            patch.setattr(argparse.ArgumentParser, "parse_args", only_options)
+            patch.setattr(argparse.ArgumentParser, "parse_known_args", options_and_settings)
             with pytest.raises(Parsed):
                 importlib.import_module(words[2]).main()
 
