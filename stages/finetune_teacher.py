@@ -26,7 +26,7 @@ from pipeline.heads.fit import fit_head
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch, Rows
-from pipeline.models.loading import backbone_of
+from pipeline.models.loading import backbone_of, train_only
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.data_summary import describe
 from pipeline.tasks.tokenised import TokenisedTexts
@@ -76,6 +76,8 @@ def finetune(stage: Stage, examples: LabelledSplit, dev: LabelledSplit) -> tuple
         new_head=True,
         hidden_dropout=settings.hidden_dropout,
     )
+    if settings.upper_layers is not None:
+        train_only(teacher, settings.upper_layers)
     fit_to_vectors(head, teacher, texts)
     head.start_at_frequencies(teacher, examples.references)
     scale, packed, weights = head.scale(examples.references), can_pack(teacher), class_weights(stage, examples)

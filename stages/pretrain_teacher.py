@@ -29,6 +29,7 @@ from pipeline.models.loading import (
     pooler_of,
     random_language_model,
     save_model,
+    train_only,
 )
 from pipeline.models.saved_model import is_decoder, special_id
 from pipeline.runtime.stage import Stage
@@ -42,7 +43,6 @@ from pipeline.training.masked_lm import (
     masked_accuracy,
     split_blocks,
     start_bias,
-    train_only,
 )
 
 

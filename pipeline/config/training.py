@@ -121,7 +121,21 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
-class PretrainTeacher(Training):
+class TrainedTeacher(Training):
+    """Settings of both stages that train the teacher."""
+
+    train: TrainedPart = "all"
+    """What is trained: all, the whole model; head, only its head (for masked words, or for the task); 'top 2', the head
+    and the upper 2 layers (or another number)."""
+
+    @property
+    def upper_layers(self) -> int | None:
+        """How many layers `train` names, from the last one down; None: all."""
+        return None if self.train == "all" else int(self.train.removeprefix("top ")) if self.train != "head" else 0
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class PretrainTeacher(TrainedTeacher):
     """Training of the backbone on plain text: masked words (BERT, section 3.1), or for a decoder the next token."""
 
     epochs: NonNegative = 0
@@ -129,9 +143,6 @@ class PretrainTeacher(Training):
     tokens: Count = 0
     """Use only so many tokens from the beginning of the corpus, which begins with the task's own text; 0: all of it."""
     learning_rate: AboveZero = 1e-4
-    train: TrainedPart = "all"
-    """What is trained: all, the whole backbone; head, only its masked-LM head; 'top 2', the head and the upper 2 layers
-    (or another number)."""
     from_scratch: bool = False
     """Start from random weights, in the backbone's architecture."""
     tokenizer: Literal["backbone", "train"] = "backbone"
@@ -157,14 +168,8 @@ class PretrainTeacher(Training):
         wrong = "train: only a backbone that is trained from_scratch, for some epochs, can have a tokenizer of its own"
         require_setting(self.tokenizer == "backbone" or alone, wrong, "tokenizer")
 
-    @property
-    def upper_layers(self) -> int | None:
-        """How many layers `train` names, from the last one down; None: all."""
-        return None if self.train == "all" else int(self.train.removeprefix("top ")) if self.train != "head" else 0
-
-
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
-class FinetuneTeacher(Training):
+class FinetuneTeacher(TrainedTeacher):
     """Fine-tuning on the task's labels."""
 
     learning_rate: AboveZero = 3e-5
@@ -185,6 +190,9 @@ class FinetuneTeacher(Training):
 class LayerObjectives(Training):
     """How the student copies the teacher's layers: each objective has a weight, and 0 leaves it out."""
 
+    echo: Positive = 1
+    """How often the student learns from each pass of the teacher (data echoing, Choi et al., arXiv:1907.05550): so many
+    of the `epochs` show the same rows, and the teacher reads them once."""
     layer_map: LayerMap = "uniform"
     """The teacher's layer that each layer of the student learns from: uniform, top, bottom, last, 'every 2', or a list
     of the teacher's layers, with 0 for none."""

@@ -18,7 +18,7 @@ from pipeline.models.collate import Batch
 from pipeline.models.loading import freeze, separate_head
 from pipeline.models.trace import Trace, Wanted, trace
 from pipeline.runtime.stage import Stage
-from pipeline.training.batches import GlobalBatch
+from pipeline.training.batches import ECHOES, GlobalBatch
 from pipeline.training.loop import Job
 from pipeline.training.throughput import Flops, encoder_flops, training_flops
 
@@ -129,8 +129,19 @@ def layer_loss(
         of_student = of_student._replace(output=output, masked_logits=masked_logits)
         of_teacher = of_teacher._replace(masked_logits=masked_logits)
 
+    passes: dict[tuple[int, int], Trace] = {}
+
+    def teacher_pass(batch: Batch) -> Trace:
+        if weights.echo == 1 or batch.source is None:
+            return teacher.trace(batch, of_teacher)
+        if any(number // ECHOES != batch.source[0] // ECHOES for number, _ in passes):
+            passes.clear()
+        if batch.source not in passes:
+            passes[batch.source] = teacher.trace(batch, of_teacher)
+        return passes[batch.source]
+
     def loss(student: nn.Module, batch: Batch, global_batch: GlobalBatch) -> Terms:
-        theirs = teacher.trace(batch, of_teacher)
+        theirs = teacher_pass(batch)
         ours = student(batch, of_student)
         terms = layer_terms(ours, theirs, layers, weights, global_batch=global_batch)
         return terms | (more(ours, theirs, batch, global_batch) if more else {})

@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.config.training import Training
 from pipeline.models.collate import Rows, buckets
 
+ECHOES = 16  # batches, as they come, before their echoes: teachers' passes over so many are kept in memory
 PASSES = 16  # one more pass costs about as much as a sixteenth of the token budget
 
 
@@ -20,6 +21,7 @@ class GlobalBatch:
     """The rows of one optimiser step and the counts that its losses are averaged over."""
 
     step: int
+    number: int  # of its rows, counted from 0: an echo has the same
     epoch: int
     micro_batches: tuple[Rows, ...]
     examples: int
@@ -52,6 +54,8 @@ class BatchPlan:
     Args:
         lengths: tokens of every row.
         groups: an epoch shows one row of each group, and the next epoch the next one; None: every row.
+        echo: how often the rows of a batch come (data echoing, Choi et al., arXiv:1907.05550): ECHOES batches, then
+            the same ones again. The number of steps is the same, that of different batches is smaller.
     """
 
     def __init__(
@@ -63,7 +67,9 @@ class BatchPlan:
         micro_batch_tokens: int,
         seed: int,
         groups: Groups | None = None,
+        echo: int = 1,
     ) -> None:
+        self.echo = echo
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.groups = groups
         self.batch_size = batch_size
@@ -76,17 +82,25 @@ class BatchPlan:
 
     def at(self, step: int) -> GlobalBatch:
         """The global batch of a step, counted from 0."""
-        epoch, place = divmod(step, self.steps_per_epoch)
+        number = self._number(step)
+        epoch, place = divmod(number, self.steps_per_epoch)
         rows = self._rows(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
         lengths = self.lengths[rows]
         return GlobalBatch(
             step=step,
+            number=number,
             epoch=epoch,
             micro_batches=tuple(cut_into_micro_batches(rows, lengths, self.micro_batch_tokens)),
             examples=len(rows),
             tokens=int(lengths.sum()),
             pairs=int((lengths**2).sum()),
         )
+
+    def _number(self, step: int) -> int:
+        """Which of the different batches a step takes."""
+        different = math.ceil(self.steps / self.echo)
+        first = step // (ECHOES * self.echo) * ECHOES
+        return first + (step - first * self.echo) % min(ECHOES, different - first)
 
     def _rows(self, epoch: int) -> Rows:
         if self._epoch[0] != epoch:
@@ -107,6 +121,7 @@ def planned(lengths: np.ndarray, settings: Training, *, seed: int, groups: Group
         micro_batch_tokens=settings.tokens_at_once,
         seed=seed,
         groups=groups,
+        echo=getattr(settings, "echo", 1),
     )
 
 

@@ -141,14 +141,6 @@ def masked_accuracy(model: MaskedLM, blocks: MaskedBlocks, stage: Stage, *, toke
     return right / max(count, 1)
 
 
-def train_only(model: PreTrainedModel, upper_layers: int) -> None:
-    """Leave gradients to the head and to so many of the upper layers alone."""
-    model.base_model.requires_grad_(False)
-    layers = next(module for module in encoder_layers(model).modules() if isinstance(module, nn.ModuleList))
-    for layer in layers[len(layers) - upper_layers :]:
-        layer.requires_grad_(True)
-
-
 def first_blocks(lengths: np.ndarray, tokens: int) -> int:
     """How many blocks, from the first on, have at most so many tokens together: at least two; 0 tokens: all blocks."""
     return max(2, int(np.searchsorted(np.cumsum(lengths), tokens, side="right"))) if tokens else len(lengths)
