@@ -241,7 +241,7 @@ def _layer_case(
             collate=lambda rows, epoch: collate(columns(rows), pad_id, packed=packed),
             loss=layer_loss(to_copy, sources, settings),
             settings=settings,
-            flops=layer_flops(to_copy, model),
+            flops=layer_flops(to_copy, model, echo=settings.echo),
         ),
         plan=plan,
         losses=reference.layer_losses(slow_teacher, slow_model, sources),

@@ -18,7 +18,7 @@ from data_augment.masked_lm import masked_copies
 from data_augment.pieces import Context, longest_input, proposable, single_pieces
 from data_augment.propose import propose_shard
 from data_augment.vectors import WordVectors, load_vectors
-from data_augment.words import replaceable_words
+from data_augment.words import drawn_words, replaceable_words
 from pipeline.errors import UserError
 from pipeline.models.loading import freeze, load_masked_lm, load_tokenizer, proposer_of, save_model
 from pipeline.plan.plan import Plan
@@ -37,6 +37,7 @@ class Way(NamedTuple):
 
     context: Context
     mask_share: float
+    word_share: float = 1
 
 
 AUTHORS, ALGORITHM_1 = Way("pair", 0), Way("single", 0)
@@ -61,7 +62,7 @@ class Proposals:
     def way(self) -> Way:
         """The recipe's."""
         settings = self.stage.recipe.propose_candidates
-        return Way(settings.context, settings.mask_share)
+        return Way(settings.context, settings.mask_share, settings.word_share)
 
     def run_ours(self, steps: int, *, way: Way | None = None) -> tuple[float, dict[str, float]]:
         """Sentences a second; and its throughput, where all that is not the masked LM's own time counts as waiting."""
@@ -97,6 +98,7 @@ class Proposals:
             precision=precision,
             context=way.context,
             mask_share=way.mask_share,
+            word_share=way.word_share,
         )
         return {
             (row["text"], row["start"]): list(zip(row["candidates"], row["scores"], strict=True))
@@ -134,7 +136,7 @@ class Proposals:
         return self.stage.recipe.propose_candidates.candidates
 
     def _flops(self, texts: list[str], way: Way) -> float:
-        spans = [replaceable_words(text) for text in texts]
+        spans = [drawn_words(text, replaceable_words(text), way.word_share) for text in texts]
         longest = longest_input(self.model, self.tokenizer)
         encoded, words = single_pieces(texts, spans, tokenizer=self.tokenizer, longest=longest, context=way.context)
         flops: Any = encoder_flops(self.model)

@@ -168,9 +168,10 @@ def speed_lines(known: Known) -> list[str]:
     if augment := known.get("speed_augment"):
         figures = augment["figures"]
         said = (
-            f"With {figures['way']['mask_share']:.0%} of the tokens masked at once, as the default does,"
+            f"The default masks {figures['way']['mask_share']:.0%} of the tokens at once, and asks for"
+            f" {figures['way'].get('word_share', 1):.0%} of the words, which is enough for its variants;"
             f" {figures['shared_with_algorithm_1']:.0%} of the candidates are those of Algorithm 1. That masks one word"
-            f" at a time: {figures['one_word']:,.0f} {figures['unit']} by this pipeline."
+            f" at a time, and all of them: {figures['one_word']:,.0f} {figures['unit']} by this pipeline."
         )
         lines += ["", *textwrap.wrap(said, 118)]
     return lines

@@ -162,8 +162,9 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
         print(f"peak memory {memory['ours'] / 1e9:.2f} GB against {memory['reference'] / 1e9:.2f} GB")
     if given.what == "augment":
         print(
-            f"context {case.way.context}, {case.way.mask_share:.0%} of the tokens masked at once; one word at a time,"
-            f" as in Algorithm 1: {figures['one_word']:,.0f} {case.unit};"
+            f"context {case.way.context}, candidates for {case.way.word_share:.0%} of the words, which is enough for"
+            f" the recipe's variants, {case.way.mask_share:.0%} of the tokens masked at once; one word at a time, and"
+            f" all words, as in Algorithm 1: {figures['one_word']:,.0f} {case.unit};"
             f" {figures['shared_with_algorithm_1']:.0%} of its candidates are the same"
         )
         show(agreement)

@@ -63,6 +63,14 @@ def parser() -> argparse.ArgumentParser:
         help="what the masked LM reads: the masked text alone (default), or with the unmasked text after it",
     )
     propose.add_argument(
+        "--word-share",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="share of the words, drawn at random, that get candidates: for one variant of each text, 0.4 here and -p 1"
+        " are the same as 1 here and -p 0.4",
+    )
+    propose.add_argument(
         "--mask-share",
         type=float,
         default=0.15,
@@ -193,6 +201,7 @@ def _propose(given: argparse.Namespace) -> None:
         vector_words=given.vector_words,
         context=given.context,
         mask_share=given.mask_share,
+        word_share=given.word_share,
         protect=given.protect,
         placeholders=not given.replace_placeholders,
         stop_words=_words(given.stop_words) if given.stop_words else None,

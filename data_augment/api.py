@@ -50,6 +50,7 @@ def propose(
     vector_words: int = 100_000,
     context: Literal["single", "pair"] = "single",
     mask_share: float = 0.15,
+    word_share: float = 1,
     protect: str | None = None,
     placeholders: bool = True,
     stop_words: Collection[str] | None = None,
@@ -71,6 +72,8 @@ def propose(
         vector_words: how many of the most frequent words with vectors are searched.
         context: what the masked LM sees (`masked_lm_candidates`): the masked text alone, or the unmasked one behind it.
         mask_share: share of a text's tokens that is masked in one pass; 0: one word (Algorithm 1).
+        word_share: share of the words, drawn at random, that get candidates. For one variant of each text, 0.4 here and
+            a `p` of 1 in `sample` are the same as 1 here and a `p` of 0.4.
         protect: what this regular expression finds in a text is never replaced.
         placeholders: keep placeholders in brackets, addresses, mail addresses, @names and #tags as they are.
         stop_words: words that are never replaced; None: our list of English function words, and for other languages
@@ -100,6 +103,8 @@ def propose(
             raise UserError(f"{name} is {number}; give 1 or more")
     if not 0 <= mask_share < 1:
         raise UserError(f"mask_share is {mask_share}; a share of the tokens is at least 0 and below 1")
+    if not 0 < word_share <= 1:
+        raise UserError(f"word_share is {word_share}; a share of the words is above 0 and at most 1")
     protected = _pattern(protect)
     different = unique_texts(texts)
     languages = languages_of(different, language)
@@ -125,6 +130,8 @@ def propose(
     }
     if languages.found != (ENGLISH,):
         provenance["languages"] = list(languages.found)
+    if word_share != 1:
+        provenance["word_share"] = word_share
     if several_pieces != "vectors":
         provenance |= {"several_pieces": several_pieces, "beam": beam}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -143,6 +150,7 @@ def propose(
         precision=resolved,
         context=context,
         mask_share=mask_share,
+        word_share=word_share,
         protect=protected,
         placeholders=placeholders,
         stop_words=stop_words,

@@ -10,6 +10,7 @@ C masked positions, K candidates, V vocabulary, W words of the vocabulary.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -82,7 +83,7 @@ def masked_copies(
 ) -> list[list[SinglePiece]]:
     """The words that are masked together in one copy of their text: at most `mask_share` of its tokens, at least one.
 
-    Words that follow each other in the text are never in the same copy.
+    Words that follow each other in the text, with nothing between them, are never in the same copy.
     """
     by_text = defaultdict(list)
     for piece in pieces:
@@ -90,7 +91,9 @@ def masked_copies(
     copies = []
     for text, masked in by_text.items():
         together = max(1, int(mask_share * len(encoded[text].ids)))
-        count = len(masked) if together == 1 else max(-(-len(masked) // together), min(2, len(masked)))
+        count = -(-len(masked) // together)
+        if count == 1 and any(after.position == before.position + 1 for before, after in pairwise(masked)):
+            count = 2
         copies += [masked[first::count] for first in range(count)]
     return copies
 

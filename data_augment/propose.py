@@ -17,7 +17,7 @@ from data_augment.pieces import Context
 from data_augment.placeholders import PLACEHOLDERS, own_tokens
 from data_augment.several_pieces import SeveralPieces, several_piece_candidates
 from data_augment.vectors import WordVectors
-from data_augment.words import is_one_word, replaceable_words, stop_list
+from data_augment.words import drawn_words, is_one_word, replaceable_words, stop_list
 from pipeline.data.languages import ONLY_ENGLISH, Languages
 
 
@@ -42,6 +42,7 @@ def propose_shard(
     precision: Literal["bf16", "fp32"],
     context: Context = "single",
     mask_share: float = 0,
+    word_share: float = 1,
     protect: re.Pattern[str] | None = None,
     placeholders: bool = True,
     stop_words: Collection[str] | None = None,
@@ -57,6 +58,7 @@ def propose_shard(
     Args:
         texts: different texts.
         context, mask_share: what the masked LM sees, and how much of it is masked at once (`masked_lm_candidates`).
+        word_share: share of the replaceable words that get candidates at all (`drawn_words`).
         placeholders: whether placeholders, addresses, @names and #tags stay (`PLACEHOLDERS`); the tokenizer's own
             tokens always do.
         protect, stop_words: what is never replaced (`replaceable_words`, `stop_list`).
@@ -67,10 +69,11 @@ def propose_shard(
     stop = {language: stop_list(stop_words, language) for language in languages.found}
     named = [(text, languages.of(text)) for text in texts]
     never = [own_tokens(tokenizer), *([PLACEHOLDERS] if placeholders else [])]
-    spans = [
+    replaceable = (
         replaceable_words(text, stop_words=stop[name], protect=protect, never=never, language=name)
         for text, name in named
-    ]
+    )
+    spans = [drawn_words(text, words, word_share) for text, words in zip(texts, replaceable, strict=True)]
     proposed = masked_lm_candidates(
         texts,
         spans,

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Sequence, Set
 from functools import lru_cache
+from hashlib import blake2b
 
 from data_augment.diversity import WITHOUT_BLANKS
 from data_augment.segmentation import (
@@ -85,6 +86,16 @@ def replaceable_words(
         )
 
     return [span for span in find_words(text, language) if may_go(*span)]
+
+
+def drawn_words(text: str, spans: Sequence[Span], share: float) -> list[Span]:
+    """Each of the words with a probability, `share`; a pure function of the text and the place in it."""
+    key, below = text.encode("utf-8", "surrogatepass"), share * 2**32
+    return [
+        span
+        for span in spans
+        if int.from_bytes(blake2b(key, salt=span[0].to_bytes(8, "little"), digest_size=4).digest()) < below
+    ]
 
 
 @lru_cache(maxsize=1 << 18)

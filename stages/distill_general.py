@@ -143,7 +143,7 @@ def general_job(stage: Stage, teacher: Teacher, student: ProjectedStudent) -> Jo
         collate=collated,
         loss=loss,
         settings=settings,
-        flops=layer_flops(teacher, student),
+        flops=layer_flops(teacher, student, echo=settings.echo),
     )
 
 

@@ -70,7 +70,7 @@ def main(stage: Stage) -> dict[str, Any]:
             collate=collated,
             loss=layer_loss(teacher, layers, settings),
             settings=settings,
-            flops=layer_flops(teacher, student),
+            flops=layer_flops(teacher, student, echo=settings.echo),
         )
         freeze_unreached(job, stage)
         progress = train(job, stage)

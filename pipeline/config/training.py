@@ -168,6 +168,7 @@ class PretrainTeacher(TrainedTeacher):
         wrong = "train: only a backbone that is trained from_scratch, for some epochs, can have a tokenizer of its own"
         require_setting(self.tokenizer == "backbone" or alone, wrong, "tokenizer")
 
+
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class FinetuneTeacher(TrainedTeacher):
     """Fine-tuning on the task's labels."""

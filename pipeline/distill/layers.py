@@ -1,7 +1,7 @@
 """A student that copies its teacher's layers: both models, the loss, and what of the student is trained."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from pipeline.models.collate import Batch
 from pipeline.models.loading import freeze, separate_head
 from pipeline.models.trace import Trace, Wanted, trace
 from pipeline.runtime.stage import Stage
-from pipeline.training.batches import ECHOES, GlobalBatch
+from pipeline.training.batches import ECHOED, GlobalBatch
 from pipeline.training.loop import Job
 from pipeline.training.throughput import Flops, encoder_flops, training_flops
 
@@ -47,6 +47,26 @@ class Teacher:
         """One pass without gradients."""
         with torch.no_grad():
             return trace(self.model, batch, wanted, masked_lm_head=self.masked_lm_head)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherPasses:
+    """A teacher's passes over batches; those over batches that come again (`BatchPlan.echo`) are kept until then."""
+
+    teacher: Teacher
+    wanted: Wanted
+    kept: bool
+    _found: dict[tuple[int, int], Trace] = field(default_factory=dict)
+
+    def of(self, batch: Batch) -> Trace:
+        """The pass over a batch."""
+        if not self.kept or batch.key is None:
+            return self.teacher.trace(batch, self.wanted)
+        if any(number // ECHOED != batch.key[0] // ECHOED for number, _ in self._found):
+            self._found.clear()
+        if batch.key not in self._found:
+            self._found[batch.key] = self.teacher.trace(batch, self.wanted)
+        return self._found[batch.key]
 
 
 class ProjectedStudent(nn.Module):
@@ -129,19 +149,10 @@ def layer_loss(
         of_student = of_student._replace(output=output, masked_logits=masked_logits)
         of_teacher = of_teacher._replace(masked_logits=masked_logits)
 
-    passes: dict[tuple[int, int], Trace] = {}
-
-    def teacher_pass(batch: Batch) -> Trace:
-        if weights.echo == 1 or batch.source is None:
-            return teacher.trace(batch, of_teacher)
-        if any(number // ECHOES != batch.source[0] // ECHOES for number, _ in passes):
-            passes.clear()
-        if batch.source not in passes:
-            passes[batch.source] = teacher.trace(batch, of_teacher)
-        return passes[batch.source]
+    passes = TeacherPasses(teacher=teacher, wanted=of_teacher, kept=weights.echo > 1)
 
     def loss(student: nn.Module, batch: Batch, global_batch: GlobalBatch) -> Terms:
-        theirs = teacher_pass(batch)
+        theirs = passes.of(batch)
         ours = student(batch, of_student)
         terms = layer_terms(ours, theirs, layers, weights, global_batch=global_batch)
         return terms | (more(ours, theirs, batch, global_batch) if more else {})
@@ -149,11 +160,11 @@ def layer_loss(
     return loss
 
 
-def layer_flops(teacher: Teacher, student: ProjectedStudent) -> Flops:
+def layer_flops(teacher: Teacher, student: ProjectedStudent, *, echo: int) -> Flops:
     """FLOPs of the teacher's forward pass and of the student's two, its projections included; not of the losses."""
     theirs, ours = encoder_flops(teacher.encoder), training_flops(student.model)
     projections = sum(weight.numel() for weight in student.projections.parameters())
-    return lambda batch: theirs(batch) + ours(batch) + 6.0 * projections * batch.tokens
+    return lambda batch: theirs(batch) / echo + ours(batch) + 6.0 * projections * batch.tokens
 
 
 def freeze_unreached(job: Job, stage: Stage) -> None:

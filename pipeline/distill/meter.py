@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pipeline.config.objectives import chosen, layer_map
-from pipeline.config.training import LayerObjectives, Training
+from pipeline.config.training import LayerObjectives, TrainedTeacher, Training
 from pipeline.distill.layers import ProjectedStudent, Teacher, both_pack, layer_loss
 from pipeline.hardware import gpu_count, resolve_precision
 from pipeline.losses.tinybert import prediction_loss
@@ -105,9 +105,9 @@ class Meter:
         dropout = getattr(settings, "hidden_dropout", recipe.student.hidden_dropout)
         whole = self._backbone(dropout)
         encoder = cast(PreTrainedModel, whole.base_model)
+        if isinstance(settings, TrainedTeacher) and settings.upper_layers is not None:
+            train_only(whole, settings.upper_layers)
         if stage == "pretrain_teacher":
-            if recipe.pretrain_teacher.upper_layers is not None:
-                train_only(whole, recipe.pretrain_teacher.upper_layers)
             return MaskedLM(whole), _masked_loss, can_pack(whole)
         if stage == "finetune_teacher":
             return encoder, _first_token_loss, can_pack(encoder)

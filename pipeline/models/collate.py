@@ -29,8 +29,8 @@ class Batch:
     full: bool = False  # whether it is known to hold no padding, so that models need no mask
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     """What the losses need beside the model's outputs, such as `labels`."""
-    source: tuple[int, int] | None = None
-    """Which batch of a training, and which micro-batch of it: echoes have the same."""
+    key: tuple[int, int] | None = None
+    """The number of a training's batch (`GlobalBatch`) and of the micro-batch in it."""
 
     def with_targets(self, **targets: Tensor) -> "Batch":
         """The same batch with more targets."""
@@ -56,7 +56,7 @@ class Batch:
             packing=None if self.packing is None else self.packing.map(move),
             full=self.full,
             targets={name: move(tensor) for name, tensor in self.targets.items()},
-            source=self.source,
+            key=self.key,
         )
 
 

@@ -46,11 +46,12 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
     check_start(recipe, shape, inputs)
     check_lengths(recipe, shape)
     _check_corpus(recipe, inputs)
-    upper = recipe.pretrain_teacher.upper_layers
-    require(
-        upper is None or upper <= shape.layers,
-        f"pretrain_teacher.train: top {upper}, but {inputs.backbone} has {shape.layers} layers; take no more, or all",
-    )
+    for stage in ("pretrain_teacher", "finetune_teacher"):
+        upper = getattr(recipe, stage).upper_layers
+        require(
+            upper is None or upper <= shape.layers,
+            f"{stage}.train: top {upper}, but {inputs.backbone} has {shape.layers} layers; take no more, or all",
+        )
     _check_settings(recipe)
     if not recipe.has_task:
         check_head(recipe, shape, inputs.backbone)

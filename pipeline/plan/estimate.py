@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.config import Recipe
+from pipeline.config.objectives import chosen
+from pipeline.config.training import LayerObjectives, Training
 from pipeline.hardware import resolve_precision
 from pipeline.models.architectures import start_of
 from pipeline.models.saved_model import model_shape
@@ -30,6 +32,7 @@ FLOAT32_TIMES = 2.0  # what a token costs in float32, where it is measured in bf
 CHARACTERS_A_TOKEN = 4.1
 CHARACTERS_A_BYTE = {".bz2": 4.0, ".gz": 3.0, ".xz": 4.5, ".zip": 3.0, ".parquet": 2.0}
 TEXT_OF_A_DUMP = 0.4  # the rest of a Wikipedia dump is markup, tables and lists
+NEIGHBOURS = 0.9  # of texts in which some word follows another one, at once: these are not masked together
 WORDS_A_TOKEN = 0.3  # of one piece, and no stop words: those that the masked LM proposes for
 TRAINED = ("pretrain_teacher", "finetune_teacher", "distill_general", "distill_layers", "distill_predictions")
 
@@ -78,7 +81,10 @@ def _seconds(plan: Plan, counts: Counts, costs: Costs) -> dict[str, float]:
         dev = test = min(MEASURED_TOKENS, (recipe.prepare_corpus.held_out or 0.0) * counts.corpus)
     augmented = _distilled(counts.tokens) * (1 + recipe.augment_data.variants)
     trained = trained_tokens(recipe, counts)
-    steps = {stage: trained[stage] * costs.steps.get(stage, 0.0) for stage in TRAINED}
+    steps = {
+        stage: trained[stage] * (costs.steps.get(stage, 0.0) - _spared(getattr(recipe, stage)) * teacher)
+        for stage in TRAINED
+    }
     float32 = FLOAT32_TIMES if resolve_precision(recipe.precision) == "bf16" else 1.0
     fitted = start_of(recipe.student, model_shape(plan.inputs.backbone, "backbone").kind) == "fitted"
     of_task = recipe.student.start_from == "task_teacher"
@@ -116,6 +122,11 @@ def trained_tokens(recipe: Recipe, counts: Counts) -> dict[str, float]:
     }
 
 
+def _spared(settings: Training) -> float:
+    """The share of the steps in which the teacher does not run, its pass over the same rows being kept."""
+    return 1 - 1 / settings.echo if isinstance(settings, LayerObjectives) and chosen(settings) else 0.0
+
+
 def _distilled(by_split: Mapping[str, float] | Mapping[str, int]) -> float:
     """The rows or tokens that the student learns on."""
     return sum(by_split.get(split, 0.0) for split in ("train", "unlabelled"))
@@ -129,9 +140,10 @@ def _masked_lm_corpus(recipe: Recipe, counts: Counts) -> float:
 def _proposal_seconds(plan: Plan, counts: Counts, costs: Costs) -> float:
     """The masked copies of each text go through the masked LM, and each word costs a search through the vocabulary."""
     settings, lengths = plan.recipe.propose_candidates, counts.lengths.astype(float)
-    words = WORDS_A_TOKEN * lengths
+    words = settings.word_share * WORDS_A_TOKEN * lengths
+    apart = 1 + settings.word_share * NEIGHBOURS  # copies, where all words fit into one
     together = np.maximum(1, np.floor(settings.mask_share * lengths))  # as `data_augment.masked_lm.masked_copies`
-    copies = np.where(together > 1, np.maximum(2, np.ceil(words / together)), words)
+    copies = np.where(together > 1, np.maximum(apart, np.ceil(words / together)), words)
     passed = (copies * lengths).sum() * (2 if settings.context == "pair" else 1)
     vocabulary = model_shape(plan.inputs.backbone, "backbone").vocabulary
     of_sample = passed * costs.teacher + words.sum() * vocabulary * WORD_SECONDS

@@ -111,7 +111,7 @@ TABLE: dict[str, TableRow] = {
         files=["student"],
     ),
     "propose_candidates": TableRow(
-        version=6,
+        version=7,
         reads=["pretrain_teacher"],
         settings=["propose_candidates", "precision", "task", LANGUAGE],
         # Of the unlabelled rows those that repeat a test row are left out.

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.config.training import Training
 from pipeline.models.collate import Rows, buckets
 
-ECHOES = 16  # batches, as they come, before their echoes: teachers' passes over so many are kept in memory
+ECHOED = 16  # batches that come before the first of them comes again: a teacher's passes over so many are in memory
 PASSES = 16  # one more pass costs about as much as a sixteenth of the token budget
 
 
@@ -21,7 +21,7 @@ class GlobalBatch:
     """The rows of one optimiser step and the counts that its losses are averaged over."""
 
     step: int
-    number: int  # of its rows, counted from 0: an echo has the same
+    number: int  # of its rows, counted from 0: when they come again, it is the same
     epoch: int
     micro_batches: tuple[Rows, ...]
     examples: int
@@ -54,7 +54,7 @@ class BatchPlan:
     Args:
         lengths: tokens of every row.
         groups: an epoch shows one row of each group, and the next epoch the next one; None: every row.
-        echo: how often the rows of a batch come (data echoing, Choi et al., arXiv:1907.05550): ECHOES batches, then
+        echo: how often the rows of a batch come (data echoing, Choi et al., arXiv:1907.05550): ECHOED batches, then
             the same ones again. The number of steps is the same, that of different batches is smaller.
     """
 
@@ -98,9 +98,11 @@ class BatchPlan:
 
     def _number(self, step: int) -> int:
         """Which of the different batches a step takes."""
+        if self.echo == 1:
+            return step
         different = math.ceil(self.steps / self.echo)
-        first = step // (ECHOES * self.echo) * ECHOES
-        return first + (step - first * self.echo) % min(ECHOES, different - first)
+        first = step // (ECHOED * self.echo) * ECHOED
+        return first + (step - first * self.echo) % min(ECHOED, different - first)
 
     def _rows(self, epoch: int) -> Rows:
         if self._epoch[0] != epoch:

@@ -13,14 +13,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from pipeline.data.corpus import Corpus
 from pipeline.data.masking import mask_tokens
 from pipeline.losses.tinybert import label_loss
-from pipeline.models.architectures import encoder_layers
 from pipeline.models.collate import Batch, Rows, collate
 from pipeline.models.loading import separate_head
 from pipeline.models.saved_model import special_id
 from pipeline.models.trace import forward
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import GlobalBatch, cut_into_micro_batches
-from pipeline.training.throughput import encoder_flops
+from pipeline.training.throughput import training_flops
 
 COUNTED = 20_000  # blocks whose tokens are counted for a new head's bias
 MEASURED = 2**31 - 1  # the epoch number whose masks measure: the same before and after, and never trained on
@@ -44,9 +43,7 @@ class MaskedLM(nn.Module):
     def flops(self, batch: GlobalBatch, masked: int) -> float:
         """FLOPs of a forward pass, and of a backward pass through what is trained; the head on masked tokens alone."""
         head = sum(p.numel() for p in self.head.parameters() if p.ndim == 2) if self.head else 0
-        matrices = [p for p in encoder_layers(self.model).parameters() if p.ndim == 2]
-        trained = sum(p.numel() for p in matrices if p.requires_grad) / sum(p.numel() for p in matrices)
-        return (1 + 2 * trained) * encoder_flops(self.model)(batch) + 6.0 * head * masked
+        return training_flops(self.model)(batch) + 6.0 * head * masked
 
 
 def start_bias(model: PreTrainedModel, corpus: Corpus, *, special: Collection[int]) -> None:

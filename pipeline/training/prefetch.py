@@ -47,7 +47,7 @@ def steps(batches: BatchPlan, collate: Collate, accelerator: Accelerator, *, fir
             number = round_ * world + rank
             weight, number = (1.0, number) if number < count else (0.0, 0)
             batch = collate(global_batch.micro_batches[number], global_batch.epoch)
-            batch = replace(batch, source=(global_batch.number, number))
+            batch = replace(batch, key=(global_batch.number, number))
             found.append(MicroBatch(number, weight, batch.pin_memory() if pin else batch))
         return global_batch, found
 

@@ -64,9 +64,11 @@ def encoder_flops(model: PreTrainedModel) -> Flops:
 
 
 def training_flops(model: PreTrainedModel) -> Flops:
-    """FLOPs of a forward and a backward pass through the transformer layers."""
+    """FLOPs of a forward pass through the transformer layers, and of a backward pass through those that are trained."""
     forward = encoder_flops(model)
-    return lambda batch: 3.0 * forward(batch)
+    matrices = [p for p in encoder_layers(model).parameters() if p.ndim == 2]
+    trained = sum(p.numel() for p in matrices if p.requires_grad) / sum(p.numel() for p in matrices)
+    return lambda batch: (1.0 + 2.0 * trained) * forward(batch)
 
 
 @functools.cache

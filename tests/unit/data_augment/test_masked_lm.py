@@ -28,7 +28,7 @@ from transformers import (
 from data_augment.masked_lm import masked_copies, masked_lm_candidates
 from data_augment.pieces import Encoded, SinglePiece, longest_input, proposable
 from data_augment.vectors import WordVectors
-from data_augment.words import find_words, replaceable_words
+from data_augment.words import drawn_words, find_words, replaceable_words
 from pipeline.errors import UserError
 from pipeline.models.loading import separate_head
 from tests.helpers.tiny_masked_lm import BERT, SIZE, TEXTS, VOCAB, WORDS, load_model, load_tokenizer, propose, spread
@@ -97,6 +97,19 @@ def test_a_copy_has_a_share_of_its_tokens_masked_and_no_two_words_that_follow_ea
     assert sorted(piece for copy in first for piece in copy) == pieces[:9]
     assert all(b.position - a.position > 1 for copy in first for a, b in itertools.pairwise(copy))
     assert second == pieces[9:]
+
+
+@pytest.mark.parametrize(("places", "copies"), [((1, 3, 5), 1), ((1, 3, 4), 2)])
+def test_words_that_fit_into_one_copy_share_it_unless_two_follow_each_other(places, copies):
+    pieces = [SinglePiece(0, (place, place + 1), place) for place in places]
+    assert len(masked_copies(pieces, [Encoded(list(range(20)), None)], 0.15)) == copies
+
+
+def test_words_that_are_not_drawn_get_no_candidates(tokenizer, model):
+    some = propose(TEXTS, tokenizer, model, word_share=0.5)
+    spans = [(text, *span) for text in TEXTS for span in drawn_words(text, replaceable_words(text), 0.5)]
+    assert [(row["text"], row["start"], row["end"]) for row in some] == spans
+    assert 0 < len(some) < len(propose(TEXTS, tokenizer, model))
 
 
 def test_where_a_pair_is_too_long_the_unmasked_text_is_cut_first(tokenizer, model, vectors):

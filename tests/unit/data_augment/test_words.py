@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from data_augment.words import find_words, is_word, match_case, replaceable_words
+from data_augment.words import drawn_words, find_words, is_word, match_case, replaceable_words
 
 
 def words_of(text: str) -> list[str]:
@@ -24,6 +24,19 @@ def test_stop_words_and_pieces_of_contractions_are_not_replaced():
 
 def test_words_with_digits_and_bare_punctuation_are_not_replaced():
     assert words_of("In 1967 the 3-d version ran 2½ hours ... -- *** !") == ["version", "ran", "hours"]
+
+
+def test_a_share_of_the_words_is_drawn_by_text_and_place_alone():
+    texts = [f"number {chr(97 + n)} of many little texts" for n in range(26)] * 20
+    texts = [f"{text} {'x' * (n // 26)}" for n, text in enumerate(texts)]
+    drawn = [drawn_words(text, replaceable_words(text), 0.4) for text in texts]
+    count = sum(len(replaceable_words(text)) for text in texts)
+    assert sum(map(len, drawn)) / count == pytest.approx(0.4, abs=0.03)  # of 2,600 words: three standard deviations
+    assert len({tuple(spans) for spans in drawn}) > 10
+    assert drawn == [drawn_words(text, replaceable_words(text), 0.4) for text in texts]
+    more = [drawn_words(text, replaceable_words(text), 0.6) for text in texts]
+    assert all(set(some) <= set(others) for some, others in zip(drawn, more, strict=True))
+    assert [drawn_words(text, replaceable_words(text), 1) for text in texts] == list(map(replaceable_words, texts))
 
 
 def test_a_word_keeps_its_full_stop_out_of_the_span():

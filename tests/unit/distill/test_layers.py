@@ -1,5 +1,6 @@
 """The student beside its teacher, layer by layer."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.helpers.one_process import make_stage
 from tests.tiny import write_model
 
 LENGTHS = np.array([9, 4, 6])
+PARTS = (slice(0, 1), slice(1, 3))
 TEACHER_LAYERS = {0: 0, 1: 2, 2: 4}  # of each of the student's
 
 
@@ -69,9 +71,25 @@ def test_the_terms_are_the_weighted_losses_of_the_mapped_layers(teacher: Teacher
 def test_terms_of_micro_batches_add_up(teacher: Teacher) -> None:
     ours, loss = student(teacher), layer_loss(teacher, TEACHER_LAYERS, DistillGeneral())
     whole = loss(ours, batch(), global_batch())
-    parts = [loss(ours, batch(rows), global_batch()) for rows in (slice(0, 1), slice(1, 3))]
+    parts = [loss(ours, batch(rows), global_batch()) for rows in PARTS]
     for name, term in whole.items():
         torch.testing.assert_close(parts[0][name] + parts[1][name], term, rtol=1e-5, atol=1e-7)
+
+
+def test_the_teacher_reads_a_batch_once_that_comes_again(teacher: Teacher, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, passes = student(teacher), []
+    once, echoed = (layer_loss(teacher, TEACHER_LAYERS, DistillGeneral(echo=echo)) for echo in (1, 3))
+    given = [replace(batch(rows), key=(number, part)) for number in (0, 1, 16) for part, rows in enumerate(PARTS)]
+    right = [once(ours, each, global_batch()) for each in given]
+    read = Teacher.trace
+    monkeypatch.setattr(Teacher, "trace", lambda self, *a: passes.append(a[0].key) or read(self, *a))
+    for each, terms in zip(
+        [*given[:4], *given[:4], *given[4:], *given[4:]], [*right[:4] * 2, *right[4:] * 2], strict=True
+    ):
+        assert all(torch.equal(term, terms[name]) for name, term in echoed(ours, each, global_batch()).items())
+    assert passes == [each.key for each in given]
+    echoed(ours, given[0], global_batch())  # forgotten, since batch 16 was there
+    assert len(passes) == len(given) + 1
 
 
 def test_without_the_attention_loss_the_head_counts_may_differ(teacher: Teacher) -> None:

@@ -38,6 +38,13 @@ def test_a_training_costs_its_tokens_and_what_is_scored_after_each_epoch(world: 
     assert seconds(world, "distill_predictions", distill_predictions={"epochs": 2}) == pytest.approx(work, abs=2)
 
 
+def test_a_batch_that_comes_again_spares_the_teacher_s_pass(world: Path) -> None:
+    once, echoed = (seconds(world, "distill_layers", distill_layers={"epochs": 3, "echo": echo}) for echo in (1, 3))
+    assert once - echoed == pytest.approx(3 * 1500 * (1 - 1 / 3) * 1.0)
+    alone = (seconds(world, "distill_predictions", distill_predictions={"echo": echo}) for echo in (1, 3))
+    assert len(set(alone)) == 1  # no teacher runs there
+
+
 def test_variants_cost_steps_only_where_an_epoch_shows_them_all(world: Path) -> None:
     tokens = {}
     for covers in ("originals", "augmented"):
@@ -54,12 +61,18 @@ def test_the_masked_lm_uses_a_part_of_the_corpus(world: Path) -> None:
 
 
 def test_words_that_are_masked_together_share_a_pass(world: Path) -> None:
-    one, several, pair = (
+    one, several, some, pair = (
         seconds(world, "propose_candidates", propose_candidates=settings)
-        for settings in ({"mask_share": 0}, {"mask_share": 0.2}, {"mask_share": 0, "context": "pair"})
+        for settings in (
+            {"mask_share": 0},
+            {"mask_share": 0.2},
+            {"mask_share": 0.2, "word_share": 0.4},
+            {"mask_share": 0, "context": "pair"},
+        )
     )
     assert one == pytest.approx(3 * 1500, abs=2)  # three of ten tokens are such words
-    assert several == pytest.approx(2 * 1500, abs=2)
+    assert several == pytest.approx(2 * 1500, rel=0.06)
+    assert some == pytest.approx(1.36 * 1500, rel=0.06)
     assert pair == pytest.approx(2 * one, abs=2)
 
 

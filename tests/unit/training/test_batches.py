@@ -86,6 +86,22 @@ def test_a_batch_is_a_function_of_seed_and_step_alone() -> None:
     assert there == back[::-1]
 
 
+@pytest.mark.parametrize(("epochs", "echo"), [(3, 2), (3, 3), (10, 2), (0.5, 3), (12, 5)])
+def test_batches_come_again_after_at_most_sixteen_others(epochs: float, echo: int) -> None:
+    once = plan(epochs=epochs)
+    echoed = BatchPlan(LENGTHS, batch_size=8, epochs=epochs, micro_batch_tokens=64, seed=0, echo=echo)
+    assert echoed.steps == once.steps
+    batches = [echoed.at(step) for step in range(echoed.steps)]
+    right: list[int] = []
+    for first in range(0, -(-once.steps // echo), 16):
+        right += [*range(first, min(first + 16, -(-once.steps // echo)))] * echo
+    assert [batch.number for batch in batches] == right[: once.steps]
+    for batch in batches:
+        original = once.at(batch.number)
+        assert (rows_of(batch), batch.epoch) == (rows_of(original), original.epoch)
+    assert [batch.step for batch in batches] == list(range(once.steps))
+
+
 def test_another_seed_gives_another_order() -> None:
     assert epoch_rows(plan(seed=0), 0) != epoch_rows(plan(seed=1), 0)
 

@@ -20,7 +20,6 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-from pipeline.config.training import PretrainTeacher
 from pipeline.data.corpus import Corpus, blocks_of, write_shards
 from pipeline.models.collate import Batch, Rows
 from pipeline.models.loading import load_masked_lm, load_tokenizer
@@ -33,7 +32,6 @@ from pipeline.training.masked_lm import (
     masked_accuracy,
     split_blocks,
     start_bias,
-    train_only,
 )
 from tests.helpers.one_process import make_stage
 from tests.tiny import write_model, write_text
@@ -145,20 +143,6 @@ def test_masked_accuracy_is_the_share_of_masked_tokens_found(corpus: Corpus, fol
     masked_ids = blocks.collate(np.arange(len(corpus)), MEASURED).targets["masked_ids"]
     accuracy = masked_accuracy(model, blocks, make_stage(tmp_path), tokens=100)
     assert 0 < accuracy == pytest.approx(np.mean(masked_ids.numpy() == the))
-
-
-@pytest.mark.parametrize(
-    ("part", "trained"),
-    [("all", {"embeddings", "0", "1", "2", "cls"}), ("head", {"cls"}), ("top 2", {"1", "2", "cls"})],
-)
-def test_only_the_part_that_is_asked_for_is_trained(part: str, trained: set[str]) -> None:
-    model = BertForMaskedLM(BertConfig(**{**SIZE, "num_hidden_layers": 3}))
-    if (upper := PretrainTeacher(train=part).upper_layers) is not None:
-        train_only(model, upper)
-    found = {
-        re.search(r"(?<=layer\.)\d|embeddings|cls", name) for name, p in model.named_parameters() if p.requires_grad
-    }
-    assert {match.group() for match in found if match} == trained
 
 
 def test_a_new_head_starts_from_the_tokens_shares_of_the_corpus(corpus: Corpus, folder: Path) -> None:

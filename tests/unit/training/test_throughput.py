@@ -22,7 +22,9 @@ SIZE: dict[str, Any] = {
     "max_position_embeddings": 32,
     "attn_implementation": "eager",  # the counter sees its products
 }
-BATCH = GlobalBatch(step=0, epoch=0, micro_batches=(np.arange(3),), examples=3, tokens=3 * 24, pairs=3 * 24**2)
+BATCH = GlobalBatch(
+    step=0, number=0, epoch=0, micro_batches=(np.arange(3),), examples=3, tokens=3 * 24, pairs=3 * 24**2
+)
 
 
 def bert(*, layers: int, width: int, feed_forward: int) -> BertModel:
@@ -53,7 +55,7 @@ def test_distillation_counts_teacher_student_and_projections() -> None:
     teacher, encoder = bert(layers=4, width=16, feed_forward=40), bert(layers=2, width=8, feed_forward=20)
     student = ProjectedStudent(encoder, teacher_width=16)
     right = counted(teacher, backward=False) + counted(encoder, backward=True) + 3 * 2 * 3 * 8 * 16 * BATCH.tokens
-    assert layer_flops(Teacher(model=teacher, encoder=teacher), student)(BATCH) == right
+    assert layer_flops(Teacher(model=teacher, encoder=teacher), student, echo=1)(BATCH) == right
 
 
 def test_throughput_is_sums_over_steps_by_seconds() -> None:
