@@ -39,7 +39,7 @@ RECIPES = {
     "stsb": "recipes/glue/minilm_stsb.yaml",
 }
 TEACHER, FULL, LABELS, NO_PREDICTION = "teacher", "full pipeline", "labels alone", "without the prediction loss"
-ABLATIONS = {  # what the full pipeline is run without, and the settings that leave it out
+ABLATIONS = {  # what the full pipeline is run without, or with, and the settings for it
     "with a random start": {"student.start": "random", "student.start_from": "backbone"},
     "fitted to the backbone": {"student.start_from": "backbone"},
     "fitted to the backbone, general distillation": {"student.start_from": "backbone", "distill_general.epochs": 1},
@@ -48,6 +48,8 @@ ABLATIONS = {  # what the full pipeline is run without, and the settings that le
     "without the embedding loss": {"distill_general.embedding": 0, "distill_layers.embedding": 0},
     "without the hidden loss": {"distill_general.hidden": 0, "distill_layers.hidden": 0},
     "without the attention loss": {"distill_general.attention": 0, "distill_layers.attention": 0},
+    "with the attention loss": {"distill_layers.attention": 1},
+    "each pass of the teacher used once": {"distill_layers.echo": 1},
 }
 SCORED = ("--until", "evaluate_student")  # what ships is not asked for
 KEPT_BAR, KEPT_AIM = 0.97, 0.985
@@ -140,8 +142,13 @@ def measured(
 
 
 def changed(recipe: Recipe, changes: Mapping[str, float]) -> bool:
-    """Whether settings would be others than the recipe's."""
-    return any(attrgetter(name)(recipe) != value for name, value in changes.items())
+    """Whether settings would be others than the recipe's; those of general distillation only where there is any."""
+    is_general = changes.get("distill_general.epochs", recipe.distill_general.epochs)
+    return any(
+        attrgetter(name)(recipe) != value
+        for name, value in changes.items()
+        if is_general or not name.startswith("distill_general.")
+    )
 
 
 def results_of(plan: Plan, role: str) -> float:

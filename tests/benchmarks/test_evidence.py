@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from benchmarks import evidence
-from benchmarks.evidence import ABLATIONS, FULL, LABELS, NO_PREDICTION, TEACHER, main, official_stsb, spread, table
+from benchmarks.evidence import (
+    ABLATIONS,
+    FULL,
+    LABELS,
+    NO_PREDICTION,
+    RECIPES,
+    TEACHER,
+    changed,
+    main,
+    official_stsb,
+    spread,
+    table,
+)
 from pipeline import PROJECT
 from pipeline.config.recipe_file import load_recipe
 from pipeline.tasks.labelled_data import read_task
@@ -42,6 +54,11 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, 
     return runs
 
 
+def parts_of(recipe: str) -> list[str]:
+    settings = load_recipe(PROJECT / recipe, [])
+    return [way for way, changes in ABLATIONS.items() if changed(settings, changes)]
+
+
 def write(monkeypatch: pytest.MonkeyPatch, output: Path, *words: str) -> str:
     monkeypatch.setattr("sys.argv", ["evidence", *words, "--output", str(output)])
     main()
@@ -52,7 +69,8 @@ def test_every_way_is_run_for_every_seed_and_task(
     started: list[tuple[str, list[str]]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     text = write(monkeypatch, tmp_path / "e.md", "--tasks", "snippets", "mrpc", "--seeds", "2", "--precision", "fp32")
-    assert len(started) == 2 * 2 * (2 + len(ABLATIONS) + 1)
+    parts = {task: parts_of(RECIPES[task]) for task in ("snippets", "mrpc")}
+    assert len(started) == 2 * (2 * 3 + sum(map(len, parts.values())))
     assert len({words[words.index("--name") + 1] for _, words in started}) == len(started)
     assert all(words[:2] == ["--precision", "fp32"] for _, words in started)
     for task in ("snippets", "mrpc"):
@@ -60,8 +78,15 @@ def test_every_way_is_run_for_every_seed_and_task(
         assert "| teacher | 90.00 ± 0.00 |" in part
         assert "| full pipeline | 80.00 ± 0.00 | 88.89% ± 0.00 |  | 2 |" in part
         assert "| labels alone | 70.00 ± 0.00 | 77.78% ± 0.00 | -10.00 ± 0.00 | 2 |" in part
-        assert all(f"| {way} |" in part for way in (*ABLATIONS, NO_PREDICTION))
+        assert all(f"| {way} |" in part for way in (*parts[task], NO_PREDICTION))
         assert "Kept: 88.9% (less than the bar; bar 97%, aim 98.5%)." in part
+
+
+def test_a_part_is_left_out_where_it_is_and_put_in_where_it_is_not() -> None:
+    for recipe in RECIPES.values():
+        found = parts_of(recipe)
+        assert ("without the attention loss" in found) != ("with the attention loss" in found)
+        assert "without augmentation" in found
 
 
 def test_what_there_is_no_time_for_is_written_down(
