@@ -18,7 +18,8 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel, P
 
 from benchmarks import reference
 from pipeline.config.objectives import layer_map
-from pipeline.config.training import Student, Training
+from pipeline.config.student import Student
+from pipeline.config.training import Training
 from pipeline.data.corpus import blocks_of
 from pipeline.data.documents import read_documents
 from pipeline.distill.layers import ProjectedStudent, Teacher, both_pack, layer_flops, layer_loss

@@ -23,7 +23,7 @@ from transformers import BertConfig, BertModel, PreTrainedModel
 
 from benchmarks.cases import TINYBERT4, load_encoder, make_stage
 from pipeline.config.objectives import layer_map
-from pipeline.config.training import Student
+from pipeline.config.student import Student
 from pipeline.data.corpus import blocks_of
 from pipeline.data.documents import read_documents
 from pipeline.losses.tinybert import attention_loss, hidden_loss

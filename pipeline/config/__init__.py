@@ -4,7 +4,7 @@ A recipe is a YAML file of this tree (`recipe_file` loads it). The text under a 
 `./run_all.sh --help` prints. A stage's fingerprint covers the settings that can change what it writes; of a path or a
 name it covers the content that is found there.
 
-data, training   the sections of the tree, beside those here
+data, student, training, distillation   the sections of the tree, beside those here
 fields           types of fields, and the checks of one setting
 objectives       the names of objectives; which layer learns from which
 recipe_file      YAML and the command line become a recipe
@@ -17,9 +17,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.config import training
 from pipeline.config.data import AnnotateData, AugmentData, PrepareCorpus, ProposeCandidates, Task
+from pipeline.config.distillation import DistillGeneral, DistillLayers, DistillPredictions
 from pipeline.config.fields import CONFIG, AboveZero, Count, FolderName, Positive, Share
+from pipeline.config.student import Student
+from pipeline.config.training import FinetuneTeacher, PretrainTeacher
 
 HELD_OUT = 0.02  # of the corpus, where a general student is measured on it and the recipe says nothing
 Tracker = Literal[
@@ -94,16 +96,16 @@ class Recipe:
     """SHA-256 of every wheel that the recipe names; the keys are NAME==VERSION."""
     run: Run = field(default_factory=Run)
     task: Task = field(default_factory=Task)
-    student: training.Student = field(default_factory=training.Student)
+    student: Student = field(default_factory=Student)
     prepare_corpus: PrepareCorpus = field(default_factory=PrepareCorpus)
-    pretrain_teacher: training.PretrainTeacher = field(default_factory=training.PretrainTeacher)
-    finetune_teacher: training.FinetuneTeacher = field(default_factory=training.FinetuneTeacher)
-    distill_general: training.DistillGeneral = field(default_factory=training.DistillGeneral)
+    pretrain_teacher: PretrainTeacher = field(default_factory=PretrainTeacher)
+    finetune_teacher: FinetuneTeacher = field(default_factory=FinetuneTeacher)
+    distill_general: DistillGeneral = field(default_factory=DistillGeneral)
     propose_candidates: ProposeCandidates = field(default_factory=ProposeCandidates)
     augment_data: AugmentData = field(default_factory=AugmentData)
     annotate_data: AnnotateData = field(default_factory=AnnotateData)
-    distill_layers: training.DistillLayers = field(default_factory=training.DistillLayers)
-    distill_predictions: training.DistillPredictions = field(default_factory=training.DistillPredictions)
+    distill_layers: DistillLayers = field(default_factory=DistillLayers)
+    distill_predictions: DistillPredictions = field(default_factory=DistillPredictions)
     evaluate_student: EvaluateStudent = field(default_factory=EvaluateStudent)
     card: Card = field(default_factory=Card)
     export_student: ExportStudent = field(default_factory=ExportStudent)

@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset
 from transformers import PreTrainedModel
 
 from pipeline.artifacts.shards import write_once
-from pipeline.config.training import TaskDistillation
+from pipeline.config.distillation import TaskDistillation
 from pipeline.evaluate.inference import predict
 from pipeline.evaluate.other_teacher import OtherTeacher, by_our_tokens, load_other_teacher
 from pipeline.heads import head_of

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from pipeline.config.distillation import LayerObjectives
 from pipeline.config.objectives import layer_map
-from pipeline.config.training import LayerObjectives
 from pipeline.distill.objectives import MoreTerms, Terms, layer_terms, wanted_by
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch

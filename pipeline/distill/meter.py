@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from pipeline.config.distillation import LayerObjectives
 from pipeline.config.objectives import chosen, layer_map
-from pipeline.config.training import LayerObjectives, TrainedTeacher, Training
+from pipeline.config.training import TrainedTeacher, Training
 from pipeline.distill.layers import ProjectedStudent, Teacher, both_pack, layer_loss
 from pipeline.hardware import gpu_count, resolve_precision
 from pipeline.losses.tinybert import prediction_loss

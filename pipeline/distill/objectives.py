@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipeline.config.distillation import DistillGeneral, LayerObjectives
 from pipeline.config.objectives import CAUSAL_LM, MASKED_LM, OF_ATTENTION, chosen
-from pipeline.config.training import DistillGeneral, LayerObjectives
 from pipeline.losses.related_methods import attention_map_loss, cosine_loss, normalised_hidden_loss, relation_loss
 from pipeline.losses.tinybert import AttentionStates, attention_loss, hidden_loss, label_loss, prediction_loss
 from pipeline.models.collate import Batch

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from pipeline.config.training import DistillPredictions, Student
+from pipeline.config.distillation import DistillPredictions
+from pipeline.config.student import Student
 from pipeline.models.attention import ATTENTION
 from pipeline.models.collate import Batch, Rows, collate
 from pipeline.models.loading import SINGLE_LABEL, ProblemType, load_classifier, save_model

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from pipeline.config.training import DistillPredictions
+from pipeline.config.distillation import DistillPredictions
 from pipeline.heads.base import Head
 from pipeline.losses.tinybert import label_loss, prediction_loss
 from pipeline.models.collate import Batch

@@ -16,7 +16,8 @@ from torch.nn.functional import normalize
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from pipeline.config.training import DistillPredictions, Student
+from pipeline.config.distillation import DistillPredictions
+from pipeline.config.student import Student
 from pipeline.heads.base import Head
 from pipeline.losses.tinybert import regression_loss, similarity_loss
 from pipeline.models.attention import ATTENTION

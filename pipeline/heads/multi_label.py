@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from pipeline.config.training import DistillPredictions
+from pipeline.config.distillation import DistillPredictions
 from pipeline.heads.base import Head, output_layer
 from pipeline.losses.tinybert import binary_label_loss, binary_prediction_loss
 from pipeline.models.collate import Batch

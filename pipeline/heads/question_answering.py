@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForQuestionAnswering, PreTrainedModel
 
-from pipeline.config.training import DistillPredictions
+from pipeline.config.distillation import DistillPredictions
 from pipeline.heads.base import Head
 from pipeline.losses.tinybert import label_loss, prediction_loss
 from pipeline.models.collate import Batch, pad

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
-from pipeline.config.training import DistillPredictions
+from pipeline.config.distillation import DistillPredictions
 from pipeline.heads.base import Head, Scale, output_layer
 from pipeline.losses.tinybert import regression_loss
 from pipeline.models.collate import Batch

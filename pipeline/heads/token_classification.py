@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 from transformers import AutoModelForTokenClassification
 
-from pipeline.config.training import DistillPredictions
+from pipeline.config.distillation import DistillPredictions
 from pipeline.heads.base import Head
 from pipeline.losses.tinybert import label_loss, prediction_loss
 from pipeline.models.collate import Batch, pad

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config.training import Student
+from pipeline.config.student import Student
 
 if TYPE_CHECKING:
     from torch import nn

@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from pipeline.config.training import DistillGeneral
+from pipeline.config.distillation import DistillGeneral
 from pipeline.errors import UserError
 from pipeline.models.architectures import DECODERS, WITHOUT_QUERIES, encoder_layers
 from pipeline.models.attention import ATTENTION

@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from pipeline.config.training import Student
+from pipeline.config.student import Student
 from pipeline.models.architectures import DECODERS, rows_before_text
 from pipeline.models.attention import ATTENTION
 from pipeline.models.loading import random_language_model, set_dropout

@@ -12,7 +12,7 @@ from transformers import AutoConfig, BertConfig, PreTrainedConfig, PreTrainedMod
 
 from pipeline.config.fields import LayerMap
 from pipeline.config.objectives import layer_map
-from pipeline.config.training import Student
+from pipeline.config.student import Student
 from pipeline.models.architectures import LIKE_BERT, rows_before_text
 from pipeline.models.json_files import loading_from
 from pipeline.models.loading import LOAD, load_masked_lm, refuse_missing, set_dropout

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.config import Recipe
+from pipeline.config.distillation import LayerObjectives
 from pipeline.config.objectives import chosen
-from pipeline.config.training import LayerObjectives, Training
+from pipeline.config.training import Training
 from pipeline.hardware import resolve_precision
 from pipeline.models.architectures import start_of
 from pipeline.models.saved_model import model_shape

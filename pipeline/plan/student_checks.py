@@ -4,9 +4,10 @@ import math
 from pathlib import Path
 
 from pipeline.config import Recipe
+from pipeline.config.distillation import LayerObjectives
 from pipeline.config.fields import LayerMap
 from pipeline.config.objectives import HEAD_BY_HEAD, HIDDEN_STATES, OF_ATTENTION, RELATIONS, chosen, layer_map
-from pipeline.config.training import LayerObjectives, Student
+from pipeline.config.student import Student
 from pipeline.errors import UserError, require
 from pipeline.hardware import ROUND
 from pipeline.inputs.recipe_inputs import RecipeInputs

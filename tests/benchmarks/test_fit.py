@@ -5,7 +5,7 @@ import pytest
 from transformers import BertConfig, BertModel
 
 from benchmarks import fit
-from pipeline.config.training import Student
+from pipeline.config.student import Student
 from pipeline.models.attention import ATTENTION
 
 

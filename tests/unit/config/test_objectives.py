@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.config.distillation import DistillGeneral, DistillLayers
 from pipeline.config.objectives import LAYER_OBJECTIVES, chosen, layer_map
-from pipeline.config.training import DistillGeneral, DistillLayers
 from pipeline.distill.objectives import OBJECTIVES
 
 

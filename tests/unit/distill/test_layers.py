@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config.training import DistillGeneral, Student
+from pipeline.config.distillation import DistillGeneral
+from pipeline.config.student import Student
 from pipeline.distill.layers import ProjectedStudent, Teacher, both_pack, freeze_unreached, layer_loss
 from pipeline.distill.objectives import OBJECTIVES
 from pipeline.losses.related_methods import relation_loss

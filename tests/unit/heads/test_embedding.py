@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 from pipeline.config.data import Task
-from pipeline.config.training import Student
+from pipeline.config.student import Student
 from pipeline.errors import UserError
 from pipeline.heads.embedding import EmbeddingHead, SentenceEncoder
 from pipeline.losses.tinybert import similarity_loss

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.config.training import DistillPredictions
+from pipeline.config.distillation import DistillPredictions
 from pipeline.heads import HEADS
 from pipeline.losses.tinybert import binary_label_loss, binary_prediction_loss
 from pipeline.models.collate import Batch

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config.training import DistillPredictions
+from pipeline.config.distillation import DistillPredictions
 from pipeline.heads.question_answering import QuestionAnsweringHead
 from tests.helpers.tiny_tokenised import question_rows, tokenised_questions
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from datasets import Dataset
 
-from pipeline.config.training import DistillPredictions
+from pipeline.config.distillation import DistillPredictions
 from pipeline.heads.base import total_weight
 from pipeline.heads.token_classification import TokenClassificationHead
 from pipeline.tasks.tokenised import TokenisedTexts

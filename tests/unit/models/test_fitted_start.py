@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from pipeline.config.training import Student
+from pipeline.config.student import Student
 from pipeline.losses.tinybert import attention_loss, hidden_loss
 from pipeline.models.attention import ATTENTION
 from pipeline.models.fit_sample import FitSample

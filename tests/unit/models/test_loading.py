@@ -19,7 +19,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from pipeline.config.training import Student
+from pipeline.config.student import Student
 from pipeline.distill.layers import ProjectedStudent
 from pipeline.errors import UserError
 from pipeline.models.loading import (

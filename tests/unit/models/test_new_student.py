@@ -4,7 +4,7 @@ from pathlib import Path
 
 from transformers import DistilBertConfig, DistilBertModel
 
-from pipeline.config.training import Student
+from pipeline.config.student import Student
 from pipeline.models.new_student import new_student
 from pipeline.models.student_init import copy_embeddings
 from tests.helpers.encoders import load_encoder

@@ -15,7 +15,7 @@ from transformers import (
     RobertaModel,
 )
 
-from pipeline.config.training import Student
+from pipeline.config.student import Student
 from pipeline.distill.layers import ProjectedStudent
 from pipeline.models.new_student import new_student
 from pipeline.models.student_init import copy_embeddings, copy_layers, init_student, load_student, student_config
