@@ -15,14 +15,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from data_augment.samples import Row
+from data_augment.show import dataset_files, shown
 from pipeline.data.tables import location, read_rows
 from pipeline.errors import UserError, status_of
 from pipeline.inputs.hub import publish
-from pipeline.tasks.augmented import word_diff
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -239,7 +236,7 @@ def _published(folder: Path, name: str, *, licence: str | None = None) -> str:
     """Puts the files and the card of a dataset on the hub; gives the address."""
     from data_augment.dataset import CARD_FILE  # noqa: PLC0415 (datasets, which `show` does without)
 
-    files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in dataset_files(folder)}
     files[CARD_FILE] = folder / CARD_FILE
     if licence:
         from huggingface_hub import DatasetCard  # noqa: PLC0415 (what publishes nothing does not wait for it)
@@ -250,40 +247,8 @@ def _published(folder: Path, name: str, *, licence: str | None = None) -> str:
     return publish(name, files, kind="dataset", message="Augmented dataset")
 
 
-def _files(folder: Path) -> list[Path]:
-    paths = sorted((folder / "data").glob("train-*.parquet"))
-    if not paths:
-        raise UserError(f"{folder} is no augmented dataset: it has no data/train-*.parquet")
-    return paths
-
-
 def _show(given: argparse.Namespace) -> None:
-    paths = _files(given.dataset)
-    found = [row for path in paths for row in _of_example(path, given.example)]
-    if not found:
-        raise UserError(f"{given.dataset}: there is no example {given.example}")
-    for row in found:
-        print("\n".join(_marked(row, found[0])))
-
-
-def _of_example(path: Path, number: int) -> list[Row]:
-    try:
-        return pq.read_table(path, filters=[("source_id", "==", number)]).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}; make it again") from None
-
-
-def _marked(row: Row, original: Row) -> list[str]:
-    """The lines of one row: the whole original, or a variant's text with [what stood there -> what stands there]."""
-    columns = [name for name, value in row.items() if name not in ("source_id", "variant", "replaced")]
-    if row["variant"] == 0:
-        return [f"original   {name}: {row[name]}" for name in columns]
-    number = f"variant {row['variant']:<3}"
-    if not row["replaced"]:  # a text that was rewritten as a whole, in a dataset from elsewhere
-        return [f"{number}{name}: {row[name]}" for name in columns if row[name] != original[name]]
-    column, shown = row["replaced"][0]["column"], {"same": "{}", "old": "[{} -> ", "new": "{}]"}
-    parts = word_diff(original[column], row["replaced"])
-    return [f"{number}{column}: {''.join(shown[what].format(part) for what, part in parts)}"]
+    print("\n".join(shown(given.dataset, given.example)))
 
 
 if __name__ == "__main__":

@@ -258,7 +258,7 @@ def test_rows_from_an_iterator_give_the_same_dataset(world: Path, tmp_path: Path
 
 KILLED = """
 import os, signal, sys
-from data_augment import api
+from data_augment import sampling
 
 class Rows(list):
     passes = 0
@@ -269,9 +269,9 @@ class Rows(list):
                 os.kill(os.getpid(), signal.SIGKILL)
             yield row
 
-api.SHARD_EXAMPLES = 10
+sampling.SHARD_EXAMPLES = 10
 rows = Rows({"text": text} for text in sys.argv[3:])
-api.sample(rows, sys.argv[2], candidates=sys.argv[1], text_columns=("text",), variants=3)
+sampling.sample(rows, sys.argv[2], candidates=sys.argv[1], text_columns=("text",), variants=3)
 """
 
 
@@ -285,7 +285,7 @@ def test_a_killed_sample_goes_on_from_the_last_shard(
     written = {path.name: path.stat().st_mtime_ns for path in begun.glob("*.parquet")}
     assert sorted(written) == ["train-00000-of-00004.parquet", "train-00001-of-00004.parquet"]
 
-    monkeypatch.setattr("data_augment.api.SHARD_EXAMPLES", 10)
+    monkeypatch.setattr("data_augment.sampling.SHARD_EXAMPLES", 10)
     settings = {"candidates": world / "candidates", "text_columns": ("text",), "variants": 3}
     rows = [{"text": text} for text in texts]
     shutil.copytree(begun.parent, tmp_path / ".another.part")

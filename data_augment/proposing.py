@@ -1,0 +1,175 @@
+"""Candidates for any texts, written to a folder; killed and called again it goes on."""
+
+import hashlib
+import re
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from data_augment.candidates_folder import shard_path, write_candidates
+from data_augment.provenance import (
+    checksums,
+    record_provenance,
+    versions,
+)
+from data_augment.vectors import load_vectors
+from pipeline.data.languages import AUTO, ENGLISH, check_packages, languages_of
+from pipeline.errors import UserError
+from pipeline.hardware import resolve_precision, resolve_tokens
+from pipeline.models.saved_model import MODEL_FILES
+
+
+def propose(
+    texts: Iterable[str],
+    output: str | Path,
+    *,
+    masked_lm: str | Path,
+    vectors: str | Path | None = None,
+    k: int = 15,
+    vector_words: int = 100_000,
+    context: Literal["single", "pair"] = "single",
+    mask_share: float = 0.15,
+    word_share: float = 1,
+    protect: str | None = None,
+    placeholders: bool = True,
+    stop_words: Collection[str] | None = None,
+    language: str = AUTO,
+    several_pieces: Literal["vectors", "masked_lm", "both"] = "vectors",
+    beam: int = 8,
+    shard_texts: int = 512,
+    decode_tokens: int | None = None,
+    precision: Literal["auto", "bf16", "fp32"] = "auto",
+) -> Path:
+    """Write what could stand at each word of the texts; killed and called again it goes on from the last shard.
+
+    Args:
+        texts: each different one is done once.
+        output: the folder of candidates: a new one, or one that the same call has started.
+        masked_lm: folder of a masked LM with its tokenizer (safetensors).
+        vectors: word vectors for words of several pieces (`load_vectors`); None: these stay as they are.
+        k: candidates a word.
+        vector_words: how many of the most frequent words with vectors are searched.
+        context: what the masked LM sees (`masked_lm_candidates`): the masked text alone, or the unmasked one behind it.
+        mask_share: share of a text's tokens that is masked in one pass; 0: one word (Algorithm 1).
+        word_share: share of the words, drawn at random, that get candidates. For one variant of each text, 0.4 here and
+            a `p` of 1 in `sample` are the same as 1 here and a `p` of 0.4.
+        protect: what this regular expression finds in a text is never replaced.
+        placeholders: keep placeholders in brackets, addresses, mail addresses, @names and #tags as they are.
+        stop_words: words that are never replaced; None: our list of English function words, and for other languages
+            those of stopwords-iso.
+        language: of the texts, as an ISO 639 code; "auto" guesses it from their scripts, and may find several.
+        several_pieces, beam: candidates for words of several pieces (`several_piece_candidates`).
+        shard_texts: texts a shard.
+        decode_tokens: padded tokens that go through the masked LM at once; None: as many as suit the hardware.
+
+    Returns: the folder.
+    Raises: UserError where an input cannot be used, or the folder holds candidates of other texts or settings.
+    """
+    import torch  # noqa: PLC0415 (all of these: `sample` does without torch and transformers)
+
+    from data_augment.propose import propose_shard, shards, unique_texts  # noqa: PLC0415
+    from pipeline.models.loading import (  # noqa: PLC0415
+        freeze,
+        load_masked_lm,
+        load_tokenizer,
+    )
+
+    output, masked_lm = Path(output), _model_folder(Path(masked_lm))
+    if k < 1:
+        raise UserError(f"k is {k}; a word needs at least one candidate")
+    for name, number in {"beam": beam, "vector_words": vector_words, "shard_texts": shard_texts}.items():
+        if number < 1:
+            raise UserError(f"{name} is {number}; give 1 or more")
+    if not 0 <= mask_share < 1:
+        raise UserError(f"mask_share is {mask_share}; a share of the tokens is at least 0 and below 1")
+    if not 0 < word_share <= 1:
+        raise UserError(f"word_share is {word_share}; a share of the words is above 0 and at most 1")
+    protected = _pattern(protect)
+    different = unique_texts(texts)
+    languages = languages_of(different, language)
+    check_packages(languages.found, stop_words=stop_words)
+    print(f"language: {languages}", file=sys.stderr)
+    resolved, tokens = resolve_precision(precision), resolve_tokens(decode_tokens, on_cpu=2048)
+    table = None
+    if vectors and several_pieces != "masked_lm":
+        table = load_vectors(vectors, vector_words=vector_words)
+    provenance = {
+        **_inputs_provenance(different, masked_lm, vectors),
+        "k": k,
+        "vector_words": vector_words,
+        "context": context,
+        "mask_share": mask_share,
+        "protect": protect,
+        "placeholders": placeholders,
+        "stop_words": None if stop_words is None else sorted(stop_words),
+        "shard_texts": shard_texts,
+        "decode_tokens": tokens,
+        "precision": resolved,
+        "packages": versions(),
+    }
+    if languages.found != (ENGLISH,):
+        provenance["languages"] = list(languages.found)
+    if word_share != 1:
+        provenance["word_share"] = word_share
+    if several_pieces != "vectors":
+        provenance |= {"several_pieces": several_pieces, "beam": beam}
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(masked_lm)
+    model = freeze(load_masked_lm(masked_lm), precision=resolved)
+    torch.nn.Module.to(model, device)
+    record_provenance(output, provenance)
+    parts = shards(different, shard_texts=shard_texts)
+    propose_part = partial(
+        propose_shard,
+        tokenizer=tokenizer,
+        model=model,
+        vectors=table,
+        k=k,
+        decode_tokens=tokens,
+        precision=resolved,
+        context=context,
+        mask_share=mask_share,
+        word_share=word_share,
+        protect=protected,
+        placeholders=placeholders,
+        stop_words=stop_words,
+        languages=languages,
+        several_pieces=several_pieces,
+        beam=beam,
+    )
+    with tqdm(total=len(different), unit="text", desc="propose") as bar:
+        for number, part in enumerate(parts):
+            write_candidates(partial(propose_part, part), shard_path(output, index=number, count=len(parts)))
+            bar.update(len(part))
+    return output
+
+
+def _inputs_provenance(texts: Sequence[str], masked_lm: Path, vectors: str | Path | None) -> dict[str, Any]:
+    """What the candidates are made from: the texts, the masked LM and the word vectors."""
+    digest_of_texts = hashlib.blake2b("\0".join(texts).encode("utf-8", "surrogatepass"))
+    model_files = [checksums(masked_lm, pattern) for pattern in MODEL_FILES]
+    return {
+        "texts": len(texts),
+        "texts_digest": digest_of_texts.hexdigest()[:32],
+        "masked_lm": str(masked_lm.resolve()),
+        "masked_lm_sha256": {name: found for files in model_files for name, found in files.items()},
+        "vectors": str(Path(vectors).resolve()) if vectors else None,
+        "vectors_sha256": checksums(Path(vectors), "*") if vectors else None,
+    }
+
+
+def _pattern(protect: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(protect) if protect else None
+    except re.error as error:
+        raise UserError(f"protect: {protect!r} is no regular expression: {error}") from None
+
+
+def _model_folder(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} is no model: it is not a folder with a config.json")
+    return folder
