@@ -61,8 +61,8 @@ class Proposals:
     @property
     def way(self) -> Way:
         """The recipe's."""
-        settings = self.stage.recipe.propose_candidates
-        return Way(settings.context, settings.mask_share, settings.word_share)
+        recipe = self.stage.recipe
+        return Way(recipe.propose_candidates.context, recipe.propose_candidates.mask_share, recipe.word_share)
 
     def run_ours(self, steps: int, *, way: Way | None = None) -> tuple[float, dict[str, float]]:
         """Sentences a second; and its throughput, where all that is not the masked LM's own time counts as waiting."""

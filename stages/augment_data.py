@@ -121,7 +121,7 @@ def new_shards(stage: Stage, data: TaskData, datasets: DatasetDict) -> list[Shar
             text_columns=columns,
             candidates=candidates,
             variants=settings.variants,
-            p=settings.replace,
+            p=stage.recipe.replace,
             seed=stage.recipe.seed,
             originals=originals,
             dropped=dropped,

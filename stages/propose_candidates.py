@@ -57,7 +57,7 @@ def main(stage: Stage) -> dict[str, Any]:
         precision=stage.precision,
         context=settings.context,
         mask_share=settings.mask_share,
-        word_share=settings.word_share,
+        word_share=stage.recipe.word_share,
         protect=re.compile(settings.protect) if settings.protect else None,
         placeholders=settings.placeholders,
         stop_words=settings.stop_words,

@@ -115,6 +115,17 @@ class Recipe:
         """Whether it names a task; without one it ends with a general student, and the stages of tasks do not exist."""
         return self.task != Task()
 
+    @property
+    def word_share(self) -> float:
+        """Share of the words, drawn at random, that get candidates; where it is below 1, all of these are replaced."""
+        one = self.propose_candidates.words == "replaced" and self.augment_data.variants == 1
+        return self.augment_data.replace if one else 1.0
+
+    @property
+    def replace(self) -> float:
+        """Probability that a word with candidates is replaced."""
+        return 1.0 if self.word_share < 1 else self.augment_data.replace
+
     def resolved(self) -> "Recipe":
         """With the settings that a recipe without a task leaves to the program, so that fingerprints show them."""
         if self.has_task:

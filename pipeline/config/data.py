@@ -12,7 +12,6 @@ from pipeline.config.fields import (
     Count,
     Labels,
     Language,
-    LargeShare,
     Pattern,
     Positive,
     Share,
@@ -165,9 +164,10 @@ class ProposeCandidates:
     mask_share: SmallShare = 0.15
     """Share of a text's tokens that is masked in one pass of the masked LM. Neighbouring words are never masked
     together. 0: one word in each pass (Algorithm 1), which takes more than twice as long."""
-    word_share: LargeShare = 1
-    """Share of the words, drawn at random, that get candidates. For one variant of each text, a share of 0.4 with
-    `augment_data.replace: 1` is the same as all words with 0.4, and takes less time."""
+    words: Literal["all", "replaced"] = "all"
+    """Which words get candidates. all: every word that may be replaced. replaced: with one variant of each text only
+    those that it replaces, drawn with the probability `augment_data.replace`. The variants are drawn as with all, and
+    it takes less time."""
     protect: Pattern | None = None
     """A regular expression; the parts of a text that it matches are never replaced: names, phrases."""
     placeholders: bool = True

@@ -103,7 +103,6 @@ Count = Annotated[int, NUMBER, Field(ge=0)]
 Positive = Annotated[int, NUMBER, Field(ge=1)]
 Share = Annotated[float, NUMBER, Field(ge=0, le=1)]
 SmallShare = Annotated[float, NUMBER, Field(ge=0, lt=1)]
-LargeShare = Annotated[float, NUMBER, Field(gt=0, le=1)]
 NonNegative = Annotated[float, NUMBER, Field(ge=0)]
 AboveZero = Annotated[float, NUMBER, Field(gt=0)]
 ONE_OR_SEVERAL = BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)

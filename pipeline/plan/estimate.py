@@ -141,8 +141,8 @@ def _masked_lm_corpus(recipe: Recipe, counts: Counts) -> float:
 def _proposal_seconds(plan: Plan, counts: Counts, costs: Costs) -> float:
     """The masked copies of each text go through the masked LM, and each word costs a search through the vocabulary."""
     settings, lengths = plan.recipe.propose_candidates, counts.lengths.astype(float)
-    words = settings.word_share * WORDS_A_TOKEN * lengths
-    apart = 1 + settings.word_share * NEIGHBOURS  # copies, where all words fit into one
+    words = plan.recipe.word_share * WORDS_A_TOKEN * lengths
+    apart = 1 + plan.recipe.word_share * NEIGHBOURS  # copies, where all words fit into one
     together = np.maximum(1, np.floor(settings.mask_share * lengths))  # as `data_augment.masked_lm.masked_copies`
     copies = np.where(together > 1, np.maximum(apart, np.ceil(words / together)), words)
     passed = (copies * lengths).sum() * (2 if settings.context == "pair" else 1)

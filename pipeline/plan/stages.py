@@ -113,7 +113,13 @@ TABLE: dict[str, TableRow] = {
     "propose_candidates": TableRow(
         version=7,
         reads=["pretrain_teacher"],
-        settings=["propose_candidates", "precision", "task", LANGUAGE],
+        settings=[
+            "propose_candidates",
+            "precision",
+            "task",
+            LANGUAGE,
+            When(lambda r: r.word_share < 1, ["augment_data.variants", "augment_data.replace"]),
+        ],
         # Of the unlabelled rows those that repeat a test row are left out.
         files=["training_rows", "vectors", When(lambda r: r.task.unlabelled, ["unlabelled_rows", "test_rows"])],
     ),

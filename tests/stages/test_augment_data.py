@@ -37,6 +37,23 @@ def test_variants_that_the_teacher_answers_otherwise_are_left_out(
     assert share < 1
 
 
+def test_with_one_variant_the_words_that_have_candidates_are_those_that_it_replaces(
+    finished: Path, run_world: Path, tmp_path: Path
+) -> None:
+    copy_artifacts(finished, tmp_path / "a", until="pretrain_teacher")
+    run = run_here(run_world, tmp_path, "--propose_candidates.words", "replaced", "--augment_data.variants", "1")
+    some, every = (pd.read_parquet(folder / "propose_candidates" / "data") for folder in (run, finished))
+    assert {*zip(some.text, some.start, strict=True)} < {*zip(every.text, every.start, strict=True)}
+    assert len(some) / len(every) == pytest.approx(0.4, abs=0.15)  # augment_data.replace, of few words
+    rows = pd.read_parquet(run / "augment_data" / "data")
+    places = {text: sorted(found.start) for text, found in some.groupby("text")}
+    variants = rows[rows.variant == 1]
+    assert len(variants)
+    originals = rows[rows.variant == 0].set_index("source_id").text
+    for source, replaced in zip(variants.source_id, variants.replaced, strict=True):
+        assert [word["start"] for word in replaced] == places[originals[source]]
+
+
 def answers_of(run: Path) -> list[tuple[int, int, int]]:
     """source_id, variant and the teacher's answer of each augmented row of a run."""
     frame = pd.read_parquet(run / "augment_data" / "data")

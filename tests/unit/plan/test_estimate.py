@@ -62,11 +62,11 @@ def test_the_masked_lm_uses_a_part_of_the_corpus(world: Path) -> None:
 
 def test_words_that_are_masked_together_share_a_pass(world: Path) -> None:
     one, several, some, pair = (
-        seconds(world, "propose_candidates", propose_candidates=settings)
+        seconds(world, "propose_candidates", propose_candidates=settings, augment_data={"variants": 1})
         for settings in (
             {"mask_share": 0},
             {"mask_share": 0.2},
-            {"mask_share": 0.2, "word_share": 0.4},
+            {"mask_share": 0.2, "words": "replaced"},
             {"mask_share": 0, "context": "pair"},
         )
     )

@@ -125,6 +125,22 @@ def test_a_changed_setting_runs_exactly_what_it_can_change(
     assert changed(stages(world), stages(world, f"--{setting}", str(value))) == expected
 
 
+def test_candidates_for_the_replaced_words_alone_depend_on_how_many_are_replaced(world: Path) -> None:
+    def of(words: str, variants: int, replace: float) -> str:
+        settings = {
+            "propose_candidates.words": words,
+            "augment_data.variants": variants,
+            "augment_data.replace": replace,
+        }
+        overrides = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+        return stages(world, *overrides)["propose_candidates"].artifact.fingerprint
+
+    assert len({of("all", variants, replace) for variants in (1, 2) for replace in (0.4, 0.5)}) == 1
+    some = [of("replaced", 1, 0.4), of("replaced", 1, 0.5), of("replaced", 2, 0.4), of("all", 1, 0.4)]
+    assert len(set(some)) == 4
+    assert of("replaced", 2, 0.4) == of("replaced", 3, 0.5)  # for several variants they are all words
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
