@@ -1,7 +1,7 @@
 """A student that copies its teacher's layers: both models, the loss, and what of the student is trained."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from pipeline.models.collate import Batch
 from pipeline.models.loading import freeze, separate_head
 from pipeline.models.trace import Trace, Wanted, trace
 from pipeline.runtime.stage import Stage
-from pipeline.training.batches import ECHOED, GlobalBatch
+from pipeline.training.batches import GlobalBatch
 from pipeline.training.loop import Job
 from pipeline.training.throughput import Flops, encoder_flops, training_flops
 
@@ -49,24 +49,19 @@ class Teacher:
             return trace(self.model, batch, wanted, masked_lm_head=self.masked_lm_head)
 
 
-@dataclass(frozen=True, kw_only=True)
 class TeacherPasses:
-    """A teacher's passes over batches; those over batches that come again (`BatchPlan.echo`) are kept until then."""
+    """A teacher's passes over the batches of a training. One over a batch that comes again is kept until then."""
 
-    teacher: Teacher
-    wanted: Wanted
-    kept: bool
-    _found: dict[tuple[int, int], Trace] = field(default_factory=dict)
+    def __init__(self, teacher: Teacher, wanted: Wanted) -> None:
+        self.teacher, self.wanted = teacher, wanted
+        self._kept: dict[tuple[int, bytes] | None, Trace] = {}
 
-    def of(self, batch: Batch) -> Trace:
+    def over(self, batch: Batch) -> Trace:
         """The pass over a batch."""
-        if not self.kept or batch.key is None:
-            return self.teacher.trace(batch, self.wanted)
-        if any(number // ECHOED != batch.key[0] // ECHOED for number, _ in self._found):
-            self._found.clear()
-        if batch.key not in self._found:
-            self._found[batch.key] = self.teacher.trace(batch, self.wanted)
-        return self._found[batch.key]
+        found = self._kept.pop(batch.key, None) or self.teacher.trace(batch, self.wanted)
+        if batch.comes_again:
+            self._kept[batch.key] = found
+        return found
 
 
 class ProjectedStudent(nn.Module):
@@ -149,10 +144,10 @@ def layer_loss(
         of_student = of_student._replace(output=output, masked_logits=masked_logits)
         of_teacher = of_teacher._replace(masked_logits=masked_logits)
 
-    passes = TeacherPasses(teacher=teacher, wanted=of_teacher, kept=weights.echo > 1)
+    passes = TeacherPasses(teacher, of_teacher)
 
     def loss(student: nn.Module, batch: Batch, global_batch: GlobalBatch) -> Terms:
-        theirs = passes.of(batch)
+        theirs = passes.over(batch)
         ours = student(batch, of_student)
         terms = layer_terms(ours, theirs, layers, weights, global_batch=global_batch)
         return terms | (more(ours, theirs, batch, global_batch) if more else {})

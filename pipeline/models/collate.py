@@ -29,8 +29,10 @@ class Batch:
     full: bool = False  # whether it is known to hold no padding, so that models need no mask
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     """What the losses need beside the model's outputs, such as `labels`."""
-    key: tuple[int, int] | None = None
-    """The number of a training's batch (`GlobalBatch`) and of the micro-batch in it."""
+    key: tuple[int, bytes] | None = None
+    """The epoch and the rows of a micro-batch of a training: the same key, the same tensors."""
+    comes_again: bool = False
+    """Whether a later step of the training has it too."""
 
     def with_targets(self, **targets: Tensor) -> "Batch":
         """The same batch with more targets."""
@@ -57,6 +59,7 @@ class Batch:
             full=self.full,
             targets={name: move(tensor) for name, tensor in self.targets.items()},
             key=self.key,
+            comes_again=self.comes_again,
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.config.training import Training
 from pipeline.models.collate import Rows, buckets
 
-ECHOED = 16  # batches that come before the first of them comes again: a teacher's passes over so many are in memory
+ECHOED = 16  # batches come before the first of them comes again: the teacher's passes over so many are in memory
 PASSES = 16  # one more pass costs about as much as a sixteenth of the token budget
 
 
@@ -21,12 +21,12 @@ class GlobalBatch:
     """The rows of one optimiser step and the counts that its losses are averaged over."""
 
     step: int
-    number: int  # of its rows, counted from 0: when they come again, it is the same
     epoch: int
     micro_batches: tuple[Rows, ...]
     examples: int
     tokens: int  # without padding
     pairs: int  # of tokens that attend to each other: the sum of squared lengths
+    comes_again: bool = False  # in a later step, as an echo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,27 +82,28 @@ class BatchPlan:
 
     def at(self, step: int) -> GlobalBatch:
         """The global batch of a step, counted from 0."""
-        number = self._number(step)
+        number, comes_again = self._echo(step)
         epoch, place = divmod(number, self.steps_per_epoch)
         rows = self._rows(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
         lengths = self.lengths[rows]
         return GlobalBatch(
             step=step,
-            number=number,
             epoch=epoch,
+            comes_again=comes_again,
             micro_batches=tuple(cut_into_micro_batches(rows, lengths, self.micro_batch_tokens)),
             examples=len(rows),
             tokens=int(lengths.sum()),
             pairs=int((lengths**2).sum()),
         )
 
-    def _number(self, step: int) -> int:
-        """Which of the different batches a step takes."""
+    def _echo(self, step: int) -> tuple[int, bool]:
+        """Which of the different batches a step takes, and whether a later step takes it again."""
         if self.echo == 1:
-            return step
-        different = math.ceil(self.steps / self.echo)
+            return step, False
         first = step // (ECHOED * self.echo) * ECHOED
-        return first + (step - first * self.echo) % min(ECHOED, different - first)
+        together = min(ECHOED, math.ceil(self.steps / self.echo) - first)
+        number = first + (step - first * self.echo) % together
+        return number, step + together < min(self.steps, (first + together) * self.echo)
 
     def _rows(self, epoch: int) -> Rows:
         if self._epoch[0] != epoch:

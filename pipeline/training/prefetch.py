@@ -46,8 +46,8 @@ def steps(batches: BatchPlan, collate: Collate, accelerator: Accelerator, *, fir
         for round_ in range(math.ceil(count / world)):
             number = round_ * world + rank
             weight, number = (1.0, number) if number < count else (0.0, 0)
-            batch = collate(global_batch.micro_batches[number], global_batch.epoch)
-            batch = replace(batch, key=(global_batch.number, number))
+            rows, epoch = global_batch.micro_batches[number], global_batch.epoch
+            batch = replace(collate(rows, epoch), key=(epoch, rows.tobytes()), comes_again=global_batch.comes_again)
             found.append(MicroBatch(number, weight, batch.pin_memory() if pin else batch))
         return global_batch, found
 

@@ -78,19 +78,19 @@ def test_terms_of_micro_batches_add_up(teacher: Teacher) -> None:
 
 
 def test_the_teacher_reads_a_batch_once_that_comes_again(teacher: Teacher, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, passes = student(teacher), []
-    once, echoed = (layer_loss(teacher, TEACHER_LAYERS, DistillGeneral(echo=echo)) for echo in (1, 3))
-    given = [replace(batch(rows), key=(number, part)) for number in (0, 1, 16) for part, rows in enumerate(PARTS)]
-    right = [once(ours, each, global_batch()) for each in given]
-    read = Teacher.trace
+    ours, passes, read = student(teacher), [], Teacher.trace
     monkeypatch.setattr(Teacher, "trace", lambda self, *a: passes.append(a[0].key) or read(self, *a))
-    for each, terms in zip(
-        [*given[:4], *given[:4], *given[4:], *given[4:]], [*right[:4] * 2, *right[4:] * 2], strict=True
-    ):
-        assert all(torch.equal(term, terms[name]) for name, term in echoed(ours, each, global_batch()).items())
+    loss = layer_loss(teacher, TEACHER_LAYERS, DistillGeneral())
+    given = [replace(batch(rows), key=(0, bytes([part]))) for part, rows in enumerate(PARTS)]
+    right = [loss(ours, each, global_batch()) for each in given]
     assert passes == [each.key for each in given]
-    echoed(ours, given[0], global_batch())  # forgotten, since batch 16 was there
-    assert len(passes) == len(given) + 1
+    for comes_again in (True, True, False):
+        for each, terms in zip(given, right, strict=True):
+            found = loss(ours, replace(each, comes_again=comes_again), global_batch())
+            assert all(torch.equal(term, terms[name]) for name, term in found.items())
+    assert passes == [each.key for each in given] * 2
+    loss(ours, given[0], global_batch())  # forgotten, since it was not to come again
+    assert len(passes) == 5
 
 
 def test_without_the_attention_loss_the_head_counts_may_differ(teacher: Teacher) -> None:

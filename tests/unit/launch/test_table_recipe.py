@@ -134,7 +134,7 @@ def test_a_run_starts_from_a_table(
     recipe.parent.mkdir()
     monkeypatch.setattr(cli, "recipe_for", into_world)
     template = (world / "recipe.yaml").read_text()
-    (recipe.parent / "small.yaml").write_text(template.replace("max_length: 32", "max_length: 16"))
+    (recipe.parent / "quick.yaml").write_text(template.replace("max_length: 32", "max_length: 16"))
     assert cli.main([str(world / "rows.csv"), "--list"]) == 0
     said = capsys.readouterr().err
     assert f"{recipe} is new" in said

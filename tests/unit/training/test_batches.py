@@ -95,11 +95,11 @@ def test_batches_come_again_after_at_most_sixteen_others(epochs: float, echo: in
     right: list[int] = []
     for first in range(0, -(-once.steps // echo), 16):
         right += [*range(first, min(first + 16, -(-once.steps // echo)))] * echo
-    assert [batch.number for batch in batches] == right[: once.steps]
-    for batch in batches:
-        original = once.at(batch.number)
-        assert (rows_of(batch), batch.epoch) == (rows_of(original), original.epoch)
-    assert [batch.step for batch in batches] == list(range(once.steps))
+    right = right[: once.steps]
+    for step, (number, batch) in enumerate(zip(right, batches, strict=True)):
+        original = once.at(number)
+        assert (rows_of(batch), batch.epoch, batch.step) == (rows_of(original), original.epoch, step)
+        assert batch.comes_again == (number in right[step + 1 :])
 
 
 def test_another_seed_gives_another_order() -> None:

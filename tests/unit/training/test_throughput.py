@@ -22,9 +22,7 @@ SIZE: dict[str, Any] = {
     "max_position_embeddings": 32,
     "attn_implementation": "eager",  # the counter sees its products
 }
-BATCH = GlobalBatch(
-    step=0, number=0, epoch=0, micro_batches=(np.arange(3),), examples=3, tokens=3 * 24, pairs=3 * 24**2
-)
+BATCH = GlobalBatch(step=0, epoch=0, micro_batches=(np.arange(3),), examples=3, tokens=3 * 24, pairs=3 * 24**2)
 
 
 def bert(*, layers: int, width: int, feed_forward: int) -> BertModel:
