@@ -180,7 +180,7 @@ def recipe(folder: Path) -> dict[str, Any]:
         "distill_general": {**few},
         "propose_candidates": {"candidates": 4, "vectors": str(folder / "vectors.txt"), "shard_texts": 64},
         "augment_data": {"variants": 2},
-        "distill_layers": {**few, "pieces": 40},
+        "distill_layers": {**few, "pieces": 40, "echo": 2},
         "distill_predictions": {**few, "epochs": 2, "learning_rate": 3e-3},
         "evaluate_student": {"bootstrap": 100, "timing_rounds": 3},
         "export_student": {"largest_loss": 0.25},
