@@ -245,7 +245,7 @@ def _layer_case(
             flops=layer_flops(to_copy, model, echo=settings.echo),
         ),
         plan=plan,
-        losses=reference.layer_losses(slow_teacher, slow_model, sources),
+        losses=reference.layer_losses(slow_teacher, slow_model, sources, attention=bool(settings.attention)),
         slow_student=slow_model,
         slow_teacher=slow_teacher,
         sources=sources,

@@ -53,27 +53,30 @@ def padded(batch: Batch, length: int, *, pad_id: int) -> Inputs:
     return inputs
 
 
-def layer_losses(teacher: PreTrainedModel, student: ProjectedStudent, layers: Mapping[int, int]) -> Losses:
+def layer_losses(
+    teacher: PreTrainedModel, student: ProjectedStudent, layers: Mapping[int, int], *, attention: bool
+) -> Losses:
     """TinyBERT eq. 7 to 9 on whole maps and states, means over real tokens and pairs of them.
 
     Args:
         teacher, student: encoders with the attention SCORES.
         layers: student layer -> teacher layer.
+        attention: whether eq. 7 is among them.
     """
 
     def losses(inputs: Inputs) -> dict[str, Tensor]:
         real_BT = inputs["attention_mask"].float()
         pairs_B1TT = real_BT[:, None, :, None] * real_BT[:, None, None, :]
         with torch.no_grad():
-            theirs = teacher(**inputs, output_hidden_states=True, output_attentions=True)
-        ours = student.model(**inputs, output_hidden_states=True, output_attentions=True)
+            theirs = teacher(**inputs, output_hidden_states=True, output_attentions=attention)
+        ours = student.model(**inputs, output_hidden_states=True, output_attentions=attention)
         found: dict[str, Tensor] = {}
         for layer, source in layers.items():
             state_BTD = student.projections[layer](ours.hidden_states[layer])
             gap_BTD = (state_BTD - theirs.hidden_states[source]) ** 2 * real_BT[:, :, None]
             hidden = gap_BTD.sum() / (real_BT.sum() * gap_BTD.shape[-1])
             found[f"hidden_{layer}" if layer else "embedding"] = hidden
-            if layer:
+            if layer and attention:
                 gap_BHTT = (ours.attentions[layer - 1] - theirs.attentions[source - 1]) ** 2 * pairs_B1TT
                 found[f"attention_{layer}"] = gap_BHTT.sum() / (gap_BHTT.shape[1] * pairs_B1TT.sum())
         return found

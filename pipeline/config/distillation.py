@@ -14,8 +14,8 @@ class LayerObjectives(Training):
     """How the student copies the teacher's layers: each objective has a weight, and 0 leaves it out."""
 
     echo: Positive = 1
-    """How often the student learns from each pass of the teacher (data echoing, Choi et al., arXiv:1907.05550): so many
-    of the `epochs` show the same rows, and the teacher reads them once."""
+    """How many steps take each batch (data echoing, Choi et al., arXiv:1907.05550): 16 batches, then the same again.
+    The teacher reads a batch once, and what it gives for the 16 stays in memory. The number of steps is the same."""
     layer_map: LayerMap = "uniform"
     """The teacher's layer that each layer of the student learns from: uniform, top, bottom, last, 'every 2', or a list
     of the teacher's layers, with 0 for none."""
