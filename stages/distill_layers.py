@@ -34,6 +34,7 @@ from pipeline.distill.start import start_from_task_teacher
 from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.collate import Batch, Rows, collate
+from pipeline.models.seen_pieces import seen_pieces
 from pipeline.models.vocabulary import cut_to
 from pipeline.runtime.stage import Stage
 from pipeline.training.loop import Job, train
@@ -72,8 +73,9 @@ def main(stage: Stage) -> dict[str, Any]:
             settings=settings,
             flops=layer_flops(teacher, student, echo=settings.echo),
         )
-        freeze_unreached(job, stage)
-        progress = train(job, stage)
+        with seen_pieces(student.model, data.texts.piece_counts()):
+            freeze_unreached(job, stage)
+            progress = train(job, stage)
     with_vectors = stage.upstream["finetune_teacher"] if stage.recipe.task.soft_labels else None
     last = cast(nn.Linear, student.projections[-1])
     head.init_from_projection(whole, last, stage.recipe.student, teacher=with_vectors)

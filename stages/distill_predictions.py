@@ -36,6 +36,7 @@ from pipeline.heads.base import total_weight
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch, Rows
+from pipeline.models.seen_pieces import seen_pieces
 from pipeline.models.trace import Trace, Wanted
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import GlobalBatch
@@ -74,8 +75,9 @@ def main(stage: Stage) -> dict[str, Any]:
         score=lambda _: score_of(student),
         flops=training_flops(student),
     )
-    freeze_unreached(job, stage)
-    progress = train(job, stage)
+    with seen_pieces(student, data.texts.piece_counts()):
+        freeze_unreached(job, stage)
+        progress = train(job, stage)
     if scale:
         scale.put_into(student)
     if task.kind.has_thresholds:

@@ -27,6 +27,7 @@ from pipeline.launch.stage_runner import run_stage
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch, Rows
 from pipeline.models.loading import backbone_of, train_only
+from pipeline.models.seen_pieces import seen_pieces
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.data_summary import describe
 from pipeline.tasks.tokenised import TokenisedTexts
@@ -99,7 +100,8 @@ def finetune(stage: Stage, examples: LabelledSplit, dev: LabelledSplit) -> tuple
         score=dev_scorer(stage, dev),
         flops=training_flops(teacher),
     )
-    progress = train(job, stage)
+    with seen_pieces(teacher, texts.piece_counts()):
+        progress = train(job, stage)
     if scale:
         scale.put_into(teacher)
     return teacher, progress

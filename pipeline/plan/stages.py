@@ -96,7 +96,7 @@ TABLE: dict[str, TableRow] = {
         files=["backbone"],
     ),
     "finetune_teacher": TableRow(
-        version=7,
+        version=8,
         reads=[When(lambda r: not r.finetune_teacher.model, ["pretrain_teacher"])],
         settings=["finetune_teacher", "seed", "precision", "task", *SCORING],
         files=["training_rows", "teacher", When(lambda r: r.task.soft_labels, ["unlabelled_rows", "test_rows"])],
@@ -149,7 +149,7 @@ TABLE: dict[str, TableRow] = {
         files=["other_teacher", When(lambda r: r.task.soft_labels, ["training_rows", "unlabelled_rows", "test_rows"])],
     ),
     "distill_layers": TableRow(
-        version=7,
+        version=8,
         reads=[
             "finetune_teacher",
             When(lambda r: r.student.start_from != "task_teacher", ["distill_general"]),
@@ -164,7 +164,7 @@ TABLE: dict[str, TableRow] = {
         ],
     ),
     "distill_predictions": TableRow(
-        version=8,
+        version=9,
         reads=["finetune_teacher", "distill_layers", "augment_data", "annotate_data"],
         settings=["distill_predictions", "seed", "precision", "task", *SCORING],
         files=["training_rows"],

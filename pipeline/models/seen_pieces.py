@@ -1,0 +1,58 @@
+"""Embeddings in training: only those of the pieces that the training's texts hold are parameters.
+
+The others get no gradient. As parameters they would cost all the same: a gradient of zeros, its norm, and AdamW's two
+moments, which for a small model and a large vocabulary is a good part of a step.
+
+V vocabulary, D width, P pieces that occur.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding
+from transformers import PreTrainedModel
+
+
+class SeenPieces(nn.Module):
+    """A table of embeddings, (V, D), of which the rows `seen`, (P,), are the parameter `weight`."""
+
+    def __init__(self, table: nn.Embedding, seen: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(table.weight.detach()[seen])
+        self.padding_idx = table.padding_idx
+        self.table: Tensor
+        self.row_V: Tensor
+        row_V = torch.full((len(table.weight),), -1, device=seen.device).index_put((seen,), torch.arange(len(seen)))
+        self.register_buffer("table", table.weight.detach(), persistent=False)
+        self.register_buffer("row_V", row_V, persistent=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(..., D) of any ids; the padding's embedding and those of pieces that are not seen learn nothing."""
+        row = self.row_V[ids]
+        fixed = row < 0 if self.padding_idx is None else (row < 0) | (ids == self.padding_idx)
+        return torch.where(fixed[..., None], embedding(ids, self.table), embedding(row.clamp_min(0), self.weight))
+
+
+@contextmanager
+def seen_pieces(model: PreTrainedModel, counts: np.ndarray) -> Generator[None]:
+    """Meanwhile only the embeddings of pieces that occur are trained; afterwards the model has its table again.
+
+    Args: counts: how often each id occurs, 0 for those beyond its end (`TokenisedTexts.piece_counts`).
+    """
+    table = cast(nn.Embedding, model.get_input_embeddings())
+    if not table.weight.requires_grad or model.get_output_embeddings() is not None:  # fixed, or shared with a head
+        yield
+        return
+    seen = torch.from_numpy(np.flatnonzero(counts)).to(table.weight.device)
+    part = SeenPieces(table, seen)
+    model.set_input_embeddings(part)
+    try:
+        yield
+    finally:
+        model.set_input_embeddings(table.to(part.weight.device))
+        with torch.no_grad():
+            table.weight[seen.to(part.weight.device)] = part.weight
