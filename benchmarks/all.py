@@ -57,7 +57,8 @@ PARTS = {
     "methods": Part(title="Related methods, one budget, two starts", command="benchmarks.methods"),
     "starts": Part(
         title="How the student starts",
-        command="benchmarks.sweep --vary student.start fitted random --seeds 0 --student.start_from backbone",
+        command="benchmarks.sweep --vary student.start fitted random --seeds 0 --student.start_from backbone"
+        " --distill_layers.attention 1",  # which a random start needs
     ),
     "augmentation": Part(
         title="Augmentation: the student by number of variants",

@@ -40,7 +40,11 @@ RECIPES = {
 }
 TEACHER, FULL, LABELS, NO_PREDICTION = "teacher", "full pipeline", "labels alone", "without the prediction loss"
 ABLATIONS = {  # what the full pipeline is run without, or with, and the settings for it
-    "with a random start": {"student.start": "random", "student.start_from": "backbone"},
+    "with a random start": {  # which needs the attention loss
+        "student.start": "random",
+        "student.start_from": "backbone",
+        "distill_layers.attention": 1,
+    },
     "fitted to the backbone": {"student.start_from": "backbone"},
     "fitted to the backbone, general distillation": {"student.start_from": "backbone", "distill_general.epochs": 1},
     "without augmentation": {"augment_data.variants": 0},

@@ -75,6 +75,9 @@ def train(job: Job, stage: Stage) -> Progress:
         stage.say(
             "a batch has fewer micro-batches than there are processes: raise batch_size or lower micro_batch_tokens"
         )
+    if total and job.batches.echo > 1:
+        different = math.ceil(total / job.batches.echo)
+        stage.say(f"{total} steps on {different} different batches, each of them {job.batches.echo} times (echo)")
     saved_at = time.monotonic()
     unread: list[StepLosses] = []
 
