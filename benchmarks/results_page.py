@@ -167,9 +167,10 @@ def speed_lines(known: Known) -> list[str]:
         lines.append(f"| {' | '.join(cells)} |")
     if augment := known.get("speed_augment"):
         figures = augment["figures"]
+        share = figures["way"].get("word_share")  # older figures have none
+        words = f" and asks for {share:.0%} of the words, which is enough for its variants;" if share else ""
         said = (
-            f"The default masks {figures['way']['mask_share']:.0%} of the tokens at once, and asks for"
-            f" {figures['way'].get('word_share', 1):.0%} of the words, which is enough for its variants;"
+            f"The default masks {figures['way']['mask_share']:.0%} of the tokens at once,{words}"
             f" {figures['shared_with_algorithm_1']:.0%} of the candidates are those of Algorithm 1. That masks one word"
             f" at a time, and all of them: {figures['one_word']:,.0f} {figures['unit']} by this pipeline."
         )

@@ -15,9 +15,9 @@
     dataset, card      the augmented dataset, and what its README says
     diversity          how varied texts are
     proposing          candidates for any texts, in a folder of their own
-sampling           variants of any rows, as a dataset
-show               an original and its variants, to be read
-api                all of it without the pipeline: two functions, which go on after a kill
+    sampling           variants of any rows, as a dataset
+    show               an original and its variants, to be read
+    api                all of it without the pipeline: two functions, which go on after a kill
     provenance         what a folder was made from
     __main__           the same from a command line: `python -m data_augment`
 

@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
         default=1.0,
         metavar="SHARE",
         help="share of the words, drawn at random, that get candidates: for one variant of each text, 0.4 here and -p 1"
-        " are the same as 1 here and -p 0.4",
+        " take less time than 1 here and -p 0.4",
     )
     propose.add_argument(
         "--mask-share",

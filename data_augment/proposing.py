@@ -56,7 +56,7 @@ def propose(
         context: what the masked LM sees (`masked_lm_candidates`): the masked text alone, or the unmasked one behind it.
         mask_share: share of a text's tokens that is masked in one pass; 0: one word (Algorithm 1).
         word_share: share of the words, drawn at random, that get candidates. For one variant of each text, 0.4 here and
-            a `p` of 1 in `sample` are the same as 1 here and a `p` of 0.4.
+            a `p` of 1 in `sample` take less time than 1 here and a `p` of 0.4.
         protect: what this regular expression finds in a text is never replaced.
         placeholders: keep placeholders in brackets, addresses, mail addresses, @names and #tags as they are.
         stop_words: words that are never replaced; None: our list of English function words, and for other languages

@@ -166,8 +166,8 @@ class ProposeCandidates:
     together. 0: one word in each pass (Algorithm 1), which takes more than twice as long."""
     words: Literal["all", "replaced"] = "all"
     """Which words get candidates. all: every word that may be replaced. replaced: with one variant of each text only
-    those that it replaces, drawn with the probability `augment_data.replace`. The variants are drawn as with all, and
-    it takes less time."""
+    those that it replaces, drawn with the probability `augment_data.replace`. It takes less time; but where a text
+    repeats, and with every seed, words in the same places are replaced."""
     protect: Pattern | None = None
     """A regular expression; the parts of a text that it matches are never replaced: names, phrases."""
     placeholders: bool = True

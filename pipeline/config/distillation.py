@@ -15,7 +15,8 @@ class LayerObjectives(Training):
 
     echo: Positive = 1
     """How many steps take each batch (data echoing, Choi et al., arXiv:1907.05550): 16 batches, then the same again.
-    The teacher reads a batch once, and what it gives for the 16 stays in memory. The number of steps is the same."""
+    The teacher reads a batch once, and what it gives for the 16 stays in memory. The number of steps is the same,
+    so 3 epochs with an echo of 3 read each example once, as itself or as a variant."""
     layer_map: LayerMap = "uniform"
     """The teacher's layer that each layer of the student learns from: uniform, top, bottom, last, 'every 2', or a list
     of the teacher's layers, with 0 for none."""

@@ -6,7 +6,7 @@ moments, which for a small model and a large vocabulary is a good part of a step
 V vocabulary, D width, P pieces that occur.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import cast
 
@@ -24,11 +24,13 @@ class SeenPieces(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(table.weight.detach()[seen])
         self.padding_idx = table.padding_idx
-        self.table: Tensor
-        self.row_V: Tensor
-        row_V = torch.full((len(table.weight),), -1, device=seen.device).index_put((seen,), torch.arange(len(seen)))
-        self.register_buffer("table", table.weight.detach(), persistent=False)
-        self.register_buffer("row_V", row_V, persistent=False)
+        self.table = table.weight.detach()  # no buffers, which processes would send each other in every step
+        self.row_V = torch.full((len(table.weight),), -1, device=seen.device)
+        self.row_V[seen] = torch.arange(len(seen), device=seen.device)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SeenPieces":
+        self.table, self.row_V = fn(self.table), fn(self.row_V)
+        return super()._apply(fn, recurse)
 
     def forward(self, ids: Tensor) -> Tensor:
         """(..., D) of any ids; the padding's embedding and those of pieces that are not seen learn nothing."""

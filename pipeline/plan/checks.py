@@ -53,6 +53,10 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
             f"{stage}.train: top {upper}, but {inputs.backbone} has {shape.layers} layers; take no more, or all",
         )
     _check_settings(recipe)
+    require(
+        recipe.task.kind != "embedding" or recipe.finetune_teacher.train != "head",
+        "finetune_teacher.train: head, but a teacher of embeddings may have none; take 'top 1' or more, or all",
+    )
     if not recipe.has_task:
         check_head(recipe, shape, inputs.backbone)
         return describe_corpus(recipe, inputs)

@@ -101,7 +101,7 @@ class BatchPlan:
         if self.echo == 1:
             return step, False
         first = step // (ECHOED * self.echo) * ECHOED
-        together = min(ECHOED, math.ceil(self.steps / self.echo) - first)
+        together = max(1, min(ECHOED, math.ceil(self.steps / self.echo) - first))
         number = first + (step - first * self.echo) % together
         return number, step + together < min(self.steps, (first + together) * self.echo)
 

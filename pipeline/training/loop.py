@@ -77,7 +77,7 @@ def train(job: Job, stage: Stage) -> Progress:
         )
     if total and job.batches.echo > 1:
         different = math.ceil(total / job.batches.echo)
-        stage.say(f"{total} steps on {different} different batches, each of them {job.batches.echo} times (echo)")
+        stage.say(f"{total} steps on {different} different batches, each of them up to {job.batches.echo} times (echo)")
     saved_at = time.monotonic()
     unread: list[StepLosses] = []
 

@@ -48,6 +48,9 @@ def test_pieces_that_do_not_occur_are_read_as_before_and_learn_nothing(padding: 
     of_padding = part.weight[:1] if padding is None else torch.zeros(1, 4)
     torch.testing.assert_close(part.weight.grad, 2 * torch.cat([of_padding, once]))
     assert [name for name, _ in part.named_parameters()] == ["weight"]
+    assert list(part.buffers()) == []  # which several processes would exchange in every step
+    moved = part.to("meta")
+    assert {moved.table.device.type, moved.row_V.device.type, moved.weight.device.type} == {"meta"}
     assert list(part.state_dict()) == ["weight"]
 
 

@@ -102,6 +102,12 @@ def test_batches_come_again_after_at_most_sixteen_others(epochs: float, echo: in
         assert batch.comes_again == (number in right[step + 1 :])
 
 
+def test_a_plan_without_steps_has_a_batch_to_look_at() -> None:
+    batches = BatchPlan(LENGTHS, batch_size=8, epochs=0, micro_batch_tokens=64, seed=0, echo=2)
+    assert batches.steps == 0
+    assert rows_of(batches.at(0)) == rows_of(plan().at(0))
+
+
 def test_another_seed_gives_another_order() -> None:
     assert epoch_rows(plan(seed=0), 0) != epoch_rows(plan(seed=1), 0)
 
