@@ -1,8 +1,8 @@
 """The attention function of every model here: fused where that pays, bucket by bucket where a batch is packed.
 
 It is registered with transformers' attention interface, and hands back, where maps would stand, the queries, keys and
-values that distillation compares. No (T, T) map is kept: the fused kernel writes none out, and where short texts are
-faster without it (bf16 on CPUs) the map is made again in the backward pass.
+values that distillation compares. No (T, T) map of a long text is kept: the fused kernel writes none out. On CPUs short
+texts are faster without it.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.models.packing import Packing
 
 ATTENTION = "sdpa_with_query_key"
-SHORT = 128  # tokens up to which writing the map out, in bf16, beats the fused kernel on CPUs (torch 2.13)
+SHORT = {torch.bfloat16: 128, torch.float32: 64}  # tokens up to which a map beats the fused kernel on CPUs (torch 2.13)
 HEAD = 8  # columns: what the fused kernels of GPUs take, where there is a mask (else all is written out)
 VECTOR = 32  # tokens: a bf16 softmax over a multiple of so many needs no copy in float32 (torch 2.13)
 
@@ -58,7 +58,7 @@ def _attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: 
     """Attention, (B, T, H, D), by what is fastest."""
     if query.device.type != "cpu":
         return _fused(module, query, key, value, mask, **kwargs)
-    if query.dtype == torch.bfloat16 and query.shape[-2] <= SHORT and not kwargs.get("dropout"):
+    if query.shape[-2] <= SHORT.get(query.dtype, 0) and not kwargs.get("dropout"):
         scaling = kwargs.get("scaling") or query.shape[-1] ** -0.5
         if mask is None and getattr(module, "is_causal", False):
             mask = _causal_mask(query, key)
@@ -96,7 +96,7 @@ def _whole(mask: Tensor | None, query: Tensor) -> Tensor | None:
 
 
 class WrittenOutAttention(torch.autograd.Function):
-    """softmax(Q K') V, (B, T, H, D), by products in bf16; the map is made twice instead of kept.
+    """softmax(Q K') V, (B, T, H, D), by products in the precision of the queries.
 
     query (scaled), key, value: (B, H, T, D). mask: (B, 1, 1 or T, T), True where attention may go.
     """
@@ -105,15 +105,14 @@ class WrittenOutAttention(torch.autograd.Function):
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         ctx.shape = query.shape
         query, key, value = (states.flatten(0, 1) for states in (query, key, value))
-        ctx.save_for_backward(query, key, value, mask)
-        output = torch.bmm(_map(query, key, mask, ctx.shape).to(value.dtype), value)
-        return output.view(ctx.shape).transpose(1, 2).contiguous()
+        map_ = _map(query, key, mask, ctx.shape)
+        ctx.save_for_backward(query, key, value, map_)
+        return torch.bmm(map_.to(value.dtype), value).view(ctx.shape).transpose(1, 2).contiguous()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        query, key, value, mask = ctx.saved_tensors
+        query, key, value, map_ = ctx.saved_tensors
         gradient = gradient.transpose(1, 2).flatten(0, 1)
-        map_ = _map(query, key, mask, ctx.shape)
         of_value = torch.bmm(map_.to(value.dtype).mT, gradient)
         of_map = torch.bmm(gradient, value.mT).to(map_.dtype)
         of_scores = torch.ops.aten._softmax_backward_data(of_map, map_, -1, map_.dtype).to(query.dtype)

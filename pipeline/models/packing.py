@@ -4,8 +4,8 @@ Texts of similar lengths make a bucket, (rows, tokens), padded to its longest. W
 (embeddings, linear layers, norms, the losses on hidden states) sees the tokens of all buckets end to end, as one row;
 attention alone goes bucket by bucket.
 
-Legend: B rows, T tokens of the longest, N tokens of the sequence, P places in all buckets, b and t rows and tokens of
-one bucket.
+Legend: B rows, T tokens of the longest, N tokens of the sequence, P places in all buckets (Q of them padding), b and t
+rows and tokens of one bucket.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,18 +24,21 @@ class Packing(NamedTuple):
     buckets: tuple[Bucket, ...]
     real: tuple[Tensor, ...]  # of each bucket, (b, t): True on tokens, False on padding
     places: Tensor  # (N,): where each token of the sequence lies among the places of all buckets
-    tokens: Tensor  # (P,): the token of the sequence that lies at each place, N where none does
+    tokens: Tensor  # (P,): the token of the sequence that lies at each place, any where none does
+    padding: Tensor  # (Q,): the places where none does
 
     @classmethod
     def of(cls, buckets: Sequence[Bucket], places: Tensor, attention_mask_BT: Tensor) -> "Packing":
         """The packing of a batch whose rows lie in these buckets, in order."""
-        tokens = places.new_full((sum(rows * tokens for rows, tokens in buckets),), len(places))
+        tokens = places.new_full((sum(rows * tokens for rows, tokens in buckets),), -1)
         tokens[places] = torch.arange(len(places))
-        return cls(tuple(buckets), tuple(_cut(attention_mask_BT.bool(), buckets)), places, tokens)
+        padding = (tokens < 0).nonzero()[:, 0]
+        real = tuple(_cut(attention_mask_BT.bool(), buckets))
+        return cls(tuple(buckets), real, places, tokens.clamp(min=0), padding)
 
     def map(self, move: Callable[[Tensor], Tensor]) -> "Packing":
         """The same with each tensor moved."""
-        return Packing(self.buckets, tuple(map(move, self.real)), move(self.places), move(self.tokens))
+        return Packing(self.buckets, tuple(map(move, self.real)), *map(move, self[2:]))
 
     def pack(self, tensor_BT: Tensor) -> Tensor:
         """(B, T, ...) as (1, N, ...)."""
@@ -48,11 +51,11 @@ class Packing(NamedTuple):
 
     def join(self, parts: Sequence[Tensor]) -> Tensor:
         """One tensor a bucket, (b, t, ...), as one sequence (1, N, ...)."""
-        return _Rows.apply(torch.cat([part.flatten(0, 1) for part in parts]), self.places, self.tokens)[None]
+        return _Join.apply(torch.cat([part.flatten(0, 1) for part in parts]), *self[2:])[None]
 
     def split(self, tensor_1N: Tensor) -> list[Tensor]:
         """(1, N, ...) as one tensor a bucket, (b, t, ...), zero on padding."""
-        tensor_P = _Rows.apply(tensor_1N[0], self.tokens, self.places)
+        tensor_P = _Split.apply(tensor_1N[0], *self[2:])
         parts = tensor_P.split([rows * tokens for rows, tokens in self.buckets])
         return [part.unflatten(0, bucket) for part, bucket in zip(parts, self.buckets, strict=True)]
 
@@ -61,22 +64,36 @@ class Packing(NamedTuple):
         return torch.cat([part[:, :1] for part in self.split(tensor_1ND)])
 
 
-class _Rows(torch.autograd.Function):
-    """`_rows(tensor, index)`; the gradient is read by `back`, which numbers them the other way round."""
+class _Join(torch.autograd.Function):
+    """(P, ...) as (N, ...). Reading rows by number is several times as fast on CPUs as writing them by number, which is
+    how torch would take the gradient back.
+    """
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, index: Tensor, back: Tensor) -> Tensor:
-        ctx.save_for_backward(back)
-        return _rows(tensor, index)
+    def forward(ctx: Any, tensor: Tensor, places: Tensor, tokens: Tensor, padding: Tensor) -> Tensor:
+        ctx.save_for_backward(tokens, padding)
+        return tensor.index_select(0, places)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _rows(gradient, *ctx.saved_tensors), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return _at_places(gradient, *ctx.saved_tensors), None, None, None
 
 
-def _rows(tensor: Tensor, index: Tensor) -> Tensor:
-    """Rows by number, the one after the last being zero; on CPUs several times as fast as writing them by number."""
-    return torch.cat([tensor, torch.zeros_like(tensor[:1])]).index_select(0, index)
+class _Split(torch.autograd.Function):
+    """(N, ...) as (P, ...), zero on padding: `_Join` the other way round."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, places: Tensor, tokens: Tensor, padding: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        return _at_places(tensor, tokens, padding)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return gradient.index_select(0, *ctx.saved_tensors), None, None, None
+
+
+def _at_places(tensor: Tensor, tokens: Tensor, padding: Tensor) -> Tensor:
+    return tensor.index_select(0, tokens).index_fill_(0, padding, 0)
 
 
 def _cut(tensor_BT: Tensor, buckets: Sequence[Bucket]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Our attention gives what the fused kernel gives, in bf16 too, and keeps no map; what differs on a GPU."""
+"""Our attention gives what the fused kernel gives, in bf16 too, and keeps no map of a long text; what differs on a GPU."""
 
 import pytest
 import torch
@@ -12,31 +12,35 @@ from pipeline.models.attention import ATTENTION, SHORT, _fused
 HEADS = 2
 
 
-@pytest.mark.parametrize("tokens", [9, SHORT + 1])
-def test_in_bf16_attention_and_its_gradients_are_those_of_float32(tokens: int) -> None:
+@pytest.mark.parametrize("dtype", SHORT)
+@pytest.mark.parametrize("short", [True, False])
+def test_attention_and_its_gradients_are_those_of_the_fused_kernel(dtype: torch.dtype, short: bool) -> None:
+    tokens = 9 if short else SHORT[dtype] + 1
     shape, real = (3, HEADS, tokens, 8), torch.arange(tokens) < torch.tensor([tokens, 4, 6])[:, None]
     mask = real[:, None, None, :].expand(3, 1, tokens, tokens)
     torch.manual_seed(0)
-    exact = [torch.randn(shape).bfloat16().float().requires_grad_() for _ in range(3)]
-    rough = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
+    exact = [torch.randn(shape).to(dtype).float().requires_grad_() for _ in range(3)]
+    rough = [tensor.detach().to(dtype).requires_grad_() for tensor in exact]
     right = scaled_dot_product_attention(*exact, attn_mask=mask).transpose(1, 2)
     attend = AttentionInterface()[ATTENTION]
     found, ((query, *_),) = attend(torch.nn.Module(), *rough, mask, scaling=8**-0.5, output_attentions=True)
-    assert query is rough[0] and found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.float(), right, rtol=0.02, atol=0.02)
+    assert query is rough[0] and found.dtype == dtype
+    tolerance = 0.02 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(found.float(), right, rtol=tolerance, atol=tolerance)
     (found.float() * real[:, :, None, None]).square().sum().backward()
     (right * real[:, :, None, None]).square().sum().backward()
     for ours, theirs in zip(rough, exact, strict=True):
         assert ours.grad is not None and theirs.grad is not None
-        assert (ours.grad.float() - theirs.grad).norm() < 0.02 * theirs.grad.norm()
+        assert (ours.grad.float() - theirs.grad).norm() < tolerance * theirs.grad.norm()
 
 
-def test_no_map_is_kept_for_the_backward_pass() -> None:
-    kept: list[torch.Size] = []
-    query, key, value = (torch.randn(3, HEADS, 48, 8, dtype=torch.bfloat16, requires_grad=True) for _ in range(3))
+@pytest.mark.parametrize(("dtype", "longest"), SHORT.items())
+def test_no_map_of_a_long_text_is_kept_for_the_backward_pass(dtype: torch.dtype, longest: int) -> None:
+    tokens, kept = longest + 1, list[torch.Size]()
+    query, key, value = (torch.randn(3, HEADS, tokens, 8, dtype=dtype, requires_grad=True) for _ in range(3))
     with saved_tensors_hooks(lambda tensor: kept.append(tensor.shape) or tensor, lambda tensor: tensor):
         AttentionInterface()[ATTENTION](torch.nn.Module(), query, key, value, None, scaling=8**-0.5)
-    assert kept and not any(48 in shape[-1:] for shape in kept)
+    assert kept and not any((tokens, tokens) == tuple(shape[-2:]) for shape in kept)
 
 
 def test_heads_of_a_width_that_gpus_do_not_take_are_filled_up_with_zeros() -> None:

@@ -71,12 +71,12 @@ def test_every_tensor_of_a_batch_is_moved() -> None:
     columns = {"input_ids": TWO_BUCKETS, "token_type_ids": TWO_BUCKETS}
     batch = collate(columns, 0, packed=True).with_targets(labels=torch.ones(8)).with_targets(scores=torch.ones(8))
     moved = batch.to(torch.device("meta"))
-    assert len(tensors_of(moved)) == len(tensors_of(batch)) == 9
+    assert len(tensors_of(moved)) == len(tensors_of(batch)) == 10
     assert {tensor.device.type for tensor in tensors_of(moved)} == {"meta"}
     assert moved.targets.keys() == {"labels", "scores"}
 
 
 def tensors_of(batch: Batch) -> list[torch.Tensor]:
     assert batch.packing is not None and batch.token_type_ids is not None
-    of_packing = [*batch.packing.real, batch.packing.places, batch.packing.tokens]
+    of_packing = [*batch.packing.real, *batch.packing[2:]]
     return [batch.input_ids, batch.attention_mask, batch.token_type_ids, *of_packing, *batch.targets.values()]
