@@ -80,6 +80,7 @@ def figures_of(run: Path) -> dict[str, Any]:
     require("shipped" in found, f"{path} says nothing of the exported student; run the stage export_student again")
     keys = ("score", "disk_bytes", "latency_ms", "examples_per_s", "parameters", "encoder_parameters")
     sides = {role: {key: found[role][key] for key in keys} for role in ("teacher", "student")}
+    sides["teacher"]["latency_ms"] = found["shipped"]["teacher_latency_ms"]  # measured beside what ships
     kept = ("kept", "kept_interval", "agreement", "rows", "seed", "metric", "task", "split")
     seconds = sum(found["seconds"].values()) + sum(found["start_seconds"].values())
     command = [sys.executable, "-m", "pipeline.predict", str(run / "export_student"), *QUESTIONS]

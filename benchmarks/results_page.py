@@ -102,8 +102,9 @@ def headline() -> str:
         ]
         said.append(f"The first two rows were measured at commit {default['commit']} ({default['machine']}).")
     for row in instead(baselines):
-        cells = [_percent(row["score"]), _megabytes(row), _milliseconds(row), duration(row["seconds"])]
-        cells = cells if "not_run" not in row else [NOT_RUN, "", "", ""]
+        cells = [NOT_RUN, "", "", ""]
+        if "not_run" not in row:
+            cells = [_percent(row["score"]), _megabytes(row), _milliseconds(row), duration(row["seconds"])]
         lines.append(f"| {row['name']} | {' | '.join(cells)} |")
     if baselines:
         same = default and all(default[key] == baselines[key] for key in ("commit", "machine"))

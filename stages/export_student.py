@@ -2,7 +2,8 @@
 
     accelerate launch -m stages.export_student --recipe recipes/rotten_tomatoes.yaml
 
-Reads:  the student (distill_predictions) and how it was measured (evaluate_student), the task's dev and test rows.
+Reads:  the student (distill_predictions) and how it was measured (evaluate_student), the task's dev and test rows; the
+        teacher (finetune_teacher), whose latency is measured beside the exported files'.
 Writes: the student with its tokenizer, onnx/model.onnx (float32) and onnx/model_int8.onnx (also as
         onnx/model_quantized.onnx, the name that Transformers.js looks for); README.md, its model card.
 
@@ -24,7 +25,7 @@ from pipeline.evaluate.general import INPUTS, load_general, measure_general_form
 from pipeline.evaluate.scoring import labelled_splits, score
 from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
-from pipeline.models.loading import load_tokenizer, save_model
+from pipeline.models.loading import distilled_from, load_tokenizer, save_model
 from pipeline.models.saved_model import add_to_config
 from pipeline.report.model_card import CARD, model_card
 from pipeline.runtime.stage import Stage
@@ -36,8 +37,8 @@ def main(stage: Stage) -> dict[str, Any]:
     settings, source = stage.recipe.export_student, stage.upstream["distill_predictions"]
     task, splits = labelled_splits(stage, source, "dev", "test")
     before, head = splits["dev"], head_of(task.kind)
-    how: dict[str, Any] = {"label_names": task.label_names, "new_head": False, "attention": "eager"}
-    student = head.load(source, **how).eval()
+    load = partial(head.load, label_names=task.label_names, new_head=False)
+    student = load(source, attention="eager").eval()
     if stage.is_main:
         save_forms(
             student,
@@ -50,11 +51,11 @@ def main(stage: Stage) -> dict[str, Any]:
         )
     stage.accelerator.wait_for_everyone()
 
-    tokenizer, exported = load_tokenizer(stage.output), head.load(stage.output, **how).eval()
+    tokenizer, exported = load_tokenizer(stage.output), load(stage.output, attention="eager").eval()
     after, test = (splits[name].tokenised_by(tokenizer) for name in ("dev", "test"))
-    measure = partial(
-        measure_forms, stage, stage.output, student=student, exported=exported, before=before, after=after, test=test
-    )
+    teacher = load(stage.upstream["finetune_teacher"], attention="sdpa").eval()
+    models = {"teacher": teacher, "student": student, "exported": exported}
+    measure = partial(measure_forms, stage, stage.output, **models, before=before, after=after, test=test)
     measured = checked_forms(stage, stage.output, task.metric, measure)
     if not stage.is_main:
         return {}
@@ -85,7 +86,9 @@ def export_general(stage: Stage) -> dict[str, Any]:
     stage.accelerator.wait_for_everyone()
     exported = load_general(stage, stage.output, attention="eager")
     measure = measure_of(stage, stage.output)
-    measured = partial(measure_general_forms, stage, stage.output, measure, student=student, exported=exported)
+    taught_by = distilled_from(stage.upstream["pretrain_teacher"], stage.recipe.distill_general)
+    models = {"teacher": load_general(stage, taught_by, attention="sdpa"), "student": student, "exported": exported}
+    measured = partial(measure_general_forms, stage, stage.output, measure, **models)
     forms = checked_forms(stage, stage.output, measure.metric, measured)
     if not stage.is_main:
         return {}

@@ -25,7 +25,8 @@ from tests import tiny
 from tests.helpers.commands import copy_artifacts, kill_tree, run_all
 
 LAUNCH_SECONDS = 6.0  # until a launched stage has its work folder: imports
-MEASURED = ("seconds", "latency_ms", "examples_per_s", "times_faster")  # in results.json: another time, other figures
+# In results.json: another time, other figures.
+MEASURED = ("seconds", "latency_ms", "teacher_latency_ms", "examples_per_s", "times_faster")
 EVERY_STEP = ("--run.checkpoint_seconds", "0.001")
 
 

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from pipeline.config.objectives import layer_map
 from pipeline.data.corpus import HELD_OUT, Corpus
 from pipeline.evaluate.comparison import kept_interval, latencies_ms, size
-from pipeline.evaluate.exported_forms import TIMING_ROUNDS, WEIGHTS, Forms
+from pipeline.evaluate.exported_forms import WEIGHTS, Forms, latencies_in_turn
 from pipeline.evaluate.held_out import MaskedWords, Measure, NextTokens, States, linear_cka
 from pipeline.export.decoder_onnx import OnnxDecoder
 from pipeline.export.onnx import OnnxModel
@@ -97,11 +97,19 @@ def layers_alike(
 
 
 def measure_general_forms(
-    stage: Stage, folder: Path, measure: Measure, *, student: PreTrainedModel, exported: PreTrainedModel
+    stage: Stage,
+    folder: Path,
+    measure: Measure,
+    *,
+    teacher: PreTrainedModel,
+    student: PreTrainedModel,
+    exported: PreTrainedModel,
 ) -> Forms:
     """Every exported form in a folder on the held-out text.
 
-    Args: student, exported: the student before, and as `folder` holds it.
+    Args:
+        teacher: only its latency is measured.
+        student, exported: the student before, and as `folder` holds it.
     """
     measure.teacher = np.load(stage.upstream["evaluate_student"] / TEACHER_STATISTICS, allow_pickle=False)
     before = measure.outputs(student)
@@ -109,13 +117,13 @@ def measure_general_forms(
     in_onnx = OnnxDecoder if is_decoder(folder) else OnnxModel
     models |= {name: in_onnx(folder / name, exported.config) for name in (FLOAT32, INT8)}
     forms, statistics, values = {}, {}, {"": measure.values(before)}
+    of_teacher, latencies = latencies_in_turn(teacher, models, INPUTS) if stage.is_main else (0.0, {})
     for name, model in models.items():
         begin = time.perf_counter()
         outputs = measure.outputs(model)
         rate = len(measure.rows) / (time.perf_counter() - begin)
         statistics[name], values[name] = measure.statistics(outputs), measure.values(outputs)
         gap = np.abs(values[name] - values["" if name == WEIGHTS else WEIGHTS])
-        latency = latencies_ms([model], rounds=TIMING_ROUNDS, inputs=INPUTS)[0] if stage.is_main else 0.0
         score = measure.score(statistics[name])
         forms[name] = {
             "score": score,
@@ -123,13 +131,14 @@ def measure_general_forms(
             "largest_difference": float(gap.max()),
             "bytes": (folder / name).stat().st_size,
             "parameters": parameter_count(exported.parameters()),
-            "latency_ms": latency,
+            "latency_ms": latencies.get(name, 0.0),
             "examples_per_s": rate,
         }
     return Forms(
         forms=forms,
         test_statistics=statistics,
         student_score=measure.score(measure.statistics(before)),
+        teacher_latency_ms=of_teacher,
         largest_output=float(np.abs(values[WEIGHTS]).max()),
         rows=TEXT,
     )

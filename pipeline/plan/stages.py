@@ -179,10 +179,10 @@ TABLE: dict[str, TableRow] = {
         files=["training_rows", "test_rows", "other_teacher"],
     ),
     "export_student": TableRow(
-        version=7,
+        version=8,
         reads=[
-            with_task("distill_predictions"),
-            without_task("prepare_corpus", "distill_general"),
+            with_task("finetune_teacher", "distill_predictions"),
+            without_task("prepare_corpus", "pretrain_teacher", "distill_general"),
             "evaluate_student",
         ],
         settings=["export_student", "fp32", with_task("task", *SCORING), "card"],

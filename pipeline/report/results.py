@@ -23,6 +23,7 @@ def table(results: Mapping[str, Any]) -> str:
 def shipped_lines(results: Mapping[str, Any]) -> list[str]:
     """The teacher, and the student as it ships: the first of the two tables, by line."""
     teacher, shipped, can_be_kept = results["teacher"], results["shipped"], results["metric"] != LINEAR_CKA
+    teacher = teacher | {"latency_ms": shipped["teacher_latency_ms"]}
     smaller, faster = (f"{shipped[f'times_{how}']:.1f} times {how}" for how in ("smaller", "faster"))
 
     def figures(name: str, key: str, remark: str = "", *, unit: float = 1, digits: int = 1) -> str:

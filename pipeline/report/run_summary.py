@@ -87,6 +87,7 @@ class RunSummary:
             if shipped := exported.get("shipped"):
                 name = Path(shipped["file"]).name
                 models[name]["disk_bytes"] = shipped["disk_bytes"]
+                models["teacher"]["latency_ms"] = shipped["teacher_latency_ms"]
                 models = {"teacher": models["teacher"], name: models[name]} | models
         return models
 

@@ -86,13 +86,17 @@ def test_the_headline_says_what_other_machines_and_seeds_gave(monkeypatch: pytes
     ships = teacher | {"score": 0.82, "times_smaller": 18.0, "times_faster": 24.0}
     run = part({"teacher": teacher, "shipped": ships, "seconds": 1280})
     rows = [{"seed": seed, "kept": kept} for seed, kept in enumerate((0.98, 0.99))]
+    absent = {"way": "model2vec", "name": "model2vec", "not_run": "it is not installed"}
     known = {
+        "baselines": part([{"way": "words", "name": "TF-IDF", "seconds": 4.0} | teacher, absent]),
         "default": run,
         "float32": run | {"machine": "an old laptop"},
         "quality": part({"rows": rows, "mean": {"kept": 0.985}}),
     }
     monkeypatch.setattr(results, "read", known.get)
-    said = " ".join(results_page.headline().split())
+    lines = results_page.headline().splitlines()
+    assert lines[4:6] == ["| TF-IDF | 84.00% | 90.0 MB | 15.00 ms | 4 s |", "| model2vec | not run |  |  |  |"]
+    said = " ".join(" ".join(lines).split())
     assert (
         "Without bf16 (an old laptop) the run takes 21 min, and what ships has 82.00% of its teacher's 84.00%." in said
     )

@@ -66,6 +66,7 @@ EXPORTED = {
         "kept_interval": [0.94, 1.02],
         "disk_bytes": 2_500_000,
         "latency_ms": 0.25,
+        "teacher_latency_ms": 1.5,
         "examples_per_s": 3_000.0,
         "times_smaller": 36.6,
         "times_faster": 6.0,

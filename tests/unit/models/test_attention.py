@@ -1,4 +1,4 @@
-"""Our attention gives what the fused kernel gives, in bf16 too, and keeps no map of a long text; what differs on a GPU."""
+"""Our attention gives what the fused kernel gives and keeps no map of a long text; what differs on a GPU."""
 
 import pytest
 import torch
