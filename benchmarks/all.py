@@ -152,14 +152,16 @@ def measured(part: str, *, quick: bool, folder: Path, data: Path = tasks.DATA) -
         words = [sys.executable, "-m", *shlex.split(command), *(["--data", str(data)] if task else []), *into]
         if subprocess.run(words, cwd=PROJECT, check=False).returncode != 0:
             return False
+        seconds: float = time.monotonic() - begin
         figures: Any = None
         if part in RUNS:
             figures = pages.figures_of(PROJECT / "runs" / RUNS[part])
+            seconds = figures["seconds"]  # of all stages: some may have been done before
         elif part == "evidence":
             figures = file.read_text(encoding="utf-8")
         else:
             figures = json.loads(file.read_text(encoding="utf-8"))
-    results.write(part, figures, command=f"python -m {command}", seconds=time.monotonic() - begin, folder=folder)
+    results.write(part, figures, command=f"python -m {command}", seconds=seconds, folder=folder)
     return True
 
 

@@ -121,8 +121,9 @@ def headline() -> str:
 
 def _other_runs() -> list[str]:
     """A sentence on the default run without bf16, and one on its other seeds."""
-    float32, quality, said = results.read("float32"), results.read("quality"), []
-    if float32:
+    default, float32, quality = map(results.read, ("default", "float32", "quality"))
+    said = []
+    if float32 and not (default and default["machine"] == float32["machine"]):
         figures = float32["figures"]
         said.append(
             f"Without bf16 ({float32['machine']}) the run takes {duration(figures['seconds'])}, and what ships has"
