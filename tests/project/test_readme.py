@@ -69,8 +69,8 @@ def is_parsed(command: str) -> None:
 
 
 def is_planned(command: str) -> None:
-    """Hours of work on data from the network: the recipe is one."""
-    _, recipe, overrides = cli.parse(command.split()[1:])
+    """Minutes or hours of work, on data from the network: the recipe is one, and the settings are known."""
+    _, recipe, overrides = cli.parse(command.removeprefix("python -m ").split()[1:])
     load_recipe(PROJECT / recipe, overrides)
 
 
@@ -97,7 +97,7 @@ def is_there(command: str) -> None:
 # Not run here, and why: by the beginning of the command.
 LONG: dict[str, Callable[[str], None]] = {
     r"python -m (benchmarks\.\w+|tests\.faults)\b": is_parsed,
-    r"\./run_all\.sh recipes/[\w/]+\.yaml$": is_planned,
+    r"\./run_all\.sh recipes/[\w/]+\.yaml$|python -m pipeline --": is_planned,
     r"\./run_all\.sh reviews\.csv": starts_from_a_table,
     r"python -m pipeline\.predict \S+ --serve$": is_served,
     r"\./run_tests\.sh|\.venv/bin/pre-commit install$|python -m [\w.]+$": is_there,
