@@ -25,7 +25,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, BertCon
 
 from benchmarks.quality import test_score
 from pipeline.errors import UserError, status_of
-from pipeline.evaluate.comparison import LATENCY_TOKENS
+from pipeline.evaluate.latency import LATENCY_TOKENS
 from pipeline.export.onnx import OnnxModel, export_onnx, quantise
 from pipeline.export.onnx_session import INT8, SIDE_FILES, open_session
 from pipeline.launch.cli import DEFAULT_RECIPE

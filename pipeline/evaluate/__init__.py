@@ -2,6 +2,7 @@
 
 inference        a model over many texts, batched by length
 scoring          the labelled splits, and the task's metric on them
+latency          milliseconds of a forward pass
 comparison       teacher against student: score, size, speed, intervals
 exported_forms   the files to ship: score, size, speed of each
 held_out         what a model says of text that no stage trained on

@@ -1,18 +1,17 @@
 """Teacher against student: score, size, speed, and how sure one can be."""
 
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from transformers import PreTrainedModel
 
 from pipeline.evaluate.inference import predict_together
+from pipeline.evaluate.latency import latencies_ms
 from pipeline.evaluate.other_teacher import load_other_teacher
 from pipeline.evaluate.scoring import LabelledSplit, labelled_split, score, thresholds_of
 from pipeline.heads import head_of
@@ -23,7 +22,6 @@ from pipeline.tasks.labelled_data import TaskData
 from pipeline.tasks.per_label import curves_of_rare_labels, figures
 from pipeline.tasks.soft_labels import given_logits
 
-LATENCY_TOKENS = 32
 NEAR_ZERO = 0.1  # of a teacher that scores less, or no more than an answer without a look at the text, nothing is kept
 
 
@@ -35,31 +33,6 @@ def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:
         "encoder_parameters": encoder_parameter_count(model),
         "disk_bytes": sum(path.stat().st_size for path in files),
     }
-
-
-def latencies_ms(
-    models: Sequence[PreTrainedModel], *, rounds: int, inputs: Sequence[str] = ("input_ids", "attention_mask")
-) -> list[float]:
-    """Median milliseconds of one forward pass of each model, batch 1, 32 tokens, the models taking turns.
-
-    Args: inputs: the names of what the models take; an ONNX file takes no less.
-    """
-    device = models[0].device
-    pieces = min(model.config.vocab_size for model in models)
-    ids = torch.randint(5, pieces, (1, LATENCY_TOKENS), generator=torch.Generator().manual_seed(0))
-    known = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
-    given = {name: known[name].to(device) for name in inputs}
-    times: list[list[float]] = [[] for _ in models]
-    with torch.inference_mode():
-        for round_ in range(rounds + 3):  # the first few warm up
-            for model, taken in zip(models, times, strict=True):
-                start = time.perf_counter()
-                model(**given)
-                if device.type == "cuda":
-                    torch.cuda.synchronize()
-                if round_ >= 3:
-                    taken.append((time.perf_counter() - start) * 1000)
-    return [statistics.median(taken) for taken in times]
 
 
 @dataclass(frozen=True, kw_only=True)

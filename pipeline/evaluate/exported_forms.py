@@ -2,7 +2,6 @@
 on the test rows beside the teacher."""
 
 import json
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from transformers import PreTrainedModel
 
 from pipeline.artifacts.atomic import link_or_copy
 from pipeline.errors import WorkFailed
-from pipeline.evaluate.comparison import kept_interval, latencies_ms
+from pipeline.evaluate.comparison import kept_interval
 from pipeline.evaluate.inference import predict_together
+from pipeline.evaluate.latency import latencies_in_turn
 from pipeline.evaluate.scoring import LabelledSplit, score, thresholds_of
 from pipeline.export.decoder_onnx import export_decoder
 from pipeline.export.onnx import OnnxModel, export_onnx, quantise
@@ -29,7 +29,6 @@ from pipeline.runtime.stage import Stage
 from pipeline.tasks.base import TaskKind
 
 WEIGHTS = "model.safetensors"
-TURNS, PASSES = 5, 10  # of each model whose latency is measured, and in a turn
 ROUNDING = 1e-3  # between PyTorch and ONNX in float32; relative where outputs are larger than 1
 
 
@@ -151,27 +150,6 @@ def checked_forms(stage: Stage, folder: Path, metric: str, measure: Callable[[],
             stage.say(line)
         forms.check(largest_loss=settings.largest_loss)
     return forms
-
-
-def latencies_in_turn(
-    teacher: PreTrainedModel, forms: Mapping[str, Any], inputs: Sequence[str]
-) -> tuple[float, dict[str, float]]:
-    """Milliseconds of a forward pass of the teacher and of each form, as `latencies_ms`, in the median of some turns.
-
-    A machine's speed changes, so a latency compares only with one of the same minute. A turn has several passes, since
-    the threads of ONNX Runtime spin for a while after the last one.
-
-    Args: inputs: the names of what the forms take.
-    """
-    turns = [
-        (
-            latencies_ms([teacher], rounds=PASSES)[0],
-            {name: latencies_ms([model], rounds=PASSES, inputs=inputs)[0] for name, model in forms.items()},
-        )
-        for _ in range(TURNS)
-    ]
-    of_forms = {name: statistics.median(found[name] for _, found in turns) for name in forms}
-    return statistics.median(of_teacher for of_teacher, _ in turns), of_forms
 
 
 def measure_forms(

@@ -9,9 +9,10 @@ from transformers import PreTrainedModel
 
 from pipeline.config.objectives import layer_map
 from pipeline.data.corpus import HELD_OUT, Corpus
-from pipeline.evaluate.comparison import kept_interval, latencies_ms, size
-from pipeline.evaluate.exported_forms import WEIGHTS, Forms, latencies_in_turn
+from pipeline.evaluate.comparison import kept_interval, size
+from pipeline.evaluate.exported_forms import WEIGHTS, Forms
 from pipeline.evaluate.held_out import MaskedWords, Measure, NextTokens, States, linear_cka
+from pipeline.evaluate.latency import latencies_in_turn, latencies_ms
 from pipeline.export.decoder_onnx import OnnxDecoder
 from pipeline.export.onnx import OnnxModel
 from pipeline.export.onnx_session import FLOAT32, INT8

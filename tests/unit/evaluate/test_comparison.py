@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.examples import Example
-from pipeline.evaluate.comparison import Measured, kept_interval, latencies_ms, prediction_table, share_kept, size
+from pipeline.evaluate.comparison import Measured, kept_interval, prediction_table, share_kept, size
 from pipeline.evaluate.scoring import LabelledSplit
 from pipeline.models.loading import load_classifier, save_model
 from pipeline.tasks import KINDS
@@ -109,13 +109,6 @@ def test_size_counts_parameters_and_the_files_of_the_model_alone(tmp_path: Path)
     assert found["disk_bytes"] == files
     assert found["parameters"] == sum(p.numel() for p in model.parameters())
     assert 0 < found["encoder_parameters"] < found["parameters"]
-
-
-def test_latencies_are_of_each_model(tmp_path: Path) -> None:
-    model = load_classifier(write_model(tmp_path, layers=1), label_names=("a", "b"), new_head=True).eval()
-    for inputs in (["input_ids", "attention_mask"], ["input_ids", "attention_mask", "token_type_ids"]):
-        first, second = latencies_ms([model, model], rounds=2, inputs=inputs)
-        assert first > 0 and second > 0
 
 
 def task_of(*labels: str | float, names: tuple[str, ...]) -> TaskData:

@@ -11,7 +11,7 @@ import pytest
 from pipeline.config import ExportStudent
 from pipeline.errors import WorkFailed
 from pipeline.evaluate import exported_forms
-from pipeline.evaluate.exported_forms import WEIGHTS, Forms, checked_forms, latencies_in_turn
+from pipeline.evaluate.exported_forms import WEIGHTS, Forms, checked_forms
 from pipeline.export.onnx_session import FLOAT32, INT8
 
 
@@ -65,18 +65,3 @@ def test_an_onnx_file_that_is_not_the_model_is_an_error() -> None:
 def test_a_form_that_gives_no_number_is_an_error(forms: Forms) -> None:
     with pytest.raises(WorkFailed, match="nan"):
         forms.check(largest_loss=0.02)
-
-
-def test_the_teacher_s_latency_is_measured_in_turn_with_each_form_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, tuple[str, ...]]] = []
-    speed = iter([4.0, 1.0] * 2 + [40.0, 10.0] * 3)  # the machine is ten times as slow from the third turn on
-
-    def latency(models: list[str], *, rounds: int, inputs: tuple[str, ...] = ("input_ids",)) -> list[float]:
-        asked.append((models[0], inputs))
-        return [next(speed)]
-
-    monkeypatch.setattr(exported_forms, "latencies_ms", latency)
-    teacher: Any = "the teacher"
-    found = latencies_in_turn(teacher, {INT8: "its file"}, ("input_ids", "token_type_ids"))
-    assert found == (40.0, {INT8: 10.0})
-    assert asked == [("the teacher", ("input_ids",)), ("its file", ("input_ids", "token_type_ids"))] * 5
