@@ -57,8 +57,8 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
         recipe.task.kind != "embedding" or recipe.finetune_teacher.train != "head",
         "finetune_teacher.train: head, but a teacher of embeddings may have none; take 'top 1' or more, or all",
     )
+    check_head(recipe, shape, inputs.backbone)
     if not recipe.has_task:
-        check_head(recipe, shape, inputs.backbone)
         return describe_corpus(recipe, inputs)
     check_vocabulary(recipe, inputs.backbone)
     if recipe.task.kind == "embedding":

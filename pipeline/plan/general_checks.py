@@ -40,12 +40,19 @@ def check_without_task(recipe: Recipe) -> None:
 
 
 def check_head(recipe: Recipe, backbone: ModelShape, folder: Path) -> None:
-    """The student's masked-LM head is measured beside one of its teacher."""
+    """Who proposes words, or is distilled into a masked LM or measured beside one, has a masked-LM head."""
     others = [name for name in backbone.classes if not name.endswith(("ForMaskedLM", "ForPreTraining"))]
+    if recipe.pretrain_teacher.epochs or not others:
+        return
+    lacks = f"{folder} is a {', '.join(others)}, without a masked-LM head; give it one (pretrain_teacher.epochs: 1)"
+    general = recipe.distill_general
     require(
-        not recipe.distill_general.masked_lm_head or recipe.pretrain_teacher.epochs or not others,
-        f"distill_general.masked_lm_head: {folder} is a {', '.join(others)}, without a masked-LM head; give it one"
-        " (pretrain_teacher.epochs: 1), or set masked_lm and soft_masked_lm to 0",
+        not (general.masked_lm_head or (general.epochs and general.soft_masked_lm)),
+        f"distill_general: {lacks}, or set masked_lm and soft_masked_lm to 0",
+    )
+    require(
+        not recipe.has_task or recipe.augment_data.reuse or not recipe.augment_data.variants,
+        f"propose_candidates: {lacks}, or go without augmentation (augment_data.variants: 0)",
     )
 
 

@@ -82,6 +82,8 @@ def _settings(stage: str, recipe: Recipe, inputs: RecipeInputs) -> tuple[Setting
         if name == "decoder":
             settings[name], defaults[name] = is_decoder(inputs.backbone), False
             continue
+        if name == "task":
+            settings["task.has_test_files"], defaults["task.has_test_files"] = bool(recipe.task.test), False
         for member in _members(recipe, name):
             section, _, setting = member.rpartition(".")
             owner: Any = getattr(recipe, section) if section else recipe
@@ -90,6 +92,8 @@ def _settings(stage: str, recipe: Recipe, inputs: RecipeInputs) -> tuple[Setting
                 settings[key], defaults[key] = owner.tokens_at_once, owner.TOKENS_ON_CPU
                 continue
             settings[key], defaults[key] = getattr(owner, setting), getattr(type(owner), setting)
+            if member == "task.soft_labels" and isinstance(owner.soft_labels, dict):
+                settings[key] = list(owner.soft_labels.items())  # their order is that of the model's outputs
     return settings, defaults
 
 

@@ -61,6 +61,10 @@ def without_task(*names: str) -> When:
     return When(lambda r: not r.has_task, names)
 
 
+# Of soft labels all rows are read together: it may be that only unlabelled rows have some.
+WHERE_SOFT = When(lambda r: r.task.soft_labels, ["unlabelled_rows"])
+
+
 @dataclass(frozen=True, kw_only=True)
 class TableRow:
     """One stage, for any recipe."""
@@ -69,7 +73,8 @@ class TableRow:
     reads: Names = ()  # the stages whose artifacts it reads
     settings: Names
     """Those that can change its output: sections, or single ones as SECTION.NAME. 'precision' is the recipe's, or the
-    hardware's; 'fp32' is always float32. 'decoder' says whether the backbone is one."""
+    hardware's; 'fp32' is always float32. 'decoder' says whether the backbone is one. With 'task' counts whether it has
+    test files: without them the test rows are held out of the training rows."""
     files: Names = ()  # the groups of `stage_specs._input_files` that it reads
 
 
@@ -99,7 +104,12 @@ TABLE: dict[str, TableRow] = {
         version=8,
         reads=[When(lambda r: not r.finetune_teacher.model, ["pretrain_teacher"])],
         settings=["finetune_teacher", "seed", "precision", "task", *SCORING],
-        files=["training_rows", "teacher", When(lambda r: r.task.soft_labels, ["unlabelled_rows", "test_rows"])],
+        files=[
+            "training_rows",
+            "teacher",
+            When(lambda r: r.task.soft_labels, ["unlabelled_rows", "test_rows"]),
+            When(lambda r: r.task.kind == "token_classification", ["test_rows"]),  # a tag may occur in there alone
+        ],
     ),
     "distill_general": TableRow(
         version=8,
@@ -120,7 +130,7 @@ TABLE: dict[str, TableRow] = {
             LANGUAGE,
             When(lambda r: r.word_share < 1, ["augment_data.variants", "augment_data.replace"]),
         ],
-        # Of the unlabelled rows those that repeat a test row are left out.
+        # With `drop_repeats` the unlabelled rows that repeat a test row are left out.
         files=["training_rows", "vectors", When(lambda r: r.task.unlabelled, ["unlabelled_rows", "test_rows"])],
     ),
     "augment_data": TableRow(
@@ -149,7 +159,7 @@ TABLE: dict[str, TableRow] = {
         files=["other_teacher", When(lambda r: r.task.soft_labels, ["training_rows", "unlabelled_rows", "test_rows"])],
     ),
     "distill_layers": TableRow(
-        version=8,
+        version=9,
         reads=[
             "finetune_teacher",
             When(lambda r: r.student.start_from != "task_teacher", ["distill_general"]),
@@ -167,7 +177,7 @@ TABLE: dict[str, TableRow] = {
         version=9,
         reads=["finetune_teacher", "distill_layers", "augment_data", "annotate_data"],
         settings=["distill_predictions", "seed", "precision", "task", *SCORING],
-        files=["training_rows"],
+        files=["training_rows", WHERE_SOFT],
     ),
     "evaluate_student": TableRow(
         version=10,
@@ -176,17 +186,17 @@ TABLE: dict[str, TableRow] = {
             without_task("prepare_corpus", "pretrain_teacher", "distill_general"),
         ],
         settings=["evaluate_student", "seed", "fp32", with_task("task", *SCORING, "annotate_data.labels")],
-        files=["training_rows", "test_rows", "other_teacher"],
+        files=["training_rows", "test_rows", "other_teacher", WHERE_SOFT],
     ),
     "export_student": TableRow(
-        version=8,
+        version=9,
         reads=[
             with_task("finetune_teacher", "distill_predictions"),
             without_task("prepare_corpus", "pretrain_teacher", "distill_general"),
             "evaluate_student",
         ],
         settings=["export_student", "fp32", with_task("task", *SCORING), "card"],
-        files=["training_rows", "test_rows"],
+        files=["training_rows", "test_rows", WHERE_SOFT],
     ),
 }
 STAGES = tuple(TABLE)

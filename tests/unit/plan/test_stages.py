@@ -176,6 +176,30 @@ def test_an_edited_test_row_moves_nothing_that_a_model_learns_but_for_variants_e
     assert changed(before, stages(world, *overrides)) == expected
 
 
+def test_test_rows_are_held_out_of_the_training_rows_where_they_have_no_files(world: Path) -> None:
+    (world / "test.csv").write_text("text,label,film\nA fine film .,fresh,film 0\n")
+    assert changed(stages(world), stages(world, f"--task.test={world / 'test.csv'}")) == ALL
+    none_of_task = ["--prepare_corpus.task_text=false"]
+    after = stages(world, *none_of_task, f"--task.test={world / 'test.csv'}")
+    assert changed(stages(world, *none_of_task), after) == FINETUNE | PROPOSE
+
+
+def test_a_tag_that_occurs_in_test_rows_alone_is_an_output_of_the_teacher(world: Path) -> None:
+    overrides = ["--task.kind=token_classification", f"--task.test={world / 'test.conll'}"]
+    (world / "test.conll").write_text("Peter B-PER\n")
+    before = stages(world, *overrides)
+    (world / "test.conll").write_text("Paris B-LOC\n")
+    assert changed(before, stages(world, *overrides)) == FINETUNE | AUGMENT
+
+
+def test_the_order_of_soft_labels_is_that_of_the_outputs(world: Path) -> None:
+    one, other = (
+        stages(world, "--prepare_corpus.task_text=false", f"--task.soft_labels={{{columns}}}")
+        for columns in ("fresh: p, rotten: q", "rotten: q, fresh: p")
+    )
+    assert changed(one, other) == FINETUNE | PROPOSE
+
+
 def test_the_corpus_reads_the_rows_only_when_it_takes_their_text(world: Path) -> None:
     before = stages(world)
     with (world / "rows.csv").open("a") as file:
