@@ -2,11 +2,12 @@
 
 import contextlib
 import importlib.metadata
+import json
 import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from accelerate import Accelerator
 
 from pipeline import PROJECT
+from pipeline.artifacts.atomic import write_atomically
 from pipeline.errors import UserError
 from pipeline.plan.plan import Plan, reasons
 from pipeline.plan.run_folder import publish_run
@@ -22,6 +24,7 @@ from pipeline.runtime import processes
 from pipeline.runtime.stage import Stage
 
 Main = Callable[[Stage], dict[str, Any]]  # fills stage.output and returns metrics
+MADE_FROM = "made_from.json"  # in the work folder: the checksums of what the work was begun with
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "tokenizers", "nltk", "numpy")
 
 
@@ -47,9 +50,12 @@ def work(stage: Stage, plan: Plan, main: Main, *, command: str, begun: float | N
     started, clock = time.time(), time.monotonic()
     upstream: dict[str, dict[str, str]] = {}
     if stage.is_main:
+        made_from: dict[str, dict[str, Any]] = {}
         for up, artifact in plan.upstream(stage.name).items():
             artifact.verify()
             upstream[up] = {"fingerprint": artifact.fingerprint, "identity": artifact.identity()}
+            made_from[up] = (artifact.manifest() or {}).get("files", {})
+        _keep_work_made_from(made_from, stage)
         shutil.rmtree(stage.output, ignore_errors=True)
         stage.output.mkdir(parents=True)
     stage.accelerator.wait_for_everyone()
@@ -73,6 +79,20 @@ def work(stage: Stage, plan: Plan, main: Main, *, command: str, begun: float | N
     if stage.is_main:
         _publish(stage, plan, measured)
     stage.accelerator.wait_for_everyone()  # a machine that goes on to the next stage must find this one
+
+
+def _keep_work_made_from(made_from: Mapping[str, Mapping[str, Any]], stage: Stage) -> None:
+    """Work in progress goes on only with what it began with: what it reads may have been made again, as other bytes.
+
+    Args: made_from: the checksums of the files of each artifact that the stage reads.
+    """
+    path, text = stage.work / MADE_FROM, json.dumps(made_from, indent=1, sort_keys=True)
+    before = path.read_text(encoding="utf-8") if path.is_file() else None
+    if before not in (None, text):
+        stage.say("what it reads was made again since it was interrupted, and is not the same: it begins anew")
+    if before != text:
+        shutil.rmtree(stage.work, ignore_errors=True)
+        write_atomically(path, text)
 
 
 def _publish(stage: Stage, plan: Plan, measured: dict[str, Any]) -> None:

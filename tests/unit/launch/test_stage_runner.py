@@ -24,9 +24,11 @@ from stages import prepare_corpus
 from tests.helpers.one_process import run_recipe
 
 
-def published_again(artifact: Artifact) -> None:
-    """What `--force` of another run does: the same content, made once more."""
+def published_again(artifact: Artifact, *, more: str = "") -> None:
+    """What `--force` of another run does: the same content, made once more, or with a file of `more` beside it."""
     shutil.copytree(artifact.folder, artifact.output)
+    if more:
+        (artifact.output / "more").write_text(more)
     (artifact.output / MANIFEST).unlink()
     manifest = artifact.manifest() or {}
     artifact.publish({name: value for name, value in manifest.items() if name != "files"} | {"started": 0.0})
@@ -44,6 +46,28 @@ def test_what_was_read_is_noted_not_what_stands_there_in_the_end(world: Path) ->
 
     work(stage_of(plan, "pretrain_teacher", Accelerator(cpu=True)), plan, main, command="")
     assert reasons(plan)["pretrain_teacher"] == "was built on an older prepare_corpus"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_work_goes_on_only_with_what_it_began_with(world: Path, same: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    run_recipe(world / "recipe.yaml", last="prepare_corpus")
+    plan = make_plan(world / "recipe.yaml")
+    found: list[bool] = []
+
+    def main(stage: Stage) -> dict[str, Any]:
+        found.append((stage.work / "checkpoint").exists())
+        (stage.work / "checkpoint").write_text("of this corpus")
+        if len(found) == 1:
+            raise Interrupted("stopped")
+        (stage.output / "weights").write_text("")
+        return {}
+
+    with pytest.raises(Interrupted):
+        work(stage_of(plan, "pretrain_teacher", Accelerator(cpu=True)), plan, main, command="")
+    published_again(plan.stages["prepare_corpus"].artifact, more="" if same else "other bytes")
+    work(stage_of(plan, "pretrain_teacher", Accelerator(cpu=True)), plan, main, command="")
+    assert found == [False, same]
+    assert ("what it reads was made again" in capsys.readouterr().err) != same
 
 
 def test_an_input_that_changed_without_a_trace_is_another_one_for_the_next_plan(world: Path) -> None:
