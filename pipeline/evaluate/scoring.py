@@ -60,11 +60,12 @@ def labelled_splits(stage: Stage, tokenizer: Path, *names: str) -> tuple[TaskDat
 
     With soft labels the training rows are all that a teacher can learn (`to_learn`), with what it learns of each.
     """
-    soft = bool(stage.recipe.task.soft_labels) and "train" in names
-    files = {role: paths for role, paths in stage.inputs.task.items() if soft or role != "unlabelled"}
+    has_soft = bool(stage.recipe.task.soft_labels)
+    files = {role: paths for role, paths in stage.inputs.task.items() if has_soft or role != "unlabelled"}
     data = read_task(stage.recipe.task, files)
     for remark in data.remarks:
         stage.say(remark)
+    soft = has_soft and "train" in names
     data = to_learn(data) if soft else data
     datasets, loaded = as_datasets(data), load_tokenizer(tokenizer)
     task = data.kind.resolve(stage.recipe.task, data.splits["train"], loaded)

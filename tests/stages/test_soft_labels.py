@@ -76,6 +76,18 @@ def test_every_stage_runs_on_soft_labels(world: Path, mixed: bool) -> None:
     assert abs(logits[others].sum(axis=1)).max() > 1e-4  # the fine-tuned teacher's, which are not centred
 
 
+def test_soft_labels_may_be_those_of_unlabelled_rows_alone(world: Path) -> None:
+    recipe = short_recipe(world)
+    write_soft(world / "more.csv", rows=40, seed=1)
+    recipe["task"] |= {
+        "soft_labels": {"rotten": "p_rotten", "fresh": "p_fresh"},
+        "unlabelled": [str(world / "more.csv")],
+    }
+    plan = run_recipe(tiny.write_recipe(world / "recipe.yaml", recipe), last="export_student")
+    results = json.loads((plan.run_folder / "evaluate_student" / "results.json").read_text())
+    assert results["labels"] == ["rotten", "fresh"] and results["teacher"]["score"] > 0.8
+
+
 def test_every_stage_runs_on_given_vectors(world: Path) -> None:
     source, random_ = random.Random(3), np.random.default_rng(3)
     words = {word: random_.normal(size=10) for word in (*tiny.GOOD, *tiny.BAD, *tiny.NOUNS)}
