@@ -66,6 +66,7 @@ SIZE_OR_NONE: Check = (lambda value: value is None or _is_size(value), "a whole 
 TEXT: Check = (lambda value: value is None or isinstance(value, str), "text")
 YES_OR_NO: Check = (lambda value: value is None or isinstance(value, bool), "true or false")
 SHARE: Check = (lambda value: value is None or (_is_number(value) and 0 <= value <= 1), "a number from 0 to 1")
+SIDE: Check = (lambda value: value in (None, "left", "right"), "left or right")
 TOKEN: Check = (_is_token, "a token")
 TOKENS: Check = (_is_tokens, "a list of tokens")
 ID: Check = (lambda value: value is None or _is_count(value), "the number of a token")
@@ -94,7 +95,8 @@ CONFIG: dict[str, Check] = {
 TOKENIZER_CONFIG: dict[str, Check] = {
     **dict.fromkeys(("do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space"), YES_OR_NO),
     **dict.fromkeys(("clean_up_tokenization_spaces", "do_basic_tokenize", "trim_offsets"), YES_OR_NO),
-    **dict.fromkeys(("tokenizer_class", "padding_side", "truncation_side", "backend"), TEXT),
+    **dict.fromkeys(("tokenizer_class", "backend"), TEXT),
+    **dict.fromkeys(("padding_side", "truncation_side"), SIDE),
     **dict.fromkeys((f"{name}_token" for name in ("unk", "sep", "pad", "cls", "mask", "bos", "eos")), TOKEN),
     **dict.fromkeys(("additional_special_tokens", "extra_special_tokens"), TOKENS),
     "model_max_length": (lambda value: value is None or (_is_number(value) and value > 0), "a number of tokens"),

@@ -59,7 +59,7 @@ def save_tokenizer(
     """
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     if max_length:
-        backend.enable_truncation(max_length)
+        backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
     backend.no_padding()
     whole: dict[str, Any] = json.loads(backend.to_str())
     if kept is not None:
@@ -83,13 +83,14 @@ def _renumber(whole: dict[str, Any], new: dict[int, int]) -> None:
         model["vocab"] = {piece: new[number] for piece, number in model["vocab"].items() if number in new}
     for token in whole["added_tokens"]:
         token["id"] = new[token["id"]]
-    around = whole["post_processor"] or {}
-    for token in around.get("special_tokens", {}).values():
-        token["ids"] = [new[number] for number in token["ids"]]
-    for name in ("cls", "sep"):  # the post-processor BertProcessing
-        if name in around:
-            piece, number = around[name]
-            around[name] = [piece, new[number]]
+    processor = whole["post_processor"] or {}
+    for around in processor.get("processors", [processor]):  # a Sequence has several
+        for token in around.get("special_tokens", {}).values():
+            token["ids"] = [new[number] for number in token["ids"]]
+        for name in ("cls", "sep"):  # the post-processor BertProcessing
+            if name in around:
+                piece, number = around[name]
+                around[name] = [piece, new[number]]
 
 
 def cut_to(model: PreTrainedModel, vocabulary: Path, *, tokenizer: Path) -> None:

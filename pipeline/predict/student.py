@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from pipeline.predict.answers import Arrays, Reading, Texts, Window
 from pipeline.tasks.question_answering import QUESTION_SHARE, first_tokens
 from pipeline.tasks.words import Parting
 
+WINDOWS = 32  # of long contexts, through the model at once
 OVERLAP = 3  # windows of a context share one part in so many, unless config.json says how much
 
 
@@ -53,18 +53,25 @@ class Student:
         return any(name.endswith(ending) for name in self.config.get("architectures") or [])
 
     def read(self, batch: Sequence[Texts]) -> Iterator[Reading]:
-        """Each text, or pair, as the model read it, with the model's outputs; all go through the model at once.
+        """Each text, or pair, as the model read it, with the model's outputs; a batch goes through it at once.
 
-        A text is one window; a pair whose second text is searched for an answer is as many as it takes, overlapping.
+        A text is one window; a pair whose second text is searched for an answer is as many as it takes, overlapping,
+        and at most WINDOWS of these, or one for each text, go through the model at once.
         Raises: UserError for a single text where the answers are spans.
         """
         batch = [self.as_in_training(texts) for texts in batch]
         encodings = self.tokenizer.encode_batch([texts[0] if len(texts) == 1 else texts for texts in batch])
         windows = [[one, *one.overflowing] if self.finds_spans else [one] for one in encodings]
-        outputs = self.forward(model_inputs([window for group in windows for window in group]))
-        rows = ({name: array[row] for name, array in outputs.items()} for row in count())
+        rows = self._outputs([window for group in windows for window in group], at_once=max(WINDOWS, len(batch)))
         for texts, group in zip(batch, windows, strict=True):
             yield Reading(texts, [Window(next(rows), window) for window in group])
+
+    def _outputs(self, windows: Sequence[Encoding], *, at_once: int) -> Iterator[Arrays]:
+        """The model's outputs for each window."""
+        for start in range(0, len(windows), at_once):
+            some = windows[start : start + at_once]
+            outputs = self.forward(model_inputs(some))
+            yield from ({name: array[row] for name, array in outputs.items()} for row in range(len(some)))
 
     def as_in_training(self, texts: Texts) -> Texts:
         """Texts in the form that the model was trained on: a long question cut, the words of a tagged text parted."""
@@ -111,12 +118,13 @@ def load_student(folder: Path, *, onnx: bool) -> Student:
     pad = config.get("pad_token_id") or 0
     tokenizer.enable_padding(pad_id=pad, pad_token=tokenizer.id_to_token(pad) or "[PAD]")
     student = Student(tokenizer=tokenizer, forward=forward, config=config)
+    cut_at = settings.get("truncation_side") or "right"
     if student.finds_spans:
         stride = config.get("window_overlap")
         stride = max_length // OVERLAP if stride is None else stride
-        tokenizer.enable_truncation(max_length, stride=stride, strategy="only_second")
+        tokenizer.enable_truncation(max_length, stride=stride, strategy="only_second", direction=cut_at)
     else:
-        tokenizer.enable_truncation(max_length)
+        tokenizer.enable_truncation(max_length, direction=cut_at)
     return student
 
 

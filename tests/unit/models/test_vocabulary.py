@@ -65,6 +65,30 @@ def test_a_saved_tokenizer_cuts_at_the_length_of_training_and_pads_no_further_th
     assert len(tokenizer(["film", "a film"], padding=True)["input_ids"][0]) == 4
 
 
+def test_a_tokenizer_that_cuts_at_the_left_is_saved_as_one(shipped: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(shipped)
+    tokenizer.truncation_side = "left"
+    save_tokenizer(tokenizer, tmp_path, max_length=4)
+    assert Tokenizer.from_file(str(tmp_path / "tokenizer.json")).encode("good good bad dull").tokens[1:-1] == [
+        "bad",
+        "dull",
+    ]
+
+
+def test_the_special_tokens_of_a_sequence_of_processors_get_their_new_numbers(tmp_path: Path) -> None:
+    pieces = ["a", "film", "good", "dull", *tiny.SPECIAL]
+    inner = Tokenizer(models.WordPiece({piece: number for number, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    around = processors.BertProcessing(("[SEP]", pieces.index("[SEP]")), ("[CLS]", pieces.index("[CLS]")))
+    inner.post_processor = processors.Sequence([around])
+    names = {f"{name[1:-1].lower()}_token": name for name in tiny.SPECIAL}
+    whole = PreTrainedTokenizerFast(tokenizer_object=inner, **names)
+    save_tokenizer(whole, tmp_path, kept=kept_pieces(whole, np.zeros(0), pieces=7))
+    cut = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert cut.get_vocab_size() == 7
+    assert cut.encode("a film").ids == [cut.token_to_id(piece) for piece in ("[CLS]", "a", "film", "[SEP]")]
+
+
 def test_of_pieces_as_frequent_the_first_stay_and_a_large_vocabulary_stays_whole(shipped: Path) -> None:
     tokenizer = load_tokenizer(shipped)
     always = kept_pieces(tokenizer, np.zeros(0), pieces=0)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from pipeline import PROJECT
 from pipeline.errors import UserError
 from pipeline.models.saved_model import add_to_config
 from pipeline.predict.__main__ import main
-from pipeline.predict.student import load_student
+from pipeline.predict.student import WINDOWS, load_student
 from tests import tiny
 
 TEXTS = ["The film is good .", "the plot was dull and boring", "A story with a warm , funny cast ."]
@@ -244,6 +245,31 @@ def test_a_long_text_is_searched_in_windows(finds_spans: Path, capsys: pytest.Ca
     none = float((seen.start_logits[:, 0] + seen.end_logits[:, 0]).min())
     best = max(sums, key=lambda place: sums[place])
     assert (found["start"], found["end"]) == (best if sums[best] >= none else (0, 0))
+
+
+def test_at_most_so_many_windows_go_through_the_model_at_once(finds_spans: Path) -> None:
+    student = load_student(finds_spans, onnx=False)
+    rows: list[int] = []
+
+    def forward(arrays: dict[str, Any]) -> dict[str, Any]:
+        rows.append(len(arrays["input_ids"]))
+        return student.forward(arrays)
+
+    texts = [("the plot ?", "good film " * 600), ("the plot ?", "a film")]
+    apart = [reading.windows for one in texts for reading in student.read([one])]
+    together = [reading.windows for reading in replace(student, forward=forward).read(texts)]
+    assert len(rows) > 1 and max(rows) == WINDOWS and sum(rows) == sum(map(len, apart))
+    for ours, theirs in zip(together, apart, strict=True):
+        mine, its = ([window.outputs["start_logits"][:8] for window in windows] for windows in (ours, theirs))
+        np.testing.assert_allclose(mine, its, atol=1e-3)
+
+
+def test_a_text_is_cut_at_the_side_that_training_cut(shipped: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(shipped, tmp_path / "student")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"truncation_side": "left"}))
+    [reading] = load_student(folder, onnx=False).read([("bad " * 40 + "good film",)])
+    assert reading.windows[0].encoding.tokens[-3:] == ["good", "film", "[SEP]"]
 
 
 def test_the_code_of_the_model_card_finds_the_same_answers(
