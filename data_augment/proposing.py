@@ -20,7 +20,7 @@ from data_augment.vectors import load_vectors
 from pipeline.data.languages import AUTO, ENGLISH, check_packages, languages_of
 from pipeline.errors import UserError
 from pipeline.hardware import resolve_precision, resolve_tokens
-from pipeline.models.saved_model import MODEL_FILES
+from pipeline.models.saved_model import MODEL_FILES, check_tokenizer, model_shape
 
 
 def propose(
@@ -172,4 +172,5 @@ def _pattern(protect: str | None) -> re.Pattern[str] | None:
 def _model_folder(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is no model: it is not a folder with a config.json")
+    check_tokenizer(folder, model_shape(folder, "--masked-lm"))
     return folder

@@ -87,6 +87,10 @@ def check_augmented(paths: Sequence[Path], data: TaskData, *, needs_labels: bool
                     f"{where}: this original is a dev or test row of the task; the dataset was made from other splits:"
                     " make it from the training rows alone, or take the splits of its recipe"
                 )
+            try:
+                data.kind.realign({**row, "replaced": []}, data.text_columns, data.label_column)
+            except ValueError as error:  # tags that do not fit the words, an answer that is not there
+                raise UserError(f"{where}: {error}; {MAKE}") from None
             if _label(row[data.label_column], names, data, where) is None and needs_labels:
                 raise UserError(f"{where}: has no label, and distill_predictions.label learns it; set that to 0")
     if not done:

@@ -100,6 +100,12 @@ def _warnings(data: TaskData) -> list[str]:
             alone[name] = homes[0]
     if alone:
         lines.append(f"warning: in one split alone: {_some(dict(sorted(alone.items())))}")
+    measured = {row.texts for split in ("dev", "test", "test_mismatched") for row in data.splits.get(split, ())}
+    if repeated := sum(row.texts in measured for row in data.splits.get("unlabelled", ())):
+        lines.append(
+            f"warning: the texts of {repeated:,} unlabelled rows are those of dev or test rows, so the student learns"
+            " the teacher's answers to them; task.drop_repeats: true leaves them out"
+        )
     return lines
 
 

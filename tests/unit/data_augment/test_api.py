@@ -34,6 +34,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_model(folder / "model")
     write_vectors(folder / "vectors.txt")
     write_rows(folder / "rows.csv", rows=ROWS)
+    no_tokenizer = shutil.ignore_patterns("tokenizer*", "vocab.txt")
+    shutil.copytree(folder / "model", folder / "no_tokenizer", ignore=no_tokenizer)
     assert run(folder, "propose", "--output", "candidates") == 0
     return folder
 
@@ -208,6 +210,7 @@ def test_show_marks_what_was_replaced(world: Path, capsys: pytest.CaptureFixture
     ("command", "options", "words"),
     [
         ("propose", ["--output", "new", "--masked-lm", "rows.csv"], "rows.csv is no model"),
+        ("propose", ["--output", "new", "--masked-lm", "no_tokenizer"], "no_tokenizer"),
         ("propose", ["--output", "new", "--input", "row.csv"], "row.csv: no such file"),
         ("propose", ["--output", "new", "--text-column", "txt"], "rows.csv:1: no column 'txt'; did you mean 'text'?"),
         ("propose", ["--output", "new", "--protect", "("], "protect: '(' is no regular expression: "),

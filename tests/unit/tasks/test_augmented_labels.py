@@ -106,6 +106,17 @@ def test_tags_that_are_not_the_task_s_are_one_sentence(tmp_path: Path, feature: 
     assert words in complaint(path, tags_of(tmp_path)).replace("element:", "item:")
 
 
+@pytest.mark.parametrize("tags", [["B-PER"], ["B-PER", "I-PER", "O"]])
+def test_tags_and_words_of_different_numbers_are_one_sentence(tmp_path: Path, tags: list[str]) -> None:
+    path = write(tmp_path, List(Value("string")), tags, texts={"text": "Peter lies"})
+    assert f"row 1: 2 words for {len(tags)} tags: 'Peter lies'; " in complaint(path, tags_of(tmp_path))
+
+
+def test_an_answer_that_is_not_in_its_context_is_one_sentence(tmp_path: Path) -> None:
+    path = write(tmp_path, ANSWERS, ANSWER, texts={"text": "what?", "context": "a film"})
+    assert "row 1: the answer 'film' does not stand at 4 of 'a film'; " in complaint(path, questions_of(tmp_path))
+
+
 def test_answers_are_read_as_the_hub_has_them(tmp_path: Path) -> None:
     path = write(tmp_path, ANSWERS, ANSWER, texts={"text": "what?", "context": "the film"})
     assert labels_of(path, questions_of(tmp_path)) == [ANSWER]

@@ -51,6 +51,22 @@ def test_labels_that_differ_in_capitals_alone_are_a_warning(model: Path, tmp_pat
     assert "warning: these differ in capitals alone: Fresh, fresh" in found
 
 
+def test_unlabelled_texts_that_are_test_texts_are_a_warning(model: Path, tmp_path: Path) -> None:
+    rows = reviews(fresh=30, rotten=30)
+    (tmp_path / "more.jsonl").write_text(
+        "\n".join(json.dumps({"text": row["text"]}) for row in [*rows[:10], {"text": "new"}])
+    )
+    files = {"unlabelled": (tmp_path / "more.jsonl",), "test": (tmp_path / "test.jsonl",)}
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, [*rows[6:10], *rows[-3:]])))
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, [*rows[10:], *rows[:6]])))
+    task = Task(dev_share=0.02)
+    data = read_task(task, {"train": (tmp_path / "rows.jsonl",), **files})
+    warning = next(line for line in describe(data, task, model) if "unlabelled rows" in line)
+    assert warning.startswith("warning: the texts of 4 unlabelled rows are those of dev or test rows")
+    dropped = read_task(Task(dev_share=0.02, drop_repeats=True), {"train": (tmp_path / "rows.jsonl",), **files})
+    assert not any("unlabelled rows" in line for line in describe(dropped, task, model))
+
+
 def test_of_many_labels_the_rarest_are_said_first(model: Path, tmp_path: Path) -> None:
     found = said(model, tmp_path / "rows.jsonl", reviews(**{f"l{n:02}": 10 + n for n in range(12)}), max_length=64)
     assert found[1].startswith("labels in train: 12, the rarest first: l00 8, l01 ")
