@@ -26,7 +26,7 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
 STATUSES = {
     0: "done",
     1: "a stage failed while it worked; its log is named",
-    2: "something in the recipe, the data or the command is wrong: one sentence says what, and nothing was launched",
+    2: "bad input: one sentence says what is wrong and where, most often before anything is launched",
     75: "interrupted; the same command goes on",
 }
 

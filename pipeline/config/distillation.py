@@ -15,8 +15,8 @@ class LayerObjectives(Training):
 
     echo: Positive = 1
     """How many steps take each batch (data echoing, Choi et al., arXiv:1907.05550): 16 batches, then the same again.
-    The teacher reads a batch once, and what it gives for the 16 stays in memory. The number of steps is the same,
-    so 3 epochs with an echo of 3 read each example once, as itself or as a variant."""
+    The teacher reads a batch once, and what it gives for the 16 stays in memory. An echo does not change the number
+    of steps, so 3 epochs with an echo of 3 read each example, original or variant, only once."""
     layer_map: LayerMap = "uniform"
     """The teacher's layer that each layer of the student learns from: uniform, top, bottom, last, 'every 2', or a list
     of the teacher's layers, with 0 for none."""
@@ -110,8 +110,8 @@ class DistillPredictions(TaskDistillation, LayerObjectives):
     label: NonNegative = 0.0
     """Weight of the task's labels (a variant has the label of its original): the 1 - alpha of Hinton et al."""
     embedding: NonNegative = 0.0
-    """Weight of the mean squared error of the embeddings (eq. 9). With a layer objective here, the teacher runs in
-    every step."""
+    """Weight of the mean squared error of the embeddings (eq. 9). With a layer objective here, the teacher runs
+    in this stage too."""
     hidden: NonNegative = 0.0
     """Weight of the mean squared error of the hidden states (eq. 8)."""
     attention: NonNegative = 0.0
