@@ -109,7 +109,7 @@ def measure_general_forms(
     """Every exported form in a folder on the held-out text.
 
     Args:
-        teacher: only its latency is measured.
+        teacher: only its latency is measured, on the CPU.
         student, exported: the student before, and as `folder` holds it.
     """
     measure.teacher = np.load(stage.upstream["evaluate_student"] / TEACHER_STATISTICS, allow_pickle=False)
@@ -118,7 +118,9 @@ def measure_general_forms(
     in_onnx = OnnxDecoder if is_decoder(folder) else OnnxModel
     models |= {name: in_onnx(folder / name, exported.config) for name in (FLOAT32, INT8)}
     forms, statistics, values = {}, {}, {"": measure.values(before)}
+    teacher, models[WEIGHTS] = teacher.cpu(), exported.cpu()  # where the ONNX files run: all are timed on one processor
     of_teacher, latencies = latencies_in_turn(teacher, models, INPUTS) if stage.is_main else (0.0, {})
+    exported.to(stage.accelerator.device)
     for name, model in models.items():
         begin = time.perf_counter()
         outputs = measure.outputs(model)

@@ -126,6 +126,9 @@ class OnnxModel(nn.Module):
         self.session = open_session(path, threads=torch.get_num_threads())
 
     def forward(self, **inputs: Tensor) -> Any:
+        """As of a PyTorch model; without an attention mask every token is a real one."""
+        if any(wanted.name == "attention_mask" for wanted in self.session.get_inputs()):
+            inputs.setdefault("attention_mask", torch.ones_like(inputs["input_ids"]))
         names = [output.name for output in self.session.get_outputs()]
         found = self.session.run(names, {name: np.asarray(tensor.cpu()) for name, tensor in inputs.items()})
         return ModelOutput(

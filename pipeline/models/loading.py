@@ -72,7 +72,13 @@ def save_model(
 
     Args: extra: tensors to put beside the model's own, such as a pooler that this head does not use.
     """
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    copies: dict[Any, Tensor] = {}  # one of tied tensors, which are saved once; from a GPU each copy is another tensor
+    state = {}
+    for name, tensor in model.state_dict().items():
+        place = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        if place not in copies:
+            copies[place] = tensor.detach().cpu().contiguous()
+        state[name] = copies[place]
     model.save_pretrained(folder, state_dict={**state, **(extra or {})})
     copy_model_files(tokenizer_of, folder, TOKENIZER_FILES)
 

@@ -55,6 +55,13 @@ def test_the_files_hold_standard_operators_and_nothing_of_this_machine(shipped: 
         assert b"site-packages" not in (shipped / name).read_bytes()
 
 
+def test_without_a_mask_every_token_is_real(shipped: Path) -> None:
+    model = tiny.load_eager(shipped)
+    ids = {"input_ids": torch.tensor([[2, 7, 9, 3], [2, 8, 11, 3]])}
+    ours = tiny.outputs(OnnxModel(shipped / FLOAT32, model.config), ids)
+    assert ours["logits"] == pytest.approx(tiny.outputs(model, ids)["logits"], abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("head", "names"),
     [(BertForTokenClassification, ["logits"]), (BertForQuestionAnswering, ["start_logits", "end_logits"])],

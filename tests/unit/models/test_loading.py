@@ -159,6 +159,18 @@ def test_the_pooler_outlives_a_masked_lm_stage(
     assert torch.equal(model.base_model.get_parameter("pooler.dense.weight"), pooler)
 
 
+def test_tied_weights_are_saved_once_from_a_device_whose_copies_are_new_tensors(
+    teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_masked_lm(teacher_folder, new_head=True)
+    for name in ("here", "from a gpu"):
+        (tmp_path / name).mkdir()
+        save_model(model, tmp_path / name, tokenizer_of=teacher_folder)
+        monkeypatch.setattr(torch.Tensor, "cpu", torch.Tensor.clone)
+    here, from_gpu = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("here", "from a gpu"))
+    assert here == from_gpu
+
+
 USE_IT = """
 import json, sys
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
