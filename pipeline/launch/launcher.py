@@ -46,7 +46,7 @@ def launch_command(
         arguments: of the stages: --recipe R and overrides.
         launcher: the user's options of `accelerate launch`; empty: one process on a CPU, or all GPUs.
 
-    Raises: UserError for an OMP_NUM_THREADS that is no number.
+    Raises: UserError for an OMP_NUM_THREADS that is no number, and for more processes than GPUs.
 
     A configuration file is always named, else the one in the user's home would be taken. Without a GPU several
     processes need `--multi_gpu` and ACCELERATE_USE_CPU=true: `--cpu --num_processes 2` starts one.
@@ -69,6 +69,11 @@ def launch_command(
     settings |= {name.lstrip("-"): value for name, value in values.items()}
     counts = [str(settings.get(name, 1)) for name in ("num_processes", "num_machines")]
     processes, machines = (int(count) if count.isdigit() else 1 for count in counts)
+    here = processes // max(1, machines)
+    if 0 < gpus < here and not values.keys() & {"--config_file", "--cpu"}:
+        raise UserError(
+            f"--num_processes: {here} processes on a machine, which has {gpus} GPU{'s' * (gpus > 1)}; take one for each"
+        )
     decided = "--num_cpu_threads_per_process" in values or (gpus and "--config_file" in values)
     if "OMP_NUM_THREADS" not in os.environ and not decided:  # else it takes one, beside GPUs too
         options += ["--num_cpu_threads_per_process", str(max(1, (os.cpu_count() or 1) * machines // max(1, processes)))]
@@ -107,6 +112,7 @@ def run_launched(command: Sequence[str], changes: Mapping[str, str], logs: Stage
     """
     with tempfile.TemporaryDirectory(prefix="distill-") as folder:
         environment = {name: value for name, value in os.environ.items() if not CLUSTER.fullmatch(name)}
+        environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(GRACE_SECONDS - 10))  # else it kills after 30
         environment |= {**changes, STATUS_FILE: f"{folder}/status.json", LAUNCHED_AT: str(time.time()), LOGGED: "1"}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         with (

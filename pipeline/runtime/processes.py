@@ -42,6 +42,7 @@ def meet_processes(report: Report) -> Heartbeat:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     with meeting(world, report):
         state = PartialState(cpu=not torch.cuda.is_available(), timeout=FOREVER)
+        state.wait_for_everyone()  # on GPUs nothing before this waits for another process
     require(
         world == state.num_processes,
         f"the launcher started {world} processes, but each thinks it is one of {state.num_processes};"

@@ -78,7 +78,7 @@ def train(job: Job, stage: Stage) -> Progress:
     if total and job.batches.echo > 1:
         different = math.ceil(total / job.batches.echo)
         stage.say(f"{total} steps on {different} different batches, each of them up to {job.batches.echo} times (echo)")
-    saved_at = time.monotonic()
+    begun, saved_at = progress.step, time.monotonic()
     unread: list[StepLosses] = []
 
     def checkpoint() -> None:
@@ -88,6 +88,8 @@ def train(job: Job, stage: Stage) -> Progress:
 
     with stage.bar(total=total, done=progress.step, unit="step") as bar:
         for step in steps(job.batches, job.collate, accelerator, first=progress.step):
+            if progress.step == begun and accelerator.num_processes > 2:
+                _settle_order_of_gradients(job, stage, model, step)
             for terms in _update(job, stage, model, optimizer, step, unread=unread):
                 progress.add(terms)
             progress.step += 1
@@ -112,6 +114,17 @@ def train(job: Job, stage: Stage) -> Progress:
     if job.throughput.flops:
         stage.say(summary_line(throughput_of(job, stage)))
     return progress
+
+
+def _settle_order_of_gradients(job: Job, stage: Stage, model: nn.Module, step: Step) -> None:
+    """A backward pass whose gradients are thrown away.
+
+    After the first one of a launch DistributedDataParallel arranges the gradients anew, and where one lies decides in
+    which order three processes or more are summed: a resumed training would have the bytes of a first step.
+    """
+    model.train()
+    backward(job, stage, model, step)
+    model.zero_grad()
 
 
 def _pauses_after(job: Job, stage: Stage, step: int) -> bool:

@@ -11,8 +11,15 @@ from pathlib import Path
 import pytest
 
 from pipeline import PROJECT
-from pipeline.errors import FAILED, INTERRUPTED, OK
-from pipeline.launch.launcher import CPU_ENVIRONMENT, NO_REPORT, launch_command, run_launched, stop_signals
+from pipeline.errors import FAILED, INTERRUPTED, OK, UserError
+from pipeline.launch.launcher import (
+    CPU_ENVIRONMENT,
+    GRACE_SECONDS,
+    NO_REPORT,
+    launch_command,
+    run_launched,
+    stop_signals,
+)
 from pipeline.launch.stage_logs import StageLogs
 
 STAGES = ["augment_data", "annotate_data"]
@@ -63,6 +70,16 @@ def test_two_processes_on_cpus_are_several_and_share_the_cores(launcher: list[st
     assert words.count("--multi_gpu") == 1
     assert value(words, "--num_cpu_threads_per_process") == "2"
     assert changes["ACCELERATE_USE_CPU"] == "true"
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus(monkeypatch, 1)
+    with pytest.raises(UserError, match="2 processes on a machine, which has 1 GPU; take one for each"):
+        options("--num_processes", "2")
+    assert (
+        value(options("--num_processes", "2", "--num_machines", "2", "--machine_rank", "0")[0], "--num_processes")
+        == "2"
+    )
 
 
 def test_what_the_user_gives_is_passed_on_and_not_given_twice() -> None:
@@ -149,6 +166,12 @@ def test_which_process_of_a_cluster_s_job_this_is_stays_with_the_command(
     code = "import os; print(*(name for name, value in os.environ.items() if value in ('of a job', 'kept')))"
     assert launched(code, tmp_path / "stage.log") == (OK, "")
     assert (tmp_path / "stage.log").read_text().split() == ["RANKED"]
+
+
+def test_after_a_signal_the_launcher_waits_as_long_as_the_command(tmp_path: Path) -> None:
+    code = "import os; print(os.environ['TORCH_ELASTIC_SHUTDOWN_TIMEOUT'])"
+    assert launched(code, tmp_path / "stage.log") == (OK, "")
+    assert 60 < int((tmp_path / "stage.log").read_text()) < GRACE_SECONDS
 
 
 @pytest.mark.parametrize("status", [1, 3, 75])
