@@ -5,6 +5,7 @@ python -m pipeline.artifacts du | gc [--root artifacts] [--runs runs]
 
 import argparse
 import contextlib
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -12,8 +13,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline import PROJECT
-from pipeline.artifacts.store import Artifact
+from pipeline.artifacts.store import MANIFEST, Artifact, folders_of_runs
 from pipeline.errors import status_of
+
+
+def _is_artifact(folder: Path) -> bool:
+    """Whether it is a folder as the store makes them: published, in work or set aside."""
+    name = re.fullmatch(r"[0-9a-f]+(\.work|\.aside-\d+)?", folder.name)
+    return bool(name) and folder.is_dir() and (bool(name[1]) or (folder / MANIFEST).is_file())
 
 
 def _may_go_on(folder: Path) -> bool:
@@ -42,10 +49,11 @@ def main(arguments: list[str] | None = None) -> int:
             f"--runs: there is no folder {options.runs}, and without the links of runs every artifact would go"
         )
     runs_of: dict[Path, list[str]] = {}
-    for link in options.runs.glob("*/*"):
-        if link.is_symlink():
-            runs_of.setdefault(link.resolve(), []).append(link.parent.name)
-    for folder in sorted(p for p in options.root.glob("*/*") if p.is_dir() and p.parent.name != "cache"):
+    for runs in {options.runs.resolve(), *folders_of_runs(options.root)}:
+        for link in runs.rglob("*"):  # a run's folder may lie in one of its own
+            if link.is_symlink():
+                runs_of.setdefault(link.resolve(), []).append(link.parent.name)
+    for folder in sorted(filter(_is_artifact, options.root.glob("*/*"))):
         runs = runs_of.get(folder.resolve(), [])
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         print(f"{size / 1e6:10.1f} MB  {folder}  {', '.join(runs) or 'no run'}")

@@ -4,7 +4,7 @@ artifacts/STAGE/FINGERPRINT/             one published artifact; its stage.json 
 artifacts/STAGE/FINGERPRINT.work/        work in progress: checkpoints, finished shards, the output being built
 artifacts/STAGE/FINGERPRINT.lock         held while a process works on it
 artifacts/STAGE/FINGERPRINT.aside-N/     replaced by --force, or damaged; `gc` removes it
-artifacts/cache/                         downloads and remembered digests
+artifacts/cache/                         downloads, remembered digests, and where the runs are that link to artifacts
 runs/NAME/STAGE -> the artifact          links of one run, its logs and results
 """
 
@@ -162,6 +162,18 @@ def intact(folder: Path, name: str) -> Path:
 def cache_folder(root: Path) -> Path:
     """Folder of downloads and remembered digests."""
     return root / "cache"
+
+
+def note_runs(root: Path, folder: Path) -> None:
+    """Remember a folder of runs that link to the artifacts of this store, wherever it lies."""
+    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    with contextlib.suppress(OSError):  # a store that may only be read has nothing to remove
+        write_atomically(cache_folder(root) / "runs" / name, str(folder.resolve()))
+
+
+def folders_of_runs(root: Path) -> list[Path]:
+    """Those that were noted."""
+    return [Path(note.read_text(encoding="utf-8")) for note in sorted((cache_folder(root) / "runs").glob("[!.]*"))]
 
 
 def link(run_folder: Path, artifact: Artifact) -> None:

@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pipeline.artifacts.atomic import write_atomically
-from pipeline.artifacts.store import intact, link, unlink
+from pipeline.artifacts.store import intact, link, note_runs, unlink
 from pipeline.config import Recipe
 from pipeline.plan.plan import Plan
 from pipeline.plan.stages import STAGES
@@ -20,6 +21,7 @@ RECIPE = "recipe.yaml"
 
 def publish_run(plan: Plan) -> None:
     """Bring runs/NAME/ up to date with what is published; what is right already is not touched."""
+    note_runs(Path(plan.recipe.run.artifacts), Path(plan.recipe.run.runs))
     for stage, spec in plan.stages.items():
         if stage not in plan.why:
             link(plan.run_folder, spec.artifact)

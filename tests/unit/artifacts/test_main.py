@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import PROJECT
 from pipeline.artifacts.__main__ import main
-from pipeline.artifacts.store import Artifact, link
+from pipeline.artifacts.store import Artifact, link, note_runs
 from tests.helpers.small_artifacts import names, publish
 
 
@@ -48,6 +48,26 @@ def test_gc_keeps_the_work_on_what_is_damaged(artifact: Artifact) -> None:
     artifact.output.mkdir(parents=True)
     main(["gc", "--root", str(artifact.root), "--runs", str(runs)])
     assert names(artifact) == ["f00d", "f00d.work"]
+
+
+def test_gc_leaves_alone_what_is_no_artifact(artifact: Artifact) -> None:
+    publish(artifact)
+    (artifact.root / "stages" / "cafe").mkdir(parents=True)
+    runs = artifact.root.parent / "runs"
+    (runs / "mine").mkdir(parents=True)
+    assert main(["gc", "--root", str(artifact.root.parent), "--runs", str(runs)]) == 0  # one folder too high
+    assert main(["gc", "--root", str(artifact.root), "--runs", str(artifact.root)]) == 0
+    assert artifact.root.is_dir() and (runs / "mine").is_dir() and (artifact.root / "stages" / "cafe").is_dir()
+
+
+@pytest.mark.parametrize("folder", ["elsewhere/mine", "runs/group/mine"])
+def test_gc_keeps_what_runs_need_wherever_they_lie(artifact: Artifact, tmp_path: Path, folder: str) -> None:
+    publish(artifact)
+    (tmp_path / "runs").mkdir()
+    link(tmp_path / folder, artifact)
+    note_runs(artifact.root, (tmp_path / folder).parent)
+    assert main(["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "runs")]) == 0
+    assert names(artifact) == ["f00d"]
 
 
 def test_gc_looks_at_the_project_s_store_wherever_it_runs(
