@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.config.data import AnnotateData, AugmentData, PrepareCorpus, ProposeCandidates, Task
 from pipeline.config.distillation import DistillGeneral, DistillLayers, DistillPredictions
-from pipeline.config.fields import CONFIG, AboveZero, Count, FolderName, Positive, Share
+from pipeline.config.fields import CONFIG, AboveZero, Count, FolderName, Name, Positive, Share
 from pipeline.config.student import Student
 from pipeline.config.training import FinetuneTeacher, PretrainTeacher
 
@@ -66,7 +66,7 @@ class Card:
     data_licence: str | None = None
     """Licence of the task's data, or without a task of the text; null: the one that the README.md beside it names. A
     student is published only when both licences are known."""
-    language: str = "en"
+    language: Name = "en"
     """Language of the texts, as an ISO 639 code."""
 
 

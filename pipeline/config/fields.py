@@ -91,8 +91,13 @@ def _language(value: str) -> str:
     return value
 
 
+def is_folder_name(value: str) -> bool:
+    """Whether it can be the name of a run's folder."""
+    return bool(re.fullmatch(r"\w[\w.-]*", value))
+
+
 def _folder_name(value: str) -> str:
-    simple = re.fullmatch(r"[\w][\w.-]*", value) or not value
+    simple = is_folder_name(value) or not value
     require_setting(simple, f"{value!r} names a folder; use letters, digits, '.', '_' and '-'")
     return value
 
@@ -107,7 +112,9 @@ NonNegative = Annotated[float, NUMBER, Field(ge=0)]
 AboveZero = Annotated[float, NUMBER, Field(gt=0)]
 ONE_OR_SEVERAL = BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 Strings = Annotated[tuple[str, ...], ONE_OR_SEVERAL]
-Column = Annotated[str, BeforeValidator(_number_as_text)]
+NAME = BeforeValidator(_number_as_text)
+Name = Annotated[str, NAME]
+Column = Name
 Columns = Annotated[tuple[Column, ...], ONE_OR_SEVERAL]
 Labels = Columns
 SoftColumnNames = Annotated[dict[str, str] | str | None, BeforeValidator(_columns_by_label)]
@@ -115,5 +122,5 @@ ClassWeights = Annotated[Literal["balanced"] | dict[str, AboveZero] | None, Befo
 LayerMap = Annotated[str | tuple[int, ...], PlainValidator(_layer_map)]
 TrainedPart = Annotated[str, PlainValidator(_trained_part)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
-Language = Annotated[str, AfterValidator(_language)]
-FolderName = Annotated[str, AfterValidator(_folder_name)]
+Language = Annotated[str, NAME, AfterValidator(_language)]
+FolderName = Annotated[str, NAME, AfterValidator(_folder_name)]

@@ -10,7 +10,7 @@ import re
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -23,12 +23,21 @@ from pipeline.errors import UserError, nearest, require
 
 YAML_FAILURES = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)  # of dates such as 2001-99-99
 SIGNS = re.compile(r"[^\w\s~{}\[\]'\"-]+")  # YAML reads | as an empty text, and a comma as a mistake
+COMMENT = re.compile(r"(?![\[{'\"])(?:.*\s)?#")  # YAML takes what follows for a comment; a shell's word has none
 RENAMED = {  # older settings, and what says the same now
     "student.embeddings": "student.start: embeddings in the place of 'teacher', or student.start: random",
     "student.copy_layers": "student.start: layers, and student.start_layers for which ones",
     "student.copy_from": "student.start_from",
     "export_student.min_count": "distill_layers.pieces, the size of the vocabulary that it learns and ships with",
 }
+NUMBERS = {  # as YAML 1.1 has them, without those of base 2, 8, 16 and 60
+    "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$"),
+    "tag:yaml.org,2002:float": re.compile(
+        r"(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|[-+]?\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+}
+NULLS = ("null", "Null", "NULL", "~", "")
 Keys = tuple[str, ...]
 Where = dict[Keys, str]  # a key's path -> where it was written: file:line, or the option
 
@@ -38,7 +47,16 @@ class AnchorError(yaml.MarkedYAMLError):
 
 
 class RecipeLoader(yaml.SafeLoader):
-    """YAML without anchors and aliases: with them one text can stand for a tree of any size, or without an end."""
+    """YAML without two of its traps.
+
+    Anchors and aliases: with them one text can stand for a tree of any size, or without an end. Numbers that are none
+    to most people: 010 is a text here, not 8, and 1:30 is not 90.
+    """
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, NUMBERS.get(tag, pattern)) for tag, pattern in resolvers]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
@@ -72,7 +90,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 def parse_overrides(arguments: Sequence[str]) -> Iterator[tuple[Keys, Any, str]]:
     """`--a.b value` and `--a.b=value` as (("a", "b"), value, "--a.b").
 
-    Values are read as YAML; one of signs alone, such as |, stands for itself.
+    Values are read as YAML; one of signs alone, such as |, stands for itself, and so does one with a # of its own.
     """
     rest = iter(arguments)
     for argument in rest:
@@ -82,10 +100,16 @@ def parse_overrides(arguments: Sequence[str]) -> Iterator[tuple[Keys, Any, str]]
         if not has_value and (value := next(rest, None)) is None:
             raise UserError(f"{option} wants a value")
         try:
-            found = value if SIGNS.fullmatch(value) else yaml.load(value, Loader=RecipeLoader)
-            yield tuple(option[2:].split(".")), found, option
+            yield tuple(option[2:].split(".")), _value(value), option
         except YAML_FAILURES:
             raise UserError(f"{option}: {value!r} is not valid YAML; quote it") from None
+
+
+def _value(text: str) -> Any:
+    if SIGNS.fullmatch(text) or COMMENT.match(text):
+        return text
+    found = yaml.load(text, Loader=RecipeLoader)
+    return text if found is None and text not in NULLS else found
 
 
 def _read(path: Path, where: Where, earlier: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -94,7 +118,9 @@ def _read(path: Path, where: Where, earlier: tuple[Path, ...] = ()) -> dict[str,
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8; save the recipe as UTF-8") from None
+        raise UserError(
+            f"{path}: not UTF-8; save the recipe as UTF-8. A table of texts is .csv, .tsv, .jsonl, .json or .parquet"
+        ) from None
     except PermissionError:
         raise UserError(f"{path}: the recipe may not be read; change its permissions") from None
     except OSError:

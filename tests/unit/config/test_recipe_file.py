@@ -8,7 +8,7 @@ import yaml
 
 from pipeline import PROJECT
 from pipeline.config import Recipe
-from pipeline.config.recipe_file import load_recipe
+from pipeline.config.recipe_file import load_recipe, parse_overrides
 from pipeline.errors import UserError
 from pipeline.plan.plan import make_plan
 from tests import tiny
@@ -65,6 +65,26 @@ def test_the_command_line_overrides_the_recipe(tmp_path: Path) -> None:
 def test_a_sign_on_the_command_line_stands_for_itself(tmp_path: Path, sign: str) -> None:
     recipe = load(tmp_path, SMALLEST, "--task.kind", "multi_label", "--task.label_separator", sign)
     assert recipe.task.label_separator == sign
+
+
+@pytest.mark.parametrize("value", ["#2 String", "x #y", " "])
+def test_a_value_that_yaml_would_take_for_a_comment_stands_for_itself(value: str) -> None:
+    assert [found for _, found, _ in parse_overrides(["--task.text", value])] == [value]
+    assert [found for _, found, _ in parse_overrides(["--task.text", "null"])] == [None]
+    assert [found for _, found, _ in parse_overrides(["--task.text", "'a #b' # a remark"])] == ["a #b"]
+
+
+def test_numbers_of_another_base_are_texts(tmp_path: Path) -> None:
+    text = "backbone: bert\ntask: {train: rows.csv, drop_labels: [010, 007, 8, 0x1F, 1:30, 1.50, 1_000]}\n"
+    assert load(tmp_path, text).task.drop_labels == ("010", "007", "8", "0x1F", "1:30", "1.5", "1000")
+    with pytest.raises(UserError, match="learning_rate: '1:30' does not fit"):
+        load(tmp_path, SMALLEST, "--distill_layers.learning_rate", "1:30")
+
+
+def test_a_language_that_yaml_takes_for_no_is_to_be_quoted(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="put the name in quotes"):
+        load(tmp_path, SMALLEST, "--task.language", "no")
+    assert load(tmp_path, SMALLEST, "--task.language", "'no'").task.language == "no"
 
 
 def test_the_last_of_two_overrides_wins(tmp_path: Path) -> None:
