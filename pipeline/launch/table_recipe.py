@@ -14,6 +14,7 @@ import yaml
 
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
+from pipeline.config.fields import is_folder_name
 from pipeline.config.recipe_file import RecipeLoader, parse_overrides
 from pipeline.data.text_files import format_suffix, is_compressed
 from pipeline.errors import UserError, nearest, require
@@ -24,6 +25,7 @@ USUAL = {  # names of columns; the first one wins, of the others only one may be
     "text": ("text", "sentence", "review", "content", "comment", "message", "document", "body", "tweet", "question"),
     "label": ("label", "category", "class", "sentiment", "target", "labels", "topic", "intent", "stars", "rating"),
 }
+MANY = 5  # columns that are not used, of which the names are said
 OPTIONS = {"text": "--text", "text_pair": "--text-pair", "label": "--label"}
 
 
@@ -47,24 +49,32 @@ def recipe_for(
     in_task = {name: columns[name] or given.get(("task", name)) for name in OPTIONS}
     found = find_columns(table, in_task)
     name = str(given.get(("name",)) or recipe_name(table))
+    require(is_folder_name(name), f"--name: {name!r} names a folder; use letters, digits, '.', '_' and '-'")
     path, text = folder / f"{name}.yaml", recipe_text(table, found)
     if not path.exists():
         print(f"{_shown(path)} is new: the recipe of this run, yours to change", file=sys.stderr)
-    elif path.read_text(encoding="utf-8") != text and not _is_unchanged(path):
+    elif path.read_text(encoding="utf-8") != text and not _is_unchanged(path, table):
         raise UserError(
             f"{_shown(path)} exists already: it was changed, or belongs to another table; run it"
             f" (./run_all.sh {_shown(path)}), or give this run another name (--name OTHER)"
         )
     write_atomically(path, text)
     pair = f", {found['text_pair']!r} is the second text" if found["text_pair"] else ""
-    print(f"{table}: {found['text']!r} is the text{pair}, {found['label']!r} the label", file=sys.stderr)
+    left = [name for name in column_names(table) if name not in found.values()]
+    unused = f"; not used: {', '.join(map(repr, left[:MANY]))}{', ...' if len(left) > MANY else ''}" if left else ""
+    print(f"{table}: {found['text']!r} is the text{pair}, {found['label']!r} the label{unused}", file=sys.stderr)
     return path
+
+
+def column_names(table: Path) -> Sequence[str]:
+    """The names of a table's columns."""
+    from pipeline.data import tables  # noqa: PLC0415 (a run that is finished must start at once)
+
+    return tables.column_names(table)
 
 
 def find_columns(table: Path, given: Mapping[str, Any]) -> dict[str, str | None]:
     """The columns of text, second text and label: those given, else those whose names say so."""
-    from pipeline.data.tables import column_names  # noqa: PLC0415 (a run that is finished must start at once)
-
     names = column_names(table)
     columns = {role: None if value is None else str(value) for role, value in given.items()}
     for role, column in columns.items():
@@ -75,6 +85,8 @@ def find_columns(table: Path, given: Mapping[str, Any]) -> dict[str, str | None]
         if columns[role] is None:
             free = [name for name in names if name not in columns.values()]
             columns[role] = _only_usual(free, usual)
+    if columns["text_pair"] is None:
+        columns["text_pair"] = _only_usual(names, ("text_pair",))
     for role, other in (("label", "text"), ("text", "label")):
         if columns[role] is None and columns[other] is not None and len(names) == 2:
             columns[role] = next(name for name in names if name != columns[other])
@@ -100,9 +112,7 @@ def recipe_name(table: Path) -> str:
 
 def recipe_text(table: Path, columns: Mapping[str, str | None]) -> str:
     """The template, its marked lines filled in."""
-    path = table.resolve()
-    spec = path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)
-    values = {"train": spec} | {role: column for role, column in columns.items() if column is not None}
+    values = {"train": _location(table)} | {role: column for role, column in columns.items() if column is not None}
     lines = TEMPLATE.read_text(encoding="utf-8").splitlines()
     lines[0] = "# Written by ./run_all.sh for one table, from recipes/your_data.yaml. Change what you like, and run it."
     for number, line in enumerate(lines):
@@ -115,12 +125,18 @@ def recipe_text(table: Path, columns: Mapping[str, str | None]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _is_unchanged(path: Path) -> bool:
-    """Whether a recipe is as this module would write it for the table and columns that it names."""
+def _location(table: Path) -> str:
+    """A table's path as a recipe has it. A link keeps its own name: what it points to may have none of a table."""
+    path = table.parent.resolve() / table.name
+    return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)
+
+
+def _is_unchanged(path: Path, table: Path) -> bool:
+    """Whether a recipe is as this module would write it for the table, with the columns that it names."""
     try:
         task = yaml.load(path.read_text(encoding="utf-8"), Loader=RecipeLoader)["task"]
         columns = {role: task.get(role) for role in OPTIONS}
-        return path.read_text(encoding="utf-8") == recipe_text(PROJECT / task["train"], columns)
+        return path.read_text(encoding="utf-8") == recipe_text(table, columns)
     except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, OSError):
         return False
 

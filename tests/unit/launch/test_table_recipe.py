@@ -111,6 +111,43 @@ def test_a_recipe_that_somebody_changed_is_kept(tmp_path: Path, recipes: Path) -
     assert recipe_for(path, NONE, ["--name", "other"], folder=recipes).name == "other.yaml"
 
 
+def test_another_table_of_the_same_name_does_not_take_the_recipe(tmp_path: Path, recipes: Path) -> None:
+    one, other = (table(tmp_path / name, "text", "label") for name in ("imdb", "yelp"))
+    written = recipe_for(one, NONE, [], folder=recipes).read_text()
+    with pytest.raises(UserError, match=r"reviews\.yaml exists already: it was changed, or belongs to another table"):
+        recipe_for(other, NONE, [], folder=recipes)
+    assert (recipes / "reviews.yaml").read_text() == written
+
+
+def test_a_link_to_a_table_keeps_its_name(tmp_path: Path, recipes: Path) -> None:
+    table(tmp_path, "text", "label", name="0a1b2c")
+    (tmp_path / "train.csv").symlink_to("0a1b2c")
+    recipe = load_recipe(recipe_for(tmp_path / "train.csv", NONE, [], folder=recipes), ["--backbone", "x"])
+    assert recipe.task.train == (str(tmp_path / "train.csv"),)
+
+
+@pytest.mark.parametrize("name", ["../evil", "sub/x", "-x"])
+def test_a_name_that_is_no_folder_s_writes_nothing(tmp_path: Path, recipes: Path, name: str) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"--name: .* names a folder"):
+        recipe_for(table(tmp_path, "text", "label"), NONE, [f"--name={name}"], folder=recipes)
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "reviews.csv"])
+
+
+def test_a_name_may_be_a_number(tmp_path: Path, recipes: Path) -> None:
+    path = recipe_for(table(tmp_path, "text", "label"), NONE, ["--name", "007"], folder=recipes)
+    assert path.name == "007.yaml" and load_recipe(path, ["--name", "2024", "--backbone", "x"]).name == "2024"
+
+
+def test_a_second_text_is_found_and_what_is_not_used_is_said(
+    tmp_path: Path, recipes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = table(tmp_path, "text", "text_pair", "label", *(f"c{number}" for number in range(6)))
+    recipe = load_recipe(recipe_for(path, NONE, [], folder=recipes), ["--backbone", "x"])
+    assert recipe.task.text_pair == "text_pair"
+    assert "'label' the label; not used: 'c0', 'c1', 'c2', 'c3', 'c4', ...\n" in capsys.readouterr().err
+
+
 def test_a_recipe_of_the_project_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"recipes/stsb\.yaml exists already"):
         recipe_for(table(tmp_path, "text", "label", name="stsb.csv"), NONE, [])
