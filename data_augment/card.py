@@ -1,7 +1,6 @@
 """The card (README.md) of an augmented dataset: how to load it, what it was made from, what is in it."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 
 from data_augment.diversity import WITHOUT_BLANKS, distinct, n_grams, self_bleu, words_of
 from data_augment.samples import Row
+from pipeline.report.templates import escape_markdown
 from pipeline.tasks.augmented import word_diff
 
 EXAMPLES = 10
@@ -189,7 +189,7 @@ def varied_column(row: Row, original: Row, text_columns: Sequence[str]) -> str:
 def mark_replaced(text: str, replaced: Sequence[Row]) -> str:
     """The original text in Markdown, each replaced word struck out and followed by the new one in bold."""
     markup = {"same": "{}", "old": "~~{}~~ ", "new": "**{}**"}
-    return "".join(markup[what].format(_escape(part)) for what, part in word_diff(text, replaced))
+    return "".join(markup[what].format(escape_markdown(part)) for what, part in word_diff(text, replaced))
 
 
 def dataset_card(
@@ -221,7 +221,3 @@ def dataset_card(
         shares="\n".join(shares) or "| words replaced | none |",
         examples="\n".join(f"- {example}" for example in statistics.examples) or "- none",
     )
-
-
-def _escape(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", re.sub(r"\s", " ", text))

@@ -59,7 +59,9 @@ def _run(arguments: list[str]) -> int:
         push = pusher(options.push)
     first, last = options.only or getattr(options, "from"), options.only or options.until
     if options.force:
-        select(forced(plan, options.force), first=first, last=last)  # these two before anything is moved
+        will_run = select(forced(plan, options.force), first=first, last=last)  # all this before anything is moved
+        outside = f"--force {options.force}: --from, --until or --only leaves the stage out; give a part that holds it"
+        require(options.force in will_run, outside)
         if not plan.why:  # else it was checked when it was made
             plan = check_inputs(plan)
         plan.stages[options.force].artifact.discard()

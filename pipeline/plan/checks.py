@@ -67,6 +67,12 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
     data = read_task(recipe.task, inputs.task)
     _check_language(recipe, data)
     if recipe.augment_data.reuse:
+        own = Path(recipe.run.runs) / recipe.name
+        require(
+            not any(path.is_relative_to(own) for path in inputs.augmented),
+            f"augment_data.reuse: {own} is this run's own folder, where the run puts its dataset in the place of this"
+            " one; name its folder in artifacts/, or give the run another name (--name OTHER)",
+        )
         check_augmented(inputs.augmented, data, needs_labels=bool(recipe.distill_predictions.label))
     weights = recipe.finetune_teacher.class_weights
     for label in weights if isinstance(weights, dict) else ():

@@ -114,8 +114,13 @@ def print_answers(given: argparse.Namespace) -> None:
 
 
 def check_sources(given: argparse.Namespace) -> None:
-    """Raises UserError for texts from two places, or half a pair."""
+    """Raises UserError for texts from two places, half a pair, or a text that is not UTF-8."""
     require(not (given.texts and given.input), "texts come from the arguments or from --input, not from both")
+    for text in given.texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{text!a} is not UTF-8; give the text in UTF-8") from None
     if given.texts and given.pairs and len(given.texts) % 2:
         raise UserError(f"--pairs: {len(given.texts)} texts are no pairs; give an even number")
 

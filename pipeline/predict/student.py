@@ -81,6 +81,7 @@ class Student:
             question, limit = texts[0].strip(), cast("dict[str, Any]", self.tokenizer.truncation)["max_length"]
             cut = first_tokens(question, self._tokens(question).offsets, max(1, limit // QUESTION_SHARE))
             return (cut, *texts[1:])
+        require(not self.tags_words or len(texts) == 1, "this student tags the words of one text: give no pairs")
         if self.tags_words and not isinstance(texts[0], Parted):
             return (Parting.from_config(self.config).part(texts[0]), *texts[1:])
         return texts if len(texts) == 1 or texts[1].strip() else texts[:1]  # a pair without its second text

@@ -40,6 +40,7 @@ def prepare(world: Path, bad: dict[str, Any]) -> list[str]:
     for name, content in bad.get("base64", {}).items():
         (world / name).write_bytes(base64.b64decode(content))
     for name, columns in bad.get("parquet", {}).items():
+        (world / name).parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table(columns), world / name)
     for name, changes in bad.get("change", {}).items():
         (world / name).write_text(json.dumps(json.loads((world / name).read_text()) | changes))

@@ -1,9 +1,15 @@
 """Texts that are written for people, as jinja templates: the HTML pages and the model card."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+
+def escape_markdown(text: object) -> str:
+    """A text of one line that Markdown shows as it is, in a table too."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", re.sub(r"\s", " ", str(text)))
 
 
 def render(template: str, **values: Any) -> str:
@@ -16,4 +22,5 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["markdown"] = escape_markdown
     return environment.get_template(template).render(values)

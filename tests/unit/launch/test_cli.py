@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.artifacts.store import note_runs
 from pipeline.launch import cli
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stages import STAGES
@@ -62,6 +63,7 @@ def test_a_run_goes_from_nothing_to_a_table_and_a_second_one_launches_nothing(
 def test_a_finished_run_of_another_name_only_makes_links(world: Path, launched: list[str]) -> None:
     publish(plan_of(world))
     plan_of(world).book.save()
+    note_runs(world / "artifacts", world / "runs")
     before = written(world / "artifacts")
     assert started(world, "--name", "another") == 0
     assert launched == []
@@ -202,6 +204,17 @@ def test_what_cannot_be_run_again_is_not_set_aside(world: Path, spoil: str, laun
     assert started(world, "--force", "distill_layers", *(spoil.split() if spoil != "rows.csv" else ())) == 2
     assert written(world / "artifacts") == before
     assert launched == []
+
+
+@pytest.mark.parametrize("part", [["--until", "augment_data"], ["--only", "augment_data"]])
+def test_a_stage_outside_of_what_runs_is_not_forced(
+    world: Path, part: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = plan_of(world)
+    publish(plan)
+    assert started(world, "--force", "distill_layers", *part) == 2
+    assert "--force distill_layers: --from, --until or --only leaves the stage out" in capsys.readouterr().err
+    assert plan.stages["distill_layers"].artifact.folder.is_dir()
 
 
 @pytest.mark.parametrize("look", ["--list", "--dry-run"])

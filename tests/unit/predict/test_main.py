@@ -333,6 +333,11 @@ def test_questions_are_read_as_training_reads_them(
     assert found["text"] == [question, context] and found["answer"] in context
 
 
+def test_a_text_that_is_not_utf_8_is_one_sentence(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(shipped), "caf\udce9"]) == 2
+    assert "error: 'caf\\udce9' is not UTF-8; give the text in UTF-8\n" in capsys.readouterr().err
+
+
 def test_a_question_without_its_text_is_refused(finds_spans: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(finds_spans), "the plot ?"]) == 2
     assert "give a question and a text as a pair (--pairs)" in capsys.readouterr().err

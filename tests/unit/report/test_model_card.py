@@ -28,7 +28,7 @@ def card_of(recipe: Recipe, inputs: RecipeInputs, **card: Any) -> str:
     recipe = replace(recipe, card=replace(recipe.card, **card))
     evaluation = Path(recipe.run.runs) / "evaluation"
     evaluation.mkdir(parents=True)
-    (evaluation / "results.json").write_text(json.dumps(EVALUATION | {"labels": ["a", "b"]}))
+    (evaluation / "results.json").write_text(json.dumps(EVALUATION | {"labels": ["a", "b|c\nd"]}))
     (evaluation / "stage.json").write_text(json.dumps(EVALUATED))
     return model_card(recipe, inputs, evaluation=evaluation, exported=EXPORTED)
 
@@ -55,7 +55,7 @@ def test_the_card_says_what_was_measured_and_how(recipe_and_inputs: tuple[Recipe
     assert "| `onnx/model_int8.onnx` | 2.0 | 0.8750 |" in card
     assert f"Printed by, at commit {'c' * 40}:\n\n    ./run_all.sh recipe.yaml\n" in card
     assert "| task | rows: rows.csv |" in card  # and not the folder that it lies in on this machine
-    assert "labels | a, b |" in card
+    assert "labels | a, b\\|c d |" in card
     assert "Its vocabulary has 1,000 of the teacher's 30,522 pieces" in card
 
 
