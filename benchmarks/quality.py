@@ -136,6 +136,7 @@ def train_on_labels(student: Path, recipe: Path, arguments: list[str], *, epochs
     changes = {
         "--backbone": student,
         "--pretrain_teacher.epochs": 0,
+        "--augment_data.variants": 0,  # the student has no masked-LM head, which would propose words
         "--pretrain_teacher.from_scratch": "false",
         "--pretrain_teacher.tokenizer": "backbone",
         "--finetune_teacher.allow_majority": "true",
