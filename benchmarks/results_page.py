@@ -110,7 +110,7 @@ def headline() -> str:
         same = default and all(default[key] == baselines[key] for key in ("commit", "machine"))
         where = "there too" if same else f"at commit {baselines['commit']} ({baselines['machine']})"
         said.append(f"The others were measured {where}.")
-        said.append("\"One text\" is a forward pass of 32 tokens in the first two rows, and text to label in the others.")
+        said.append('"One text" is a forward pass of 32 tokens in the first two rows, and text to label in the others.')
         ships = next((row for row in baselines["figures"] if row["way"] == "ships" and "not_run" not in row), None)
         if same and ships:
             said.append(f"From text to label the student that ships takes {_milliseconds(ships)}.")
