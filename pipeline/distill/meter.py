@@ -31,8 +31,8 @@ from pipeline.models.trace import Trace, Wanted, forward
 from pipeline.plan.estimate import Counts
 from pipeline.plan.plan import Plan
 from pipeline.training.batches import planned
-from pipeline.training.loop import make_optimizer
 from pipeline.training.masked_lm import MaskedLM
+from pipeline.training.optimizer import make_optimizer
 
 AT_ONCE = 2048  # tokens of a try: enough for the products to be as fast as they get
 TRIES, TRY_SECONDS = 5, 0.5

@@ -24,6 +24,7 @@ from pipeline.runtime.processes import check_same
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import BatchPlan, GlobalBatch
 from pipeline.training.checkpoints import latest_checkpoint, load_checkpoint, own_tensors, save_checkpoint
+from pipeline.training.optimizer import learning_rate, make_optimizer
 from pipeline.training.prefetch import Collate, Step, steps
 from pipeline.training.step_losses import StepLosses, read_losses
 from pipeline.training.throughput import Flops, Throughput, matrix_rate, summary_line
@@ -224,26 +225,6 @@ def backward(job: Job, stage: Stage, model: nn.Module, step: Step) -> dict[str, 
         names = list(terms)
         values = values + losses.detach().double() * micro_batch.weight
     return dict(zip(names, torch.as_tensor(accelerator.reduce(values, reduction="sum")), strict=True))
-
-
-def make_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    """AdamW, without weight decay on biases and layer norms, over the parameters that are trained."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.learning_rate, fused=True)
-
-
-def learning_rate(settings: Training, step: int, total: int) -> float:
-    """The rate of a step (from 0): a linear rise over the warm-up, then linearly to zero, or constant."""
-    rise = math.ceil(settings.warmup * total)
-    if step < rise:
-        return settings.learning_rate * (step + 1) / rise
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    return settings.learning_rate * (total - step) / max(1, total - rise)
 
 
 def seed_of(*parts: Any) -> int:
