@@ -74,6 +74,23 @@ def test_asked_to_stop_all_go_and_another_number_of_processes_ends_with_the_same
         assert [point[name] for point in two] == pytest.approx([point[name] for point in one], abs=1e-4)
 
 
+def test_three_processes_go_on_with_the_same_bytes(finished: Path, run_world: Path, tmp_path: Path) -> None:
+    """From three on, where a gradient lies in a bucket decides in which order it is summed; this student fills some."""
+    words = ("--student.width", "192", "--student.feed_forward", "768", "--student.layers", "2", "--student.start",
+             "random", "--run.checkpoint_seconds", "0.001", "--", "--num_processes", "3")  # fmt: skip
+    recipe, killed_in = run_world / "recipe.yaml", tmp_path / "killed"
+    whole = Launched(finished, recipe, tmp_path, "distill_general", *words)
+    assert whole.process.wait(timeout=120) == 0
+    stage = Launched(finished, recipe, killed_in, "distill_general", *words)
+    ranks = ranks_below(stage.until("*.work/checkpoint-*[0-9]").process.pid)
+    os.kill(ranks[0], signal.SIGKILL)
+    assert stage.process.wait(timeout=60) == 1
+    again = Launched(finished, recipe, killed_in, "distill_general", *words)
+    assert again.process.wait(timeout=120) == 0
+    assert "going on from step" in again.said()
+    assert list(differing(whole.published(), again.published())) == []
+
+
 def test_ctrl_c_leaves_no_process_and_the_same_command_ends_with_the_same_bytes(
     finished: Path, run_world: Path, tmp_path: Path
 ) -> None:
