@@ -52,7 +52,7 @@ class EvaluateStudent:
     bootstrap: Annotated[int, Field(ge=100)] = 2000
     """Paired bootstrap samples for the confidence interval of the share of the teacher's score that the student
     keeps."""
-    timing_rounds: Positive = 50
+    timing_rounds: Positive = 200
     """Forward passes of each model for measuring its latency; the models take turns."""
 
 

@@ -9,7 +9,8 @@ import torch
 from transformers import PreTrainedModel
 
 LATENCY_TOKENS = 32
-TURNS, PASSES = 5, 10  # of each model in `latencies_in_turn`, and in a turn
+PASSES = 10  # of a model in a turn of `latencies_in_turn`
+FEWEST_TURNS, MOST_TURNS, TURNS_SECONDS = 5, 25, 10.0
 
 
 def latencies_ms(
@@ -40,19 +41,20 @@ def latencies_ms(
 def latencies_in_turn(
     teacher: PreTrainedModel, forms: Mapping[str, Any], inputs: Sequence[str]
 ) -> tuple[float, dict[str, float]]:
-    """Milliseconds of a forward pass of the teacher and of each form, as `latencies_ms`, in the median of some turns.
+    """Milliseconds of a forward pass of the teacher and of each form, as `latencies_ms`, in the median of the turns.
 
-    A machine's speed changes, so a latency compares only with one of the same minute. A turn has several passes, since
-    the threads of ONNX Runtime spin for a while after the last one.
+    A machine's speed changes, so a latency compares only with one of the same seconds, and where others use the machine
+    few turns are too few. A turn has several passes, since the threads of ONNX Runtime spin for a while after the last.
 
     Args: inputs: the names of what the forms take.
     """
-    turns = [
-        (
-            latencies_ms([teacher], rounds=PASSES)[0],
-            {name: latencies_ms([model], rounds=PASSES, inputs=inputs)[0] for name, model in forms.items()},
-        )
-        for _ in range(TURNS)
-    ]
-    of_forms = {name: statistics.median(found[name] for _, found in turns) for name in forms}
-    return statistics.median(of_teacher for of_teacher, _ in turns), of_forms
+    of_teacher: list[float] = []
+    of_forms: dict[str, list[float]] = {name: [] for name in forms}
+    began = time.perf_counter()
+    for turn in range(MOST_TURNS):
+        if turn >= FEWEST_TURNS and time.perf_counter() - began > TURNS_SECONDS:
+            break
+        of_teacher += latencies_ms([teacher], rounds=PASSES)
+        for name, model in forms.items():
+            of_forms[name] += latencies_ms([model], rounds=PASSES, inputs=inputs)
+    return statistics.median(of_teacher), {name: statistics.median(found) for name, found in of_forms.items()}

@@ -180,7 +180,7 @@ TABLE: dict[str, TableRow] = {
         files=["training_rows", WHERE_SOFT],
     ),
     "evaluate_student": TableRow(
-        version=10,
+        version=11,
         reads=[
             with_task("finetune_teacher", "distill_predictions"),
             without_task("prepare_corpus", "pretrain_teacher", "distill_general"),
@@ -189,7 +189,7 @@ TABLE: dict[str, TableRow] = {
         files=["training_rows", "test_rows", "other_teacher", WHERE_SOFT],
     ),
     "export_student": TableRow(
-        version=9,
+        version=10,
         reads=[
             with_task("finetune_teacher", "distill_predictions"),
             without_task("prepare_corpus", "pretrain_teacher", "distill_general"),

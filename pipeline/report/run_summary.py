@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.artifacts.atomic import checksum
-from pipeline.artifacts.store import MANIFEST, intact
+from pipeline.artifacts.store import MANIFEST, RECIPE, intact
 from pipeline.config.data import CORRELATIONS
 from pipeline.errors import require
-from pipeline.plan.run_folder import RECIPE, RESULTS
+from pipeline.plan.run_folder import RESULTS
 from pipeline.plan.stages import STAGES
 
 Curve = tuple[list[float], list[float]]  # steps, and the value at each
@@ -87,7 +87,8 @@ class RunSummary:
             if shipped := exported.get("shipped"):
                 name = Path(shipped["file"]).name
                 models[name]["disk_bytes"] = shipped["disk_bytes"]
-                models["teacher"]["latency_ms"] = shipped["teacher_latency_ms"]
+                models["teacher"]["latency_ms"] = shipped["teacher_latency_ms"]  # all of the same minute
+                models["student"]["latency_ms"] = models["model.safetensors"]["latency_ms"]
                 models = {"teacher": models["teacher"], name: models[name]} | models
         return models
 

@@ -19,16 +19,20 @@ def test_latencies_are_of_each_model(tmp_path: Path) -> None:
         assert first > 0 and second > 0
 
 
-def test_the_teacher_s_latency_is_measured_in_turn_with_each_form_s(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("seconds", "turns"), [(3600.0, 25), (0.0, 5)])
+def test_the_teacher_s_latency_is_measured_in_turn_with_each_form_s(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, turns: int
+) -> None:
     asked: list[tuple[str, tuple[str, ...]]] = []
-    speed = iter([4.0, 1.0] * 2 + [40.0, 10.0] * 3)  # the machine is ten times as slow from the third turn on
+    speed = iter([4.0, 1.0] * 2 + [40.0, 10.0] * 23)  # the machine is ten times as slow from the third turn on
 
     def measured(models: list[str], *, rounds: int, inputs: tuple[str, ...] = ("input_ids",)) -> list[float]:
         asked.append((models[0], inputs))
         return [next(speed)]
 
     monkeypatch.setattr(latency, "latencies_ms", measured)
+    monkeypatch.setattr(latency, "TURNS_SECONDS", seconds)
     teacher: Any = "the teacher"
     found = latencies_in_turn(teacher, {INT8: "its file"}, ("input_ids", "token_type_ids"))
     assert found == (40.0, {INT8: 10.0})
-    assert asked == [("the teacher", ("input_ids",)), ("its file", ("input_ids", "token_type_ids"))] * 5
+    assert asked == [("the teacher", ("input_ids",)), ("its file", ("input_ids", "token_type_ids"))] * turns

@@ -50,7 +50,7 @@ def test_the_card_says_what_was_measured_and_how(recipe_and_inputs: tuple[Recipe
     card = card_of(*recipe_and_inputs)
     assert "| | teacher | `onnx/model_int8.onnx`, which ships | student in PyTorch |" in card
     assert "| accuracy | 0.9000 | 0.8850 | 0.9000 |" in card
-    assert "| latency | 1.5 ms | 0.2 ms | 1.5 ms |" in card
+    assert "| latency | 1.8 ms | 0.2 ms | 1.2 ms |" in card
     assert "`onnx/model_int8.onnx` keeps 98.3% of the teacher's score (95%: 94.0% to 102.0%, paired bootstrap)" in card
     assert "| `onnx/model_int8.onnx` | 2.0 | 0.8750 |" in card
     assert f"Printed by, at commit {'c' * 40}:\n\n    ./run_all.sh recipe.yaml\n" in card
@@ -95,3 +95,12 @@ def test_licences_are_carried_from_cards_and_wheels(
     assert found == {"teacher": "apache-2.0", "data": "cc0-1.0"}
     (model / "README.md").write_text("---\nlicense: mit\n---\n")
     assert find_licences(recipe, replace(inputs, backbone=model))["teacher"] == "mit"
+
+
+def test_a_reused_dataset_is_named_and_its_settings_are_not_guessed(
+    recipe_and_inputs: tuple[Recipe, RecipeInputs],
+) -> None:
+    recipe, inputs = recipe_and_inputs
+    card = card_of(replace(recipe, augment_data=replace(recipe.augment_data, reuse="/mine/reviews")), inputs)
+    assert "| augmentation | the dataset reviews |" in card
+    assert "/mine" not in card
