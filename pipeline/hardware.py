@@ -14,6 +14,7 @@ from typing import Literal
 Precision = Literal["bf16", "fp32"]
 GPU_TOKENS = 32_768  # padded tokens at once: with few a GPU waits for the next operation to be asked of it
 ANSWER_SECONDS = 30  # for nvidia-smi
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of the container
 ROUND = 4  # rows and tokens: oneDNN's bf16 products are slower on odd numbers, and every new shape is compiled
 
 
@@ -63,6 +64,17 @@ def gpu_capabilities() -> tuple[float, ...]:
 def gpu_count() -> int:
     """GPUs that this process may use."""
     return len(gpu_capabilities())
+
+
+@functools.cache
+def cpu_cores() -> int:
+    """Cores that this process may use: a scheduler or a container may leave it fewer than the machine has."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = CPU_QUOTA.read_text(encoding="ascii").split()  # microseconds; without a limit: max
+        return max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cores
 
 
 def cpu_name() -> str:

@@ -1,6 +1,5 @@
 """How a student starts in a stage: fitted to its teacher by the main process, for all processes the same."""
 
-import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from transformers import PreTrainedModel
 from pipeline.config.objectives import layer_map
 from pipeline.distill.augmented_dataset import AugmentedTexts, load_task_teacher
 from pipeline.distill.layers import ProjectedStudent
+from pipeline.hardware import cpu_cores
 from pipeline.heads import head_of
 from pipeline.heads.fit import fit_head
 from pipeline.models.architectures import start_of
@@ -151,7 +151,7 @@ def fit_on_logits(
 def all_cores() -> Generator[None]:
     """Meanwhile one process works for all, with every core; so the bytes do not depend on the number of processes."""
     before = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cpu_cores())
     try:
         yield
     finally:

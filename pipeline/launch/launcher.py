@@ -19,7 +19,7 @@ import yaml
 
 from pipeline import PROJECT
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError
-from pipeline.hardware import gpu_count
+from pipeline.hardware import cpu_cores, gpu_count
 from pipeline.launch.exit_status import STATUS_FILE
 from pipeline.launch.stage_logs import LOGGED, StageLogs
 
@@ -76,7 +76,7 @@ def launch_command(
         )
     decided = "--num_cpu_threads_per_process" in values or (gpus and "--config_file" in values)
     if "OMP_NUM_THREADS" not in os.environ and not decided:  # else it takes one, beside GPUs too
-        options += ["--num_cpu_threads_per_process", str(max(1, (os.cpu_count() or 1) * machines // max(1, processes)))]
+        options += ["--num_cpu_threads_per_process", str(max(1, cpu_cores() * machines // max(1, processes)))]
     if not gpus:
         changes["ACCELERATE_USE_CPU"] = "true"
         if processes > 1 and not values.keys() & {"--multi_gpu", "--config_file"}:

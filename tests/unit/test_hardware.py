@@ -65,3 +65,17 @@ def test_a_gpu_that_does_not_answer_ends_the_command(tmp_path: Path, monkeypatch
         hardware.gpu_count()
     assert error.value.filename == "nvidia-smi"
     hardware.gpu_capabilities.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("max 100000", 6), ("200000 100000", 2), ("50000 100000", 1), ("900000 100000", 6), (None, 6)],
+)
+def test_cores_are_those_that_this_process_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr(hardware, "CPU_QUOTA", tmp_path / "cpu.max")
+    if quota:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert hardware.cpu_cores.__wrapped__() == expected

@@ -1,7 +1,6 @@
 """Launching: the command line of `accelerate launch`, and a launched command from its start to its end."""
 
 import json
-import os
 import signal
 import sys
 import textwrap
@@ -30,7 +29,7 @@ ARGUMENTS = ["--recipe", "mine.yaml", "--seed", "1"]
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without GPU and with four cores, whose user set nothing."""
     gpus(monkeypatch, 0)
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr("pipeline.launch.launcher.cpu_cores", lambda: 4)
     for name in ("OMP_NUM_THREADS", *CPU_ENVIRONMENT):
         monkeypatch.delenv(name, raising=False)
 
