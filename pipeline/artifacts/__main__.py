@@ -1,19 +1,22 @@
-"""Show what takes space, or remove what no run links to.
+"""Show what takes space, or remove what no run uses.
 
 python -m pipeline.artifacts du | gc [--root artifacts] [--runs runs]
 """
 
 import argparse
 import contextlib
+import os
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
 from filelock import FileLock, Timeout
 
 from pipeline import PROJECT
-from pipeline.artifacts.store import MANIFEST, Artifact, folders_of_runs
+from pipeline.artifacts.store import MANIFEST, RECIPE, Artifact, folders_of_runs
 from pipeline.errors import status_of
 
 
@@ -23,10 +26,33 @@ def _is_artifact(folder: Path) -> bool:
     return bool(name) and folder.is_dir() and (bool(name[1]) or (folder / MANIFEST).is_file())
 
 
+def _size(folder: Path) -> int:
+    """Bytes of all files; a stage at work may remove one meanwhile."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size += Path(place, name).stat().st_size
+    return size
+
+
 def _may_go_on(folder: Path) -> bool:
     """Whether a folder holds work in progress: its artifact is not published, or damaged."""
     artifact = Artifact(folder.parent.parent, folder.parent.name, folder.stem)
     return folder.suffix == ".work" and (artifact.manifest() is None or artifact.missing() is not None)
+
+
+def _named_in(recipe: Path) -> Iterator[Path]:
+    """The paths in a run's recipe, and the folders that they lie in: one may be an artifact, as of a reused dataset."""
+    with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+        trees = [yaml.safe_load(recipe.read_text(encoding="utf-8"))]
+        while trees:
+            tree = trees.pop()
+            if isinstance(tree, dict | list):
+                trees += tree.values() if isinstance(tree, dict) else tree
+            elif isinstance(tree, str) and "/" in tree:
+                path = (PROJECT / tree).resolve()
+                yield from (path, *path.parents)
 
 
 def _remove(folder: Path) -> bool:
@@ -41,7 +67,7 @@ def _remove(folder: Path) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`du`: the size of every artifact and who links to it. `gc`: remove those without a link."""
+    """`du`: the size of every artifact and which runs use it. `gc`: remove those of no run."""
     command = parser()
     options = command.parse_args(arguments)
     if options.command == "gc" and not options.runs.is_dir():
@@ -50,13 +76,13 @@ def main(arguments: list[str] | None = None) -> int:
         )
     runs_of: dict[Path, list[str]] = {}
     for runs in {options.runs.resolve(), *folders_of_runs(options.root)}:
-        for link in runs.rglob("*"):  # a run's folder may lie in one of its own
-            if link.is_symlink():
-                runs_of.setdefault(link.resolve(), []).append(link.parent.name)
+        for path in runs.rglob("*"):  # a run's folder may lie in one of its own
+            used = [path.resolve()] if path.is_symlink() else _named_in(path) if path.name == RECIPE else ()
+            for artifact in used:
+                runs_of.setdefault(artifact, []).append(path.parent.name)
     for folder in sorted(filter(_is_artifact, options.root.glob("*/*"))):
-        runs = runs_of.get(folder.resolve(), [])
-        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        print(f"{size / 1e6:10.1f} MB  {folder}  {', '.join(runs) or 'no run'}")
+        runs = dict.fromkeys(runs_of.get(folder.resolve(), ()))
+        print(f"{_size(folder) / 1e6:10.1f} MB  {folder}  {', '.join(runs) or 'no run'}")
         if options.command == "gc" and not runs and not _may_go_on(folder):
             print(f"{'':10}     {'removed' if _remove(folder) else 'kept: a process works on it'}")
     return 0

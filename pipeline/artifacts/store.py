@@ -5,7 +5,7 @@ artifacts/STAGE/FINGERPRINT.work/        work in progress: checkpoints, finished
 artifacts/STAGE/FINGERPRINT.lock         held while a process works on it
 artifacts/STAGE/FINGERPRINT.aside-N/     replaced by --force, or damaged; `gc` removes it
 artifacts/cache/                         downloads, remembered digests, and where the runs are that link to artifacts
-runs/NAME/STAGE -> the artifact          links of one run, its logs and results
+runs/NAME/STAGE -> the artifact          links of one run, its recipe, logs and results
 """
 
 import contextlib
@@ -27,6 +27,7 @@ from pipeline.artifacts.atomic import checksum, sync, sync_tree, write_atomicall
 from pipeline.errors import UserError, WorkFailed, require
 
 MANIFEST = "stage.json"
+RECIPE = "recipe.yaml"  # in a run's folder: all its settings
 OWN_SUM = "sha256_of_the_rest"  # in it: no checksum beside it covers it
 
 

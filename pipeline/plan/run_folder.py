@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from pipeline.artifacts.atomic import write_atomically
-from pipeline.artifacts.store import intact, link, note_runs, unlink
+from pipeline.artifacts.store import RECIPE, intact, link, note_runs, unlink
 from pipeline.config import Recipe
 from pipeline.plan.plan import Plan
 from pipeline.plan.stages import STAGES
@@ -16,7 +16,6 @@ from pipeline.plan.stages import STAGES
 RESULTS = "results.json"
 PREDICTIONS = "predictions.parquet"
 TEACHER_STATISTICS = "teacher_statistics.npy"
-RECIPE = "recipe.yaml"
 
 
 def publish_run(plan: Plan) -> None:

@@ -11,11 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline.artifacts.store import MANIFEST
+from pipeline.artifacts.store import MANIFEST, RECIPE
 from pipeline.errors import UserError, status_of
 from pipeline.inputs.hub import check_push, publish
 from pipeline.plan.plan import make_plan
-from pipeline.plan.run_folder import RECIPE
 from pipeline.report.model_card import CARD, HERE, UNKNOWN, model_card
 from pipeline.report.run_summary import read_run_summary
 

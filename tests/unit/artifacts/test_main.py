@@ -99,3 +99,16 @@ def test_du_shows_who_links_and_gc_removes_what_no_run_needs(
     assert main(["gc", *places]) == 0
     assert names(artifact) == ["cafe.work", "f00d"]
     assert (artifact.root / "cache/wheels").is_dir()
+
+
+def test_gc_keeps_a_dataset_that_a_run_reuses(artifact: Artifact, tmp_path: Path) -> None:
+    folder = publish(artifact)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    recipe = tmp_path / "runs" / "mine" / "recipe.yaml"
+    recipe.write_text(f"augment_data: {{reuse: {folder}/data}}\n")
+    gc = ["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "runs")]
+    assert main(gc) == 0
+    assert names(artifact) == ["f00d"]
+    recipe.write_text("augment_data: {reuse: null}\n")
+    assert main(gc) == 0
+    assert names(artifact) == []
