@@ -116,6 +116,11 @@ def print_answers(given: argparse.Namespace) -> None:
 def check_sources(given: argparse.Namespace) -> None:
     """Raises UserError for texts from two places, half a pair, or a text that is not UTF-8."""
     require(not (given.texts and given.input), "texts come from the arguments or from --input, not from both")
+    require(
+        not (given.pairs and given.input),
+        "--pairs is for texts from the arguments or standard input; of a file name the second column (--text-pair)",
+    )
+    require(given.input or not given.text_pair, "--text-pair names a column of --input; for texts given here: --pairs")
     for text in given.texts:
         try:
             text.encode()

@@ -11,6 +11,7 @@ elsewhere can reach the server by a name of its own.
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,7 +31,7 @@ from pipeline.predict.student import Student
 
 MOST_TEXTS = 64  # of a request
 MOST_CHARACTERS = 20_000  # of a text
-MOST_BYTES = 4 * MOST_TEXTS * MOST_CHARACTERS  # of a request
+MOST_BYTES = 2 * 12 * MOST_TEXTS * MOST_CHARACTERS  # of a request: a text may be a pair, and JSON writes an emoji in 12
 BATCH = 32  # texts through the model at once
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PAGE = Path(__file__).with_name("playground.html")
@@ -158,9 +159,15 @@ def answers(student: Student, texts: Sequence[Texts]) -> list[dict[str, Any]]:
 
 
 def serve(student: Student, *, name: str, host: str, port: int) -> None:
-    """Serve until Ctrl-C."""
+    """Serve until Ctrl-C. Raises: UserError for a host or a port that cannot be had. Args: port: 0: a free one."""
     import uvicorn  # noqa: PLC0415 (the application needs none: a test calls it directly)
 
-    shown = f"[{host}]" if ":" in host else host
-    print(f"http://{shown}:{port}/ is {name}; Ctrl-C ends it", flush=True)
-    uvicorn.run(application(student, name=name, host=host), host=host, port=port, log_level="warning")
+    try:
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--host {host} --port {port}: {error}; give others") from None
+    with listening:
+        shown = f"[{host}]" if ":" in host else host
+        print(f"http://{shown}:{listening.getsockname()[1]}/ is {name}; Ctrl-C ends it", flush=True)
+        settings = uvicorn.Config(application(student, name=name, host=host), log_level="warning")
+        uvicorn.Server(settings).run(sockets=[listening])

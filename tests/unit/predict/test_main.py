@@ -358,6 +358,8 @@ def test_a_question_of_any_length_leaves_room_for_the_text(
         (["{student}", "a", "b", "c", "--pairs"], "--pairs: 3 texts are no pairs; give an even number"),
         (["{student}", "a text", "--input", "rows.csv"], "not from both"),
         (["{student}", "--input", "rows.txt"], "unknown kind of table"),
+        (["{student}", "--input", "rows.csv", "--pairs"], "name the second column (--text-pair)"),
+        (["{student}", "a text", "--text-pair", "other"], "--text-pair names a column of --input"),
         (["{student}", "a text", "--batch-size", "0"], "take 1 or more"),
         (["{backbone}", "a text", "--onnx"], "has no onnx/model_int8.onnx; run the stage export_student"),
         (["{backbone}", "film"], "which are no answers; give a student that classifies, scores, tags or finds answers"),

@@ -151,3 +151,18 @@ def test_bad_options_are_one_sentence(
 ) -> None:
     assert main([str(shipped), *words]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_request_of_the_largest_pairs_fits(port: int, student: Student) -> None:
+    text = "\U0001f600" * server.MOST_CHARACTERS
+    assert len(json.dumps({"texts": [[text, text]] * server.MOST_TEXTS})) < server.MOST_BYTES * 1.001
+
+
+@pytest.mark.parametrize("where", [["--port", "{port}"], ["--port", "0", "--host", "no.such.host.invalid"]])
+def test_a_place_that_cannot_be_had_is_one_sentence(
+    port: int, shipped: Path, where: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(shipped), "--serve", *(word.format(port=port) for word in where)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "; give others" in printed.err and len(printed.err.splitlines()) == 1
