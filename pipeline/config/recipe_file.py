@@ -37,6 +37,7 @@ NUMBERS = {  # as YAML 1.1 has them, without those of base 2, 8, 16 and 60
         r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
     ),
 }
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
 NULLS = ("null", "Null", "NULL", "~", "")
 Keys = tuple[str, ...]
 Where = dict[Keys, str]  # a key's path -> where it was written: file:line, or the option
@@ -47,14 +48,14 @@ class AnchorError(yaml.MarkedYAMLError):
 
 
 class RecipeLoader(yaml.SafeLoader):
-    """YAML without two of its traps.
+    """YAML without three of its traps.
 
     Anchors and aliases: with them one text can stand for a tree of any size, or without an end. Numbers that are none
-    to most people: 010 is a text here, not 8, and 1:30 is not 90.
+    to most people: 010 is a text here, not 8, and 1:30 is not 90. Dates: 2026-11-28 is a text too, as in a run's name.
     """
 
     yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, NUMBERS.get(tag, pattern)) for tag, pattern in resolvers]
+        first: [(tag, NUMBERS.get(tag, pattern)) for tag, pattern in resolvers if tag != TIMESTAMP]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 

@@ -20,6 +20,7 @@ set_up() {
         [ -n "$PYTHON" ] || { own=yes && PYTHON=$PROJECT/.venv; }
         PYTHON=$PYTHON/bin/python
     fi
+    case $PYTHON in /*) ;; */*) PYTHON=$PWD/$PYTHON ;; esac # it is used from other folders too
     pins=$(cat "$PROJECT/pyproject.toml" "$PROJECT/pipeline/environment/constraints.txt" | cksum)
     pins=${pins// /-}
 

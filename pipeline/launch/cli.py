@@ -4,6 +4,7 @@
 """
 
 import argparse
+import io
 import json
 import shlex
 import shutil
@@ -34,6 +35,8 @@ DEFAULT_RECIPE = PROJECT / "recipes" / "rotten_tomatoes.yaml"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 failed at work, 2 bad input, 75 interrupted (the same command goes on)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what the terminal's encoding has not
     with stop_signals_call(signal.default_int_handler):
         streams = survive_closed_readers()
         try:
@@ -74,7 +77,7 @@ def _run(arguments: list[str]) -> int:
     publish_run(plan)
     if selected:
         print(*(f"data: {line}" for line in plan.data), sep="\n", file=sys.stderr, flush=True)
-        command, changes = launch_command(selected, ["--recipe", str(recipe.resolve()), *overrides], launcher)
+        command, changes = launch_command(selected, ["--recipe", str(recipe.absolute()), *overrides], launcher)
         status = _launch(plan, selected, command, changes)
         if status != OK:
             print(f"  resume: {_resuming(arguments)}", file=sys.stderr)

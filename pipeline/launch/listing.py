@@ -25,7 +25,7 @@ def forecast(plan: Plan, recipe: Path, overrides: Sequence[str]) -> Forecast:
     """What the unfinished stages will cost, measured by a process of its own: it imports torch."""
     if not plan.why:
         return Forecast({}, "")
-    command = [sys.executable, "-m", "pipeline.distill.token_costs", "--recipe", str(recipe.resolve()), *overrides]
+    command = [sys.executable, "-m", "pipeline.distill.token_costs", "--recipe", str(recipe.absolute()), *overrides]
     path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     environment = {**CPU_ENVIRONMENT, **os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -164,6 +164,6 @@ def _run(
 
 def _command(recipe: Path, overrides: Sequence[str]) -> str:
     """What a user types, in the project's folder, to get this run."""
-    path = recipe.resolve()
+    path = recipe.absolute()
     path = path.relative_to(PROJECT) if PROJECT in path.parents else path
     return shlex.join(["./run_all.sh", str(path), *overrides])

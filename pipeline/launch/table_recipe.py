@@ -45,6 +45,7 @@ def recipe_for(
     """
     beside = [path.name for path in table.absolute().parent.glob("*") if is_table(path)]
     require(table.is_file(), f"{table}: no such table{nearest(table.name, beside)}")
+    require(_is_utf8(table), f"{str(table)!a}: a recipe cannot hold this path, which is not UTF-8; rename it")
     given = {keys: value for keys, value, _ in parse_overrides(overrides)}
     in_task = {name: columns[name] or given.get(("task", name)) for name in OPTIONS}
     found = find_columns(table, in_task)
@@ -64,6 +65,13 @@ def recipe_for(
     unused = f"; not used: {', '.join(map(repr, left[:MANY]))}{', ...' if len(left) > MANY else ''}" if left else ""
     print(f"{table}: {found['text']!r} is the text{pair}, {found['label']!r} the label{unused}", file=sys.stderr)
     return path
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        return bool(str(path.absolute()).encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def column_names(table: Path) -> Sequence[str]:

@@ -45,7 +45,7 @@ def make_plan(recipe_path: Path, overrides: Sequence[str] = (), *, checked: bool
     Raises: UserError for anything the user has to mend.
     """
     recipe = load_recipe(recipe_path, overrides)
-    folders = {name: str(PROJECT / Path(getattr(recipe.run, name)).expanduser()) for name in ("artifacts", "runs")}
+    folders = {name: _folder(f"run.{name}", getattr(recipe.run, name)) for name in ("artifacts", "runs")}
     recipe = replace(recipe, run=replace(recipe.run, **folders))
     cache = cache_folder(Path(recipe.run.artifacts))
     pins = Path(recipe.run.runs) / recipe.name / "resolved.json"
@@ -60,6 +60,13 @@ def make_plan(recipe_path: Path, overrides: Sequence[str] = (), *, checked: bool
     if pinned != known:
         write_atomically(pins, json.dumps(pinned, indent=1, sort_keys=True))
     return plan
+
+
+def _folder(setting: str, given: str) -> str:
+    try:
+        return str(PROJECT / Path(given).expanduser())
+    except RuntimeError:
+        raise UserError(f"{setting}: {given} begins with an unknown user's home folder: write the whole path") from None
 
 
 def check_inputs(plan: Plan) -> Plan:

@@ -58,6 +58,8 @@ def model_card(recipe: Recipe, inputs: RecipeInputs, *, evaluation: Path, export
         exported=exported,
         teacher=without_folders(teacher),
         task_data=[without_folders(spec) for spec in task_data],
+        reused=without_folders(recipe.augment_data.reuse or ""),
+        student_model=without_folders(recipe.student.model or ""),
         corpus=[without_folders(spec) for spec in recipe.prepare_corpus.sources],
         licences=licences,
         measures=MEASURES,

@@ -206,3 +206,10 @@ def test_without_arguments_every_check_runs_even_after_one_failed(checkout: Chec
     ]
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "run_tests.sh: failed: ruff"
+
+
+def test_a_python_named_from_here_is_used_from_everywhere(checkout: Checkout) -> None:
+    checkout.stand_in(checkout.root.parent / "own" / "bin" / "python")
+    done = checkout.run("run_all.sh", "--list", PYTHON="own/bin/python")
+    assert done.returncode == 0, done.stderr
+    assert str(checkout.root.parent / "own/bin/python") in done.stdout

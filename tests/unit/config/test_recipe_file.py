@@ -75,8 +75,8 @@ def test_a_value_that_yaml_would_take_for_a_comment_stands_for_itself(value: str
 
 
 def test_numbers_of_another_base_are_texts(tmp_path: Path) -> None:
-    text = "backbone: bert\ntask: {train: rows.csv, drop_labels: [010, 007, 8, 0x1F, 1:30, 1.50, 1_000]}\n"
-    assert load(tmp_path, text).task.drop_labels == ("010", "007", "8", "0x1F", "1:30", "1.5", "1000")
+    text = "backbone: bert\ntask: {train: rows.csv, drop_labels: [010, 007, 8, 0x1F, 1:30, 1.50, 1_000, 2026-11-28]}\n"
+    assert load(tmp_path, text).task.drop_labels == ("010", "007", "8", "0x1F", "1:30", "1.5", "1000", "2026-11-28")
     with pytest.raises(UserError, match="learning_rate: '1:30' does not fit"):
         load(tmp_path, SMALLEST, "--distill_layers.learning_rate", "1:30")
 

@@ -313,3 +313,14 @@ def test_help_groups_settings_by_section_and_indents_what_it_wraps(
 def test_without_a_recipe_the_default_one_runs() -> None:
     assert cli.DEFAULT_RECIPE.is_file()
     assert cli.parse(["--list"])[1] == cli.DEFAULT_RECIPE
+
+
+def test_stages_read_the_recipe_where_its_link_lies(world: Path, launched: list[str]) -> None:
+    """Its base and its name are those of the link, as in the plan."""
+    kept = world / "kept"
+    kept.mkdir()
+    (kept / "theirs.yaml").write_text("base: recipe.yaml\n")
+    (world / "mine.yaml").symlink_to(kept / "theirs.yaml")
+    assert cli.main([str(world / "mine.yaml")]) == 0
+    assert len(launched) == len(STAGES)
+    assert (world / "runs" / "mine" / "results.json").is_file()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -189,3 +190,10 @@ def test_columns_are_said_of_tables_alone(world: Path, capsys: pytest.CaptureFix
 def test_a_table_that_is_not_there_is_one_sentence(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([str(world / "row.csv")]) == 2
     assert capsys.readouterr().err == f"error: {world}/row.csv: no such table; did you mean 'rows.csv'?\n"
+
+
+def test_a_path_that_no_recipe_can_hold_is_one_sentence(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = os.fsdecode(os.fsencode(world) + b"/rev\xe9.csv")
+    Path(table).write_text("text,label\n")
+    assert cli.main([table]) == 2
+    assert capsys.readouterr().err.endswith("a recipe cannot hold this path, which is not UTF-8; rename it\n")
