@@ -12,7 +12,7 @@ from pipeline.config import Recipe
 from pipeline.hardware import resolve_precision
 from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES, is_decoder
-from pipeline.plan.stages import LANGUAGE, LOCATIONS, SCORING, TABLE, counted
+from pipeline.plan.stages import LANGUAGE, LOCATIONS, READING, SCORING, TABLE, counted
 
 TOKENS_AT_ONCE = ("micro_batch_tokens", "decode_tokens")
 Files = Mapping[str, Path]  # by 'role/relative name'
@@ -84,6 +84,7 @@ def _settings(stage: str, recipe: Recipe, inputs: RecipeInputs) -> tuple[Setting
             continue
         if name == "task":
             settings["task.has_test_files"], defaults["task.has_test_files"] = bool(recipe.task.test), False
+            settings["task.reading"], defaults["task.reading"] = READING.get(recipe.task.kind, 1), 1
         for member in _members(recipe, name):
             section, _, setting = member.rpartition(".")
             owner: Any = getattr(recipe, section) if section else recipe

@@ -24,6 +24,7 @@ LOCATIONS = {
 # Settings that do not change the task's rows. Rows of the table that name "task" name these too where they count.
 TOKENS = ("task.max_length", "task.window_overlap")
 LANGUAGE = "task.language"
+READING = {"token_classification": 2, "multi_label": 2}  # by kind of task: raised when its rows are read otherwise
 SCORING = ("task.metric", "task.thresholds", *TOKENS)
 
 
@@ -74,7 +75,7 @@ class TableRow:
     settings: Names
     """Those that can change its output: sections, or single ones as SECTION.NAME. 'precision' is the recipe's, or the
     hardware's; 'fp32' is always float32. 'decoder' says whether the backbone is one. With 'task' counts whether it has
-    test files: without them the test rows are held out of the training rows."""
+    test files (without them the test rows are held out of the training rows), and how rows of its kind are read."""
     files: Names = ()  # the groups of `stage_specs._input_files` that it reads
 
 

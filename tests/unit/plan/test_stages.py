@@ -15,7 +15,7 @@ from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stage_specs import StageSpec, stage_specs
-from pipeline.plan.stages import LOCATIONS, STAGES
+from pipeline.plan.stages import LOCATIONS, READING, STAGES
 from tests import tiny
 
 STORED = Path(__file__).parent / "stored_fingerprints.json"
@@ -198,6 +198,17 @@ def test_the_order_of_soft_labels_is_that_of_the_outputs(world: Path) -> None:
         for columns in ("fresh: p, rotten: q", "rotten: q, fresh: p")
     )
     assert changed(one, other) == FINETUNE | PROPOSE
+
+
+def test_rows_that_are_read_otherwise_move_the_runs_of_their_kind_alone(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = ("--prepare_corpus.task_text=false",)
+    before = stages(world, *overrides)
+    monkeypatch.setitem(READING, "regression", 2)
+    assert changed(before, stages(world, *overrides)) == set()
+    monkeypatch.setitem(READING, "classification", 2)
+    assert changed(before, stages(world, *overrides)) == FINETUNE | PROPOSE
 
 
 def test_the_corpus_reads_the_rows_only_when_it_takes_their_text(world: Path) -> None:
