@@ -74,7 +74,12 @@ class Columns:
         return [*self.labels(), *self.soft.names()] if self.soft else []
 
     def has_label(self, values: Mapping[str, Any]) -> bool:
-        """Whether a row says anything of its label: where it has soft labels it need not."""
+        """Whether a row says anything of its label: where it has soft labels it need not.
+
+        With a separator between labels an empty text says that there is none.
+        """
+        if self.label_separator and isinstance(values.get(self.label), str):
+            return True
         return any(not _is_missing(values[column]) for column in self.labels())
 
     def without_labels(self) -> "Columns":

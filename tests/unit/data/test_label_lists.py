@@ -1,5 +1,6 @@
 """Several labels of one text, however a table holds them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ def test_labels_with_a_sign_between_them_may_be_none(tmp_path: Path) -> None:
     found = labels(data)
     assert found["one"] == ("a", "b") and found["two"] == () and found["four"] == ("a", "c")
     assert data.label_names == ("a", "b", "c") and data.metric == "micro_f1"
+
+
+def test_with_soft_labels_an_empty_cell_still_means_no_label(tmp_path: Path) -> None:
+    rows = "".join(f"{line},0.9,0.8\n" for line in SIGNS.splitlines()[1:])
+    soft = {"a": "pa", "b": "pb"}
+    content = "text,label,pa,pb\n" + rows.replace("c", "b")
+    found = labels(read(tmp_path / "rows.csv", content, label_separator="|", soft_labels=soft))
+    assert found["two"] == () and found["three"] == ("b",)
+    lines = [{"text": str(n), "label": "a" * (n % 2) or None, "pa": n / 9, "pb": 0.8} for n in range(8)]
+    content = "".join(json.dumps(line) + "\n" for line in lines)
+    found = labels(read(tmp_path / "rows.jsonl", content, label_separator="|", soft_labels=soft))
+    assert found["1"] == ("a",) and found["2"] == ("b",)
 
 
 LISTS = "\n".join(
