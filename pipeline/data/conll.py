@@ -16,7 +16,7 @@ from pipeline.data.examples import Columns, Example, list_in_text
 from pipeline.data.parquet import label_names, read_schema
 from pipeline.data.running_text import is_running_text, is_table_of_texts
 from pipeline.data.tables import location, read_rows
-from pipeline.data.tags import OUTSIDE, PREFIXED, Tag, iob2, look_like_tags, meanings
+from pipeline.data.tags import OUTSIDE, PREFIXED, Tag, are_bare, iob2, look_like_tags, meanings
 from pipeline.data.text_files import format_suffix, read_lines
 from pipeline.data.word_lists import FEW_ROWS, Sentence, as_list, read_table
 from pipeline.errors import UserError, nearest, require
@@ -41,11 +41,13 @@ def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> It
         reader = read_table if is_table_of_texts(path, columns) else _lines if is_running_text(path) else _conll
     sentences = list(reader(path, columns))
     names = _meanings(sentences, path, columns) if columns.label else {}
+    listed = set(names.values()) - {OUTSIDE} <= set(columns.known_labels)
+    bare = are_bare(columns.known_labels if listed else names.values())
     for line, words, tags, group in sentences:
         if not "".join(words).strip():
             left_out["empty"] += 1
             continue
-        label = iob2([names[tag] for tag in tags]) if columns.label else None
+        label = iob2([names[tag] for tag in tags], bare=bare) if columns.label else None
         yield Example((joined(words),), label, group, path, line)
 
 

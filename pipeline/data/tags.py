@@ -9,7 +9,7 @@ from pipeline.errors import UserError, require
 
 OUTSIDE = "O"
 UNNAMED = "ENTITY"  # the type of entities whose tags are a bare prefix
-BARE = {"", OUTSIDE, *"BIES"}  # tags that are only a prefix
+BARE = {"", OUTSIDE, *"BIESLUM"}  # tags that are only a prefix
 PREFIXED = re.compile(r"([BIESLUM])[-_](.+)")
 LOWER_PREFIXED = re.compile(r"[bieslum][-_].+")
 NUMBER = re.compile(r"-?\d+", re.ASCII)
@@ -151,16 +151,22 @@ def _some(texts: Sequence[str]) -> str:
     return f"{shown}, ..." if len(texts) > 3 else shown
 
 
-def iob2(tags: Sequence[str]) -> tuple[str, ...]:
+def are_bare(tags: Iterable[str]) -> bool:
+    """Whether all tags of a file are bare prefixes (B, I, O); else a tag without a prefix, such as S, is a type."""
+    found = set(tags)
+    return found <= BARE and bool(found & {"B", "I"})
+
+
+def iob2(tags: Sequence[str], *, bare: bool = False) -> tuple[str, ...]:
     """Tags of a sentence in IOB2: B- on the first word of an entity, I- on its others.
 
     IOB1 uses B- only between two neighbouring entities of one type. S-, U- and E-, L-, M- are the prefixes of BIOES and
-    BILOU. Equal neighbouring tags without a prefix are one entity. Where all tags of a sentence are bare prefixes
-    (B, I, O), the type of its entities is ENTITY.
+    BILOU. Equal neighbouring tags without a prefix are one entity. Where the tags of the file are bare prefixes
+    (`are_bare`), the type of its entities is ENTITY.
     """
     found: list[str] = []
     inside = None  # the type of the entity that the next word may continue
-    if set(tags) <= BARE:
+    if bare:
         tags = [tag if tag in ("", OUTSIDE) else f"{tag}-{UNNAMED}" for tag in tags]
     for tag in tags:
         prefixed = PREFIXED.fullmatch(tag)

@@ -102,7 +102,7 @@ TABLE: dict[str, TableRow] = {
         files=["backbone"],
     ),
     "finetune_teacher": TableRow(
-        version=8,
+        version=9,
         reads=[When(lambda r: not r.finetune_teacher.model, ["pretrain_teacher"])],
         settings=["finetune_teacher", "seed", "precision", "task", *SCORING],
         files=[
@@ -135,7 +135,7 @@ TABLE: dict[str, TableRow] = {
         files=["training_rows", "vectors", When(lambda r: r.task.unlabelled, ["unlabelled_rows", "test_rows"])],
     ),
     "augment_data": TableRow(
-        version=4,
+        version=5,
         reads=[
             When(lambda r: r.augment_data.variants and not r.augment_data.reuse, ["propose_candidates"]),
             When(lambda r: r.augment_data.same_answer, ["finetune_teacher"]),
@@ -175,7 +175,7 @@ TABLE: dict[str, TableRow] = {
         ],
     ),
     "distill_predictions": TableRow(
-        version=9,
+        version=10,
         reads=["finetune_teacher", "distill_layers", "augment_data", "annotate_data"],
         settings=["distill_predictions", "seed", "precision", "task", *SCORING],
         files=["training_rows", WHERE_SOFT],

@@ -11,7 +11,7 @@ from pipeline.config.data import AugmentData, MetricName, Task
 from pipeline.data import conll
 from pipeline.data.examples import Columns, Example
 from pipeline.data.splits import Splits
-from pipeline.data.tags import BARE, OUTSIDE, PREFIXED, UNNAMED, usual_names
+from pipeline.data.tags import BARE, OUTSIDE, PREFIXED, UNNAMED, are_bare, usual_names
 from pipeline.data.word_lists import parse_tags
 from pipeline.errors import UserError, nearest
 from pipeline.tasks.base import Span, TaskKind, Tokenising
@@ -55,7 +55,12 @@ class TokenClassificationTask(TaskKind):
             raise UserError(f"{splits['train'][0].location}: no word of the file has a tag other than {OUTSIDE}")
         tags = [tag for tag in usual_names(known) if tag != OUTSIDE]
         named = [match[2] if (match := PREFIXED.fullmatch(tag)) else tag for tag in tags]
-        named = [UNNAMED] if named and set(named) <= BARE else named
+        named = [UNNAMED] if are_bare(named) else named
+        if not known and UNNAMED in types and (others := sorted(types & BARE)):
+            raise UserError(
+                "task.labels: one file's tags are prefixes alone, such as B, and another's are types, such as"
+                f" {others[0]}; list all tags in task.labels"
+            )
         if missing := sorted(types - set(named)):
             if known:
                 raise UserError(

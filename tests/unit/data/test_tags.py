@@ -172,3 +172,37 @@ def test_a_column_that_says_the_same_in_every_line_holds_no_words(tmp_path: Path
 def test_a_chunk_column_does_not_stand_for_tags_without_prefixes(tmp_path: Path) -> None:
     rows = [(word, "B-NP", "O" if tag == "O" else "thing") for word, tag in COLUMNS]
     assert read(tmp_path, rows)["names"] == NAMES
+
+
+@pytest.mark.parametrize(
+    ("rows", "tags", "known"),
+    [
+        (("O S S O", "O P O"), ("O B-S I-S O", "O B-P O"), ()),
+        (("O B I L", "O U O", "B I O"), ("O B-ENTITY I-ENTITY I-ENTITY", "O B-ENTITY O", "B-ENTITY I-ENTITY O"), ()),
+        (("O B M E", "O S"), ("O B-ENTITY I-ENTITY I-ENTITY", "O B-ENTITY"), ()),
+        (("B M E", "S S"), ("B-ENTITY I-ENTITY I-ENTITY", "B-ENTITY B-ENTITY"), ("B", "M", "E", "S")),
+        (("O S S", "O O"), ("O B-S I-S", "O O"), ("O", "S", "P")),
+    ],
+    ids=["types", "BILOU", "BMES", "BMES without O", "listed types"],
+)
+def test_a_file_s_tags_are_bare_prefixes_in_all_its_sentences_or_in_none(
+    tmp_path: Path, rows: tuple[str, ...], tags: tuple[str, ...], known: tuple[str, ...]
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "".join(f"{row.lower()},{row}\n" for row in rows), encoding="utf-8")
+    task = Task(kind="token_classification", labels=known)
+    data = read_task(task, {split: [path] for split in ("train", "dev", "test")})
+    assert tuple(" ".join(example.label) for example in data.splits["train"]) == tags
+
+
+def test_files_of_which_one_alone_has_bare_prefixes_are_one_sentence(tmp_path: Path) -> None:
+    files = {}
+    for split, tags in (("train", "O B I S"), ("dev", "O O O S"), ("test", "O B I O")):
+        files[split] = [tmp_path / f"{split}.csv"]
+        files[split][0].write_text(f"text,label\na b c d,{tags}\n", encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"task.labels: one file's tags are prefixes alone, .* such as S; list all tags"
+    ):
+        read_task(Task(kind="token_classification"), files)
+    data = read_task(Task(kind="token_classification", labels=("O", "B", "I", "S")), files)
+    assert data.splits["dev"][0].label == ("O", "O", "O", "B-ENTITY")
