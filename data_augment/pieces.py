@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-from tokenizers.models import WordPiece
+from tokenizers.models import WordLevel, WordPiece
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -15,6 +15,8 @@ from pipeline.errors import UserError
 
 BEGINS, CONTINUES, IDEOGRAPH, OTHER = range(4)
 """The kinds of pieces: which begin a word, which continue one, ideographs, and whatever is no word."""
+
+STARTS = ("Ġ", "▁")  # marks before a word: of byte-level BPE, of SentencePiece
 
 Context = Literal["single", "pair"]
 """What the masked LM sees: the text with its mask (Algorithm 1), or the unmasked text behind it as second segment."""
@@ -52,16 +54,28 @@ class Vocabulary(NamedTuple):
 
 @lru_cache(maxsize=4)
 def proposable(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
-    """The whole words of the vocabulary: no special token, no continuation piece, nothing but letters."""
+    """The whole words of the vocabulary: no special token, no continuation piece, nothing but letters.
+
+    Raises: UserError where the tokenizer marks neither where words begin nor where they end.
+    """
     model = tokenizer.backend_tokenizer.model
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     ids = [token_id for token_id in sorted(tokenizer.get_vocab().values()) if token_id not in special]
     tokens = dict(zip(ids, tokenizer.convert_ids_to_tokens(ids), strict=True))
     if isinstance(model, WordPiece):
         whole = {i: token for i, token in tokens.items() if not token.startswith(model.continuing_subword_prefix)}
-    else:  # byte-level BPE marks the start of a word by "Ġ", SentencePiece by "▁"
-        starts = [i for i, token in tokens.items() if token[:1] in ("Ġ", "▁")]
-        whole = dict(zip(starts, (text.strip() for text in tokenizer.batch_decode([[i] for i in starts])), strict=True))
+    elif isinstance(model, WordLevel):
+        whole = tokens
+    else:  # some BPE marks the end of a word, as "</w>"
+        end = getattr(model, "end_of_word_suffix", None) or ""
+        marked = [i for i, token in tokens.items() if (token.endswith(end) if end else token.startswith(STARTS))]
+        if not marked:
+            raise UserError(
+                f"the tokenizer of {tokenizer.name_or_path} marks neither where words begin nor where they end, so its"
+                " masked language model cannot propose words; take another backbone, or set augment_data.variants: 0"
+            )
+        texts = tokenizer.batch_decode([[i] for i in marked])
+        whole = {i: text.strip().removesuffix(end) for i, text in zip(marked, texts, strict=True)}
     words = {i: word for i, word in whole.items() if is_word(word)}
     return Vocabulary(np.array(list(words), dtype=np.int64), list(words.values()))
 
@@ -139,7 +153,10 @@ def located(
 
 @lru_cache(maxsize=4)
 def kinds_of(tokenizer: PreTrainedTokenizerFast) -> Kinds:
-    """The kind and the text of each piece of the vocabulary; pieces with anything but letters are of no kind."""
+    """The kind and the text of each piece of the vocabulary; pieces with anything but letters are of no kind.
+
+    Raises: UserError where the tokenizer does not mark where words begin.
+    """
     size = max(tokenizer.get_vocab().values()) + 1
     tokens = [token or "" for token in tokenizer.convert_ids_to_tokens(list(range(size)))]
     model = tokenizer.backend_tokenizer.model
@@ -147,8 +164,15 @@ def kinds_of(tokenizer: PreTrainedTokenizerFast) -> Kinds:
         prefix = model.continuing_subword_prefix
         begins = [not token.startswith(prefix) for token in tokens]
         text = [token.removeprefix(prefix) for token in tokens]
-    else:  # byte-level BPE marks the start of a word by "Ġ", SentencePiece by "▁"
-        begins = [token[:1] in ("Ġ", "▁") for token in tokens]
+    elif isinstance(model, WordLevel):
+        begins, text = [True] * size, tokens
+    else:
+        begins = [token.startswith(STARTS) for token in tokens]
+        if not any(begins):
+            raise UserError(
+                f"propose_candidates.several_pieces: the tokenizer of {tokenizer.name_or_path} does not mark where"
+                " words begin, so the masked LM cannot fill several pieces; set it to vectors"
+            )
         text = [piece.strip() for piece in tokenizer.batch_decode([[number] for number in range(size)])]
     special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
     kind = np.full(size, OTHER)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import ByteLevelBPETokenizer
+from tokenizers import ByteLevelBPETokenizer, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE, WordLevel
+from tokenizers.trainers import BpeTrainer, WordLevelTrainer
 from transformers import (
     AlbertConfig,
     AlbertForMaskedLM,
@@ -26,7 +28,7 @@ from transformers import (
 )
 
 from data_augment.masked_lm import masked_copies, masked_lm_candidates
-from data_augment.pieces import Encoded, SinglePiece, longest_input, proposable
+from data_augment.pieces import BEGINS, CONTINUES, Encoded, SinglePiece, kinds_of, longest_input, proposable
 from data_augment.vectors import WordVectors
 from data_augment.words import drawn_words, find_words, replaceable_words
 from pipeline.errors import UserError
@@ -303,3 +305,40 @@ def test_a_byte_level_tokenizer_proposes_whole_words_without_their_blank(trim_of
     assert [row["word"] for row in rows if row["source"] == "masked_lm"] == ["sad", "film", "drama"]
     assert all(row["word"] not in row["candidates"] for row in rows)
     assert "日" in [text[start:end] for start, end in find_words(text)]  # three tokens of one character: not one piece
+
+
+def trained(model: Any, trainer: Any) -> PreTrainedTokenizerFast:
+    """A tokenizer of words between blanks."""
+    inner = Tokenizer(model)
+    inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    inner.train_from_iterator(["slow film, sad film, slow drama"] * 9, trainer)
+    inner.decoder = decoders.BPEDecoder(suffix="</w>") if isinstance(model, BPE) else None
+    return PreTrainedTokenizerFast(tokenizer_object=inner, mask_token="<mask>", unk_token="<unk>")
+
+
+SPECIAL = {"special_tokens": ["<unk>", "<mask>"], "vocab_size": 200, "show_progress": False}
+
+
+def test_a_tokenizer_that_marks_where_words_end_proposes_whole_words():
+    tokenizer = trained(
+        BPE(unk_token="<unk>", end_of_word_suffix="</w>"), BpeTrainer(end_of_word_suffix="</w>", **SPECIAL)
+    )
+    words = proposable(tokenizer).words
+    assert {"film", "slow", "sad", "drama"} <= set(words) and "sl" not in words
+    with pytest.raises(UserError, match=r"several_pieces: the tokenizer .* does not mark where words begin"):
+        kinds_of(tokenizer)
+    model = spread(BertForMaskedLM(BertConfig(**{**SMALL, "vocab_size": len(tokenizer)})))
+    rows = propose(["see the sad film"], tokenizer, model, k=3)
+    assert [row["word"] for row in rows if row["source"] == "masked_lm"] == ["sad", "film"]
+
+
+def test_every_piece_of_a_vocabulary_of_words_is_a_whole_word():
+    tokenizer = trained(WordLevel(unk_token="<unk>"), WordLevelTrainer(**SPECIAL))
+    assert set(proposable(tokenizer).words) == {"film", "slow", "sad", "drama"}
+    assert BEGINS in kinds_of(tokenizer).kind and CONTINUES not in kinds_of(tokenizer).kind
+
+
+def test_a_tokenizer_that_marks_no_words_is_one_sentence():
+    tokenizer = trained(BPE(unk_token="<unk>"), BpeTrainer(**SPECIAL))
+    with pytest.raises(UserError, match="marks neither where words begin nor where they end"):
+        proposable(tokenizer)
