@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.data import parquet
-from pipeline.data.text_files import format_suffix, is_compressed, lines_before, open_bytes, read_lines
+from pipeline.data.text_files import (
+    check_characters,
+    format_suffix,
+    is_compressed,
+    lines_before,
+    open_bytes,
+    read_lines,
+)
 from pipeline.errors import UserError, nearest, require
 
 KINDS = (".txt", ".jsonl", ".xml", ".parquet")
@@ -113,6 +120,7 @@ def _json_document(line: str, column: str) -> str:
         raise ValueError(f"no '{column}'{nearest(column, row)} (prepare_corpus.column)")
     if not isinstance(row[column], str):
         raise ValueError(f"'{column}' is {json.dumps(row[column])[:40]}, not text")
+    check_characters(row[column], f"'{column}'")
     return row[column]
 
 

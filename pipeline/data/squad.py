@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pipeline.data.examples import Columns, Example, parse_group, parse_texts, short_repr
 from pipeline.data.tables import location, read_json, read_rows
-from pipeline.data.text_files import format_suffix
+from pipeline.data.text_files import check_characters, format_suffix
 from pipeline.errors import UserError
 
 Answers = dict[str, list[Any]]  # 'text' and 'answer_start', as on the hub; both are empty where there is no answer
@@ -84,6 +84,10 @@ def _questions(path: Path, articles: Sequence[Any]) -> Iterator[Question]:
                 if "question" not in qa or "context" not in paragraph:
                     raise UserError(f"{where}: needs a 'question', and its paragraph a 'context'")
                 answers = [] if qa.get("is_impossible") else qa.get("answers", [])  # not plausible_answers
+                try:
+                    check_characters([qa["question"], paragraph["context"], answers], "the question, context or answer")
+                except ValueError as error:
+                    raise UserError(f"{where}: {error}") from None
                 yield Question(where, number, qa["question"], paragraph["context"], answers, article.get("title"))
 
 

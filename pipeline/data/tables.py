@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.data import parquet
-from pipeline.data.text_files import format_suffix, read_lines
+from pipeline.data.text_files import check_characters, format_suffix, read_lines
 from pipeline.errors import UserError, nearest, require
 
 SEPARATORS = ",;|\t"  # of .csv files, in the order in which they are tried
@@ -242,12 +242,10 @@ def _json_row(where: str, line: int, values: Any, columns: Sequence[str], option
     _check_header(where, list(values), columns)
     wanted = {column: values[column] for column in columns} | {column: values.get(column) for column in optional}
     for column, value in wanted.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         try:
-            text.encode()
-        except UnicodeEncodeError:
-            sentence = f"{where}: column '{column}' holds half of a surrogate pair, which is no character"
-            raise UserError(sentence) from None
+            check_characters(value, f"column '{column}'")
+        except ValueError as error:
+            raise UserError(f"{where}: {error}") from None
     return Row(line, wanted)
 
 

@@ -3,13 +3,14 @@
 import bz2
 import codecs
 import gzip
+import json
 import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from pipeline.errors import UserError
 
@@ -85,3 +86,12 @@ def lines_before(path: Path, begin: int) -> int:
             lines += chunk.count(b"\n")
             begin -= len(chunk)
     return lines
+
+
+def check_characters(value: Any, what: str) -> None:
+    """Raises ValueError with half a sentence for a value of JSON in which half of a surrogate pair stands."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} holds half of a surrogate pair, which is no character; remove it") from None

@@ -65,6 +65,11 @@ def test_a_wikipedia_page_is_a_document_of_its_prose(tmp_path: Path) -> None:
         ("a.jsonl", b"[1]", r"a\.jsonl:1: not a JSON object; write one"),
         ("a.jsonl", b'{"txt": "x"}', r"a\.jsonl:1: no 'text'; did you mean 'txt'"),
         ("a.jsonl", b'{"text": null}', r"a\.jsonl:1: 'text' is null, not text"),
+        (
+            "a.jsonl",
+            b'{"text": "\\ud83d"}',
+            r"a\.jsonl:1: 'text' holds half of a surrogate pair, which is no character",
+        ),
         ("a.parquet", b"not parquet", r"a\.parquet: not a readable Parquet file"),
         ("a.pdf", b"", r"a\.pdf is no text that can be read: give \.txt"),
     ],

@@ -97,6 +97,10 @@ def test_endings_may_be_written_in_capitals(tmp_path: Path, name: str) -> None:
             {"data": [{"paragraphs": [{"context": 3, "qas": [ASKED]}]}]},
             "question a: column 'context' holds 3, not text",
         ),
+        (
+            {"data": [{"paragraphs": [{"context": "\ud83d", "qas": [ASKED]}]}]},
+            "question a: the question, context or answer holds half of a surrogate pair, which is no character",
+        ),
     ],
 )
 def test_a_file_of_another_layout_is_one_sentence(tmp_path: Path, content: Any, words: str) -> None:
