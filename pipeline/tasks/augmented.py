@@ -67,10 +67,11 @@ def check_augmented(paths: Sequence[Path], data: TaskData, *, needs_labels: bool
     one.
     """
     held_out, done, last = held_out_texts(data), set(), None
+    columns = ("source_id", "variant", *data.text_columns, data.label_column, "replaced")
     for path in paths:
         _check_columns(path, data)
         names = _label_names(path, data)
-        for number, row in read_rows(path, columns=("source_id", "variant", *data.text_columns, data.label_column)):
+        for number, row in read_rows(path, columns=columns):
             where, source = f"{path}, row {number}", row["source_id"]
             if source != last and (source in done or row["variant"] != 0):
                 raise UserError(
@@ -82,6 +83,12 @@ def check_augmented(paths: Sequence[Path], data: TaskData, *, needs_labels: bool
             texts = tuple(row[column] for column in data.text_columns)
             if None in texts:
                 raise UserError(f"{where}: a text is missing")
+            for change in row["replaced"] or ():
+                if change is None or change["column"] not in data.text_columns:
+                    raise UserError(
+                        f"{where}: replaced names the column {change and change['column']!r}, and the task's texts"
+                        f" stand in {' and '.join(data.text_columns)}; rename it there too"
+                    )
             if row["variant"] == 0 and texts in held_out:
                 raise UserError(
                     f"{where}: this original is a dev or test row of the task; the dataset was made from other splits:"
@@ -110,7 +117,8 @@ def augmented_rows(paths: Sequence[Path], data: TaskData, *, dropped: Counter[st
             if tuple(row[column] for column in data.text_columns) in held_out:
                 dropped["equal_to_original"] += 1
                 continue
-            yield {**row, data.label_column: _label(row[data.label_column], names, data, f"{path}, row {number}")}
+            label = _label(row[data.label_column], names, data, f"{path}, row {number}")
+            yield {**row, data.label_column: label, "replaced": row["replaced"] or []}
 
 
 def held_out_texts(data: TaskData) -> set[tuple[str, ...]]:

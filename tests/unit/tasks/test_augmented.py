@@ -13,6 +13,7 @@ import pytest
 from datasets import ClassLabel, Features, Value, load_dataset
 
 from data_augment.dataset import augmented_features
+from pipeline.errors import UserError
 from pipeline.launch.cli import main
 from pipeline.plan.plan import make_plan
 from pipeline.tasks.augmented import augmented_rows, check_augmented
@@ -58,6 +59,26 @@ def test_rows_come_with_the_numbers_of_the_tasks_labels(world: Path) -> None:
     data = read_task(plan.recipe.task, plan.inputs.task)
     found = list(augmented_rows([write(world, rows)], data, dropped=Counter()))
     assert found == [{**row, "label": data.label_names.index(row["label"])} for row in rows]
+
+
+def test_an_original_without_a_list_of_replacements_has_an_empty_one(world: Path) -> None:
+    rows = [{**row, "replaced": row["replaced"] or None} for row in rows_of(world)]
+    path = write(world, rows)
+    plan = make_plan(world / "recipe.yaml", checked=False)
+    data = read_task(plan.recipe.task, plan.inputs.task)
+    check_augmented([path], data)
+    assert [row["replaced"] for row in augmented_rows([path], data, dropped=Counter())][::2] == [[]] * (len(rows) // 2)
+
+
+def test_replacements_in_a_column_that_is_no_text_of_the_task_are_one_sentence(world: Path) -> None:
+    rows = rows_of(world)
+    rows[1]["replaced"][0]["column"] = "sentence"
+    plan = make_plan(world / "recipe.yaml", checked=False)
+    data = read_task(plan.recipe.task, plan.inputs.task)
+    with pytest.raises(
+        UserError, match=r"row 2: replaced names the column 'sentence', and the task's texts stand in text"
+    ):
+        check_augmented([write(world, rows)], data)
 
 
 def test_numbers_of_labels_in_another_order_are_read_by_their_names(world: Path) -> None:
