@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from data_augment.candidates_folder import shard_path, write_candidates
 from data_augment.placeholders import PLACEHOLDERS
-from data_augment.propose import propose_shard, shards, unique_texts
+from data_augment.propose import propose_shard, shards
 from data_augment.vectors import load_vectors
 from pipeline.data.languages import languages_of
 from pipeline.launch.stage_runner import run_stage
@@ -30,9 +30,7 @@ from pipeline.tasks.labelled_data import read_task
 
 def main(stage: Stage) -> dict[str, Any]:
     settings, folder = stage.recipe.propose_candidates, proposer_of(stage.upstream["pretrain_teacher"])
-    data = read_task(stage.recipe.task, stage.inputs.task)
-    rows = [example for split in ("train", "unlabelled") for example in data.splits.get(split, ())]
-    texts = unique_texts(text for example in rows for text in example.texts if text)
+    texts = read_task(stage.recipe.task, stage.inputs.task).texts_to_vary()
     languages = languages_of(texts, stage.recipe.task.language)
     stage.say(f"language: {languages}")
     if settings.placeholders and (kept := sum(PLACEHOLDERS.search(text) is not None for text in texts)):

@@ -122,8 +122,7 @@ def _check_language(recipe: Recipe, data: TaskData) -> None:
     """The words of the texts can be found: what their language needs is installed."""
     if not recipe.augment_data.variants or recipe.augment_data.reuse:
         return
-    texts = [text for example in data.splits["train"] for text in example.texts]
-    languages = languages_of(texts, recipe.task.language)
+    languages = languages_of(data.texts_to_vary(), recipe.task.language)
     check_packages(languages.found, stop_words=recipe.propose_candidates.stop_words)
 
 

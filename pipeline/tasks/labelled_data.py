@@ -36,6 +36,11 @@ class TaskData:
     """Rows left out: 'dropped' for their label, 'empty', 'repeated', 'malformed' (QQP has some), 'lost' answers."""
     remarks: tuple[str, ...] = ()  # what was done to soft labels, in sentences
 
+    def texts_to_vary(self) -> list[str]:
+        """The different texts of training and unlabelled rows, in the order in which each first occurs."""
+        rows = [*self.splits["train"], *self.splits.get("unlabelled", ())]
+        return list(dict.fromkeys(text for example in rows for text in example.texts if text))
+
 
 def read_task(task: Task, files: Mapping[str, Sequence[Path]]) -> TaskData:
     """Read, check and split.

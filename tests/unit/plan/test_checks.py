@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.config.recipe_file import load_recipe
+from pipeline.data import languages
 from pipeline.errors import UserError
 from pipeline.launch.cli import main
 from pipeline.plan.checks import check_vocabulary
@@ -73,3 +74,13 @@ def test_a_vocabulary_of_merges_is_not_cut(world: Path) -> None:
         UserError, match="is a BPE, and only WordPiece and Unigram vocabularies can be cut; set it to 0"
     ):
         check_vocabulary(load_recipe(world / "recipe.yaml", ["--distill_layers.pieces=100"]), world / "model")
+
+
+def test_the_languages_of_unlabelled_texts_need_their_packages_too(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(languages, "find_spec", lambda name: None)
+    more = {"more.csv": "text\n" + "".join(f"это фильм {number}\n" for number in range(400))}
+    words = prepare(world, {"set": {"task.unlabelled": f"{world}/more.csv"}, "files": more})
+    assert main(words) == 2
+    assert "words of the language 'ru' need the package stopwordsiso" in capsys.readouterr().err

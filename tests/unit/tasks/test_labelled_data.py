@@ -207,3 +207,13 @@ def test_reading_a_task_imports_neither_torch_nor_datasets():
     code = f"import sys, pipeline.tasks.labelled_data; print({heavy} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parents[3])
     assert run.stdout == b"set()\n"
+
+
+def test_texts_to_vary_are_the_different_ones_of_training_and_unlabelled_rows(tmp_path):
+    (tmp_path / "more.csv").write_text("text,other\nc,\na,d\n")
+    rows = {"train.csv": "text,other,label\na,b,0\na,c,1\n", "dev.csv": "text,other,label\nx,y,0\n"}
+    for name, content in rows.items():
+        (tmp_path / name).write_text(content)
+    files = {split: [tmp_path / f"{split}.csv"] for split in ("train", "dev")} | {"test": [tmp_path / "dev.csv"]}
+    data = read_task(Task(text_pair="other", pair_or_single=True), {**files, "unlabelled": [tmp_path / "more.csv"]})
+    assert data.texts_to_vary() == ["a", "b", "c", "d"]
