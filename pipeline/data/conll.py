@@ -18,7 +18,7 @@ from pipeline.data.running_text import is_running_text, is_table_of_texts
 from pipeline.data.tables import location, read_rows
 from pipeline.data.tags import OUTSIDE, PREFIXED, Tag, are_bare, iob2, look_like_tags, meanings
 from pipeline.data.text_files import format_suffix, read_lines
-from pipeline.data.word_lists import FEW_ROWS, Sentence, as_list, read_table
+from pipeline.data.word_lists import FEW_ROWS, Sentence, read_table, words_in_list
 from pipeline.errors import UserError, nearest, require
 
 TABLES = (".jsonl", ".json", ".csv", ".parquet")
@@ -26,6 +26,7 @@ DEFAULTS = ("text", "label")  # the recipe's defaults; in a CoNLL file they mean
 NAMES_OF_WORDS = ("text", "token", "tokens", "word", "words", "form")
 NAMES_OF_TAGS = ("label", "labels", "tag", "tags", "ner", "ner_tag", "ner_tags", "iob", "bio", "entity")
 CONLL_U = 10  # columns of CoNLL-U, the first of which numbers the words
+COMMENT = re.compile("# .* = ")  # of CoNLL-U, such as '# text = The film'
 NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # in that column: several words in one, or one that is left out
 
 
@@ -70,7 +71,7 @@ def read_unlabelled(path: Path, columns: Columns) -> Iterator[tuple[str, bool]]:
             yield value, False
             continue
         try:
-            yield joined([str(word) for word in as_list(value, column, "words")]), True
+            yield joined(words_in_list(value, column)), True
         except ValueError as error:
             raise UserError(f"{location(path, line)}: {error}") from None
 
@@ -101,7 +102,8 @@ def _conll(path: Path, columns: Columns) -> Iterator[Sentence]:
     for line, raw in read_lines(path):
         text = raw.rstrip("\r\n\t ")
         fields = text.split("\t") if "\t" in text else re.split(" +", text.strip(" "))
-        if text and not width and not _is_tag(fields[-1]) and (names := _header(fields, columns, f"{path}:{line}")):
+        may_be_header = text and not width and not _is_tag(fields[-1]) and not COMMENT.match(text)
+        if may_be_header and (names := _header(fields, columns, f"{path}:{line}")):
             word_column, tag_column = names
             width = len(fields)
             continue

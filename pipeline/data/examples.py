@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LARGEST_SCORE = 3.4028235e38  # what float32, in which scores are kept, can hold
 LONGEST_REPR = 40  # characters of a wrong value that an error repeats
 ITEM = r"""('([^'\\]|\\.)*'|"([^"\\]|\\.)*"|-?\d+)"""
+EMPTY_LISTS = ("[]", "()", "set()")  # of labels, as texts
 NUMPY_LIST = re.compile(rf"\[\s*{ITEM}(\s+({ITEM}|\.\.\.))+\s*\]", re.DOTALL)  # without commas
 
 
@@ -153,7 +154,8 @@ def _parse_text(value: Any, column: str) -> str:
 
 def parse_label(value: Any, columns: Columns) -> str:
     """The name of a label. A list of one label is that label."""
-    value = (labels_in_text(value, columns.label) or value) if isinstance(value, str) else value
+    if isinstance(value, str) and value not in columns.known_labels:
+        value = [] if value.strip() in EMPTY_LISTS else labels_in_text(value, columns.label) or value
     if isinstance(value, list):
         value = _only_label(value, columns)
     name, column = label_name(value), columns.label

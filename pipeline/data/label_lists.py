@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.data.examples import Columns, labels_in_text, parse_label, short_repr
+from pipeline.data.examples import EMPTY_LISTS, Columns, labels_in_text, parse_label, short_repr
 from pipeline.errors import nearest
 
 ABSENT, PRESENT = (0, False, "0", "0.0", "false", "False"), (1, True, "1", "1.0", "true", "True")
@@ -38,7 +38,7 @@ def _items(value: Any, columns: Columns) -> list[Any]:
     if sign:
         return [item.strip() for item in value.split(sign)] if value.strip() else []
     found = labels_in_text(value, column)
-    if not found and value.strip() not in ("", "[]"):
+    if not found and value.strip() not in ("", *EMPTY_LISTS):
         raise ValueError(
             f"column '{column}' holds {short_repr(value)}, not a list of labels; name the sign between them in"
             " task.label_separator, such as '|'"

@@ -28,7 +28,7 @@ def read_table(path: Path, columns: Columns) -> Iterator[Sentence]:
     rows, longest = 0, 0
     for line, values in read_rows(path, columns=columns.names(), header=columns.header):
         try:
-            words = as_list(values[columns.texts[0]], columns.texts[0], "words")
+            words = words_in_list(values[columns.texts[0]], columns.texts[0])
             tags = []
             if columns.label:
                 tags = columns.answer(values[columns.label], columns)
@@ -38,7 +38,7 @@ def read_table(path: Path, columns: Columns) -> Iterator[Sentence]:
         except ValueError as error:
             raise UserError(f"{location(path, line)}: {error}") from None
         rows, longest = rows + 1, max(longest, len(words))
-        yield Sentence(line, [str(word) for word in words], tags, group)
+        yield Sentence(line, words, tags, group)
     if columns.label and rows > FEW_ROWS and longest == 1:
         raise UserError(
             f"{path}: each of the {rows} rows is one word, and a row is a sentence; write its words, and its tags, as a"
@@ -54,6 +54,15 @@ def as_list(value: Any, column: str, what: str) -> list[Any]:
     if not isinstance(value, list):
         raise ValueError(f"column '{column}' holds {short_repr(value)}, not a list of {what}")
     return value
+
+
+def words_in_list(value: Any, column: str) -> list[str]:
+    """The words of a row. Raises ValueError with half a sentence for an item that is no word."""
+    words = as_list(value, column, "words")
+    for word in words:
+        if word is None or isinstance(word, list | dict) or word != word:  # noqa: PLR0124 - NaN, as pandas writes it
+            raise ValueError(f"column '{column}' holds {short_repr(word)} among its words; write a text for each word")
+    return [str(word) for word in words]
 
 
 def parse_tags(value: Any, columns: Columns) -> list[str]:

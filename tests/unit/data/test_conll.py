@@ -100,3 +100,10 @@ def test_a_file_without_a_row_is_one_sentence(tmp_path: Path, name: str, content
 )
 def test_settings_that_tags_do_not_have_are_one_sentence(tmp_path: Path, settings: dict, words: str) -> None:
     assert complaint(tmp_path / "train.conll", CONLL, **settings).startswith(words)
+
+
+def test_a_comment_of_conll_u_is_no_header_line(tmp_path: Path) -> None:
+    words = [("EU", "B-ORG"), ("rejects", "O")]
+    rows = ["\t".join([str(number), word, *"_" * 7, tag]) for number, (word, tag) in enumerate(words, 1)]
+    content = "\n".join(["# text = The tag is here", "# sent_id = 1", *rows, ""])
+    assert sentences(tmp_path / "train.conllu", content, text="1") == SENTENCES[:1]

@@ -111,6 +111,17 @@ def test_a_list_of_labels_under_classification_names_the_kind_that_takes_it(tmp_
         read(tmp_path / "rows.jsonl", f'{{"text": "one", "label": {label}}}\n', kind="classification")
 
 
+@pytest.mark.parametrize("cell", ["[]", " () ", "set()"])
+def test_an_empty_list_as_text_is_no_label(tmp_path: Path, cell: str) -> None:
+    rows = "".join(f"row {number},['{'ab'[number % 2]}']\n" for number in range(8))
+    content = f"text,label\none,{cell}\n{rows}"
+    with pytest.raises(
+        UserError, match=r"rows.csv:2: column 'label' holds 0 labels, \[\]; .*set task.kind: multi_label"
+    ):
+        read(tmp_path / "rows.csv", content, kind="classification")
+    assert labels(read(tmp_path / "rows.csv", content))["one"] == ()
+
+
 def test_a_list_of_one_label_is_that_label_under_classification(tmp_path: Path) -> None:
     rows = "\n".join(f'{{"text": "{number}", "label": ["{"ab"[number % 2]}"]}}' for number in range(8))
     assert labels(read(tmp_path / "rows.jsonl", rows, kind="classification"))["1"] == "b"

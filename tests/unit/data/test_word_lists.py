@@ -40,6 +40,13 @@ def test_words_in_brackets_are_words(tmp_path: Path) -> None:
     assert sentences(path) == [("[ EU rejects ]", ("O", "B-ORG", "O", "O"))]
 
 
+@pytest.mark.parametrize(("word", "shown"), [("null", "null"), ("NaN", "nan"), ('["a"]', "['a']"), ("{}", "{}")])
+def test_an_item_that_is_no_word_is_one_sentence(tmp_path: Path, word: str, shown: str) -> None:
+    content = f'{{"text": ["EU", {word}], "label": ["B-ORG", "O"]}}\n'
+    said = complaint(tmp_path / "train.jsonl", content)
+    assert f"train.jsonl:1: column 'text' holds {shown} among its words; write a text for each word" in said
+
+
 @pytest.mark.parametrize(
     "row",
     [
