@@ -101,6 +101,12 @@ def _warnings(data: TaskData) -> list[str]:
     if alone:
         lines.append(f"warning: in one split alone: {_some(dict(sorted(alone.items())))}")
     measured = {row.texts for split in ("dev", "test", "test_mismatched") for row in data.splits.get(split, ())}
+    trained_texts = {row.texts for row in data.splits["train"]}
+    if repeated := len(measured & trained_texts):
+        lines.append(
+            f"warning: {repeated:,} texts of dev or test rows are those of training rows too, so the scores are higher"
+            " than on new texts; task.drop_repeats: true leaves them out"
+        )
     if repeated := sum(row.texts in measured for row in data.splits.get("unlabelled", ())):
         lines.append(
             f"warning: the texts of {repeated:,} unlabelled rows are those of dev or test rows, so the student learns"

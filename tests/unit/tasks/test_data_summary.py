@@ -67,6 +67,15 @@ def test_unlabelled_texts_that_are_test_texts_are_a_warning(model: Path, tmp_pat
     assert not any("unlabelled rows" in line for line in describe(dropped, task, model))
 
 
+def test_test_texts_that_are_training_texts_are_a_warning(model: Path, tmp_path: Path) -> None:
+    rows = [{"text": f"film {number % 10}", "label": "ab"[number % 2]} for number in range(200)]
+    found = said(model, tmp_path / "rows.jsonl", rows)
+    warning = "warning: 10 texts of dev or test rows are those of training rows too, so the scores are higher"
+    assert any(line.startswith(warning) for line in found)
+    new = said(model, tmp_path / "rows.jsonl", reviews(fresh=20, rotten=20), max_length=64)
+    assert not any("training rows too" in line for line in new)
+
+
 def test_of_many_labels_the_rarest_are_said_first(model: Path, tmp_path: Path) -> None:
     found = said(model, tmp_path / "rows.jsonl", reviews(**{f"l{n:02}": 10 + n for n in range(12)}), max_length=64)
     assert found[1].startswith("labels in train: 12, the rarest first: l00 8, l01 ")
