@@ -57,17 +57,28 @@ def f1(both: NDArray, given: NDArray, right: NDArray, *, of_nothing: float = 0.0
 
 def mean_average_precision(margins: NDArray, right: NDArray) -> float:
     """Over the labels that occur; 0 where none does."""
-    from sklearn.metrics import average_precision_score  # noqa: PLC0415 (a second, which no plan waits for)
-
     occurring = np.flatnonzero(right.sum(axis=0))
-    found = [float(average_precision_score(right[:, label], margins[:, label])) for label in occurring]
+    found = [average_precision(margins[:, label], right[:, label]) for label in occurring]
     return float(np.mean(found)) if found else 0.0
+
+
+def average_precision(margins: NDArray, right: NDArray) -> float:
+    """Of one label that occurs, (R,) each: sum over thresholds of (recall gained) * precision.
+
+    As sklearn's average_precision_score, many times faster. Rows with equal margins are above a threshold together.
+    """
+    order = np.argsort(-margins, kind="stable")
+    ranked = margins[order]
+    lasts = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)  # of the rows with equal margins
+    found = np.cumsum(right[order] > 0)[lasts]
+    return float(np.sum(np.diff(found, prepend=0) * found / (lasts + 1)) / found[-1])
 
 
 def beats_constant(metric: MetricName, margins: NDArray, right: NDArray) -> bool:
     """Whether the score is better than that of the same labels for every row: the most frequent one, or two, ..."""
     by_frequency = np.argsort(-right.sum(axis=0), kind="stable")
-    constants = [np.isin(np.arange(right.shape[1]), by_frequency[:count]) for count in range(len(by_frequency) + 1)]
+    counts = [0] if metric == "mean_average_precision" else range(len(by_frequency) + 1)  # it ranks, so all are equal
+    constants = [np.isin(np.arange(right.shape[1]), by_frequency[:count]) for count in counts]
     scores = (_mean(metric, np.tile(np.where(given, 1.0, -1.0), (len(right), 1)), right) for given in constants)
     return _mean(metric, margins, right) > max(scores)
 

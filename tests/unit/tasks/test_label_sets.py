@@ -7,8 +7,10 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
 from pipeline.errors import WorkFailed
+from pipeline.tasks import label_sets
 from pipeline.tasks.label_sets import (
     GRID,
+    average_precision,
     beats_constant,
     details,
     each_threshold,
@@ -37,6 +39,28 @@ def test_mean_average_precision_is_over_the_labels_that_occur() -> None:
     wanted = np.mean([average_precision_score(RIGHT[:, label], MARGINS[:, label]) for label in range(4)])
     assert score("mean_average_precision", MARGINS, RIGHT) == pytest.approx(wanted)
     assert score("mean_average_precision", MARGINS + 3, RIGHT) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 1000])
+def test_average_precision_is_sklearns_also_where_margins_are_equal(steps: int) -> None:
+    for rows in (1, 2, 50):
+        margins = np.round(RANDOM.normal(size=rows) * steps) / steps
+        right = (RANDOM.random(rows) < 0.3).astype(float)
+        right[0] = 1
+        assert average_precision(margins, right) == pytest.approx(average_precision_score(right, margins), abs=1e-12)
+    assert average_precision(np.zeros(4), np.eye(4)[0]) == 0.25
+
+
+def test_one_constant_is_enough_where_only_the_order_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def counted(*given: np.ndarray) -> float:
+        calls.append(given)
+        return average_precision(*given)
+
+    monkeypatch.setattr(label_sets, "average_precision", counted)
+    assert beats_constant("mean_average_precision", MARGINS, RIGHT)
+    assert len(calls) == 2 * 4  # the model's and one constant's, of the labels that occur
 
 
 def test_a_row_that_rightly_gets_no_label_counts_as_right() -> None:
