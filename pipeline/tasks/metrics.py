@@ -1,7 +1,7 @@
 """Scores: larger is better, 1 is perfect, and they are defined for every prediction a model can make.
 
 A model that says the same of every row scores 0 in Matthews' and the other correlations, without a warning. NaN among
-the predictions is a failure of the model, never a score.
+predicted numbers is a failure of the model, never a score; in a classification they are labels, which hide it.
 """
 
 from typing import Any
