@@ -26,13 +26,14 @@ from pipeline.heads.fit import fit_head
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch, Rows
-from pipeline.models.loading import backbone_of, train_only
+from pipeline.models.loading import backbone_of
 from pipeline.models.seen_pieces import seen_pieces
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.data_summary import describe
 from pipeline.tasks.tokenised import TokenisedTexts
 from pipeline.training.batches import GlobalBatch, planned
 from pipeline.training.loop import Job, Progress, train
+from pipeline.training.optimizer import train_only
 from pipeline.training.throughput import training_flops
 
 FITTED = 2048  # texts on which a new layer for given vectors is fitted

@@ -29,7 +29,6 @@ from pipeline.models.loading import (
     pooler_of,
     random_language_model,
     save_model,
-    train_only,
 )
 from pipeline.models.saved_model import is_decoder, special_id
 from pipeline.runtime.stage import Stage
@@ -44,6 +43,7 @@ from pipeline.training.masked_lm import (
     split_blocks,
     start_bias,
 )
+from pipeline.training.optimizer import train_only
 
 
 def main(stage: Stage) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from pipeline.models.loading import (
     load_masked_lm,
     random_language_model,
     separate_head,
-    train_only,
 )
 from pipeline.models.new_student import new_student
 from pipeline.models.saved_model import is_decoder
@@ -32,7 +31,7 @@ from pipeline.plan.estimate import Counts
 from pipeline.plan.plan import Plan
 from pipeline.training.batches import planned
 from pipeline.training.masked_lm import MaskedLM
-from pipeline.training.optimizer import make_optimizer
+from pipeline.training.optimizer import make_optimizer, train_only
 
 AT_ONCE = 2048  # tokens of a try: enough for the products to be as fast as they get
 TRIES, TRY_SECONDS = 5, 0.5

@@ -251,12 +251,3 @@ def freeze(model: PreTrainedModel, *, precision: str) -> PreTrainedModel:
     model.requires_grad_(False).eval()
     nn.Module.to(model, torch.bfloat16 if precision == "bf16" else torch.float32)
     return model
-
-
-def train_only(model: PreTrainedModel, upper_layers: int) -> None:
-    """Leave gradients to the head, its pooler among it, and to so many of the upper layers alone."""
-    trunk = model.base_model
-    trunk.requires_grad_(False)
-    layers = next(module for module in encoder_layers(model).modules() if isinstance(module, nn.ModuleList))
-    for layer in (*layers[len(layers) - upper_layers :], *filter(None, [getattr(trunk, "pooler", None)])):
-        layer.requires_grad_(True)

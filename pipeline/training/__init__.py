@@ -1,7 +1,7 @@
 """The training loop and what feeds it.
 
 loop          accumulate, clip, schedule, log, evaluate, checkpoint, resume
-optimizer     AdamW, and its learning rate by step
+optimizer     AdamW, its learning rate by step, which part of a model is trained
 batches       which rows go through the model when
 step_losses   left on the device until they are read
 prefetch      a process's share of every step, collated ahead

@@ -1,11 +1,13 @@
-"""AdamW as every stage uses it, and its learning rate by step."""
+"""AdamW as every stage uses it, its learning rate by step, and which part of a model it trains."""
 
 import math
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from pipeline.config.training import Training
+from pipeline.models.architectures import encoder_layers
 
 
 def make_optimizer(model: nn.Module, settings: Training) -> torch.optim.Optimizer:
@@ -26,3 +28,12 @@ def learning_rate(settings: Training, step: int, total: int) -> float:
     if settings.schedule == "constant":
         return settings.learning_rate
     return settings.learning_rate * (total - step) / max(1, total - rise)
+
+
+def train_only(model: PreTrainedModel, upper_layers: int) -> None:
+    """Leave gradients to the head, its pooler among it, and to so many of the upper layers alone."""
+    trunk = model.base_model
+    trunk.requires_grad_(False)
+    layers = next(module for module in encoder_layers(model).modules() if isinstance(module, nn.ModuleList))
+    for layer in (*layers[len(layers) - upper_layers :], *filter(None, [getattr(trunk, "pooler", None)])):
+        layer.requires_grad_(True)

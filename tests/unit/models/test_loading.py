@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +31,6 @@ from pipeline.models.loading import (
     parameter_count,
     pooler_of,
     save_model,
-    train_only,
 )
 from pipeline.models.new_student import new_student
 from pipeline.models.student_init import copy_embeddings
@@ -206,20 +204,3 @@ def test_a_saved_student_is_loaded_by_transformers_alone(teacher_folder: Path, t
     assert (faults, ours_loaded) == ([[], [], []], False)
     assert logits == pytest.approx(right, rel=1e-4)
     assert by_name == pytest.approx(dict(zip(NAMES, right, strict=True)), rel=1e-4)
-
-
-@pytest.mark.parametrize(("upper", "trained"), [(0, {"pooler", "classifier"}), (2, {"1", "2", "pooler", "classifier"})])
-def test_only_the_head_and_so_many_upper_layers_are_trained(upper: int, trained: set[str], tmp_path: Path) -> None:
-    folder = write_model(tmp_path, layers=3)
-    model = load_classifier(folder, label_names=("no", "yes"), new_head=True)
-    train_only(model, upper)
-    parts = [re.search(r"(?<=layer\.)\d|embeddings|pooler|classifier", name) for name in _trained(model)]
-    assert {part.group() for part in parts if part} == trained
-    masked_lm = load_masked_lm(folder, new_head=True)
-    train_only(masked_lm, upper)
-    parts = [re.search(r"(?<=layer\.)\d|embeddings|cls", name) for name in _trained(masked_lm)]
-    assert {part.group() for part in parts if part} == {*map(str, range(3 - upper, 3)), "cls"}
-
-
-def _trained(model: torch.nn.Module) -> list[str]:
-    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
