@@ -150,7 +150,7 @@ def load_classifier(
         head: the class of transformers.
         problem_type: of a model with label names.
 
-    Raises: UserError when other weights are missing.
+    Raises: UserError when other weights are missing, or the encoder's have another size than config.json says.
     """
     config = load_config(folder, hidden_dropout=hidden_dropout)
     set_labels(config, label_names, problem_type=problem_type)
@@ -164,7 +164,7 @@ def load_classifier(
             **LOAD,
         )
     prefix = f"{model.base_model_prefix}."
-    missing = set(info["missing_keys"])
+    missing = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
     if new_head:
         missing = {name for name in missing if name.startswith(prefix) and ".pooler." not in name}
     refuse_missing(folder, missing)
@@ -231,7 +231,10 @@ def refuse_missing(folder: Path, names: set[str]) -> None:
     """Raises: UserError when there are any."""
     if names:
         some = ", ".join(sorted(names)[:3])
-        raise UserError(f"{folder} lacks {len(names)} of the model's weights ({some}); is it the right checkpoint?")
+        raise UserError(
+            f"{folder} lacks {len(names)} of the model's weights ({some}), or has them in another size than its"
+            " config.json says; is it the right checkpoint?"
+        )
 
 
 def pooler_of(checkpoint: Path, model: PreTrainedModel) -> dict[str, Tensor]:

@@ -119,6 +119,20 @@ def test_a_missing_head_is_refused_unless_it_is_to_be_new(teacher_folder: Path) 
     assert model.config.id2label == {0: "rotten", 1: "fresh"}
 
 
+@pytest.mark.parametrize("name", ["max_position_embeddings", "vocab_size"])
+def test_a_table_of_another_size_than_the_config_says_is_not_filled_at_random(copy: Path, name: str) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | {name: config[name] + 8}))
+    with pytest.raises(UserError, match=r"_embeddings.weight\), or has them in another size than its config.json says"):
+        load_classifier(copy, label_names=NAMES, new_head=True)
+
+
+def test_a_head_of_another_number_of_labels_starts_anew(teacher_folder: Path, tmp_path: Path) -> None:
+    save_model(load_classifier(teacher_folder, label_names=NAMES, new_head=True), tmp_path, tokenizer_of=teacher_folder)
+    model = load_classifier(tmp_path, label_names=("a", "b", "c"), new_head=True)
+    assert model.config.num_labels == 3
+
+
 def test_more_layers_than_the_checkpoint_has_are_not_filled_at_random(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
