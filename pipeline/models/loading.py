@@ -250,7 +250,13 @@ def pooler_of(checkpoint: Path, model: PreTrainedModel) -> dict[str, Tensor]:
 
 
 def freeze(model: PreTrainedModel, *, precision: str) -> PreTrainedModel:
-    """A teacher: in eval mode (no dropout in its targets), without gradients, its weights cast once."""
+    """A teacher: in eval mode (no dropout in its targets), without gradients, its weights cast once.
+
+    Buffers are not cast: ModernBERT and Llama have the frequencies of their positions there, which bf16 makes wrong.
+    """
     model.requires_grad_(False).eval()
+    buffers = [(module, *named) for module in model.modules() for named in module.named_buffers(recurse=False)]
     nn.Module.to(model, torch.bfloat16 if precision == "bf16" else torch.float32)
+    for module, name, buffer in buffers:
+        setattr(module, name, buffer)
     return model

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,10 @@ from transformers import (
     BertForSequenceClassification,
     BertModel,
     DistilBertConfig,
+    LlamaConfig,
+    LlamaModel,
+    ModernBertConfig,
+    ModernBertModel,
     PreTrainedModel,
 )
 
@@ -24,6 +29,7 @@ from pipeline.errors import UserError
 from pipeline.models.loading import (
     copy_model_files,
     encoder_parameter_count,
+    freeze,
     load_classifier,
     load_config,
     load_masked_lm,
@@ -218,3 +224,19 @@ def test_a_saved_student_is_loaded_by_transformers_alone(teacher_folder: Path, t
     assert (faults, ours_loaded) == ([[], [], []], False)
     assert logits == pytest.approx(right, rel=1e-4)
     assert by_name == pytest.approx(dict(zip(NAMES, right, strict=True)), rel=1e-4)
+
+
+def test_a_frozen_teacher_keeps_the_frequencies_of_its_positions() -> None:
+    size: dict[str, Any] = {"vocab_size": 9, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
+    size |= {"num_attention_heads": 2, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    for model in (
+        ModernBertModel(ModernBertConfig(**size, cls_token_id=1, sep_token_id=2)),
+        LlamaModel(LlamaConfig(**size)),
+    ):
+        before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        assert any("inv_freq" in name for name in before)
+        freeze(model, precision="bf16")
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+        for name, buffer in model.named_buffers():
+            assert buffer.dtype == torch.float32
+            assert torch.equal(buffer, before[name])
