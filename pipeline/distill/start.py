@@ -15,6 +15,7 @@ from pipeline.distill.augmented_dataset import AugmentedTexts, load_task_teacher
 from pipeline.distill.layers import ProjectedStudent
 from pipeline.hardware import cpu_cores
 from pipeline.heads import head_of
+from pipeline.heads.base import output_layer
 from pipeline.heads.fit import fit_head
 from pipeline.models.architectures import start_of
 from pipeline.models.collate import Batch, Rows
@@ -23,7 +24,7 @@ from pipeline.models.fitted_head import fit_masked_lm_head
 from pipeline.models.fitted_start import FittedStart
 from pipeline.models.loading import save_model
 from pipeline.models.new_student import new_student
-from pipeline.models.saved_model import model_shape
+from pipeline.models.saved_model import model_shape, weight_names
 from pipeline.models.student_init import copy_head, init_from_layers
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import cut_into_micro_batches
@@ -122,6 +123,16 @@ def start_from_task_teacher(stage: Stage, data: AugmentedTexts) -> Path:
     projected.init_projections(known)
     projected.save_projections(folder)
     return folder
+
+
+def has_copied_head(student: PreTrainedModel, teacher: Path) -> bool:
+    """Whether `copy_head` could copy the last layer of a saved teacher: it has the same name in both models.
+
+    A RoBERTa's is `classifier.out_proj`, and a BERT's `classifier`: that of the student starts at random.
+    """
+    last = output_layer(student)
+    (name,) = (name for name, module in student.named_modules() if module is last)
+    return f"{name}.weight" in weight_names(teacher)
 
 
 def started_fitted(stage: Stage) -> bool:

@@ -160,6 +160,15 @@ def check_weights(folder: Path) -> None:
             ) from None
 
 
+def weight_names(folder: Path) -> set[str]:
+    """What the weights of a saved model are called."""
+    names: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "np") as file:
+            names.update(file.keys())
+    return names
+
+
 def check_tokenizer(folder: Path, shape: ModelShape) -> None:
     """A tokenizer that is missing loads as one of five pieces without an error, so look for it here."""
     check_tokenizer_files(folder)
