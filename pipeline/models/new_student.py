@@ -56,7 +56,7 @@ def _student_config(student: Student, theirs: Mapping[str, Any]) -> PreTrainedCo
         "hidden_dropout_prob": student.hidden_dropout,
         "attention_probs_dropout_prob": 0.0,
         "max_position_embeddings": theirs["max_position_embeddings"] - rows_before_text(theirs),
-        "type_vocab_size": max(1, theirs.get("type_vocab_size", 2)),
+        "type_vocab_size": theirs.get("type_vocab_size") or 2,  # a DeBERTa has 0, but its tokenizer gives 0 and 1
         "pad_token_id": theirs["pad_token_id"],
     }
     if student.architecture == "mobilebert":
