@@ -26,7 +26,7 @@ from pipeline.models.attention import ATTENTION
 from pipeline.models.json_files import check_tokenizer_files, loading_from
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES
 
-HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "resid_pdrop", "embd_pdrop")
+HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "embedding_dropout", "mlp_dropout", "resid_pdrop", "embd_pdrop")
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
 ProblemType = Literal["single_label_classification", "multi_label_classification"]  # of models with label names
 SINGLE_LABEL: ProblemType = "single_label_classification"

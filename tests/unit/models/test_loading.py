@@ -160,6 +160,9 @@ def test_hidden_dropout_is_as_asked_and_attention_dropout_is_off(teacher_folder:
     DistilBertConfig().save_pretrained(tmp_path)
     config = load_config(tmp_path, hidden_dropout=0.3)
     assert (config.dropout, config.attention_dropout) == (0.3, 0)
+    ModernBertConfig().save_pretrained(tmp_path)
+    config = load_config(tmp_path, hidden_dropout=0.3)
+    assert (config.embedding_dropout, config.mlp_dropout, config.attention_dropout) == (0.3, 0.3, 0)
 
 
 @pytest.mark.parametrize("saved_as", [BertModel, BertForSequenceClassification])
