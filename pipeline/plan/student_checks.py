@@ -32,6 +32,11 @@ def check_student(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
         settings = getattr(recipe, stage)
         if settings.epochs:
             _check_objectives(stage, settings, student, teacher, folder)
+    for objective in chosen(recipe.distill_predictions):
+        require(
+            recipe.task.kind != "embedding",
+            f"distill_predictions.{objective}: a student of embeddings learns layers in distill_layers; set it to 0",
+        )
     require(
         not (recipe.distill_predictions.label and recipe.task.unlabelled),
         "distill_predictions.label: the rows of task.unlabelled have no labels; set it to 0, or leave them out",
