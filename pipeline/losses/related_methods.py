@@ -49,6 +49,8 @@ def attention_map_loss(
 
         L = 1 / (H * tokens) * sum over heads and real tokens of KL(A^T || A^S),   A = softmax(Q K' / sqrt(head width))
 
+    Both are over the whole text: a teacher with local attention (ModernBERT) needs texts within its window.
+
     Args: causal: for decoders, a token's distribution is over itself and the tokens before it.
     Raises: UserError when the numbers of heads differ.
     """

@@ -50,8 +50,9 @@ def attention_loss(
 
         L = 1/H * sum_h MSE(A_h^S, A_h^T),   A = Q K' / sqrt(head width)
 
-    Only pairs of real tokens enter the mean. Takes the cheaper of two exact forms: the (T, T) gap itself, or its Gram
-    form. Neither keeps a (T, T) tensor.
+    Only pairs of real tokens enter the mean, and all of them: a teacher with local attention (ModernBERT) needs texts
+    within its window. Takes the cheaper of two exact forms: the (T, T) gap itself, or its Gram form. Neither keeps a
+    (T, T) tensor.
 
     Args: causal: for decoders, only pairs of a token i and a token j <= i count, by the (T, T) gap; padding is on the
         right. `pairs` is then the sum of T (T + 1) / 2 over the texts.

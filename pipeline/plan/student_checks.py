@@ -12,7 +12,7 @@ from pipeline.errors import UserError, require
 from pipeline.hardware import ROUND
 from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.architectures import LIKE_BERT, WITHOUT_QUERIES, start_of
-from pipeline.models.saved_model import ModelShape, model_shape, tokenizer_vocabulary
+from pipeline.models.saved_model import ModelShape, model_shape, read_config, tokenizer_vocabulary
 
 
 def check_student(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
@@ -32,6 +32,7 @@ def check_student(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
         settings = getattr(recipe, stage)
         if settings.epochs:
             _check_objectives(stage, settings, student, teacher, folder)
+            _check_reach(recipe, stage, settings, folder)
     for objective in chosen(recipe.distill_predictions):
         require(
             recipe.task.kind != "embedding",
@@ -126,6 +127,21 @@ def _check_objectives(
         require(
             not chosen(settings, RELATIONS) or width % heads == 0,
             f"{stage}.relation_heads: {heads} heads do not divide the width of {name}, {width}; choose one of {fits}",
+        )
+
+
+def _check_reach(recipe: Recipe, stage: str, settings: LayerObjectives, folder: Path) -> None:
+    """Heads are compared over whole texts, and most layers of a ModernBERT attend only to the tokens nearby."""
+    window = read_config(folder, "backbone").get("local_attention")
+    section, setting = ("prepare_corpus", "length") if stage == "distill_general" else ("task", "max_length")
+    if not isinstance(window, int) or (section == "task" and not recipe.has_task):
+        return
+    name, length, reach = f"{section}.{setting}", getattr(getattr(recipe, section), setting), window // 2
+    for objective in chosen(settings, HEAD_BY_HEAD):
+        require(
+            length <= reach,
+            f"{stage}.{objective}: most layers of {folder} attend to {reach} tokens on each side (local_attention), and"
+            f" {name} is {length}; set it to 0, or {name} to {reach} or less",
         )
 
 
