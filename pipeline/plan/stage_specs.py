@@ -11,8 +11,8 @@ from pipeline.artifacts.store import Artifact, fingerprint
 from pipeline.config import Recipe
 from pipeline.hardware import resolve_precision
 from pipeline.inputs.recipe_inputs import RecipeInputs
-from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES, is_decoder
-from pipeline.plan.stages import LANGUAGE, LOCATIONS, READING, SCORING, TABLE, counted
+from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES, is_decoder, read_config
+from pipeline.plan.stages import HANDLING, LANGUAGE, LOCATIONS, READING, SCORING, TABLE, counted
 
 TOKENS_AT_ONCE = ("micro_batch_tokens", "decode_tokens")
 Files = Mapping[str, Path]  # by 'role/relative name'
@@ -78,6 +78,8 @@ def _settings(stage: str, recipe: Recipe, inputs: RecipeInputs) -> tuple[Setting
     for name in counted(TABLE[stage].settings, recipe):
         if name in ("precision", "fp32"):
             settings["precision"] = resolve_precision(recipe.precision) if name == "precision" else "fp32"
+            if name == "precision":
+                settings["handling"], defaults["handling"] = _handling(inputs), 1
             continue
         if name == "decoder":
             settings[name], defaults[name] = is_decoder(inputs.backbone), False
@@ -96,6 +98,13 @@ def _settings(stage: str, recipe: Recipe, inputs: RecipeInputs) -> tuple[Setting
             if member == "task.soft_labels" and isinstance(owner.soft_labels, dict):
                 settings[key] = list(owner.soft_labels.items())  # their order is that of the model's outputs
     return settings, defaults
+
+
+def _handling(inputs: RecipeInputs) -> int:
+    """The latest change in how the teachers' types of models are run."""
+    teachers = {"backbone": inputs.backbone, "annotate_data.teacher": inputs.other_teacher}
+    types = [read_config(folder, role)["model_type"] for role, folder in teachers.items() if folder]
+    return max(HANDLING.get(kind, 1) for kind in types)
 
 
 def _members(recipe: Recipe, name: str) -> list[str]:

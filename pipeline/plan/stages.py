@@ -25,6 +25,10 @@ LOCATIONS = {
 TOKENS = ("task.max_length", "task.window_overlap")
 LANGUAGE = "task.language"
 READING = {"token_classification": 2, "multi_label": 2}  # by kind of task: raised when its rows are read otherwise
+# The same of a model, by its model_type: raised when it is trained or run otherwise.
+HANDLING: dict[str, int] = dict.fromkeys(
+    ("modernbert", "llama", "deberta-v2", "roberta", "xlm-roberta", "camembert", "electra"), 2
+)
 SCORING = ("task.metric", "task.thresholds", *TOKENS)
 
 
@@ -74,8 +78,9 @@ class TableRow:
     reads: Names = ()  # the stages whose artifacts it reads
     settings: Names
     """Those that can change its output: sections, or single ones as SECTION.NAME. 'precision' is the recipe's, or the
-    hardware's; 'fp32' is always float32. 'decoder' says whether the backbone is one. With 'task' counts whether it has
-    test files (without them the test rows are held out of the training rows), and how rows of its kind are read."""
+    hardware's, and with it counts how models of the teachers' types are run; 'fp32' is always float32. 'decoder' says
+    whether the backbone is one. With 'task' counts whether it has test files (without them the test rows are held out
+    of the training rows), and how rows of its kind are read."""
     files: Names = ()  # the groups of `stage_specs._input_files` that it reads
 
 
@@ -102,7 +107,7 @@ TABLE: dict[str, TableRow] = {
         files=["backbone"],
     ),
     "finetune_teacher": TableRow(
-        version=9,
+        version=8,
         reads=[When(lambda r: not r.finetune_teacher.model, ["pretrain_teacher"])],
         settings=["finetune_teacher", "seed", "precision", "task", *SCORING],
         files=[
@@ -135,7 +140,7 @@ TABLE: dict[str, TableRow] = {
         files=["training_rows", "vectors", When(lambda r: r.task.unlabelled, ["unlabelled_rows", "test_rows"])],
     ),
     "augment_data": TableRow(
-        version=5,
+        version=4,
         reads=[
             When(lambda r: r.augment_data.variants and not r.augment_data.reuse, ["propose_candidates"]),
             When(lambda r: r.augment_data.same_answer, ["finetune_teacher"]),
@@ -175,7 +180,7 @@ TABLE: dict[str, TableRow] = {
         ],
     ),
     "distill_predictions": TableRow(
-        version=10,
+        version=9,
         reads=["finetune_teacher", "distill_layers", "augment_data", "annotate_data"],
         settings=["distill_predictions", "seed", "precision", "task", *SCORING],
         files=["training_rows", WHERE_SOFT],

@@ -15,7 +15,7 @@ from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stage_specs import StageSpec, stage_specs
-from pipeline.plan.stages import LOCATIONS, READING, STAGES
+from pipeline.plan.stages import HANDLING, LOCATIONS, READING, STAGES
 from tests import tiny
 
 STORED = Path(__file__).parent / "stored_fingerprints.json"
@@ -209,6 +209,16 @@ def test_rows_that_are_read_otherwise_move_the_runs_of_their_kind_alone(
     assert changed(before, stages(world, *overrides)) == set()
     monkeypatch.setitem(READING, "classification", 2)
     assert changed(before, stages(world, *overrides)) == FINETUNE | PROPOSE
+
+
+def test_models_that_are_run_otherwise_move_the_runs_of_their_type_alone(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = stages(world)
+    monkeypatch.setitem(HANDLING, "gpt2", 2)
+    assert changed(before, stages(world)) == set()
+    monkeypatch.setitem(HANDLING, "bert", 2)
+    assert changed(before, stages(world)) == PRETRAIN
 
 
 def test_the_corpus_reads_the_rows_only_when_it_takes_their_text(world: Path) -> None:
