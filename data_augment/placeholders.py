@@ -8,8 +8,9 @@ from transformers import PreTrainedTokenizerFast
 PLACEHOLDERS = re.compile(
     r"""
     (?i:https?|ftps?|file)://[^\s　-〿＀-￯]+                                       # addresses
-    | \b(?i:www)\.[^\s　-〿＀-￯]+ | \b(?:[\w-]+\.)+[a-z]{2,}/\S*
-    | [\w.+%-]+@[\w-]+(?:\.[\w-]+)+                                                # mail addresses
+    | \b(?i:www)\.[^\s　-〿＀-￯]+
+    | (?<!\w)(?<!\w[.-])(?=\w)(?:[\w-]+\.)+[a-z]{2,}/\S*
+    | (?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+                                 # mail addresses
     | (?<![\w@])[@＠]\w[\w.-]* | (?<![\w\#])[\#＃]\w[\w-]*                                    # @names and #tags
     | \[\s?[^\[\]\s]{1,60}\s?\] | \[[A-Z][A-Z0-9 _-]{0,60}\]                       # [NAME], [FIRST NAME]
     | \[\w[\w'.-]*(?:[ ]\w[\w'.-]*){1,3}\]                         # [first name]
@@ -19,7 +20,10 @@ PLACEHOLDERS = re.compile(
     """,
     re.VERBOSE,
 )
-"""Placeholders in brackets, addresses (up to a blank or full-width punctuation), mail addresses, @names and #tags."""
+"""Placeholders in brackets, addresses (up to a blank or full-width punctuation), mail addresses, @names and #tags.
+
+What stands before an address is looked at (`?<!`), so that a long run of letters and dots is read once.
+"""
 
 
 @lru_cache(maxsize=4)

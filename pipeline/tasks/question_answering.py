@@ -138,7 +138,7 @@ class QuestionAnsweringTask(TaskKind):
         columns: dict[str, Any] = {
             "input_ids": encoded["input_ids"],
             "row": row_of,
-            "place": [number - row_of.index(row) for number, row in enumerate(row_of)],
+            "place": [place for _, group in groupby(row_of) for place, _ in enumerate(group)],
             "cut": [questions[row] != rows[question_column][row].strip() for row in row_of],
         }
         if "token_type_ids" in encoded:

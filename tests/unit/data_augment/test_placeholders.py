@@ -1,5 +1,7 @@
 """What stands for something else is never replaced, unless the recipe says so."""
 
+import time
+
 import pytest
 from transformers import AddedToken
 
@@ -49,3 +51,16 @@ def test_the_tokenizer_s_own_tokens_always_stay(tmp_path) -> None:
     text = "film [SEP] cast [MASK] moviebreak story (plot) joke"
     found = [text[slice(*span)] for span in replaceable_words(text, never=[own_tokens(tokenizer)])]
     assert found == ["film", "cast", "story", "joke"]
+
+
+@pytest.mark.parametrize("text", ["story-plot.film.example/plot", "...film.example/plot", "-film.example/plot"])
+def test_the_whole_of_an_address_stays(text: str) -> None:
+    found = PLACEHOLDERS.search(f"scene {text} story")
+    assert found is not None and found[0] == text.lstrip(".-")
+
+
+@pytest.mark.parametrize("text", ["film-" * 8000, "film." * 8000, "film+" * 8000])
+def test_a_long_run_without_a_blank_is_read_in_no_time(text: str) -> None:
+    begin = time.perf_counter()
+    assert PLACEHOLDERS.search(text) is None
+    assert time.perf_counter() - begin < 2
