@@ -132,12 +132,13 @@ def _check_objectives(
 
 def _check_reach(recipe: Recipe, stage: str, settings: LayerObjectives, folder: Path) -> None:
     """Heads are compared over whole texts, and most layers of a ModernBERT attend only to the tokens nearby."""
-    window = read_config(folder, "backbone").get("local_attention")
+    objectives = chosen(settings, HEAD_BY_HEAD)
+    window = read_config(folder, "backbone").get("local_attention") if objectives else None
     section, setting = ("prepare_corpus", "length") if stage == "distill_general" else ("task", "max_length")
     if not isinstance(window, int) or (section == "task" and not recipe.has_task):
         return
     name, length, reach = f"{section}.{setting}", getattr(getattr(recipe, section), setting), window // 2
-    for objective in chosen(settings, HEAD_BY_HEAD):
+    for objective in objectives:
         require(
             length <= reach,
             f"{stage}.{objective}: most layers of {folder} attend to {reach} tokens on each side (local_attention), and"
