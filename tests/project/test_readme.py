@@ -97,7 +97,7 @@ def is_there(command: str) -> None:
 # Not run here, and why: by the beginning of the command.
 LONG: dict[str, Callable[[str], None]] = {
     r"python -m (benchmarks\.\w+|tests\.faults)\b": is_parsed,
-    r"\./run_all\.sh recipes/[\w/]+\.yaml$|python -m pipeline --": is_planned,
+    r"\./run_all\.sh recipes/[\w/]+\.yaml$|python -m pipeline (--|recipes/)": is_planned,
     r"\./run_all\.sh reviews\.csv": starts_from_a_table,
     r"python -m pipeline\.predict \S+ --serve$": is_served,
     r"\./run_tests\.sh|\.venv/bin/pre-commit install$|python -m [\w.]+$": is_there,
