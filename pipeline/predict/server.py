@@ -162,12 +162,20 @@ def serve(student: Student, *, name: str, host: str, port: int) -> None:
     """Serve until Ctrl-C. Raises: UserError for a host or a port that cannot be had. Args: port: 0: a free one."""
     import uvicorn  # noqa: PLC0415 (the application needs none: a test calls it directly)
 
-    try:
-        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as error:
-        raise UserError(f"--host {host} --port {port}: {error}; give others") from None
-    with listening:
+    with listen(host, port) as listening:
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{listening.getsockname()[1]}/ is {name}; Ctrl-C ends it", flush=True)
         settings = uvicorn.Config(application(student, name=name, host=host), log_level="warning")
         uvicorn.Server(settings).run(sockets=[listening])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; those it accepts send what they are given at once. Raises: UserError if there is none."""
+    try:
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--host {host} --port {port}: {error}; give others") from None
+    # An answer is two small writes, headers and body: with Nagle's algorithm (RFC 896) the second would wait 40 ms for
+    # the client's delayed acknowledgement. asyncio turns it off only on sockets that it has made itself.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening

@@ -166,3 +166,10 @@ def test_a_place_that_cannot_be_had_is_one_sentence(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "; give others" in printed.err and len(printed.err.splitlines()) == 1
+
+
+def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
+    with server.listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
