@@ -21,7 +21,8 @@ TEXTS = [
     "a sharp plot and a clever plot and a warm drama is a grand movie",
 ]
 SIZE: dict[str, Any] = {"vocab_size": len(VOCAB), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-BERT = BertConfig(**SIZE, intermediate_size=64, max_position_embeddings=32)
+SMALL: dict[str, Any] = {**SIZE, "intermediate_size": 64, "max_position_embeddings": 32}
+BERT = BertConfig(**SMALL)
 
 
 def load_tokenizer(folder: Path) -> BertTokenizer:
@@ -62,3 +63,21 @@ def propose_table(
 def propose(texts: Sequence[str], tokenizer, model, **options: Any) -> list[dict[str, Any]]:
     """The same, as rows."""
     return propose_table(texts, tokenizer, model, **options).to_pylist()
+
+
+def literal(
+    text: str, span: tuple[int, int], tokenizer, model, k: int, *, second: str | None = None, beside: Sequence = ()
+) -> list[str]:
+    """Algorithm 1 to the letter: one word masked, one forward pass, all logits, the K best words.
+
+    beside: spans of words that are masked too.
+    """
+    encoded = tokenizer(text, second, return_offsets_mapping=True, return_tensors="pt")
+    offsets = [tuple(offsets) for offsets in encoded.pop("offset_mapping")[0].tolist()]
+    position = offsets.index(span)
+    for masked in (span, *beside):
+        encoded["input_ids"][0, offsets.index(masked)] = tokenizer.mask_token_id
+    with torch.no_grad():
+        logits = model(**encoded).logits[0, position]
+    allowed = [i for i, token in enumerate(VOCAB) if token.isalpha() and token.lower() != text[slice(*span)].lower()]
+    return [VOCAB[i] for i in sorted(allowed, key=lambda i: (-logits[i].item(), i))[:k]]
