@@ -3,13 +3,14 @@
 A shard is sealed: a checksum beside it says that it is whole. Reading needs no model and no torch.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.artifacts.shards import write_once
@@ -26,7 +27,7 @@ SCHEMA = pa.schema(
         ("scores", pa.list_(pa.float32())),  # log-probability (masked_lm) or cosine (vectors)
     ]
 )
-SHARDS_IN_MEMORY = 16
+SHARDS_IN_MEMORY = 4
 
 
 class WordCandidates(NamedTuple):
@@ -51,17 +52,29 @@ def write_candidates(propose: Callable[[], pa.Table], path: Path) -> None:
 class CandidatesFolder(Mapping[str, list[WordCandidates]]):
     """The candidates of each text that has any: text -> its words, by span.
 
-    Only the texts are held in memory; their candidates are read shard by shard. That is quick in the order of the
-    shards, which is the order in which the texts first occur in the data.
+    Only the texts are held in memory; their candidates are read shard by shard. One text after another is quick in the
+    order of the shards, which is the order in which the texts first occur in the data; `of` is quick in any.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
         self._shard_of: dict[str, int] = {}
         for shard, path in enumerate(paths):
             with _whole(path):
                 texts = pq.read_table(path, columns=["text"]).column("text").unique().to_pylist()
             self._shard_of.update(dict.fromkeys(texts, shard))
         self._read = lru_cache(maxsize=SHARDS_IN_MEMORY)(lambda shard: _read_shard(paths[shard]))
+
+    def of(self, texts: Iterable[str]) -> dict[str, list[WordCandidates]]:
+        """The candidates of those texts that have any, in memory. Each shard that holds some of them is read once."""
+        wanted: dict[int, set[str]] = {}
+        for text in texts:
+            if text in self._shard_of:
+                wanted.setdefault(self._shard_of[text], set()).add(text)
+        found: dict[str, list[WordCandidates]] = {}
+        for shard in sorted(wanted):
+            found |= _read_shard(self._paths[shard], wanted[shard])
+        return found
 
     def __getitem__(self, text: str) -> list[WordCandidates]:
         return self._read(self._shard_of[text])[text]
@@ -96,12 +109,17 @@ def _whole(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is damaged or cut off ({str(error).splitlines()[0]}): propose them again") from None
 
 
-def _read_shard(path: Path) -> dict[str, list[WordCandidates]]:
+def _read_shard(path: Path, wanted: Collection[str] | None = None) -> dict[str, list[WordCandidates]]:
+    """The candidates of the wanted texts, or of all."""
     with _whole(path):
         table = pq.read_table(path, columns=["text", "start", "end", "candidates", "source"])
+    if wanted is not None:
+        table = table.filter(pc.is_in(table.column("text"), pa.array(wanted, pa.string())))
     lists = table.column("candidates").combine_chunks()
     # Far faster than lists.to_pylist(), and this is a good part of the time that samples take.
-    words, bounds = lists.flatten().to_numpy(zero_copy_only=False).tolist(), lists.offsets.to_pylist()
+    encoded, bounds = lists.flatten().dictionary_encode(), lists.offsets.to_pylist()
+    known = encoded.dictionary.to_pylist()  # each word once in memory
+    words = [known[number] for number in encoded.indices.to_numpy().tolist()]
     found: dict[str, list[WordCandidates]] = {}
     texts, starts, ends, sources = (table.column(name).to_pylist() for name in ("text", "start", "end", "source"))
     for row, text in enumerate(texts):

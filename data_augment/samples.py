@@ -112,7 +112,7 @@ def augment_rows(
     Args:
         rows: examples; each has an "id", its texts, and whatever else (the label) its variants share with it.
         occurrences: of each row's texts (`count_occurrences`, over all rows where these are a part of them).
-        candidates: what `read_candidates` returns, or any mapping from text.
+        candidates: a mapping from text, as `read_candidates` or its `of` returns.
         originals: texts of train, dev and test, as tuples in the order of `text_columns`, that are never produced; a
             set, or `KnownTexts` where there are many.
         dropped: counts "equal_to_original" and "repeated", the variants left out as equal to one of `originals` (or to

@@ -93,7 +93,7 @@ def sample(
             part,
             occurrences[first : first + len(part)].tolist(),
             text_columns=columns,
-            candidates=proposed,
+            candidates=proposed.of(row[column] for row in part for column in columns),
             variants=variants,
             p=p,
             seed=seed,

@@ -109,17 +109,18 @@ def new_shards(stage: Stage, data: TaskData, datasets: DatasetDict) -> list[Shar
     rows = rows.remove_columns("id").add_column("id", list(range(len(rows))))
     texts = zip(*(rows[column] for column in columns), strict=True)
     occurrences = count_occurrences(texts, columns=len(columns))
-    candidates = read_candidates(stage.upstream["propose_candidates"]) if settings.variants else {}
+    candidates = read_candidates(stage.upstream["propose_candidates"]) if settings.variants else None
     originals = {example.texts for examples in data.splits.values() for example in examples}
     kind, label = data.kind, data.label_column
 
     def augmented(first: int, dropped: Counter[str]) -> Iterable[Row]:
-        part = range(first, min(first + SHARD_EXAMPLES, len(rows)))
+        numbers = range(first, min(first + SHARD_EXAMPLES, len(rows)))
+        part = rows.select(numbers)
         found = augment_rows(
-            (dict(row) for row in rows.select(part)),
-            occurrences[part].tolist(),
+            (dict(row) for row in part),
+            occurrences[numbers].tolist(),
             text_columns=columns,
-            candidates=candidates,
+            candidates=candidates.of(text for column in columns for text in part[column]) if candidates else {},
             variants=settings.variants,
             p=stage.recipe.replace,
             seed=stage.recipe.seed,

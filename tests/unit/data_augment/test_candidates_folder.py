@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import BertForMaskedLM, BertTokenizer
 
+from data_augment import candidates_folder
 from data_augment.candidates_folder import read_candidates, shard_path, write_candidates
 from data_augment.propose import shards, unique_texts
 from pipeline.errors import UserError
@@ -50,6 +51,16 @@ def test_a_folder_gives_back_what_was_proposed(folder, tokenizer, model):
             (row["start"], row["end"], tuple(row["candidates"]), row["source"]) for row in rows if row["text"] == text
         ]
         assert found[text] == expected
+
+
+def test_of_many_texts_each_shard_is_read_once(folder, monkeypatch):
+    found, read = read_candidates(folder), []
+    whole = candidates_folder._read_shard
+    texts = [TEXTS[number] for number in (3, 0, 3, 2)]
+    expected = {text: found[text] for text in texts}
+    monkeypatch.setattr(candidates_folder, "_read_shard", lambda path, wanted: read.append(path) or whole(path, wanted))
+    assert found.of([*texts, "unknown"]) == expected
+    assert read == sorted((folder / "data").glob("*.parquet"))
 
 
 def test_a_text_without_candidates_is_not_in_the_folder(folder):
