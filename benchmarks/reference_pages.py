@@ -52,6 +52,7 @@ def commands_page() -> str:
         lines += _command(command, parser())
     lines += ["## One stage alone", ""]
     lines += ["`accelerate launch -m stages.NAME --recipe R` runs one stage of a recipe, in one process or several."]
+    lines += ["On a CPU each process takes one core, unless OMP_NUM_THREADS says more."]
     lines += [f"NAME is one of {', '.join(STAGES)}.", ""]
     lines += ["## Benchmarks", "", "Each is run as `python -m` with its name.", ""]
     lines += ["| module | what it measures |", "|---|---|"]

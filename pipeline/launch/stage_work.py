@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from accelerate import Accelerator
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.errors import UserError
+from pipeline.hardware import cpu_cores
 from pipeline.plan.plan import Plan, reasons
 from pipeline.plan.run_folder import publish_run
 from pipeline.runtime import processes
@@ -93,6 +95,15 @@ def _keep_work_made_from(made_from: Mapping[str, Mapping[str, Any]], stage: Stag
     if before != text:
         shutil.rmtree(stage.work, ignore_errors=True)
         write_atomically(path, text)
+
+
+def cores_in_use(accelerator: Accelerator) -> str:
+    """How many cores the processes of this machine compute with, and what decides it; '' on a GPU."""
+    if accelerator.device.type != "cpu":
+        return ""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    used, cores = processes * torch.get_num_threads(), cpu_cores()
+    return f"{used} of {cores} cores" + (f" (OMP_NUM_THREADS={cores // processes} takes all)" if used < cores else "")
 
 
 def _publish(stage: Stage, plan: Plan, measured: dict[str, Any]) -> None:
