@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.data.labels import label_name
+from pipeline.data.parquet import label_names, read_schema
 from pipeline.data.tables import Row, location, read_rows
 from pipeline.errors import UserError
 
@@ -50,6 +51,7 @@ class Columns:
 
     texts: tuple[str, ...]
     label: str  # empty for unlabelled rows
+    has_names: bool = False  # whether labels have names, so that those which a file notes for its numbers count
     group: str | None
     answer: "Callable[[Any, Columns], Any]"  # the kind of task's own; parses a raw value of the label's column
     known_labels: tuple[str, ...] = ()  # those that the recipe names, in order
@@ -97,7 +99,26 @@ class Columns:
 def read_table(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> Iterator[Example]:
     """The examples of a table of the user's, checked (`read_examples`)."""
     rows = read_rows(path, columns=columns.names(), header=columns.header, optional=columns.optional())
+    if names := _noted_names(path, columns):
+        label = columns.label
+        rows = (Row(line, {**values, label: _named(values[label], names)}) for line, values in rows)
     return read_examples(rows, path=path, columns=columns, left_out=left_out)
+
+
+def _noted_names(path: Path, columns: Columns) -> tuple[str, ...]:
+    """What a Parquet file of `datasets` says that its label numbers mean; () where the recipe has other names."""
+    if not (columns.has_names and columns.label and path.suffix.lower() == ".parquet"):
+        return ()
+    names = label_names(read_schema(path), columns.label)
+    known = set(columns.known_labels)
+    return () if known and not known & set(map(label_name, names)) else names
+
+
+def _named(value: Any, names: Sequence[str]) -> Any:
+    """The name of a label's number, or the names of several; what is no number of a label stays."""
+    if isinstance(value, list):
+        return [_named(number, names) for number in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
 
 
 def read_examples(

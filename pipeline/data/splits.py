@@ -60,7 +60,7 @@ def check_labels(splits: Splits, label_names: tuple[str, ...]) -> None:
             label = example.label
             if label is None or (label in label_names and label in trained):
                 continue
-            reason = f"unknown label '{label}'{nearest(str(label), label_names)}"
+            reason = f"unknown label '{label}'{nearest(str(label), label_names)} (task.drop_labels leaves its rows out)"
             if label == HIDDEN:
                 reason = IS_HIDDEN
             elif label in label_names:

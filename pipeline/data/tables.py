@@ -82,7 +82,22 @@ def read_tsv(
     """
     lines = ((line, text.removesuffix("\n").removesuffix("\r")) for line, text in read_lines(path))
     fields = ((line, text.split("\t")) for line, text in lines if text)
+    if malformed is None:
+        fields = _without_quoting(path, fields)
     return _table(path, fields, columns=columns, header=header, optional=optional, malformed=malformed)
+
+
+def _without_quoting(path: Path, table: Fields) -> Fields:
+    """The rows as they are. Raises UserError where they have the quotes of a .csv, which would stay in the texts."""
+    for number, (line, fields) in enumerate(table):
+        quoted = [field for field in fields if len(field) > 1 and field[0] == field[-1] == '"']
+        doubled = any('""' in field[1:-1] and '"' not in field[1:-1].replace('""', "") for field in quoted)
+        if doubled or (number == 0 and len(quoted) == len(fields)):
+            raise UserError(
+                f"{path}:{line}: a field is in quotes, as in a .csv, and in a .tsv these are characters of the text;"
+                " name the file .csv, which may have tabs"
+            )
+        yield line, fields
 
 
 def column_names(path: Path) -> tuple[str, ...]:
@@ -167,7 +182,10 @@ def _table(
         elif malformed is not None:
             malformed.append(line)
         else:
-            raise UserError(f"{path}:{line}: {len(fields)} fields where the table has {len(header)} columns")
+            raise UserError(
+                f"{path}:{line}: {len(fields)} fields where the table has {len(header)} columns"
+                + ("; a file with fields in quotes is named .csv" if any(one[:1] == '"' for one in fields) else "")
+            )
 
 
 def _check_header(where: str, header: Sequence[str], columns: Sequence[str]) -> None:

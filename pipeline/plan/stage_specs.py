@@ -12,7 +12,7 @@ from pipeline.config import Recipe
 from pipeline.hardware import resolve_precision
 from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES, is_decoder, read_config
-from pipeline.plan.stages import HANDLING, LANGUAGE, LOCATIONS, READING, SCORING, TABLE, counted
+from pipeline.plan.stages import HANDLING, LANGUAGE, LOCATIONS, READING, READING_PARQUET, SCORING, TABLE, counted
 
 TOKENS_AT_ONCE = ("micro_batch_tokens", "decode_tokens")
 Files = Mapping[str, Path]  # by 'role/relative name'
@@ -86,7 +86,7 @@ def _settings(stage: str, recipe: Recipe, inputs: RecipeInputs) -> tuple[Setting
             continue
         if name == "task":
             settings["task.has_test_files"], defaults["task.has_test_files"] = bool(recipe.task.test), False
-            settings["task.reading"], defaults["task.reading"] = READING.get(recipe.task.kind, 1), 1
+            settings["task.reading"], defaults["task.reading"] = _reading(recipe, inputs), 1
         for member in _members(recipe, name):
             section, _, setting = member.rpartition(".")
             owner: Any = getattr(recipe, section) if section else recipe
@@ -98,6 +98,13 @@ def _settings(stage: str, recipe: Recipe, inputs: RecipeInputs) -> tuple[Setting
             if member == "task.soft_labels" and isinstance(owner.soft_labels, dict):
                 settings[key] = list(owner.soft_labels.items())  # their order is that of the model's outputs
     return settings, defaults
+
+
+def _reading(recipe: Recipe, inputs: RecipeInputs) -> int:
+    """The latest change in how rows of the task's kind are read."""
+    kind, files = recipe.task.kind, (path for paths in inputs.task.values() for path in paths)
+    parquet = any(path.suffix.lower() == ".parquet" for path in files)
+    return READING.get(kind, 1) + (READING_PARQUET.get(kind, 0) if parquet else 0)
 
 
 def _handling(inputs: RecipeInputs) -> int:

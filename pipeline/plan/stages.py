@@ -25,6 +25,7 @@ LOCATIONS = {
 TOKENS = ("task.max_length", "task.window_overlap")
 LANGUAGE = "task.language"
 READING = {"token_classification": 2, "multi_label": 2}  # by kind of task: raised when its rows are read otherwise
+READING_PARQUET = {"classification": 1, "multi_label": 1}  # the same, on top, where some of them are Parquet
 # The same of a model, by its model_type: raised when it is trained or run otherwise.
 HANDLING: dict[str, int] = dict.fromkeys(
     ("modernbert", "llama", "deberta-v2", "roberta", "xlm-roberta", "camembert", "electra"), 2

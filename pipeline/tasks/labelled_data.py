@@ -12,13 +12,14 @@ from pathlib import Path
 from pipeline.config.data import MetricName, Task
 from pipeline.data import glue
 from pipeline.data.examples import Columns, Example, read_examples
+from pipeline.data.parquet import read_schema
 from pipeline.data.splits import check_groups, split_by_group, split_by_label, without_repeats
 from pipeline.errors import UserError
 from pipeline.tasks import kind_of
 from pipeline.tasks.base import TaskKind
 from pipeline.tasks.metrics import GLUE_METRICS
 from pipeline.tasks.soft_labels import soft_names, with_logits
-from pipeline.tasks.task_columns import task_columns
+from pipeline.tasks.task_columns import OF_VARIANTS, task_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +93,8 @@ def _read_splits(
     for split, paths in _labelled_files(task, files).items():
         splits[split] = []
         for path in paths:
+            if split == "train" and not task.group and not {"dev", "test"} <= files.keys():
+                _refuse_variants(path)
             if task.glue:
                 rows = glue.read_rows(task.glue, path, malformed=malformed)
                 splits[split] += read_examples(rows, path=path, columns=columns, left_out=left_out)
@@ -104,6 +107,15 @@ def _read_splits(
             splits["unlabelled"] += kind_of(task).read(path, texts, left_out)
     left_out["malformed"] = len(malformed)
     return splits
+
+
+def _refuse_variants(path: Path) -> None:
+    """Raises UserError for an augmented dataset, of which dev or test rows are to be held out."""
+    if path.suffix.lower() == ".parquet" and set(OF_VARIANTS) <= set(read_schema(path).names):
+        raise UserError(
+            f"task.train: {path} is an augmented dataset: of one text some variants would be trained on, others tested;"
+            " name it in augment_data.reuse, beside the rows that it was made from, or set task.group: source_id"
+        )
 
 
 def _labelled_files(task: Task, files: Mapping[str, Sequence[Path]]) -> Mapping[str, Sequence[Path]]:

@@ -14,7 +14,8 @@ OF_GLUE = (  # settings that a GLUE task knows itself
     *("train", "dev", "test", "text_pair", "labels", "group"),
     *("soft_labels", "label_separator", "label_columns"),
 )
-RESERVED = ("source_id", "variant", "replaced", "length", "row", "cut", "soft_labels")  # the last four: of the tokens
+OF_VARIANTS = ("source_id", "variant", "replaced")  # columns of every augmented dataset
+RESERVED = (*OF_VARIANTS, "length", "row", "cut", "soft_labels")  # the last four: of the tokens
 
 
 def task_columns(task: Task) -> Columns:
@@ -63,6 +64,7 @@ def task_columns(task: Task) -> Columns:
     return Columns(
         texts=texts,
         label=task.label,
+        has_names=kind.has_label_names,
         group=task.group,
         answer=kind.parse_label,
         known_labels=labels or task.label_columns or (soft.labels() if soft and kind.has_label_names else ()),

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.artifacts.digests import DigestBook
@@ -15,7 +17,7 @@ from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stage_specs import StageSpec, stage_specs
-from pipeline.plan.stages import HANDLING, LOCATIONS, READING, STAGES
+from pipeline.plan.stages import HANDLING, LOCATIONS, READING, READING_PARQUET, STAGES
 from tests import tiny
 
 STORED = Path(__file__).parent / "stored_fingerprints.json"
@@ -207,7 +209,22 @@ def test_rows_that_are_read_otherwise_move_the_runs_of_their_kind_alone(
     before = stages(world, *overrides)
     monkeypatch.setitem(READING, "regression", 2)
     assert changed(before, stages(world, *overrides)) == set()
+    monkeypatch.setitem(READING_PARQUET, "classification", 7)  # there is no such file
+    assert changed(before, stages(world, *overrides)) == set()
     monkeypatch.setitem(READING, "classification", 2)
+    assert changed(before, stages(world, *overrides)) == FINETUNE | PROPOSE
+
+
+def test_parquet_files_that_are_read_otherwise_move_the_runs_that_read_some(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {"text": [f"text {row}" for row in range(40)], "label": ["ab"[row % 2] for row in range(40)]}
+    pq.write_table(pa.table(rows), world / "rows.parquet")
+    overrides = ("--prepare_corpus.task_text=false", f"--task.train={world / 'rows.parquet'}", "--task.group=null")
+    before = stages(world, *overrides)
+    monkeypatch.setitem(READING_PARQUET, "multi_label", 2)
+    assert changed(before, stages(world, *overrides)) == set()
+    monkeypatch.setitem(READING_PARQUET, "classification", 2)
     assert changed(before, stages(world, *overrides)) == FINETUNE | PROPOSE
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import ClassLabel, Dataset, Features, List, Value
 
 from pipeline.config.data import Task
 from pipeline.errors import UserError
@@ -70,6 +71,34 @@ def test_numbers_and_booleans_are_labels_by_their_text(tmp_path):
     table = pa.table({"text": [f"text {row}" for row in range(20)], "label": [float(row % 2) for row in range(20)]})
     pq.write_table(table, tmp_path / "train.parquet")
     assert read_task(Task(), {"train": [tmp_path / "train.parquet"]}).label_names == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [((), ("bad", "good")), (("good", "bad"), ("good", "bad")), (("1", "0"), ("1", "0"))],
+)
+def test_labels_have_the_names_that_datasets_notes_for_their_numbers(tmp_path, labels, named):
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["bad", "good"])})
+    rows = {"text": [f"text {row}" for row in range(40)], "label": [row % 2 for row in range(40)]}
+    Dataset.from_dict(rows, features=features).to_parquet(str(tmp_path / "train.parquet"))
+    data = read_task(Task(labels=labels), {"train": [tmp_path / "train.parquet"]})
+    assert data.label_names == named
+    assert {example.label for example in data.splits["train"]} == set(named)
+
+
+def test_several_labels_have_the_names_that_datasets_notes(tmp_path):
+    features = Features({"text": Value("string"), "label": List(ClassLabel(names=["warm", "sad", "sharp"]))})
+    rows = {"text": [f"text {row}" for row in range(40)], "label": [[row % 2, 2] for row in range(40)]}
+    Dataset.from_dict(rows, features=features).to_parquet(str(tmp_path / "train.parquet"))
+    data = read_task(Task(kind="multi_label"), {"train": [tmp_path / "train.parquet"]})
+    assert data.label_names == ("sad", "sharp", "warm")
+
+
+def test_an_augmented_dataset_is_no_table_of_rows(tmp_path):
+    rows = {"text": ["a", "b"], "label": ["x", "y"], "source_id": [0, 0], "variant": [0, 1], "replaced": [[], []]}
+    Dataset.from_dict(rows).to_parquet(str(tmp_path / "train.parquet"))
+    with pytest.raises(UserError, match=r"task\.train: .* is an augmented dataset: .* augment_data\.reuse"):
+        read_task(Task(), {"train": [tmp_path / "train.parquet"]})
 
 
 def test_rows_of_dropped_labels_are_left_out_unread_and_counted(tmp_path):
