@@ -12,7 +12,17 @@ from pipeline.config import Recipe
 from pipeline.hardware import resolve_precision
 from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES, is_decoder, read_config
-from pipeline.plan.stages import HANDLING, LANGUAGE, LOCATIONS, READING, READING_PARQUET, SCORING, TABLE, counted
+from pipeline.plan.stages import (
+    HANDLING,
+    LANGUAGE,
+    LOCATIONS,
+    OTHER_HANDLING,
+    READING,
+    READING_PARQUET,
+    SCORING,
+    TABLE,
+    counted,
+)
 
 TOKENS_AT_ONCE = ("micro_batch_tokens", "decode_tokens")
 Files = Mapping[str, Path]  # by 'role/relative name'
@@ -79,7 +89,7 @@ def _settings(stage: str, recipe: Recipe, inputs: RecipeInputs) -> tuple[Setting
         if name in ("precision", "fp32"):
             settings["precision"] = resolve_precision(recipe.precision) if name == "precision" else "fp32"
             if name == "precision":
-                settings["handling"], defaults["handling"] = _handling(inputs), 1
+                settings["handling"], defaults["handling"] = _handling(stage, inputs), 1
             continue
         if name == "decoder":
             settings[name], defaults[name] = is_decoder(inputs.backbone), False
@@ -107,11 +117,13 @@ def _reading(recipe: Recipe, inputs: RecipeInputs) -> int:
     return READING.get(kind, 1) + (READING_PARQUET.get(kind, 0) if parquet else 0)
 
 
-def _handling(inputs: RecipeInputs) -> int:
-    """The latest change in how the teachers' types of models are run."""
-    teachers = {"backbone": inputs.backbone, "annotate_data.teacher": inputs.other_teacher}
+def _handling(stage: str, inputs: RecipeInputs) -> int:
+    """The latest change in how the types of the teachers that the stage runs are run."""
+    teachers = {"backbone": inputs.backbone}
+    if "other_teacher" in TABLE[stage].files:
+        teachers["annotate_data.teacher"] = inputs.other_teacher
     types = [read_config(folder, role)["model_type"] for role, folder in teachers.items() if folder]
-    return max(HANDLING.get(kind, 1) for kind in types)
+    return max(HANDLING.get(kind, OTHER_HANDLING) for kind in types)
 
 
 def _members(recipe: Recipe, name: str) -> list[str]:

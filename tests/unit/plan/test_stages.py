@@ -19,6 +19,7 @@ from pipeline.plan.plan import make_plan
 from pipeline.plan.stage_specs import StageSpec, stage_specs
 from pipeline.plan.stages import HANDLING, LOCATIONS, READING, READING_PARQUET, STAGES
 from tests import tiny
+from tests.helpers.other_teachers import write_other_teacher
 
 STORED = Path(__file__).parent / "stored_fingerprints.json"
 MEND = (
@@ -236,6 +237,23 @@ def test_models_that_are_run_otherwise_move_the_runs_of_their_type_alone(
     assert changed(before, stages(world)) == set()
     monkeypatch.setitem(HANDLING, "bert", 2)
     assert changed(before, stages(world)) == PRETRAIN
+
+
+def test_only_what_labels_the_rows_depends_on_the_type_of_another_teacher(world: Path) -> None:
+    before = stages(world)
+    other = write_other_teacher(world / "other", ["A fine film ."] * 20, labels=("rotten", "fresh"))
+    assert changed(before, stages(world, f"--annotate_data.teacher={other}")) == ANNOTATE
+    assert stages(world, f"--annotate_data.teacher={other}")["annotate_data"].settings["handling"] == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "handling"),
+    [("bert", 1), ("distilbert", 1), ("mpnet", 1), ("roberta", 2), ("deberta", 2), ("qwen3", 2), ("eurobert", 2)],
+)
+def test_a_type_of_model_is_run_as_before_only_where_it_is_named(world: Path, kind: str, handling: int) -> None:
+    config = world / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": kind}))
+    assert {spec.settings.get("handling", handling) for spec in stages(world).values()} == {handling}
 
 
 def test_the_corpus_reads_the_rows_only_when_it_takes_their_text(world: Path) -> None:
