@@ -10,10 +10,11 @@ elsewhere can reach the server by a name of its own.
 """
 
 import asyncio
+import errno
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ MOST_CHARACTERS = 20_000  # of a text
 MOST_BYTES = 2 * 12 * MOST_TEXTS * MOST_CHARACTERS  # of a request: a text may be a pair, and JSON writes an emoji in 12
 BATCH = 32  # texts through the model at once
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)  # an address that this machine lacks, such as any of IPv6
 PAGE = Path(__file__).with_name("playground.html")
 Waiting = tuple[list[Texts], "asyncio.Future[list[dict[str, Any]]]"]
 
@@ -162,20 +164,39 @@ def serve(student: Student, *, name: str, host: str, port: int) -> None:
     """Serve until Ctrl-C. Raises: UserError for a host or a port that cannot be had. Args: port: 0: a free one."""
     import uvicorn  # noqa: PLC0415 (the application needs none: a test calls it directly)
 
-    with listen(host, port) as listening:
+    with listen(host, port) as listening, suppress(KeyboardInterrupt):  # uvicorn raises it again after it has ended
         shown = f"[{host}]" if ":" in host else host
-        print(f"http://{shown}:{listening.getsockname()[1]}/ is {name}; Ctrl-C ends it", flush=True)
+        print(f"http://{shown}:{listening[0].getsockname()[1]}/ is {name}; Ctrl-C ends it", flush=True)
         settings = uvicorn.Config(application(student, name=name, host=host), log_level="warning")
-        uvicorn.Server(settings).run(sockets=[listening])
+        uvicorn.Server(settings).run(sockets=listening)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; those it accepts send what they are given at once. Raises: UserError if there is none."""
-    try:
-        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as error:
-        raise UserError(f"--host {host} --port {port}: {error}; give others") from None
-    # An answer is two small writes, headers and body: with Nagle's algorithm (RFC 896) the second would wait 40 ms for
-    # the client's delayed acknowledgement. asyncio turns it off only on sockets that it has made itself.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
+@contextmanager
+def listen(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """Sockets that listen, one for each address of the host that this machine has; all at one port.
+
+    Those they accept send what they are given at once. Raises: UserError where none can be had.
+    """
+    with ExitStack() as opened:
+        listening: list[socket.socket] = []
+        absent = None
+        try:
+            found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+                try:
+                    one = socket.create_server((address[0], port, *address[2:]), family=family)
+                except OSError as error:
+                    if error.errno not in NOT_HERE:
+                        raise
+                    absent = error
+                    continue
+                listening.append(opened.enter_context(one))
+                port = one.getsockname()[1]
+                # An answer is two small writes, headers and body: with Nagle's algorithm (RFC 896) the second would
+                # wait 40 ms for the client's delayed acknowledgement. asyncio turns it off only on its own sockets.
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if absent and not listening:
+                raise absent
+        except (OSError, OverflowError) as error:
+            raise UserError(f"--host {host} --port {port}: {error}; give others") from None
+        yield listening

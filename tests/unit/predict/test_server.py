@@ -3,18 +3,22 @@
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.errors import UserError
 from pipeline.predict.__main__ import main
 from pipeline.predict.student import Student, load_student
 
@@ -169,7 +173,45 @@ def test_a_place_that_cannot_be_had_is_one_sentence(
 
 
 def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
-    with server.listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+    with server.listen("127.0.0.1", 0) as (listening,), socket.create_connection(listening.getsockname()):
         accepted, _ = listening.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_every_address_of_a_host_is_listened_at_under_one_port() -> None:
+    families = {socket.AF_INET: "127.0.0.1"}
+    with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        families[socket.AF_INET6] = "::1"
+    with server.listen("", 0) as listening:  # the empty host has all addresses, of both families
+        assert {one.family for one in listening} == families.keys()
+        (port,) = {one.getsockname()[1] for one in listening}
+        for address in families.values():
+            socket.create_connection((address, port)).close()
+
+
+def test_an_address_that_the_machine_lacks_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [("203.0.113.7", 0), ("127.0.0.1", 0), ("127.0.0.1", 0)]  # the first is of no machine: RFC 5737
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in known]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with server.listen("two.example", 0) as listening:
+        assert [one.getsockname()[0] for one in listening] == ["127.0.0.1"]
+    del found[1:]
+    with pytest.raises(UserError, match="--host two"), server.listen("two.example", 0):
+        pass
+
+
+def test_ctrl_c_ends_it_well(shipped: Path) -> None:
+    words = [sys.executable, "-m", "pipeline.predict", str(shipped), "--serve", "--port", "0"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(words, text=True, **pipes) as running:
+        try:
+            assert running.stdout
+            address = re.match(r"http://127\.0\.0\.1:(\d+)/ is ", running.stdout.readline())
+            assert address
+            assert ask(int(address[1]), {"texts": TEXTS})[0] == 200
+            running.send_signal(signal.SIGINT)
+            assert running.communicate(timeout=60) == ("", "")
+        finally:
+            running.kill()
+    assert running.returncode == 0
