@@ -25,6 +25,7 @@ from pipeline.models.loading import load_tokenizer, parameter_count
 from pipeline.models.saved_model import TOKENIZER_FILES, is_decoder
 from pipeline.models.vocabulary import save_tokenizer
 from pipeline.plan.run_folder import RESULTS, TEACHER_STATISTICS
+from pipeline.runtime.processes import machine
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.base import TaskKind
 
@@ -211,7 +212,8 @@ def shipped_beside_teacher(
 
     Args: score_of: the score that follows from some rows' statistics.
     Returns: `score`, `kept` and its 95% interval (None where nothing can be kept of the teacher's score), `disk_bytes`,
-        `latency_ms`, `teacher_latency_ms`, `examples_per_s`, `times_smaller`, `times_faster`.
+        `latency_ms`, `teacher_latency_ms`, `examples_per_s`, `times_smaller`, `times_faster`, and the `machine` of the
+        latencies.
     """
     evaluation, form = stage.upstream["evaluate_student"], forms.forms[INT8]
     results = json.loads((evaluation / RESULTS).read_text(encoding="utf-8"))
@@ -236,6 +238,7 @@ def shipped_beside_teacher(
         "examples_per_s": form["examples_per_s"],
         "times_smaller": teacher["disk_bytes"] / disk_bytes,
         "times_faster": forms.teacher_latency_ms / form["latency_ms"],
+        "machine": machine("cpu"),
     }
 
 

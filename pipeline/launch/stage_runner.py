@@ -25,7 +25,7 @@ from pipeline.errors import OK, Interrupted, UserError, WorkFailed
 from pipeline.launch.exit_status import disk_trouble, explain, report_exit, survive_closed_readers
 from pipeline.launch.launcher import LAUNCHED_AT, follow_parent, stop_signals
 from pipeline.launch.stage_logs import mark
-from pipeline.launch.stage_work import Main, cores_in_use, stage_of, work
+from pipeline.launch.stage_work import Main, stage_of, work
 from pipeline.plan.plan import Plan, make_plan, reasons
 from pipeline.plan.stages import STAGES
 from pipeline.runtime import processes
@@ -149,7 +149,7 @@ def _run(
             signal.signal(number, stop)
         if stop.came:  # during the stage before, or after it
             raise Interrupted(f"stopped before {name}; the same command goes on")
-        stage.say(", ".join(filter(None, [spec.on_this_hardware, cores_in_use(accelerator)])))
+        stage.say(", ".join(filter(None, [spec.on_this_hardware, processes.cores_in_use(accelerator)])))
         try:
             work(stage, plan, main, command=_command(recipe, overrides), begun=begun)
         except Exception as error:

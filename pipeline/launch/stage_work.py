@@ -3,8 +3,6 @@
 import contextlib
 import importlib.metadata
 import json
-import os
-import platform
 import shutil
 import subprocess
 import time
@@ -13,13 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.errors import UserError
-from pipeline.hardware import cpu_cores
 from pipeline.plan.plan import Plan, reasons
 from pipeline.plan.run_folder import publish_run
 from pipeline.runtime import processes
@@ -97,15 +93,6 @@ def _keep_work_made_from(made_from: Mapping[str, Mapping[str, Any]], stage: Stag
         write_atomically(path, text)
 
 
-def cores_in_use(accelerator: Accelerator) -> str:
-    """How many cores the processes of this machine compute with, and what decides it; '' on a GPU."""
-    if accelerator.device.type != "cpu":
-        return ""
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    used, cores = processes * torch.get_num_threads(), cpu_cores()
-    return f"{used} of {cores} cores" + (f" (OMP_NUM_THREADS={cores // processes} takes all)" if used < cores else "")
-
-
 def _publish(stage: Stage, plan: Plan, measured: dict[str, Any]) -> None:
     for role, path in stage.spec.files.items():
         if plan.book.file(path, fresh=True) != stage.spec.digests[role]:
@@ -119,7 +106,7 @@ def _publish(stage: Stage, plan: Plan, measured: dict[str, Any]) -> None:
             "settings": stage.spec.settings,
             "inputs": stage.spec.digests,
             "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
-            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {stage.accelerator.device.type}",
+            "machine": processes.machine(stage.accelerator.device.type),
             "processes": stage.accelerator.num_processes,
             "git_commit": _git_commit(),
             **measured,

@@ -17,7 +17,7 @@ from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.architectures import start_of
 from pipeline.models.saved_model import is_decoder, model_shape
 from pipeline.plan.run_folder import RESULTS
-from pipeline.report.run_summary import MEASURES
+from pipeline.report.run_summary import MEASURES, machine_of_latencies
 from pipeline.report.templates import render
 
 CARD = "README.md"
@@ -56,6 +56,7 @@ def model_card(recipe: Recipe, inputs: RecipeInputs, *, evaluation: Path, export
         results=results,
         manifest=manifest,
         exported=exported,
+        machine=machine_of_latencies(exported, manifest),
         teacher=without_folders(teacher),
         task_data=[without_folders(spec) for spec in task_data],
         reused=without_folders(recipe.augment_data.reuse or ""),

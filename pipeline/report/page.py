@@ -9,7 +9,7 @@ from pipeline.artifacts.store import intact
 from pipeline.plan.run_folder import PREDICTIONS
 from pipeline.plan.stages import STAGES
 from pipeline.report import plots
-from pipeline.report.run_summary import MEASURES, RunSummary, differences
+from pipeline.report.run_summary import MEASURES, RunSummary, differences, machine_of_latencies
 from pipeline.report.templates import render
 from pipeline.tasks.augmented import DiffPart, word_diff
 
@@ -24,6 +24,7 @@ def report_page(run: RunSummary) -> str:
     return render(
         "report.html.jinja",
         run=run,
+        machine=machine_of_latencies(run.metrics("export_student"), run.stages.get("evaluate_student", {})),
         measures=MEASURES,
         plots=plots,
         predictions=rows,

@@ -134,6 +134,16 @@ def read_run_summary(folder: Path) -> RunSummary:
     return RunSummary(folder=folder, stages=manifests, results=results, recipe=recipe)
 
 
+def machine_of_latencies(exported: Mapping[str, Any], evaluated: Mapping[str, Any]) -> str:
+    """Where the latencies that are shown were measured: at the export, where a file ships.
+
+    Args: exported: the metrics of export_student. evaluated: the manifest of evaluate_student.
+    """
+    if "shipped" in exported:
+        return exported["shipped"].get("machine", "the CPU")
+    return evaluated.get("machine", "one machine")
+
+
 def differences(runs: Sequence[RunSummary]) -> dict[str, list[str]]:
     """The settings in which runs differ: dotted name -> the value in each run; '–' where a run lacks the stage."""
     settings = [

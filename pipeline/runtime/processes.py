@@ -1,6 +1,7 @@
 """The processes of one stage: what the launcher started, as Accelerate sees it."""
 
 import os
+import platform
 import re
 import resource
 import secrets
@@ -19,6 +20,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 
 from pipeline.errors import require
+from pipeline.hardware import cpu_cores
 from pipeline.runtime.heartbeat import FOREVER, Heartbeat, Report, meeting
 
 OTHER_WAYS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG")  # of sharing a model, as Accelerate names them
@@ -148,6 +150,20 @@ def check_shared(folder: Path) -> None:
     state.wait_for_everyone()
     if state.is_main_process:
         mark.unlink()
+
+
+def cores_in_use(accelerator: Accelerator) -> str:
+    """How many cores the processes of this machine compute with, and what decides it; '' on a GPU."""
+    if accelerator.device.type != "cpu":
+        return ""
+    number = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    used, cores = number * torch.get_num_threads(), cpu_cores()
+    return f"{used} of {cores} cores" + (f" (OMP_NUM_THREADS={cores // number} takes all)" if used < cores else "")
+
+
+def machine(device: str) -> str:
+    """What this machine is, and where on it the models are. Args: device: cpu or cuda."""
+    return f"{platform.machine()}, {torch.get_num_threads()} threads, {device}"
 
 
 def peak_memory(accelerator: Accelerator) -> dict[str, int]:

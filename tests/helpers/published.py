@@ -79,6 +79,7 @@ EXPORTED = {
         "examples_per_s": 3_000.0,
         "times_smaller": 36.6,
         "times_faster": 6.0,
+        "machine": "aarch64, 8 threads, cpu",
     },
 }
 

@@ -1,6 +1,7 @@
 """A general student: a recipe without a task, every stage of it in the test's own process."""
 
 import json
+import platform
 import shutil
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def test_the_report_and_the_card_speak_of_a_general_student(general: Path) -> No
     page = refresh_report(general).read_text(encoding="utf-8")
     assert "Layer by layer" in page and "held-out text" in page and "on dev" not in page
     card = (general / "export_student" / "README.md").read_text(encoding="utf-8")
+    assert f"Latency: one text of 32 tokens on {platform.machine()}, {torch.get_num_threads()} threads, cpu." in card
     assert "pipeline_tag: fill-mask" in card and 'pipeline("fill-mask", model=' in card
     assert "no task in particular" in card and "on the dev rows" not in card
 

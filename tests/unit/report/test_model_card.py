@@ -15,7 +15,7 @@ from pipeline.plan.plan import make_plan
 from pipeline.report.model_card import UNKNOWN, find_licences, model_card
 from tests.helpers.published import EVALUATION, EXPORTED
 
-EVALUATED = {"command": "./run_all.sh recipe.yaml", "git_commit": "c" * 40, "machine": "x86_64, 2 threads, cpu"}
+EVALUATED = {"command": "./run_all.sh recipe.yaml", "git_commit": "c" * 40, "machine": "x86_64, 2 threads, cuda"}
 
 
 @pytest.fixture
@@ -51,6 +51,7 @@ def test_the_card_says_what_was_measured_and_how(recipe_and_inputs: tuple[Recipe
     assert "| | teacher | `onnx/model_int8.onnx`, which ships | student in PyTorch |" in card
     assert "| accuracy | 0.9000 | 0.8850 | 0.9000 |" in card
     assert "| latency | 1.8 ms | 0.2 ms | 1.2 ms |" in card
+    assert "Latency: one text of 32 tokens on aarch64, 8 threads, cpu." in card
     assert "`onnx/model_int8.onnx` keeps 98.3% of the teacher's score (95%: 94.0% to 102.0%, paired bootstrap)" in card
     assert "| `onnx/model_int8.onnx` | 2.0 | 0.8750 |" in card
     assert f"Printed by, at commit {'c' * 40}:\n\n    ./run_all.sh recipe.yaml\n" in card

@@ -30,6 +30,7 @@ def test_the_report_shows_every_part_of_a_run(run: Path) -> None:
     ]  # fmt: skip
     assert "model_int8.onnx differ by 0.02 at most" in page.sections["Teacher and student"]
     assert "1,000 of the teacher’s 30,522 pieces; 12.5% of the test texts" in page.sections["Teacher and student"]
+    assert "Measured on aarch64, 8 threads, cpu." in page.sections["Teacher and student"]  # where the file was exported
     assert "2.50 GB" in page.sections["Time and memory"]
     assert "dev score after each epoch: 0.8000, 0.9000" in page.sections["Losses"]
     for expected in ("learning_rate", "3e-05", "fine0123456789ab", "ab" * 32, "./run_all.sh recipe.yaml"):

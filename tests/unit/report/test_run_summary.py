@@ -6,7 +6,8 @@ import pytest
 
 from pipeline.report.page import disagreements, predictions
 from pipeline.report.plots import confusion_counts
-from pipeline.report.run_summary import RunSummary, read_run_summary
+from pipeline.report.run_summary import RunSummary, machine_of_latencies, read_run_summary
+from tests.helpers.published import EXPORTED
 from tests.helpers.reported import CASES, LAYERS
 
 
@@ -31,3 +32,10 @@ def test_a_stage_of_an_earlier_run_is_left_out(run: Path) -> None:
     manifest = run / "finetune_teacher" / "stage.json"
     manifest.write_text(manifest.read_text().replace("2.5", "3.5"))  # another teacher: what was built on it is stale
     assert list(read_run_summary(run).stages) == ["finetune_teacher", "augment_data"]
+
+
+def test_latencies_are_of_the_machine_that_exported_where_a_file_ships() -> None:
+    evaluated = {"machine": "x86_64, 2 threads, cuda"}
+    assert machine_of_latencies({}, evaluated) == "x86_64, 2 threads, cuda"
+    assert machine_of_latencies(EXPORTED, evaluated) == "aarch64, 8 threads, cpu"
+    assert machine_of_latencies({"shipped": {}}, evaluated) == "the CPU"  # of an export that did not name it yet

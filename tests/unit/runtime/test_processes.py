@@ -1,11 +1,14 @@
 """What a stage sets up for its processes."""
 
 import os
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from pipeline.errors import UserError
+from pipeline.runtime import processes
 from pipeline.runtime.processes import OTHER_WAYS, meet_processes, repeat_every_byte
 
 
@@ -29,3 +32,22 @@ def test_another_way_to_share_a_model_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")
     with pytest.raises(UserError, match=f"ask for {way}, which is not supported here"):
         meet_processes(lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("device", "number", "threads", "said"),
+    [
+        ("cpu", 1, 1, "1 of 4 cores (OMP_NUM_THREADS=4 takes all)"),
+        ("cpu", 2, 1, "2 of 4 cores (OMP_NUM_THREADS=2 takes all)"),
+        ("cpu", 2, 2, "4 of 4 cores"),
+        ("cuda", 1, 1, ""),
+    ],
+)
+def test_a_stage_says_how_many_cores_compute(
+    device: str, number: int, threads: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accelerator: Any = SimpleNamespace(device=torch.device(device))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(number))
+    monkeypatch.setattr(processes, "cpu_cores", lambda: 4)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert processes.cores_in_use(accelerator) == said
