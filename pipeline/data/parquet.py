@@ -59,6 +59,18 @@ def read_rows(
                 yield number, dict(zip(columns, row, strict=True))
 
 
+def field_values(path: Path, column: str, field: str) -> set[Any]:
+    """What a field has as values in a column of lists of named fields; None where it, or an item, is missing."""
+    from pyarrow import compute  # noqa: PLC0415 - see above
+
+    found: set[Any] = set()
+    with open_parquet(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS, columns=[column]):
+            items = compute.list_flatten(batch.column(column))
+            found.update(compute.unique(compute.struct_field(items, field)).to_pylist())
+    return found
+
+
 def label_names(schema: "pa.Schema", column: str) -> tuple[str, ...]:
     """The names of a column of label numbers, or of lists of them, as `datasets` notes them in the file; else ()."""
     noted = b"huggingface" in (schema.metadata or {})

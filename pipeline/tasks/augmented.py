@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.data.labels import label_name
 from pipeline.data.parquet import (
+    field_values,
     is_integer,
     is_list,
     is_number,
@@ -67,9 +68,10 @@ def check_augmented(paths: Sequence[Path], data: TaskData, *, needs_labels: bool
     one.
     """
     held_out, done, last = held_out_texts(data), set(), None
-    columns = ("source_id", "variant", *data.text_columns, data.label_column, "replaced")
+    columns = ("source_id", "variant", *data.text_columns, data.label_column)
     for path in paths:
         _check_columns(path, data)
+        _check_replaced(path, data)
         names = _label_names(path, data)
         for number, row in read_rows(path, columns=columns):
             where, source = f"{path}, row {number}", row["source_id"]
@@ -83,12 +85,6 @@ def check_augmented(paths: Sequence[Path], data: TaskData, *, needs_labels: bool
             texts = tuple(row[column] for column in data.text_columns)
             if None in texts:
                 raise UserError(f"{where}: a text is missing")
-            for change in row["replaced"] or ():
-                if change is None or change["column"] not in data.text_columns:
-                    raise UserError(
-                        f"{where}: replaced names the column {change and change['column']!r}, and the task's texts"
-                        f" stand in {' and '.join(data.text_columns)}; rename it there too"
-                    )
             if row["variant"] == 0 and texts in held_out:
                 raise UserError(
                     f"{where}: this original is a dev or test row of the task; the dataset was made from other splits:"
@@ -145,6 +141,19 @@ def _check_columns(path: Path, data: TaskData) -> None:
             raise UserError(
                 f"{path}: column '{column}' holds {schema.field(column).type}, and {wanted} are needed; {MAKE}"
             )
+
+
+def _check_replaced(path: Path, data: TaskData) -> None:
+    """Raises UserError for the first row that has a word replaced elsewhere than in the task's texts."""
+    if field_values(path, "replaced", "column") <= set(data.text_columns):
+        return
+    for number, row in read_rows(path, columns=["replaced"]):  # takes much longer, and says where
+        for change in row["replaced"] or ():
+            if change is None or change["column"] not in data.text_columns:
+                raise UserError(
+                    f"{path}, row {number}: replaced names the column {change and change['column']!r}, and the task's"
+                    f" texts stand in {' and '.join(data.text_columns)}; rename it there too"
+                )
 
 
 def _label_names(path: Path, data: TaskData) -> tuple[str, ...] | None:

@@ -1,6 +1,7 @@
 """Parquet files: the names of labels that `datasets` notes in them, and the names of types."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.data.parquet import (
+    field_values,
     is_integer,
     is_list,
     is_number,
@@ -69,3 +71,20 @@ def test_types_are_known_by_their_names(predicate, types: list) -> None:
         *(pa.list_(pa.string()), pa.large_list(pa.string()), pa.struct([("a", pa.int8())]), pa.binary(), pa.date32()),
     ]
     assert [column for column in every if predicate(column)] == types
+
+
+@pytest.mark.parametrize("list_of", [pa.list_, pa.large_list])
+def test_the_values_of_a_field_are_those_of_all_items_and_none_where_one_is_missing(
+    tmp_path: Path, list_of: Callable[[pa.DataType], pa.DataType]
+) -> None:
+    kind = list_of(pa.struct([("column", pa.string()), ("start", pa.int64())]))
+    path = tmp_path / "rows.parquet"
+
+    def values_of(*lists: object) -> set[object]:
+        pq.write_table(pa.table({"replaced": pa.array(lists, type=kind)}), path)
+        return field_values(path, "replaced", "column")
+
+    text, pair = {"column": "text", "start": 1}, {"column": "pair", "start": 2}
+    assert values_of() == values_of([], None) == set()
+    assert values_of([], *[[text, text]] * 2000, [pair]) == {"text", "pair"}
+    assert values_of([text, None]) == values_of([text], [{"column": None, "start": 1}]) == {"text", None}

@@ -70,13 +70,14 @@ def test_an_original_without_a_list_of_replacements_has_an_empty_one(world: Path
     assert [row["replaced"] for row in augmented_rows([path], data, dropped=Counter())][::2] == [[]] * (len(rows) // 2)
 
 
-def test_replacements_in_a_column_that_is_no_text_of_the_task_are_one_sentence(world: Path) -> None:
+@pytest.mark.parametrize("column", ["sentence", None])
+def test_replacements_in_a_column_that_is_no_text_of_the_task_are_one_sentence(world: Path, column: str | None) -> None:
     rows = rows_of(world)
-    rows[1]["replaced"][0]["column"] = "sentence"
+    rows[3]["replaced"][0]["column"] = column
     plan = make_plan(world / "recipe.yaml", checked=False)
     data = read_task(plan.recipe.task, plan.inputs.task)
     with pytest.raises(
-        UserError, match=r"row 2: replaced names the column 'sentence', and the task's texts stand in text"
+        UserError, match=rf"row 4: replaced names the column {column!r}, and the task's texts stand in text"
     ):
         check_augmented([write(world, rows)], data)
 
