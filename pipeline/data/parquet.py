@@ -60,14 +60,13 @@ def read_rows(
 
 
 def field_values(path: Path, column: str, field: str) -> set[Any]:
-    """What a field has as values in a column of lists of named fields; None where it, or an item, is missing."""
-    from pyarrow import compute  # noqa: PLC0415 - see above
-
+    """The values of a field, in a column of lists of named fields; None among them where it, or an item, is missing."""
     found: set[Any] = set()
     with open_parquet(path) as file:
         for batch in file.iter_batches(BATCH_ROWS, columns=[column]):
-            items = compute.list_flatten(batch.column(column))
-            found.update(compute.unique(compute.struct_field(items, field)).to_pylist())
+            items = batch.column(column).flatten()
+            values = items.flatten()[items.type.get_field_index(field)]  # `items.field(field)` forgets missing items
+            found.update(values.unique().to_pylist())
     return found
 
 
