@@ -22,7 +22,7 @@ Split = Literal["train", "dev", "test", "unlabelled"]
 DATA_FILE = re.compile(r".*\.(csv|tsv|jsonl|parquet|txt|xml(-p\d[^.]*)?)(\.gz|\.bz2|\.xz|\.zip)?", re.IGNORECASE)
 # Data where there is no other file of data.
 OTHER_DATA_FILE = re.compile(r".*\.(json|conll\w*|bio|iob2?|bioes)(\.gz|\.bz2|\.xz|\.zip)?", re.IGNORECASE)
-ABOUT_DATA = re.compile(r"(.*/)?(readme|licen[cs]e)\b[^/]*", re.IGNORECASE)
+ABOUT_DATA = re.compile(r"(.*/)?(readme|licen[cs]e)\b[^/]*\.txt", re.IGNORECASE)
 SUFFIX = re.compile(r"\.[^./]+(\.(gz|bz2|xz|zip))?$", re.IGNORECASE)
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 WEIGHTS_SHARD = "model-*-of-*.safetensors"
@@ -144,7 +144,7 @@ class Resolver:
             if not matching:
                 raise UserError(f"{spec}: no file of the repository matches '{pattern}'{_hint(pattern, names)}")
             names, split = matching, None
-        wanted = _data_files(spec, names, split=split)
+        wanted = _data_files(spec, names, split=split, chosen=bool(glob_part))
         return _hub().download(name, commit=commit, kind="dataset", files=wanted), wanted
 
 
@@ -163,17 +163,28 @@ def _hub_parts(spec: str) -> tuple[str, str, str]:
 
 
 def _data_files(
-    spec: str, names: Sequence[str], *, split: Split | None = None, may_name_no_split: bool = False
+    spec: str,
+    names: Sequence[str],
+    *,
+    split: Split | None = None,
+    may_name_no_split: bool = False,
+    chosen: bool = False,
 ) -> list[str]:
-    """The files of a folder that hold data; of a split those whose names say so, or all where no name says a split."""
-    seen = sorted(name for name in names if "/." not in f"/{name}" and not ABOUT_DATA.fullmatch(name))
+    """The files of a folder that hold data; of a split those whose names say so, or all where no name says a split.
+
+    Args: chosen: whether a glob of the user chose the names.
+    """
+    seen = sorted(name for name in names if "/." not in f"/{name}" and (chosen or not ABOUT_DATA.fullmatch(name)))
     saved = any(Path(name).name in ("state.json", "dataset_dict.json") for name in seen)
     several = any(Path(name).name == "dataset_dict.json" for name in seen)
     require(not saved or not any(name.endswith(".arrow") for name in seen), _of_save_to_disk(spec, several=several))
     data = [name for name in seen if DATA_FILE.fullmatch(name)]
     others = [name for name in seen if OTHER_DATA_FILE.fullmatch(name)]
     only_text = all(re.search(r"\.txt\b", name, re.IGNORECASE) and not _splits_of(name) for name in data)
-    if only_text and (not data or (split and any(map(_splits_of, others)))):  # such as notes.txt beside train.json
+    said = {word for name in others for word in _splits_of(name)}
+    if split == "unlabelled":
+        said &= {split}  # plain texts may well be what has no labels
+    if only_text and (not data or (split and said)):  # such as notes.txt beside train.json
         data = others
     require(data, f"{spec} has no data file (.csv, .tsv, .jsonl, .json, .parquet, .conll, .txt, .xml)")
     if split is None:

@@ -99,6 +99,17 @@ def test_a_split_of_a_dataset_is_chosen_by_name(rows: Path, tmp_path: Path) -> N
     assert [Path(path).read_text() for path in dev] == ["content of sst2/validation-0.parquet"]
 
 
+def test_a_file_that_a_pattern_of_the_user_names_is_data_whatever_its_name(tmp_path: Path) -> None:
+    texts = fill(tmp_path / "texts", "license.txt", "texts.txt")
+    with serve({}, {"owner/texts": texts}) as address:
+        chosen, all_texts = (
+            look_up("files", spec, address=address, home=tmp_path / "home")[0]
+            for spec in ("hub:owner/texts#lic*.txt", "hub:owner/texts")
+        )
+    assert [Path(path).name for path in chosen] == ["license.txt"]
+    assert [Path(path).name for path in all_texts] == ["texts.txt"]
+
+
 def test_a_folder_holds_the_files_of_its_pattern_alone(rows: Path, tmp_path: Path) -> None:
     with serve({}, {"owner/rows": rows}) as address:
         folder, _ = look_up("folder", "hub:owner/rows", address=address, home=tmp_path / "home", pattern="rte/*")

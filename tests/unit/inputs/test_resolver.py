@@ -77,6 +77,22 @@ def test_what_is_written_about_the_data_is_no_data(resolver: Resolver, tmp_path:
     assert found(resolver, "d", split="dev") == ["d/dev.json"]
 
 
+def test_plain_texts_beside_labelled_json_are_unlabelled(resolver: Resolver, tmp_path: Path) -> None:
+    touch(tmp_path, "d/train.json", "d/test.json", "d/1.txt", "d/2.txt")
+    assert found(resolver, "d", split="unlabelled") == ["d/1.txt", "d/2.txt"]
+    assert found(resolver, "d", split="train") == ["d/train.json"]
+    with pytest.raises(UserError, match="has no file whose name says 'dev'"):
+        resolver.files("d", split="dev")
+    touch(tmp_path, "d/unlabelled.json")
+    assert found(resolver, "d", split="unlabelled") == ["d/unlabelled.json"]
+
+
+def test_tables_about_licences_are_data(resolver: Resolver, tmp_path: Path) -> None:
+    touch(tmp_path, "d/license.csv", "d/license-plates.csv", "d/LICENSE", "d/LICENSE.txt", "d/README.rst")
+    assert found(resolver, "d") == ["d/license-plates.csv", "d/license.csv"]
+    assert found(resolver, "d/LICENSE.*") == ["d/LICENSE.txt"]
+
+
 def test_of_text_files_with_the_splits_names_a_json_file_beside_them_is_no_data(
     resolver: Resolver, tmp_path: Path
 ) -> None:
