@@ -51,8 +51,9 @@ def _named_in(recipe: Path) -> Iterator[Path]:
             if isinstance(tree, dict | list):
                 trees += tree.values() if isinstance(tree, dict) else tree
             elif isinstance(tree, str) and "/" in tree:
-                path = (PROJECT / tree).resolve()
-                yield from (path, *path.parents)
+                with contextlib.suppress(RuntimeError, ValueError):  # the home of an unknown user, a null byte: no path
+                    path = (PROJECT / Path(tree).expanduser()).resolve()
+                    yield from (path, *path.parents)
 
 
 def _remove(folder: Path) -> bool:

@@ -101,11 +101,17 @@ def test_du_shows_who_links_and_gc_removes_what_no_run_needs(
     assert (artifact.root / "cache/wheels").is_dir()
 
 
-def test_gc_keeps_a_dataset_that_a_run_reuses(artifact: Artifact, tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_home", [False, True])
+def test_gc_keeps_a_dataset_that_a_run_reuses(
+    artifact: Artifact, tmp_path: Path, in_home: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = publish(artifact)
+    if in_home:
+        monkeypatch.setenv("HOME", str(folder.parent))
+        folder = Path("~") / folder.name
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     recipe = tmp_path / "runs" / "mine" / "recipe.yaml"
-    recipe.write_text(f"augment_data: {{reuse: {folder}/data}}\n")
+    recipe.write_text(f'augment_data: {{reuse: {folder}/data}}\nname: "~no-such-user/a\\0"\ncard: "/a\\0b"\n')
     gc = ["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "runs")]
     assert main(gc) == 0
     assert names(artifact) == ["f00d"]
