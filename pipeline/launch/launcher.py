@@ -31,6 +31,9 @@ CPU_ENVIRONMENT = {
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8192",  # shapes vary with the lengths, and each is compiled
 }
 CLUSTER = re.compile("WORLD_SIZE|RANK|LOCAL_RANK|LOCAL_WORLD_SIZE|(OMPI|PMI|MV2)_.*")  # a job's, not the launcher's
+# Threads stay where they are put, and so do processes that are started by them: all stages, and all processes of one,
+# would share the core of the launcher's first thread.
+BINDING = re.compile("OMP_PROC_BIND|OMP_PLACES|GOMP_CPU_AFFINITY")
 NO_REPORT = (
     "it ended without a report: it was killed, perhaps because memory ran out, or its launcher's options are wrong"
 )
@@ -111,7 +114,10 @@ def run_launched(command: Sequence[str], changes: Mapping[str, str], logs: Stage
     Returns: the true exit status of the last stage that began, and the sentence that it reported, or ''.
     """
     with tempfile.TemporaryDirectory(prefix="distill-") as folder:
-        environment = {name: value for name, value in os.environ.items() if not CLUSTER.fullmatch(name)}
+        environment = dict(os.environ)
+        for name in os.environ:
+            if CLUSTER.fullmatch(name) or BINDING.fullmatch(name):
+                del environment[name]
         environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(GRACE_SECONDS - 10))  # else it kills after 30
         environment |= {**changes, STATUS_FILE: f"{folder}/status.json", LAUNCHED_AT: str(time.time()), LOGGED: "1"}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))

@@ -1,6 +1,7 @@
 """Launching: the command line of `accelerate launch`, and a launched command from its start to its end."""
 
 import json
+import os
 import signal
 import sys
 import textwrap
@@ -165,6 +166,16 @@ def test_which_process_of_a_cluster_s_job_this_is_stays_with_the_command(
     code = "import os; print(*(name for name, value in os.environ.items() if value in ('of a job', 'kept')))"
     assert launched(code, tmp_path / "stage.log") == (OK, "")
     assert (tmp_path / "stage.log").read_text().split() == ["RANKED"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux binds processes to cores")
+def test_what_a_launcher_with_torch_starts_may_use_every_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_PROC_BIND", "true")
+    monkeypatch.setenv("OMP_PLACES", "cores")
+    started = "import os; print(len(os.sched_getaffinity(0)))"
+    code = f"import subprocess, sys, torch; subprocess.run([sys.executable, '-c', {started!r}])"
+    assert launched(code, tmp_path / "stage.log") == (OK, "")
+    assert int((tmp_path / "stage.log").read_text()) == len(os.sched_getaffinity(0))
 
 
 def test_after_a_signal_the_launcher_waits_as_long_as_the_command(tmp_path: Path) -> None:
