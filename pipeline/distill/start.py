@@ -144,11 +144,14 @@ def fit_on_logits(
     stage: Stage, data: AugmentedTexts, student: PreTrainedModel, collate: Callable[[Rows, int], Batch]
 ) -> None:
     """Set the head of a student on the task by least squares. Args: collate: makes batches with `teacher_outputs`."""
-    lengths, width = data.texts.lengths, model_shape(stage.upstream["finetune_teacher"], "teacher").width
+    lengths, teacher = data.texts.lengths, stage.upstream["finetune_teacher"]
     rows = spread_rows(lengths, HEAD_TOKENS)
     stage.say(f"fitting the student's head to the teacher's outputs of {len(rows):,} texts")
-    copied = stage.recipe.student.start_from == "task_teacher" and student.config.hidden_size == width
     head, device = head_of(data.texts.kind), stage.accelerator.device
+    copied = stage.recipe.student.start_from == "task_teacher"
+    copied = copied and student.config.hidden_size == model_shape(teacher, "teacher").width
+    if stage.recipe.task.kind != "embedding":  # its projection has the teacher's in it, under another name
+        copied = copied and has_copied_head(student, teacher)
     if stage.is_main:
         with all_cores():
             parts = cut_into_micro_batches(rows, lengths[rows], AT_ONCE, packed=False)

@@ -1,8 +1,11 @@
 """How a student starts from the teacher of its task."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -14,10 +17,13 @@ from transformers import (
     RobertaConfig,
 )
 
-from pipeline.distill.start import has_copied_head
+from pipeline.distill.start import fit_on_logits, has_copied_head
 from pipeline.heads.base import output_layer
 from pipeline.heads.regression import make_exact
+from pipeline.models.collate import Batch, Rows
 from pipeline.models.student_init import copy_head
+from pipeline.tasks import KINDS
+from tests.helpers.one_process import make_stage
 
 SIZE: dict[str, Any] = {
     "vocab_size": 9,
@@ -51,3 +57,24 @@ def test_a_student_knows_whether_its_last_layer_is_the_teacher_s(
     make_exact(student)
     assert (output_layer(student).bias.item() == 100) == copied
     assert has_copied_head(student, tmp_path) == copied
+
+
+@pytest.mark.parametrize(("kind", "copied"), [(BertConfig, True), (RobertaConfig, False)])
+def test_a_head_that_could_not_be_copied_is_fitted_as_a_new_one(
+    tmp_path: Path, kind: type[PreTrainedConfig], copied: bool
+) -> None:
+    student = AutoModelForSequenceClassification.from_config(BertConfig(**SIZE))
+    AutoModelForSequenceClassification.from_config(kind(**SIZE)).save_pretrained(tmp_path)
+    stage = make_stage(tmp_path)
+    settings = replace(stage.recipe.student, start="fitted", start_from="task_teacher")
+    stage = replace(stage, recipe=replace(stage.recipe, student=settings), upstream={"finetune_teacher": tmp_path})
+    texts: Any = SimpleNamespace(texts=SimpleNamespace(lengths=np.full(40, 4), kind=KINDS["regression"]))
+    ids, scores = torch.randint(1, 9, (40, 4)), torch.randn(40, 1)
+
+    def collate(rows: Rows, _: int) -> Batch:
+        mask = torch.ones_like(ids[rows])
+        return Batch(input_ids=ids[rows], attention_mask=mask, targets={"teacher_outputs": scores[rows]})
+
+    before = student.bert.pooler.dense.weight.clone()
+    fit_on_logits(stage, texts, student, collate)
+    assert torch.equal(student.bert.pooler.dense.weight, before) == copied  # of a new head it is set too
