@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.data import MetricName
 from pipeline.errors import WorkFailed
+from pipeline.tasks.metrics import NO_NUMBER
 
 PARTS: dict[str, tuple[str, ...]] = {"micro_and_macro_f1": ("micro_f1", "macro_f1")}
 ALL_SCORES = ("micro_f1", "macro_f1", "sample_f1", "mean_average_precision")
@@ -21,7 +22,7 @@ def details(metric: MetricName, margins: NDArray, right: NDArray) -> dict[str, f
     Raises: WorkFailed where an output is NaN or infinite.
     """
     if not np.isfinite(margins).all():
-        raise WorkFailed("the model predicts NaN or infinity; a lower learning rate may help")
+        raise WorkFailed(NO_NUMBER)
     return {part: score(part, margins, right) for part in PARTS.get(metric, (metric,))}
 
 
@@ -66,7 +67,10 @@ def average_precision(margins: NDArray, right: NDArray) -> float:
     """Of one label that occurs, (R,) each: sum over thresholds of (recall gained) * precision.
 
     As sklearn's average_precision_score, many times faster. Rows with equal margins are above a threshold together.
+    Raises: WorkFailed where a margin is NaN, which has no place among the others.
     """
+    if np.isnan(margins).any():
+        raise WorkFailed(NO_NUMBER)
     order = np.argsort(-margins, kind="stable")
     ranked = margins[order]
     lasts = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)  # of the rows with equal margins

@@ -22,6 +22,7 @@ GLUE_METRICS: dict[GlueName, MetricName] = {
     "qqp": "accuracy_and_f1",
     "stsb": "pearson_and_spearman",
 }
+NO_NUMBER = "the model predicts NaN or infinity; a lower learning rate may help"
 TWO_LABELS = ("f1", "accuracy_and_f1")
 
 
@@ -44,7 +45,7 @@ def details(metric: MetricName, predictions: ArrayLike, labels: ArrayLike) -> di
     if predicted.shape != right.shape or predicted.ndim != 1 or not predicted.size:
         raise ValueError(f"predictions of shape {predicted.shape} for labels of shape {right.shape}")
     if not np.isfinite(predicted).all():
-        raise WorkFailed("the model predicts NaN or infinity; a lower learning rate may help")
+        raise WorkFailed(NO_NUMBER)
     return {part: _score(part, predicted, right) for part in PARTS.get(metric, (metric,))}
 
 

@@ -96,6 +96,8 @@ def test_a_mean_of_two_metrics_has_both_parts() -> None:
 def test_outputs_that_are_no_numbers_are_no_score() -> None:
     with pytest.raises(WorkFailed, match="NaN or infinity"):
         details("micro_f1", np.full((2, 1), np.nan), np.ones((2, 1)))
+    with pytest.raises(WorkFailed, match="NaN or infinity"):
+        score("mean_average_precision", np.array([[0.5], [np.nan]]), np.ones((2, 1)))
 
 
 @pytest.mark.parametrize("metric", ["micro_f1", "macro_f1", "sample_f1", "mean_average_precision"])
