@@ -108,7 +108,7 @@ def _conll(path: Path, columns: Columns) -> Iterator[Sentence]:
             width = len(fields)
             continue
         begins = not lines or not lines[-1][1]
-        comment = text.startswith("# ") and begins and not _is_tag(fields[-1])  # such as '# id = 7'
+        comment = text.startswith("# ") and begins and (COMMENT.match(text) or not _is_tag(fields[-1]))  # '# newdoc'
         if not text or fields[0] == "-DOCSTART-" or comment:
             lines.append((line, []))
             continue

@@ -102,8 +102,9 @@ def test_settings_that_tags_do_not_have_are_one_sentence(tmp_path: Path, setting
     assert complaint(tmp_path / "train.conll", CONLL, **settings).startswith(words)
 
 
-def test_a_comment_of_conll_u_is_no_header_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["The tag is here", "The blood type O"])
+def test_a_comment_of_conll_u_is_neither_a_header_line_nor_a_word(tmp_path: Path, text: str) -> None:
     words = [("EU", "B-ORG"), ("rejects", "O")]
     rows = ["\t".join([str(number), word, *"_" * 7, tag]) for number, (word, tag) in enumerate(words, 1)]
-    content = "\n".join(["# text = The tag is here", "# sent_id = 1", *rows, ""])
+    content = "\n".join([f"# text = {text}", "# sent_id = 1", *rows, ""])
     assert sentences(tmp_path / "train.conllu", content, text="1") == SENTENCES[:1]
