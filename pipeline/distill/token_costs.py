@@ -21,7 +21,7 @@ from accelerate import PartialState
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.artifacts.store import cache_folder
 from pipeline.distill.meter import Meter
-from pipeline.hardware import cpu_cores, cpu_name, gpu_capabilities, gpu_count
+from pipeline.hardware import cpu_name, gpu_capabilities, gpu_count
 from pipeline.models.loading import load_tokenizer
 from pipeline.models.saved_model import model_shape
 from pipeline.plan.estimate import CHARACTERS_A_TOKEN, TRAINED, Costs, Counts, Estimate, corpus_tokens, estimates
@@ -76,7 +76,7 @@ def estimated(plan: Plan, *, processes: int, again: bool = False) -> dict[str, E
 
 def busy() -> str:
     """What makes costs that were measured just now doubtful: other work on this machine; '' where there is little."""
-    load, cores = os.getloadavg()[0] - 1, cpu_cores()  # less this process
+    load, cores = os.getloadavg()[0] - 1, os.cpu_count() or 1  # less this process; of the whole machine, both
     return f"load {load:.1f} on {cores} cores" if load > BUSY_CORES * cores else ""
 
 

@@ -81,7 +81,8 @@ def test_every_stage_has_an_estimate_and_what_was_measured_is_kept(
 
 
 def test_other_work_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.distill.token_costs.cpu_cores", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)  # the load is of all cores
     for load, said in ((1.2, ""), (5.0, "load 4.0 on 2 cores")):
         monkeypatch.setattr("os.getloadavg", lambda load=load: (load, load, load))
         assert token_costs.busy() == said
