@@ -1,7 +1,9 @@
 """A student of these sizes can start and learn as the recipe says. Every problem is a `UserError`."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.config import Recipe
 from pipeline.config.distillation import LayerObjectives
@@ -133,17 +135,26 @@ def _check_objectives(
 def _check_reach(recipe: Recipe, stage: str, settings: LayerObjectives, folder: Path) -> None:
     """Heads are compared over whole texts, and most layers of a ModernBERT attend only to the tokens nearby."""
     objectives = chosen(settings, HEAD_BY_HEAD)
-    window = read_config(folder, "backbone").get("local_attention") if objectives else None
+    said_by, reach = _reach(read_config(folder, "backbone")) if objectives else ("", None)
     section, setting = ("prepare_corpus", "length") if stage == "distill_general" else ("task", "max_length")
-    if not isinstance(window, int) or (section == "task" and not recipe.has_task):
+    if reach is None or (section == "task" and not recipe.has_task):
         return
-    name, length, reach = f"{section}.{setting}", getattr(getattr(recipe, section), setting), window // 2
+    name, length = f"{section}.{setting}", getattr(getattr(recipe, section), setting)
     for objective in objectives:
         require(
             length <= reach,
-            f"{stage}.{objective}: most layers of {folder} attend to {reach} tokens on each side (local_attention), and"
-            f" {name} is {length}; set it to 0, or {name} to {reach} or less",
+            f"{stage}.{objective}: most layers of {folder} attend to {reach} tokens on each side ({said_by}),"
+            f" and {name} is {length}; set it to 0, or {name} to {reach} or less",
         )
+
+
+def _reach(config: Mapping[str, Any]) -> tuple[str, int | None]:
+    """The setting of a config that says how many tokens on each side its local layers attend to, and that number."""
+    window, sliding = config.get("local_attention"), config.get("sliding_window")
+    if isinstance(window, int):
+        return "local_attention", window // 2
+    slides = isinstance(sliding, int) and "sliding_attention" in (config.get("layer_types") or ())
+    return "sliding_window", sliding if slides else None
 
 
 def _check_layer_map(setting: str, rule: LayerMap, student: Student, teacher: ModelShape) -> None:
