@@ -8,8 +8,8 @@ fine-tuned (an extra: baselines); and the student itself, trained on the labels 
 the backbone. Each chooses its strength, or its epoch, on the dev rows. Students are measured as they ship, in int8 ONNX
 with their vocabulary cut. The time of one text runs from the text to its label, features or tokens included. The time
 to make a way begins where the teacher, or the backbone, is there.
-Any recipe of a classification will do; no other model is downloaded. Where the recipe has a finished run, its shipped
-student is measured beside them by the same clock.
+Any recipe of a classification will do; no other model is downloaded. Where a run with the same recipe, seed and
+settings is finished, its shipped student is measured beside them by the same clock.
 """
 
 import argparse
@@ -27,8 +27,9 @@ import numpy as np
 from benchmarks.labelled_texts import LabelledTexts, Served
 from benchmarks.linear_models import nb_svm, tf_idf
 from benchmarks.quality import LABELS_ALONE_RATE, epochs_of, random_student, run, train_on_labels
+from benchmarks.runs import published
 from benchmarks.static_embeddings import MISSING, installed, static_student
-from pipeline.errors import status_of
+from pipeline.errors import UserError, status_of
 from pipeline.evaluate.exported_forms import save_forms
 from pipeline.evaluate.scoring import labelled_split
 from pipeline.export.onnx_session import INT8, SIDE_FILES
@@ -101,10 +102,13 @@ class Job:
 
     def measured(self, way: str) -> tuple[dict[str, Any], Served | None]:
         """Score, size and seconds of a way, and the way itself; or `not_run`, and why."""
-        if way == "ships" and not (self.plan.run_folder / "export_student" / INT8).is_file():
-            return {"not_run": f"{self.plan.run_folder} has no exported student"}, None
         if way == "model2vec" and not installed():
             return {"not_run": MISSING}, None
+        if way == "ships":
+            try:
+                published(self.plan, "export_student")
+            except UserError as missing:
+                return {"not_run": str(missing)}, None
         served = self._makers()[way]()
         row = {
             "score": self.rows.score(served.predict(self.rows.texts["test"]), "test"),
@@ -116,7 +120,7 @@ class Job:
 
     def _makers(self) -> dict[str, Callable[[], Served]]:
         return {
-            "ships": lambda: self._shipped(self.plan.run_folder / "export_student", seconds=0),
+            "ships": lambda: self._shipped(published(self.plan, "export_student"), seconds=0),
             "words": lambda: tf_idf(self.rows, words=True, characters=False),
             "characters": lambda: tf_idf(self.rows, words=False, characters=True),
             "words_characters": lambda: tf_idf(self.rows, words=True, characters=True),

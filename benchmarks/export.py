@@ -2,11 +2,11 @@
 
     python -m benchmarks.export [--recipe R] [--rounds N] [--json FILE] [--section.field value ...]
 
-Of the last run of the recipe: the teacher in PyTorch against the student's int8 ONNX file, and the scores of student
-and file on the test rows. Then BERT-base against TinyBERT4, with random weights and the whole vocabulary: speed and
-size need no training. One thread, batch 1, 32 tokens; the models take turns of ten passes in one process. The clock
-counts the thread's own processor time, so that other work on the machine disturbs less; figures are medians over the
-turns.
+Of the run with this recipe and these settings: the teacher in PyTorch against the student's int8 ONNX file, and the
+scores of student and file on the test rows. Then BERT-base against TinyBERT4, with random weights and the whole
+vocabulary: speed and size need no training. One thread, batch 1, 32 tokens; the models take turns of ten passes in one
+process. The clock counts the thread's own processor time, so that other work on the machine disturbs less; figures are
+medians over the turns.
 """
 
 import argparse
@@ -24,7 +24,8 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from benchmarks.quality import test_score
-from pipeline.errors import UserError, status_of
+from benchmarks.runs import published
+from pipeline.errors import status_of
 from pipeline.evaluate.latency import LATENCY_TOKENS
 from pipeline.export.onnx import OnnxModel, export_onnx, quantise
 from pipeline.export.onnx_session import INT8, SIDE_FILES, open_session
@@ -58,12 +59,10 @@ def main() -> None:
 def of_recipe(plan: Plan, rounds: int) -> dict[str, float]:
     """Teacher against student as int8 ONNX: speed, bytes, and the student's score on test before and after.
 
-    Raises: UserError when there was no run.
+    Raises: UserError where the plan's own artifacts are not there.
     """
     stages = ("finetune_teacher", "distill_predictions", "export_student")
-    teacher, student, exported = (plan.run_folder / stage for stage in stages)
-    if not exported.exists():
-        raise UserError(f"{plan.run_folder} has no export_student; run the recipe first")
+    teacher, student, exported = (published(plan, stage) for stage in stages)
     model = AutoModelForSequenceClassification.from_pretrained(teacher, **LOAD).eval()
     int8: Any = OnnxModel(exported / INT8, AutoConfig.from_pretrained(exported, local_files_only=True))
     figures = {

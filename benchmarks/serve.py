@@ -19,7 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import PROJECT
+from benchmarks.runs import published
+from pipeline.errors import status_of
+from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.plan.plan import make_plan
 
 TEXTS = (
     "A quiet triumph.",
@@ -34,12 +37,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("student", nargs="?", type=Path, default=PROJECT / "runs/rotten_tomatoes/export_student")
+    parser.add_argument("student", nargs="?", type=Path, help="its folder (that of the default recipe)")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--requests", type=int, default=500, help="in all, for each number of clients")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args()
-    rows = measure(given.student, given.clients, given.requests)
+    student = given.student or published(make_plan(DEFAULT_RECIPE, checked=False), "export_student")
+    rows = measure(student, given.clients, given.requests)
     print(f"{'clients':<9}{'texts/s':>9}{'median, ms':>12}{'p99, ms':>10}")
     for row in rows:
         print(f"{row['clients']:<9}{row['texts_per_s']:>9,.0f}{row['median_ms']:>12.2f}{row['p99_ms']:>10.2f}")
@@ -95,4 +99,4 @@ def _load(port: int, clients: int, requests: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(status_of(main))

@@ -12,6 +12,7 @@ from benchmarks import baselines
 from benchmarks.labelled_texts import LabelledTexts, Served
 from benchmarks.linear_models import nb_svm, tf_idf
 from benchmarks.static_embeddings import MISSING, installed, static_student
+from pipeline.artifacts.store import Artifact
 from pipeline.errors import BAD_INPUT, status_of
 from pipeline.predict.answers import Texts
 from pipeline.tasks.classification import ClassificationTask
@@ -98,13 +99,14 @@ def test_static_embeddings_are_distilled_from_a_folder_and_learn(
     assert served.disk_bytes > 1000
 
 
-@pytest.mark.parametrize(("way", "reason"), [("ships", "no exported student"), ("model2vec", "not installed")])
+@pytest.mark.parametrize(("way", "reason"), [("ships", "--until export_student"), ("model2vec", "not installed")])
 def test_a_way_that_cannot_be_measured_says_why(
     way: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(baselines, "installed", lambda: False)
     job: Any = object.__new__(baselines.Job)
-    job.plan = SimpleNamespace(run_folder=tmp_path)
+    artifact = Artifact(tmp_path, "export_student", "0123456789abcdef")
+    job.plan = SimpleNamespace(stages={"export_student": SimpleNamespace(artifact=artifact)})
     row, served = job.measured(way)
     assert reason in row["not_run"] and served is None
 
