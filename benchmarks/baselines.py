@@ -6,8 +6,8 @@
 Linear models over words and characters; the static embeddings of model2vec, distilled from the recipe's teacher and
 fine-tuned (an extra: baselines); and the student itself, trained on the labels alone, from random weights and fitted to
 the backbone. Each chooses its strength, or its epoch, on the dev rows. Students are measured as they ship, in int8 ONNX
-with their vocabulary cut. The time of one text runs from the text to its label, features or tokens included. The time
-to make a way begins where the teacher, or the backbone, is there.
+with their vocabulary cut. The time of one text runs from the text to its label, features or tokens included, by the
+wall clock, in turns of ten texts a way. The time to make a way begins where the teacher, or the backbone, is there.
 Any recipe of a classification will do; no other model is downloaded. Where a run with the same recipe, seed and
 settings is finished, its shipped student is measured beside them by the same clock.
 """

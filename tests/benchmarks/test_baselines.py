@@ -1,6 +1,6 @@
 """What one would take instead of a student learns what words say, and is measured as it would be served."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,6 +64,26 @@ def test_what_a_word_says_is_learnt(way: str, labels: int) -> None:
     served = LINEAR[way](drawn)
     assert accuracy(drawn, served) > 0.9
     assert served.disk_bytes > 0 and drawn.latencies_ms([served], texts=5)[0] > 0
+
+
+def test_ways_take_turns_of_several_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, asked, clock = rows({"good": GOOD, "bad": BAD}, NOUNS), [], [0.0]
+
+    def way(name: str, *, first: float, later: float) -> Served:
+        def predict(texts: Sequence[Texts]) -> np.ndarray:
+            clock[0] += first if asked[-1:] != [name] else later
+            asked.append(name)
+            return np.zeros(len(texts))
+
+        return Served(predict=predict, disk_bytes=1, seconds=0)
+
+    monkeypatch.setattr("benchmarks.labelled_texts.time.perf_counter", lambda: clock[0])
+    ways = [way("a", first=9, later=0.001), way("b", first=9, later=0.002)]
+    assert drawn.latencies_ms(ways, texts=20) == pytest.approx([1, 2])
+    assert asked == [*["a"] * 10, *["b"] * 10] * 3
+    one = [way("a", first=0.005, later=0.001), way("b", first=0.007, later=0.002)]
+    few = LabelledTexts(task=drawn.task, texts={"test": [("a",)]}, labels={}, language="en")
+    assert few.latencies_ms(one, texts=20) == pytest.approx([5, 7])
 
 
 @pytest.mark.parametrize("way", LINEAR)
