@@ -150,10 +150,12 @@ class _Tokens:
     pairs: int
 
 
-def proposals(stage: Stage, plan: Plan, *, models: str, examples: int) -> Proposals:
+def proposals(stage: Stage, plan: Plan, *, models: str, examples: int, only: str = "") -> Proposals:
     """The first training texts of the recipe, its masked LM and its vectors.
 
-    Args: models: 'recipe', or 'bert-base', a masked LM of that size with random weights.
+    Args:
+        models: 'recipe', or 'bert-base', a masked LM of that size with random weights.
+        only: 'ours' or 'reference': the other one is not to be run, and takes no memory.
 
     Raises: UserError where the masked LM is trained by the recipe and that was not done yet.
     """
@@ -171,9 +173,8 @@ def proposals(stage: Stage, plan: Plan, *, models: str, examples: int) -> Propos
                 f"{artifact.folder}: the masked LM is not there; run ./run_all.sh RECIPE --until pretrain_teacher first"
             )
         folder = proposer_of(artifact.folder)
-    device, settings = stage.accelerator.device, stage.recipe.propose_candidates
-    slow_model = freeze(load_masked_lm(folder), precision="fp32").to(device)
-    slow_model.set_attn_implementation("eager")
+    settings = stage.recipe.propose_candidates
+    model, slow_model = _models(lambda: load_masked_lm(folder), stage, only)
     vectors = stage.inputs.vectors
     tokenizer = load_tokenizer(folder)
     proposable(tokenizer)  # made once for a whole run
@@ -182,10 +183,21 @@ def proposals(stage: Stage, plan: Plan, *, models: str, examples: int) -> Propos
         texts=texts,
         tokenizer=tokenizer,
         load=lambda: load_masked_lm(folder),
-        model=freeze(load_masked_lm(folder), precision=stage.precision).to(device),
+        model=model,
         slow_model=slow_model,
         vectors=load_vectors(vectors, vector_words=settings.vector_words) if vectors else None,
     )
+
+
+def _models(load: Callable[[], PreTrainedModel], stage: Stage, only: str) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """The pipeline's and the reference's; one and the same where only one of them is run."""
+    device, loaded = stage.accelerator.device, []
+    if only != "reference":
+        loaded.append(freeze(load(), precision=stage.precision).to(device))
+    if only != "ours":
+        loaded.append(freeze(load(), precision="fp32").to(device))
+        loaded[-1].set_attn_implementation("eager")
+    return loaded[0], loaded[-1]
 
 
 def _words(found: list[tuple[str, float]]) -> set[str]:

@@ -99,7 +99,7 @@ def make_case(given: argparse.Namespace, overrides: list[str], work: str) -> Any
         from benchmarks.proposals import proposals  # noqa: PLC0415
 
         stage = cases.make_stage(plan, "propose_candidates", Path(work))
-        return proposals(stage, plan, models=given.models, examples=given.examples)
+        return proposals(stage, plan, models=given.models, examples=given.examples, only=given.alone or "")
     stage = cases.make_stage(plan, f"distill_{given.what}", Path(work))
     if given.what == "general":
         size = {"length": given.length, "batch_size": given.batch_size}

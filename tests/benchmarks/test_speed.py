@@ -70,6 +70,15 @@ def test_other_candidates_are_found_to_differ(recipe: Path, tmp_path: Path) -> N
     assert case.gaps(1)[0].value == 1
 
 
+@pytest.mark.parametrize(("only", "eager"), [("ours", False), ("reference", True)])
+def test_of_one_way_alone_no_other_model_is_loaded(recipe: Path, tmp_path: Path, only: str, eager: bool) -> None:
+    plan = make_plan(recipe, AUGMENT[2:], checked=False)
+    stage = make_stage(plan, "propose_candidates", tmp_path)
+    case = proposals(stage, plan, models="recipe", examples=4, only=only)
+    assert case.model is case.slow_model
+    assert (case.model.config._attn_implementation == "eager") is eager
+
+
 def test_without_the_masked_lm_it_says_how_to_make_it(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert speed("augment", recipe) == 2
     assert "run ./run_all.sh RECIPE --until pretrain_teacher first" in capsys.readouterr().err
