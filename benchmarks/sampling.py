@@ -14,7 +14,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from itertools import count, islice
 from pathlib import Path
@@ -70,22 +69,21 @@ def measure(candidates: Path, sentences: int, variants: int) -> dict[str, Any]:
         write_numbered(candidates, folder, sentences)
         command = [sys.executable, "-m", "data_augment", "sample", "--input", str(folder / "rows.parquet")]
         command += ["--candidates", str(folder), "--output", str(folder / "augmented"), "-n", str(variants)]
-        began = time.perf_counter()
-        process = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
-        if status:
-            raise WorkFailed(f"{' '.join(command)} ended with status {os.waitstatus_to_exitcode(status)}")
+        alone = [sys.executable, "-m", "benchmarks.peak_memory", *command]
+        done = subprocess.run(alone, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            raise WorkFailed(f"{' '.join(command)} ended with status {done.returncode}")
+        took = json.loads(done.stdout)
         files = sorted((folder / "augmented" / "data").iterdir())
         written = sum(pq.read_metadata(path).num_rows for path in files) - sentences
         shutil.rmtree(folder / "augmented")
     return {
         "sentences": sentences,
         "variants": written,
-        "seconds": seconds,
-        "variants_per_s": written / seconds,
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "peak_memory": usage.ru_maxrss * 1024,
+        "seconds": took["seconds"],
+        "variants_per_s": written / took["seconds"],
+        "cpu_seconds": took["cpu_seconds"],
+        "peak_memory": took["peak_memory"],
     }
 
 

@@ -26,6 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peak_memory import forget_peak, peak
 from pipeline import PROJECT
 from pipeline.errors import status_of
 from pipeline.hardware import gpu_count
@@ -121,15 +122,15 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
         case.run_reference(2)
         ours, reference, throughputs, one_word = [], [], [], []
         for _ in range(given.rounds):
-            rate, throughput = case.run_ours(given.steps)
-            ours.append(rate)
+            found, throughput = case.run_ours(given.steps)
+            ours.append(found)
             throughputs.append(throughput)
             reference.append(case.run_reference(given.steps))
             if given.what == "augment":
                 one_word.append(case.run_ours(given.steps, way=ALGORITHM_1)[0])
         agreement = case.gaps(given.steps) if given.what == "augment" else []
         device = case.stage.accelerator.device
-        peak = matrix_rate(device, torch.bfloat16 if case.stage.precision == "bf16" else torch.float32)
+        rate = matrix_rate(device, torch.bfloat16 if case.stage.precision == "bf16" else torch.float32)
     sums = {name: sum(one[name] for one in throughputs) for name in vars(Throughput())}
     memory = {} if given.no_memory else {way: alone(given, overrides, way) for way in ("ours", "reference")}
     figures = {
@@ -139,8 +140,8 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
         "reference": statistics.median(reference),
         "ratio": statistics.median(a / b for a, b in zip(ours, reference, strict=True)),
         "ratios": [a / b for a, b in zip(ours, reference, strict=True)],
-        "matrix_rate": peak,
-        "share_of_peak": sums["flops"] / sums["seconds"] / peak,
+        "matrix_rate": rate,
+        "share_of_peak": sums["flops"] / sums["seconds"] / rate,
         "data_wait_share": sums["data_wait"] / sums["seconds"],
         "precision": case.stage.precision,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores",
@@ -155,7 +156,7 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
         f"{given.what}: {figures['ours']:,.0f} {case.unit}, the paper-literal reference {figures['reference']:,.0f}:"
         f" {figures['ratio']:.2f} times (rounds: {', '.join(f'{ratio:.2f}' for ratio in figures['ratios'])})\n"
         f"{sums['flops'] / sums['seconds'] / 1e9:,.0f} GFLOP/s, {figures['share_of_peak']:.0%} of the"
-        f" {peak / 1e9:,.0f} that {figures['device']} multiplies in {figures['precision']};"
+        f" {rate / 1e9:,.0f} that {figures['device']} multiplies in {figures['precision']};"
         f" {figures['data_wait_share']:.1%} of the time waiting for data"
     )
     if memory:
@@ -197,12 +198,11 @@ def peak_memory(given: argparse.Namespace, overrides: list[str]) -> int:
         if case.stage.accelerator.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         else:
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak of loading
+            forget_peak()
         case.run_ours(given.steps) if given.alone == "ours" else case.run_reference(given.steps)
         if case.stage.accelerator.device.type == "cuda":
             return torch.cuda.max_memory_allocated()
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(peak.split()[1]) * 1024
+    return peak()
 
 
 def profile(given: argparse.Namespace, overrides: list[str]) -> int:
