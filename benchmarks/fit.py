@@ -4,13 +4,14 @@
 
 recipe: the default's backbone and student, on as many blocks of its corpus as a stage would take; bert-base: BERT-base
 with random weights to TinyBERT4, for time and memory alone. Losses are those of general distillation (TinyBERT eq. 7 to
-9) on 60 other blocks. Every start gets projections by least squares, so that the students alone differ. Peak memory is
-that of the process when the student has started.
+9) on 60 other blocks. Every start gets projections by least squares, so that the students alone differ. Each is
+measured in a process of its own, and its peak memory is that of the process while the student starts.
 """
 
 import argparse
 import json
-import resource
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -22,6 +23,8 @@ import torch
 from transformers import BertConfig, BertModel, PreTrainedModel
 
 from benchmarks.cases import TINYBERT4, load_encoder, make_stage
+from benchmarks.peak_memory import forget_peak, peak
+from pipeline import PROJECT
 from pipeline.config.objectives import layer_map
 from pipeline.config.student import Student
 from pipeline.data.corpus import blocks_of
@@ -45,30 +48,46 @@ HELD_OUT = 60  # blocks
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fit", description=__doc__)
     parser.add_argument("--models", choices=["recipe", "bert-base"], default="recipe")
+    parser.add_argument("--start", choices=STARTS, help="this one alone, in this process")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given, overrides = parser.parse_known_args()
+    if given.start:
+        figures = {given.start: of_start(given.start, given.models, overrides)}
+    else:
+        starts = ("fitted",) if given.models == "bert-base" else STARTS
+        figures = {start: in_a_process(start, given.models, overrides) for start in starts}
+        show(figures)
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+def in_a_process(start: str, models: str, overrides: list[str]) -> dict[str, float]:
+    """The figures of a start, measured in a process of its own: the memory of another one is not in its peak."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "figures.json"
+        words = ["--models", models, "--start", start, "--json", str(path), *overrides]
+        subprocess.run([sys.executable, "-m", "benchmarks.fit", *words], cwd=PROJECT, check=True)
+        return json.loads(path.read_text(encoding="utf-8"))[start]
+
+
+def of_start(start: str, models: str, overrides: list[str]) -> dict[str, float]:
+    """The figures of a start, measured in this process."""
     plan = make_plan(Path(RECIPE), overrides)
     with tempfile.TemporaryDirectory() as folder:
         stage = make_stage(plan, "distill_layers", Path(folder))
         tokenizer = load_tokenizer(stage.inputs.backbone)
         documents = read_documents(stage.inputs.corpus[0], column="text")
         blocks = list(blocks_of(documents, tokenizer, length=stage.recipe.prepare_corpus.length))
-        if given.models == "bert-base":
+        if models == "bert-base":
             config = BertConfig()
             config._attn_implementation = ATTENTION
-            teacher: Any = BertModel(config, add_pooling_layer=False).eval()
-            sizes, starts = TINYBERT4, ("fitted",)
-        else:
-            teacher, sizes, starts = load_encoder(stage.inputs.backbone).eval(), stage.recipe.student, STARTS
-        figures = {start: measure(start, sizes, teacher, blocks) for start in starts}
-    show(figures)
-    if given.json:
-        given.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+            return measure(start, TINYBERT4, cast(Any, BertModel(config, add_pooling_layer=False)).eval(), blocks)
+        return measure(start, stage.recipe.student, load_encoder(stage.inputs.backbone).eval(), blocks)
 
 
 @torch.no_grad()
 def measure(start: str, sizes: Student, teacher: PreTrainedModel, blocks: list[np.ndarray]) -> dict[str, float]:
-    """Losses by layer, seconds, and peak memory of the process so far in bytes."""
+    """Losses by layer, and seconds and peak memory in bytes of the start itself."""
     torch.manual_seed(0)
     settings = replace(sizes, start=start, start_from="backbone")
     student = new_student(settings, teacher).eval()
@@ -77,13 +96,14 @@ def measure(start: str, sizes: Student, teacher: PreTrainedModel, blocks: list[n
     lengths = np.array([len(block) for block in blocks[:-HELD_OUT]])
     chosen = rows_that_fit(lengths, width=teacher.config.hidden_size, layers=M)
     fitting, held_out = sample([blocks[row] for row in chosen]), sample(blocks[-HELD_OUT:])
+    forget_peak()
     began = time.perf_counter()
     if start == "fitted":
         FittedStart(student, teacher, fitting, layers).run()
     else:
         init_student(student, settings, teacher=teacher, existing=None)
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak_memory = peak()
     wanted = [Wanted(tuple(each), attention=True) for each in (layers, layers.values())]
     pairs = [
         [(trace(student, batch, wanted[0]), trace(teacher, batch, wanted[1])) for batch in each.batches]
@@ -108,7 +128,7 @@ def measure(start: str, sizes: Student, teacher: PreTrainedModel, blocks: list[n
                 for ours, theirs in pairs[1]
             ]
             found[f"attention_{own}"] = float(torch.stack(gaps).mean())
-    return found | {"seconds": seconds, "tokens": float(fitting.tokens), "peak_memory": float(peak)}
+    return found | {"seconds": seconds, "tokens": float(fitting.tokens), "peak_memory": float(peak_memory)}
 
 
 def sample(blocks: list[np.ndarray]) -> FitSample:

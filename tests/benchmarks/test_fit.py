@@ -1,5 +1,9 @@
 """The benchmark of starts: each start is measured, and the fitted one is nearest to the teacher."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from transformers import BertConfig, BertModel
@@ -27,6 +31,21 @@ def test_every_start_is_measured_and_the_fitted_one_is_nearest(monkeypatch: pyte
         assert {"embedding", "hidden_1", "hidden_2", "attention_1", "attention_2"} <= found.keys()
     for loss in ("embedding", "hidden_2", "attention_2"):
         assert figures["fitted"][loss] < figures["random"][loss]
+
+
+def test_each_start_is_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def run(words: list[str], **_: Any) -> None:
+        start, path = (words[words.index(option) + 1] for option in ("--start", "--json"))
+        Path(path).write_text(json.dumps({start: {"peak_memory": len(asked), "seconds": 1.0}}))
+        asked.append(start)
+
+    monkeypatch.setattr(fit.subprocess, "run", run)
+    monkeypatch.setattr("sys.argv", ["fit", "--json", str(tmp_path / "f.json")])
+    fit.main()
+    assert asked == list(fit.STARTS)
+    assert [found["peak_memory"] for found in json.loads((tmp_path / "f.json").read_text()).values()] == [0, 1, 2, 3]
 
 
 def test_the_table_has_a_column_for_each_start(capsys: pytest.CaptureFixture[str]) -> None:
