@@ -1,8 +1,9 @@
-"""What settings do to the student: every combination of the values given, over several seeds, in one table.
+r"""What settings do to the student: every combination of the values given, over several seeds, in one table.
 
     python -m benchmarks.sweep --vary augment_data.variants 0 2 5                 # does augmentation help?
     python -m benchmarks.sweep --vary pretrain_teacher.train all "top 1" "top 2" --seeds 0
-    python -m benchmarks.sweep --recipe recipes/stsb.yaml --vary student.start fitted random
+    python -m benchmarks.sweep --recipe recipes/stsb.yaml --vary student.start fitted random \
+        --student.start_from backbone --distill_layers.attention 1                # both of which a random start needs
 
 Each combination is run as RECIPE-sweep-SETTINGS-seed-S, as far as `--until` says. What does not depend on the settings
 or the seed is shared, and nothing finished is run again, so the benchmark can be stopped and started by the same
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import run
+from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import status_of
 from pipeline.launch.cli import DEFAULT_RECIPE
 from pipeline.plan.plan import Plan
@@ -67,7 +69,12 @@ def combinations(varied: Sequence[Sequence[str]]) -> list[Settings]:
 def sweep(
     recipe: Path, ways: Sequence[Settings], seeds: Sequence[int], overrides: list[str], *, until: str
 ) -> list[dict[str, Any]]:
-    """Run each way with each seed; a row of figures a way."""
+    """Run each way with each seed; a row of figures a way.
+
+    Raises: UserError, before anything runs, where the settings of one of them make no recipe.
+    """
+    for settings in ways:
+        load_recipe(recipe, [*overrides, *words_of(settings)])
     manifests = {
         number: [_manifests(_run(recipe, settings, seed, overrides, until=until), until) for seed in seeds]
         for number, settings in enumerate(ways)
@@ -83,8 +90,12 @@ def sweep(
 def _run(recipe: Path, settings: Settings, seed: int, overrides: list[str], *, until: str) -> Plan:
     said = "-".join(f"{name.split('.')[-1]}-{value}" for name, value in settings.items())
     name = re.sub(r"[^\w.-]+", "-", f"{recipe.stem}-sweep-{said}-seed-{seed}")
-    words = [word for setting, value in settings.items() for word in (f"--{setting}", value)]
-    return run(recipe, [*overrides, *words, "--seed", str(seed), "--name", name], "--until", until)
+    return run(recipe, [*overrides, *words_of(settings), "--seed", str(seed), "--name", name], "--until", until)
+
+
+def words_of(settings: Settings) -> list[str]:
+    """Settings as words of a command line."""
+    return [word for setting, value in settings.items() for word in (f"--{setting}", value)]
 
 
 def _manifests(plan: Plan, until: str) -> dict[str, dict[str, Any]]:
@@ -109,7 +120,7 @@ def _row(settings: Settings, runs: Sequence[dict[str, dict[str, Any]]], differ: 
             "scores": scores,
             "teachers": [found["teacher"]["score"] for found in results],
             "mean": statistics.mean(scores),
-            "deviation": statistics.stdev(scores) if len(scores) > 1 else 0.0,
+            "deviation": statistics.stdev(scores) if len(scores) > 1 else None,  # one seed has no spread
             "kept": mean_or_none([found["kept"] for found in results]),
             "agreement": mean_or_none([found["agreement"] for found in results]),
         }

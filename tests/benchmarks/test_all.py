@@ -75,8 +75,7 @@ def test_the_settings_that_a_sweep_varies_make_recipes(part: str) -> None:
     parser = sweep.argument_parser()
     given, overrides = parser.parse_known_args(shlex.split(every.PARTS[part].command)[1:])
     for settings in sweep.combinations(given.vary):
-        words = [word for setting, value in settings.items() for word in (f"--{setting}", value)]
-        load_recipe(given.recipe, [*overrides, *words])
+        load_recipe(given.recipe, [*overrides, *sweep.words_of(settings)])
 
 
 @pytest.mark.parametrize("part", every.RUNS)

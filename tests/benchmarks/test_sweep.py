@@ -13,6 +13,8 @@ import pytest
 
 from benchmarks import sampling, sweep
 from data_augment.candidates_folder import SCHEMA, read_candidates, shard_path, write_candidates
+from pipeline import PROJECT
+from pipeline.errors import UserError, WorkFailed
 
 
 def test_every_combination_is_run_with_every_seed_and_tabulated(
@@ -48,6 +50,7 @@ def test_every_combination_is_run_with_every_seed_and_tabulated(
         return SimpleNamespace(stages=made)
 
     monkeypatch.setattr(sweep, "run", run)
+    monkeypatch.setattr(sweep, "load_recipe", lambda *_: None)
     words = ["--recipe", "r.yaml", "--seeds", "0", "2", "--vary", "distill_layers.epochs", "1", "3"]
     words += ["--vary", "student.start", "fitted", "--json", str(tmp_path / "j.json"), "--task.max_length", "32"]
     monkeypatch.setattr(sys, "argv", ["x", *words])
@@ -66,6 +69,44 @@ def test_every_combination_is_run_with_every_seed_and_tabulated(
         " 3 ", " fitted ", " 0.8000 0.8200 ", " 0.9000 0.9000 ", " 0.8100 ", " 0.0141 ", " 90.0% ", " 95.0% ",
         " 0.8500 ", " 6 ",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("overrides", "runs"), [([], 0), (["--student.start_from", "backbone", "--distill_layers.attention", "1"], 1)]
+)
+def test_every_combination_is_a_recipe_before_the_first_one_runs(
+    overrides: list[str], runs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+
+    def run(recipe: Path, *_: Any) -> None:
+        asked.append(recipe)
+        raise WorkFailed("it stops here")
+
+    monkeypatch.setattr(sweep, "run", run)
+    words = ["--recipe", str(PROJECT / "recipes/stsb.yaml"), "--vary", "student.start", "fitted", "random", *overrides]
+    monkeypatch.setattr(sys, "argv", ["x", *words])
+    with pytest.raises(WorkFailed if runs else UserError):
+        sweep.main()
+    assert len(asked) == runs
+    assert not runs or " ".join(overrides) in " ".join((sweep.__doc__ or "").split())
+
+
+def test_one_seed_has_no_deviation() -> None:
+    results = {"teacher": {"score": 0.9}, "student": {"score": 0.8}, "kept": 0.9, "agreement": 0.95}
+    run = {
+        "pretrain_teacher": {"metrics": {}, "seconds": 1, "start_seconds": 0},
+        "distill_layers": {"metrics": {"curve": []}, "seconds": 1, "start_seconds": 0},
+        "distill_predictions": {
+            "metrics": {"dev_score": 0.8, "dev_scores": [0.8]},
+            "seconds": 1,
+            "start_seconds": 0,
+        },
+        "evaluate_student": {"results": results, "seconds": 1, "start_seconds": 0},
+    }
+    row = sweep._row({}, [run], ["distill_layers"])
+    assert row["deviation"] is None
+    assert " 0.8000 | - | 90.0% |" in sweep.table([row])
 
 
 def test_a_setting_without_values_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
