@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.cases import Case
+from benchmarks.both_ways import Case
 from benchmarks.reference import padded
 from pipeline.training.loop import backward
 from pipeline.training.prefetch import steps

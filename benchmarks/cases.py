@@ -4,9 +4,8 @@ Both get the same models, texts and global batches.
 """
 
 import copy
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -17,12 +16,14 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
 
 from benchmarks import reference
+from benchmarks.both_ways import Case, forward_flops
 from pipeline.config.objectives import layer_map
 from pipeline.config.student import Student
 from pipeline.config.training import Training
 from pipeline.data.corpus import blocks_of
 from pipeline.data.documents import read_documents
 from pipeline.distill.layers import ProjectedStudent, Teacher, both_pack, layer_flops, layer_loss
+from pipeline.errors import require
 from pipeline.evaluate.inference import predict
 from pipeline.losses.tinybert import prediction_loss
 from pipeline.models.attention import ATTENTION, can_pack
@@ -36,65 +37,11 @@ from pipeline.runtime.stage import Stage
 from pipeline.tasks.labelled_data import read_task
 from pipeline.tasks.tokenised import TokenisedTexts, as_datasets
 from pipeline.training.batches import BatchPlan, GlobalBatch, planned
-from pipeline.training.loop import Job, train
-from pipeline.training.throughput import Throughput, training_flops
+from pipeline.training.loop import Job
+from pipeline.training.throughput import training_flops
 
 TINYBERT4 = Student(layers=4, width=312, feed_forward=1200, heads=12, hidden_dropout=0)
 LABELS = ("rotten", "fresh")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One training, ready to run either way."""
-
-    stage: Stage
-    job: Job
-    plan: Callable[[int], BatchPlan]
-    """The first steps of the training."""
-    losses: reference.Losses
-    """The reference's, of its own models."""
-    slow_student: nn.Module
-    slow_teacher: PreTrainedModel
-    sources: Mapping[int, int]
-    """Student layer -> teacher layer, where layers are compared."""
-    length: int
-    """Tokens that the reference pads to."""
-    before: Callable[[], Any] = lambda: None
-    """What ours does once, ahead of its steps."""
-    unit: str = "tokens/s"
-
-    def run_ours(self, steps: int) -> tuple[float, dict[str, float]]:
-        """Units a second, and the training's own throughput."""
-        job = replace(self.job, batches=self.plan(steps), throughput=Throughput())
-        began = time.perf_counter()
-        self.before()
-        ahead = time.perf_counter() - began
-        train(job, self.stage)
-        found = job.throughput
-        return self._units(job.batches) / (ahead + found.seconds), vars(found) | {"ahead": ahead}
-
-    def run_reference(self, steps: int) -> float:
-        """Units a second."""
-        plan = self.plan(steps)
-        batches = list(self._padded(plan))  # collating is not timed: the pipeline's own wait for data is
-        began = time.perf_counter()
-        reference.train(self.slow_student, self.losses, batches, learning_rate=self.job.settings.learning_rate)
-        self._wait()
-        return self._units(plan) / (time.perf_counter() - began)
-
-    def _padded(self, plan: BatchPlan) -> Iterator[dict[str, Tensor]]:
-        for step in range(plan.steps):
-            rows = np.concatenate(plan.at(step).micro_batches)
-            inputs = reference.padded(self.job.collate(rows, 0), self.length, pad_id=0)
-            yield {name: tensor.to(self.stage.accelerator.device) for name, tensor in inputs.items()}
-
-    def _units(self, plan: BatchPlan) -> int:
-        batches = [plan.at(step) for step in range(plan.steps)]
-        return sum(batch.tokens if self.unit == "tokens/s" else batch.examples for batch in batches)
-
-    def _wait(self) -> None:
-        if self.stage.accelerator.device.type == "cuda":
-            torch.cuda.synchronize()
 
 
 def make_stage(plan: Plan, name: str, work: Path) -> Stage:
@@ -149,11 +96,18 @@ def layers(stage: Stage, *, examples: int, only: str = "") -> Case:
 
 
 def predictions(stage: Stage, *, examples: int, only: str = "") -> Case:
-    """Three epochs of prediction distillation on the task's training texts, the teacher's logits included."""
+    """The recipe's epochs of prediction distillation on the task's training texts, the teacher's logits included.
+
+    The recipe annotates each original and each of its variants once. Where an epoch covers the originals, it shows one
+    row of each of these groups, so each example of a step costs (variants + 1) / epochs annotations: with one variant
+    and two epochs each row of logits is used once. Where an epoch covers all rows, it costs 1 / epochs.
+    """
     torch.manual_seed(0)
     texts = task_texts(stage, examples)
     teacher = load_classifier(stage.inputs.backbone, label_names=LABELS, new_head=True).eval()
     device, settings = stage.accelerator.device, stage.recipe.distill_predictions
+    require(settings.epochs, "distill_predictions.epochs: 0, so there is nothing to time; give it some")
+    of_group = stage.recipe.augment_data.variants + 1 if settings.epoch_covers == "originals" else 1
     shape = cast(BertConfig, new_student(stage.recipe.student, teacher).config)
     shape.num_labels = len(LABELS)
     student = cast(PreTrainedModel, BertForSequenceClassification(shape))
@@ -164,7 +118,8 @@ def predictions(stage: Stage, *, examples: int, only: str = "") -> Case:
     packed = can_pack(student)
 
     def annotate() -> None:
-        logits[:] = predict(frozen, texts, stage, tokens=stage.recipe.annotate_data.tokens_at_once)
+        for _ in range(of_group):  # a variant is about as long as its original
+            logits[:] = predict(frozen, texts, stage, tokens=stage.recipe.annotate_data.tokens_at_once)
 
     def with_logits(rows: Rows, epoch: int) -> Batch:
         batch = collate(texts.columns(rows), texts.pad_id, packed=packed)
@@ -185,13 +140,15 @@ def predictions(stage: Stage, *, examples: int, only: str = "") -> Case:
             settings=settings,
             flops=training_flops(student),
         ),
-        plan=lambda steps: plan(3 * -(-examples // settings.batch_size)),
+        plan=lambda steps: planned(texts.lengths, settings, seed=0),
         losses=reference.prediction_losses(slow_teacher, slow_student),
         slow_student=slow_student,
         slow_teacher=slow_teacher,
         sources={},
         length=stage.recipe.task.max_length,
         before=annotate,
+        flops_before=of_group * forward_flops(teacher, texts.lengths),
+        annotations=of_group / settings.epochs,
         unit="examples/s",
     )
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from transformers import BertConfig, BertForMaskedLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from benchmarks import reference
 from benchmarks.agreement import Gap
+from benchmarks.both_ways import forward_flops
 from data_augment.masked_lm import masked_copies
 from data_augment.pieces import Context, longest_input, proposable, single_pieces
 from data_augment.propose import propose_shard
@@ -24,7 +26,7 @@ from pipeline.models.loading import freeze, load_masked_lm, load_tokenizer, prop
 from pipeline.plan.plan import Plan
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.labelled_data import read_task
-from pipeline.training.throughput import Throughput, encoder_flops
+from pipeline.training.throughput import Throughput
 
 STEP = 16  # texts
 TIE = 1e-4  # two log-probabilities nearer than this are equal: batches round differently
@@ -139,15 +141,8 @@ class Proposals:
         spans = [drawn_words(text, replaceable_words(text), way.word_share) for text in texts]
         longest = longest_input(self.model, self.tokenizer)
         encoded, words = single_pieces(texts, spans, tokenizer=self.tokenizer, longest=longest, context=way.context)
-        flops: Any = encoder_flops(self.model)
         lengths = [len(encoded[copy[0].text].ids) for copy in masked_copies(words, encoded, way.mask_share)]
-        return flops(_Tokens(tokens=sum(lengths), pairs=sum(length**2 for length in lengths)))
-
-
-@dataclass(frozen=True)
-class _Tokens:
-    tokens: int
-    pairs: int
+        return forward_flops(self.model, np.array(lengths))
 
 
 def proposals(stage: Stage, plan: Plan, *, models: str, examples: int, only: str = "") -> Proposals:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.cases import Case
+from benchmarks.both_ways import Case
 from pipeline.training.checkpoints import own_tensors
 
 

@@ -6,7 +6,8 @@
     python -m benchmarks.speed layers --twice
 
 Both run in turn, in one process, on the same models, texts and global batches (benchmarks/cases.py); the figures are
-medians over the rounds. Peak memory is that of a process which runs one of them alone. `--check` compares losses and
+medians over the rounds. `predictions` counts the teacher's annotations, as many for each example of a step as the
+recipe needs. Peak memory is that of a process which runs one of them alone. `--check` compares losses and
 gradients in float32 instead, and ends with status 1 when they differ. `--twice` trains twice from one start and
 compares every byte of the weights, by the algorithms that stages take and by any: what a GPU's repeatable ones cost.
 
@@ -33,7 +34,7 @@ from pipeline.hardware import gpu_count
 from pipeline.launch.cli import DEFAULT_RECIPE
 from pipeline.launch.launcher import CPU_ENVIRONMENT
 
-STEPS = {"general": 6, "layers": 48, "predictions": 0, "augment": 8}  # of predictions three epochs are run
+STEPS = {"general": 6, "layers": 48, "predictions": 0, "augment": 8}  # of predictions the recipe's epochs are run
 EXAMPLES = 256
 
 
@@ -146,11 +147,14 @@ def measure(given: argparse.Namespace, overrides: list[str]) -> dict[str, Any]:
         "precision": case.stage.precision,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores",
     }
+    if given.what == "predictions":
+        figures["annotations"] = case.annotations
     if memory:
         figures |= {"memory_ours": memory["ours"], "memory_reference": memory["reference"]}
         figures["memory_ratio"] = memory["ours"] / memory["reference"]
     if given.what == "augment":
         figures |= {"one_word": statistics.median(one_word), "agreement": {gap.name: gap.value for gap in agreement}}
+        figures |= {"one_model": True}  # in memory, of those that run alone: once it was both
         figures |= {"way": case.way._asdict(), "shared_with_algorithm_1": case.shared()}
     print(
         f"{given.what}: {figures['ours']:,.0f} {case.unit}, the paper-literal reference {figures['reference']:,.0f}:"

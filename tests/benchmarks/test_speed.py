@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cases import make_stage
+from benchmarks.both_ways import forward_flops
+from benchmarks.cases import make_stage, predictions, task_texts
 from benchmarks.proposals import proposals
 from benchmarks.speed import main, peak_memory
 from pipeline.errors import status_of
@@ -87,6 +88,31 @@ def test_without_the_masked_lm_it_says_how_to_make_it(recipe: Path, capsys: pyte
 def test_another_loss_is_found_to_differ(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert speed("layers", recipe, "--check", "--distill_layers.hidden", "1.001") == 1
     assert "DIFFERS" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("settings", "annotations", "epochs"),
+    [
+        ({"variants": "1", "epochs": "2"}, 1, 2),
+        ({"variants": "5", "epochs": "3"}, 2, 3),
+        ({"variants": "5", "epochs": "4", "covers": "augmented"}, 0.25, 4),
+    ],
+)
+def test_predictions_pay_for_the_annotations_that_the_recipe_needs(
+    recipe: Path, tmp_path: Path, settings: dict[str, str], annotations: float, epochs: int
+) -> None:
+    words = ["--augment_data.variants", settings["variants"], "--distill_predictions.epochs", settings["epochs"]]
+    words += ["--distill_predictions.epoch_covers", settings.get("covers", "originals")]
+    plan = make_plan(recipe, words, checked=False)
+    case = predictions(make_stage(plan, "distill_predictions", tmp_path), examples=16)
+    assert case.annotations == annotations
+    batches = case.plan(1)
+    assert sum(batches.at(step).examples for step in range(batches.steps)) == 16 * epochs
+    once = forward_flops(case.slow_teacher, task_texts(case.stage, 16).lengths)
+    assert case.flops_before == pytest.approx(annotations * epochs * once)
+    rate, found = case.run_ours(1)
+    assert rate == pytest.approx(found["examples"] / found["seconds"])
+    assert found["flops"] > case.flops_before
 
 
 def memory_in_this_process(given: argparse.Namespace, overrides: list[str], way: str) -> int:
