@@ -5,8 +5,8 @@
     python -m benchmarks.all --parts default baselines export
     python -m benchmarks.all --data FOLDER                       # the other tasks too: benchmarks.tasks
 
-A part that was measured with the product as it is now is not measured again, so the same command goes on after an
-interruption.
+A part that was measured by its command with the product as it is now, on this machine, is not measured again, so the
+same command goes on after an interruption.
 `export`, `serve`, `sampling` and `speed_augment` read the default run: with --quick, run ./run_all.sh before.
 """
 
@@ -32,6 +32,10 @@ RUNS = {  # parts that are runs of the pipeline, and the names of these
 }
 
 
+RUN_THE_PIPELINE = ("pipeline", *(f"benchmarks.{name}" for name in ("quality", "baselines", "evidence", "methods")))
+RUN_THE_PIPELINE += ("benchmarks.sweep", "benchmarks.tasks")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """A benchmark, and what it is for."""
@@ -40,6 +44,11 @@ class Part:
     command: str
     quick: str | None = None  # the same in minutes; None: it has no such form
     task: str | None = None  # of `benchmarks.tasks`: without its data it is not run
+
+    @property
+    def reads_runs(self) -> bool:
+        """Whether it runs the pipeline. What is finished is not run again, so its own time says nothing."""
+        return self.command.split()[0] in RUN_THE_PIPELINE
 
 
 PARTS = {
@@ -140,8 +149,9 @@ def measured(part: str, *, quick: bool, folder: Path, data: Path = tasks.DATA) -
     if task and not tasks.is_there(task, data):
         print(f"== {part}: not run: its data are not in {data} (--data)", flush=True)
         return True
+    stamp = {"command": f"python -m {command}", "commit": results.commit(), "machine": results.machine()}
     known = results.read(part, folder)
-    if known and known["commit"] == results.commit() and not known["commit"].endswith("+"):
+    if known and not known["commit"].endswith("+") and all(known[key] == value for key, value in stamp.items()):
         print(f"== {part}: measured at {known['commit']}", flush=True)
         return True
     print(f"== {part}: python -m {command}", flush=True)
@@ -152,16 +162,18 @@ def measured(part: str, *, quick: bool, folder: Path, data: Path = tasks.DATA) -
         words = [sys.executable, "-m", *shlex.split(command), *(["--data", str(data)] if task else []), *into]
         if subprocess.run(words, cwd=PROJECT, check=False).returncode != 0:
             return False
-        seconds: float = time.monotonic() - begin
+        seconds = None if PARTS[part].reads_runs else time.monotonic() - begin
         figures: Any = None
         if part in RUNS:
-            figures = pages.figures_of(PROJECT / "runs" / RUNS[part])
+            run = PROJECT / "runs" / RUNS[part]
+            figures, stamp["commit"] = pages.figures_of(run), pages.commit_of(run)
             seconds = figures["seconds"]  # of all stages: some may have been done before
         elif part == "evidence":
             figures = file.read_text(encoding="utf-8")
         else:
             figures = json.loads(file.read_text(encoding="utf-8"))
-    results.write(part, figures, command=f"python -m {command}", seconds=seconds, folder=folder)
+    # the commit is that of the beginning: hours later the checkout may be another
+    results.write(part, figures, command=stamp["command"], seconds=seconds, folder=folder, at_commit=stamp["commit"])
     return True
 
 

@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.labelled_texts import LabelledTexts, Served
 from benchmarks.linear_models import nb_svm, tf_idf
 from benchmarks.quality import LABELS_ALONE_RATE, epochs_of, random_student, run, train_on_labels
-from benchmarks.runs import published
+from benchmarks.runs import made_by, note_of, published
 from benchmarks.static_embeddings import MISSING, installed, static_student
 from pipeline.errors import UserError, status_of
 from pipeline.evaluate.exported_forms import save_forms
@@ -99,6 +99,7 @@ class Job:
     def __post_init__(self) -> None:
         self.plan = make_plan(self.recipe, list(self.overrides))
         self.rows = LabelledTexts.of(self.plan.recipe, self.plan.inputs)
+        self.read: list[Plan] = []  # the runs that the way measured now is made of
 
     def measured(self, way: str) -> tuple[dict[str, Any], Served | None]:
         """Score, size and seconds of a way, and the way itself; or `not_run`, and why."""
@@ -109,6 +110,7 @@ class Job:
                 published(self.plan, "export_student")
             except UserError as missing:
                 return {"not_run": str(missing)}, None
+        self.read = [self.plan] if way == "ships" else []
         served = self._makers()[way]()
         row = {
             "score": self.rows.score(served.predict(self.rows.texts["test"]), "test"),
@@ -116,6 +118,8 @@ class Job:
             "disk_bytes": served.disk_bytes,
             "seconds": None if way == "ships" else served.seconds,
         }
+        if self.read:
+            row["stages"] = note_of([{"stages": made_by(plan)} for plan in self.read])
         return row, served
 
     def _makers(self) -> dict[str, Callable[[], Served]]:
@@ -131,7 +135,9 @@ class Job:
         }
 
     def _run(self, name: str, *options: str, until: str) -> Plan:
-        return run(self.recipe, [*self.overrides, *options, "--name", f"baseline-{name}"], "--until", until)
+        plan = run(self.recipe, [*self.overrides, *options, "--name", f"baseline-{name}"], "--until", until)
+        self.read.append(plan)
+        return plan
 
     def _teacher(self) -> Path:
         return self._run(f"teacher-{self.seed}", until="finetune_teacher").stages["finetune_teacher"].artifact.folder
@@ -152,6 +158,7 @@ class Job:
         arguments = [*self.overrides, "--name", f"baseline-{name}-{self.seed}"]
         epochs = epochs_of(self.plan.recipe)
         plan = train_on_labels(student, self.recipe, arguments, epochs=epochs, rate=LABELS_ALONE_RATE)
+        self.read.append(plan)
         trained = plan.stages["finetune_teacher"].artifact.folder
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()

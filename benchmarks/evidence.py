@@ -19,9 +19,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from benchmarks.quality import labels_alone, layers_and_labels, run
 from benchmarks.results import commit
+from benchmarks.runs import made_by, sentence
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.artifacts.store import cache_folder
@@ -84,16 +86,17 @@ def main() -> None:
     ends = time.monotonic() + 3600 * given.hours if given.hours is not None else float("inf")
     scores: Scores = {}
     left_out: list[str] = []
+    made: list[dict[str, Any]] = []
     for seed in range(given.seeds):
         for task, recipe in recipes.items():
             arguments = [*data_settings(task, given.data), *overrides, "--seed", str(seed)]
-            for way, score in measured(task, recipe, arguments, seed=seed, ends=ends):
+            for way, score in measured(task, recipe, arguments, seed=seed, ends=ends, made=made):
                 if score is None:
                     left_out.append(f"{task}, seed {seed}: {way}")
                     continue
                 scores.setdefault((task, way), {})[seed] = score
-                write_atomically(given.output, page(scores, left_out))
-    text = page(scores, left_out)
+                write_atomically(given.output, page(scores, left_out, made))
+    text = page(scores, left_out, made)
     write_atomically(given.output, text)
     print(text)
 
@@ -116,11 +119,12 @@ def official_stsb(source: Path) -> Path:
 
 
 def measured(
-    task: str, recipe: Path, arguments: list[str], *, seed: int, ends: float
+    task: str, recipe: Path, arguments: list[str], *, seed: int, ends: float, made: list[dict[str, Any]]
 ) -> Iterator[tuple[str, float | None]]:
     """The score of each way, most telling first; None for those that there was no time for.
 
-    A part that the recipe has not cannot be left out of it.
+    A part that the recipe has not cannot be left out of it. Args: made: what the stages of each run were made with is
+    added to it.
     """
     settings, full = load_recipe(recipe, arguments), None
     parts = [way for way, changes in ABLATIONS.items() if changed(settings, changes)]
@@ -131,6 +135,7 @@ def measured(
         named = [*arguments, "--name", f"evidence-{task}-seed-{seed}-{re.sub('[^a-z]+', '-', way)}"]
         if way == FULL:
             full = run(recipe, named, *SCORED)
+            made.append({"stages": made_by(full, until=SCORED[-1])})
             yield TEACHER, results_of(full, "teacher")
             yield way, results_of(full, "student")
             continue
@@ -141,7 +146,9 @@ def measured(
             yield way, layers_and_labels(full, recipe, named)
         else:
             changes = [word for key, value in ABLATIONS[way].items() for word in (f"--{key}", str(value))]
-            yield way, results_of(run(recipe, [*named, *changes], *SCORED), "student")
+            other = run(recipe, [*named, *changes], *SCORED)
+            made.append({"stages": made_by(other, until=SCORED[-1])})
+            yield way, results_of(other, "student")
 
 
 def changed(recipe: Recipe, changes: Mapping[str, float]) -> bool:
@@ -159,8 +166,8 @@ def results_of(plan: Plan, role: str) -> float:
     return json.loads((evaluation / RESULTS).read_text(encoding="utf-8"))[role]["score"]
 
 
-def page(scores: Scores, left_out: Sequence[str]) -> str:
-    """The report: a table a task, the machine, the command, and what was left out."""
+def page(scores: Scores, left_out: Sequence[str], made: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The report: a table a task, the machine, the command, what was left out, and with what the runs were made."""
     lines = [
         "# Evidence",
         "",
@@ -175,6 +182,8 @@ def page(scores: Scores, left_out: Sequence[str]) -> str:
         lines += ["", f"## {task}", "", *table({way: found for (of, way), found in scores.items() if of == task})]
     if left_out:
         lines += ["", "## Left out, for want of time", "", *(f"- {line}" for line in left_out)]
+    if said := sentence(made):
+        lines += ["", said]
     return "\n".join(lines) + "\n"
 
 

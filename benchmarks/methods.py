@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import run
+from benchmarks.runs import made_by
 from pipeline import PROJECT
 from pipeline.errors import status_of
 from pipeline.plan.run_folder import RESULTS
@@ -53,6 +54,7 @@ def measure(method: str, start: str, overrides: list[str]) -> dict[str, Any]:
         "kept": found["kept"],
         "kept_interval": found["kept_interval"],
         "agreement": found["agreement"],
+        "stages": made_by(plan),
     }
 
 

@@ -17,8 +17,10 @@ from typing import Any
 from benchmarks import pictures, results, results_page
 from benchmarks.reference_pages import commands_page, settings_page
 from benchmarks.results_page import block, headline, instead
+from benchmarks.runs import note, read
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
+from pipeline.artifacts.store import MANIFEST
 from pipeline.errors import require
 from pipeline.report.results import shipped_lines
 
@@ -38,7 +40,8 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="the folder of a finished default run")
     given = parser.parse_args()
     if given.run:
-        results.write("default", figures_of(given.run), command="./run_all.sh", at_commit=commit_of(given.run))
+        of = {"at_commit": commit_of(given.run), "on": manifest_of(given.run)["machine"]}
+        results.write("default", figures_of(given.run), command="./run_all.sh", **of)
     for path in write_all():
         print(path.relative_to(PROJECT))
 
@@ -82,18 +85,24 @@ def figures_of(run: Path) -> dict[str, Any]:
     sides = {role: {key: found[role][key] for key in keys} for role in ("teacher", "student")}
     sides["teacher"]["latency_ms"] = found["shipped"]["teacher_latency_ms"]  # measured beside what ships
     kept = ("kept", "kept_interval", "agreement", "rows", "seed", "metric", "task", "split")
+    stages = note(read({stage: run / stage / MANIFEST for stage in found["seconds"]}))
     seconds = sum(found["seconds"].values()) + sum(found["start_seconds"].values())
+    seconds = round(seconds) if len(stages["threads"]) < 2 else None  # else they do not add up
     command = [sys.executable, "-m", "pipeline.predict", str(run / "export_student"), *QUESTIONS]
     answers = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    own = {"shipped": found["shipped"], "seconds": round(seconds), "answers": answers}
+    own = {"shipped": found["shipped"], "seconds": seconds, "stages": stages, "answers": answers}
     return sides | own | {key: found[key] for key in kept}
 
 
-def commit_of(run: Path) -> str | None:
-    """The commit of the product with which a run was exported; None where its machine had no git."""
-    manifest = json.loads((run / "export_student" / "stage.json").read_text(encoding="utf-8"))
-    found: str | None = manifest["git_commit"]
-    return results.commit(found) if found else None
+def commit_of(run: Path) -> str:
+    """The commit of the product with which a run was exported."""
+    found: str | None = manifest_of(run)["git_commit"]  # None: its machine had no git
+    return results.commit(found) if found else results.UNKNOWN
+
+
+def manifest_of(run: Path) -> dict[str, Any]:
+    """What the export of a run wrote about itself."""
+    return json.loads((run / "export_student" / MANIFEST).read_text(encoding="utf-8"))
 
 
 def trade_offs() -> str | None:

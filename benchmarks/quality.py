@@ -21,6 +21,7 @@ import torch
 from transformers import PreTrainedModel
 
 from benchmarks.cases import load_encoder
+from benchmarks.runs import made_by
 from pipeline import PROJECT
 from pipeline.config import Recipe
 from pipeline.errors import WorkFailed, status_of
@@ -52,7 +53,7 @@ def main() -> None:
     for row in rows:
         print(f"{row['seed']:<6}{_line(row)}")
     kept = [row["kept"] for row in rows]
-    mean = {key: statistics.mean(row[key] for row in rows) for key in rows[0] if key not in ("seed", "kept")}
+    mean = {key: statistics.mean(row[key] for row in rows) for key in rows[0] if key not in ("seed", "kept", "stages")}
     mean["kept"] = None if None in kept else statistics.mean(kept)  # None: a teacher learnt too little
     print(f"{'mean':<6}{_line(mean)}")
     if given.json:
@@ -76,6 +77,7 @@ def measure(recipe: Path, seed: int, overrides: list[str]) -> dict[str, Any]:
         "teacher": found["teacher"]["score"],
         "student": found["student"]["score"],
         "kept": found["kept"],
+        "stages": made_by(distilled),
         "labels_alone": labels_alone(distilled, recipe, [*arguments, "--name", f"{name}-labels-alone"]),
     }
 

@@ -4,7 +4,6 @@ A file holds one part of `benchmarks.all`. The pages are made of these files (`b
 """
 
 import json
-import os
 import subprocess
 import time
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
-from pipeline.hardware import cpu_info, cpu_name
+from pipeline.hardware import cpu_cores, cpu_info, cpu_name
 
 RESULTS = PROJECT / "results"
 BF16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}  # flag of a processor -> its usual name
 FLOAT32 = {"avx512f": "AVX512", "avx2": "AVX2"}  # the widest first
+UNKNOWN = "unknown"  # a commit, where there was no git
 PRODUCT = ("pipeline", "stages", "data_augment", "recipes", "accelerate_configs", "pyproject.toml", "run_all.sh")
 
 
@@ -34,13 +34,20 @@ def write(
     seconds: float | None = None,
     folder: Path = RESULTS,
     at_commit: str | None = None,
+    on: str | None = None,
 ) -> Path:
-    """Keep the figures of a part, measured on this machine. Args: at_commit: where; None: by this checkout."""
+    """Keep the figures of a part.
+
+    Args:
+        seconds: that measuring took; None where finished runs are read, which took their time before.
+        at_commit: the product's; None: this checkout's.
+        on: the machine; None: this one.
+    """
     path = folder / f"{part}.json"
     kept = {
         "command": command,
         "commit": at_commit or commit(),
-        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "machine": on or machine(),
         "day": time.strftime("%Y-%m-%d"),
         "seconds": None if seconds is None else round(seconds),
         "figures": figures,
@@ -56,7 +63,12 @@ def commit(at: str = "HEAD") -> str:
     """
     found = _git("log", "-1", "--format=%h", "--abbrev=7", at, "--", *PRODUCT)
     changed = at == "HEAD" and _git("status", "--porcelain", "--", *PRODUCT)
-    return found + ("+" if changed else "") or "unknown"
+    return found + ("+" if changed else "") or UNKNOWN
+
+
+def machine() -> str:
+    """This one: its processor, and the cores that it leaves to a process."""
+    return f"{_processor()}, {cpu_cores()} cores"
 
 
 def _git(*words: str) -> str:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import run
+from benchmarks.runs import note, note_of
 from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import status_of
 from pipeline.launch.cli import DEFAULT_RECIPE
@@ -134,6 +135,7 @@ def _row(settings: Settings, runs: Sequence[dict[str, dict[str, Any]]], differ: 
     )
     if "distill_predictions" in runs[0]:
         row["curves"] = _curves(runs[0])
+    row["stages"] = note_of([{"stages": note(run)} for run in runs])
     row["stage_seconds"] = {stage: statistics.mean(run[stage]["seconds"] for run in runs) for stage in differ}
     return row
 

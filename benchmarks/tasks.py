@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks.evidence import data_settings
 from benchmarks.quality import run
+from benchmarks.runs import made_by
 from pipeline import PROJECT
 from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import status_of
@@ -62,9 +63,8 @@ def main() -> None:
         measured(task, seed, given.data, overrides, dry=given.dry_run) for task in given.tasks for seed in given.seeds
     ]
     for row in rows:
-        print(
-            "  ".join(f"{name} {value:.4g}" if isinstance(value, float) else str(value) for name, value in row.items())
-        )
+        shown = [(name, value) for name, value in row.items() if name != "stages"]
+        print("  ".join(f"{name} {value:.4g}" if isinstance(value, float) else str(value) for name, value in shown))
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
@@ -90,6 +90,7 @@ def measured(task: str, seed: int, data: Path, overrides: Sequence[str], *, dry:
         "kept": shipped["kept"],
         "times_smaller": shipped["times_smaller"],
         "times_faster": shipped["times_faster"],
+        "stages": made_by(plan),
         "seconds": round(sum(found["seconds"].values()) + sum(found["start_seconds"].values())),
     }
 

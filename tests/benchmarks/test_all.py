@@ -42,6 +42,38 @@ def test_a_part_is_measured_once_a_commit(launched: list[str], tmp_path: Path, m
     assert launched == ["benchmarks.fit"] * 2
 
 
+@pytest.mark.parametrize("key", ["command", "machine"])
+def test_by_another_command_or_machine_it_is_not_this_one_that_was_measured(
+    key: str, launched: list[str], tmp_path: Path
+) -> None:
+    assert every.measured("fit", quick=False, folder=tmp_path)
+    path = tmp_path / "fit.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: "another one"}))
+    assert every.measured("fit", quick=False, folder=tmp_path)
+    assert launched == ["benchmarks.fit"] * 2
+
+
+def test_a_commit_made_meanwhile_measured_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = ["abcdef0"]
+
+    def run(words: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        commits.append("1234567")
+        Path(words[-1]).write_text("[]")
+        return subprocess.CompletedProcess(words, 0)
+
+    monkeypatch.setattr(every.subprocess, "run", run)
+    monkeypatch.setattr(results, "machine", lambda: "a machine")
+    monkeypatch.setattr(results, "commit", lambda: commits[-1])
+    assert every.measured("fit", quick=False, folder=tmp_path)
+    assert json.loads((tmp_path / "fit.json").read_text())["commit"] == "abcdef0"
+
+
+def test_what_reads_finished_runs_has_no_time_of_its_own(launched: list[str], tmp_path: Path) -> None:
+    for part, took in {"fit": True, "quality": False, "baselines": False, "starts": False, "methods": False}.items():
+        assert every.measured(part, quick=False, folder=tmp_path)
+        assert (json.loads((tmp_path / f"{part}.json").read_text())["seconds"] is not None) == took
+
+
 def test_a_part_that_fails_leaves_no_figures(launched: list[str], tmp_path: Path) -> None:
     assert not every.measured("memory", quick=False, folder=tmp_path)
     assert results.read("memory", tmp_path) is None

@@ -63,5 +63,6 @@ def test_a_machine_is_named_with_what_it_multiplies_with(
 ) -> None:
     monkeypatch.setattr(results, "cpu_info", lambda: flags)
     monkeypatch.setattr(results, "cpu_name", lambda: "a name")
+    monkeypatch.setattr(results, "cpu_cores", lambda: 3)
     path = results.write("fit", [], command="c", folder=tmp_path)
-    assert f'"machine": "{shown}, ' in path.read_text(encoding="utf-8")
+    assert f'"machine": "{shown}, 3 cores"' in path.read_text(encoding="utf-8")

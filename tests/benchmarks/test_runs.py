@@ -1,14 +1,16 @@
 """What benchmarks read of finished runs: the artifacts of the plan's own settings, whatever ran last."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from benchmarks import export, runs, serve
+from benchmarks import export, pages, results, runs, serve
 from pipeline.artifacts.store import Artifact
 from pipeline.errors import BAD_INPUT, UserError, status_of
+from tests.helpers.published import MEASURED
 
 
 def plan_of(root: Path, **fingerprints: str) -> Any:
@@ -44,3 +46,56 @@ def test_the_server_of_no_run_is_one_sentence(
     monkeypatch.setattr("sys.argv", ["serve"])
     assert status_of(serve.main) == BAD_INPUT
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def manifest(commit: str | None, threads: int) -> dict[str, Any]:
+    return {"git_commit": commit, "machine": f"x86_64, {threads} threads, cpu"}
+
+
+@pytest.fixture
+def own_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every commit is one of the product."""
+    monkeypatch.setattr(results, "commit", lambda at: at)
+
+
+@pytest.mark.usefixtures("own_commits")
+def test_a_note_says_with_what_the_published_stages_were_made(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, finetune_teacher="a" * 16, distill_layers="b" * 16, evaluate_student="c" * 16)
+    publish(plan, "finetune_teacher", **manifest("3cadc14", 2))
+    publish(plan, "evaluate_student", **manifest("fcc08ec", 1))
+    commits = {"finetune_teacher": ["3cadc14"], "evaluate_student": ["fcc08ec"]}
+    assert runs.made_by(plan) == {"commits": commits, "threads": [1, 2]}
+    assert runs.made_by(plan, until="distill_layers") == {"commits": {"finetune_teacher": ["3cadc14"]}, "threads": [2]}
+
+
+@pytest.mark.usefixtures("own_commits")
+def test_rows_are_said_in_one_sentence() -> None:
+    seeds = [("3cadc14", "fcc08ec"), ("f9326b4", "fcc08ec"), ("3cadc14", None)]
+    rows = [
+        {"stages": runs.note({"distill_layers": manifest(made, 1), "export_student": manifest(measured, 2)})}
+        for made, measured in seeds
+    ]
+    said = "Stages made at 3cadc14, f9326b4; evaluation and export at fcc08ec, unknown."
+    assert runs.sentence(rows) == runs.sentence({"rows": rows, "mean": {}}) == said
+    assert runs.note_of(rows)["threads"] == [1, 2]
+    same = runs.note({"distill_layers": manifest("3cadc14", 1), "export_student": manifest("3cadc14", 1)})
+    assert runs.sentence({"stages": same}) == "Stages made at 3cadc14."
+    assert [runs.sentence(older) for older in ({}, [{"seed": 0}], "# Evidence")] == [""] * 3
+
+
+@pytest.mark.parametrize(("threads", "seconds"), [((2, 2), 25), ((2, 1), None)])
+def test_the_times_of_stages_with_other_threads_do_not_add_up(
+    threads: tuple[int, int], seconds: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="50% fresh"))
+    stages = ("distill_layers", "export_student")
+    for stage, number in zip(stages, threads, strict=True):
+        (tmp_path / stage).mkdir()
+        (tmp_path / stage / "stage.json").write_text(json.dumps(manifest(None, number)))
+    kept = dict.fromkeys(("kept", "kept_interval", "agreement", "rows", "seed", "metric", "task", "split"))
+    sides = {role: MEASURED.copy() for role in ("teacher", "student")}
+    found = kept | sides | {"shipped": {"teacher_latency_ms": 1.5}, "seconds": dict.fromkeys(stages, 10.0)}
+    found["start_seconds"] = dict.fromkeys(stages, 2.5)
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    assert pages.figures_of(tmp_path)["seconds"] == seconds
+    assert pages.commit_of(tmp_path) == "unknown"

@@ -40,7 +40,7 @@ def test_the_figures_are_those_of_the_run(tmp_path: Path, monkeypatch: pytest.Mo
         sides = {"teacher": {"score": 0.8}, "student": {"score": 0.79}, "shipped": shipped}
         seconds = {"seconds": {"a": 10.0}, "start_seconds": {"a": 1.0}}
         (tmp_path / "results.json").write_text(json.dumps(sides | seconds | {"metric": "accuracy", "rows": 5}))
-        return SimpleNamespace(run_folder=tmp_path)
+        return SimpleNamespace(run_folder=tmp_path, stages={})
 
     monkeypatch.setattr(tasks, "run", run)
     monkeypatch.setattr(tasks, "is_there", lambda *_: True)
