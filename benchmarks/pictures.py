@@ -14,10 +14,10 @@ ON_WHITE = {INK: "#222222", FAINT: "#dddddd", TEACHER: "#b0552e", STUDENT: "#2a6
 DASHES = ("-", "--", ":", "-.")
 
 
-def numbered_trade_offs(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str, ours: int) -> str:
+def numbered_trade_offs(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str) -> str:
     """The score of many models over latency and over size, each point a number that a list explains.
 
-    Args: models: as `trade_offs` takes them, none without a figure; the first `ours` are the teacher and its students.
+    Args: models: as `trade_offs` takes them, none without a figure: the teacher, what ships, and others.
     """
     measures = [measure for measure in MEASURES if measure.key in ("latency_ms", "disk_bytes")]
     with mpl.rc_context(STYLE):
@@ -28,7 +28,7 @@ def numbered_trade_offs(models: Sequence[tuple[str, Mapping[str, Any]]], *, metr
         for axes, measure in zip(above.subplots(1, 2, sharey=True), measures, strict=True):
             for number, (_, figures) in enumerate(models):
                 point = figures[measure.key], 100 * figures["score"]
-                colour = TEACHER if number == 0 else STUDENT if number < ours else INK
+                colour = (TEACHER, STUDENT, INK)[min(number, 2)]
                 axes.scatter(*point, s=22, color=colour, linewidths=0)
                 axes.annotate(str(number + 1), point, xytext=(4, 2), textcoords="offset points", color=colour)
             axes.set(xscale="log", xlabel=measure.name)

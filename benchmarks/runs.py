@@ -53,7 +53,9 @@ def note(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def note_of(figures: Any) -> dict[str, Any]:
     """The note of a part's figures, or those of its rows as one."""
-    rows = figures.get("rows", [figures]) if isinstance(figures, dict) else figures
+    rows = figures if isinstance(figures, list) else [figures]
+    if isinstance(figures, dict) and isinstance(figures.get("rows"), list):  # else a run's number of test rows
+        rows = figures["rows"]
     notes = [row["stages"] for row in rows if isinstance(row, dict) and "stages" in row]  # older figures have none
     commits: dict[str, list[str]] = {}
     for each in notes:

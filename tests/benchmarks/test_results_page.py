@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import results, results_page
+from benchmarks import pages, pictures, results, results_page, tables
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from benchmarks import results, results_page
     ],
 )
 def test_a_figure_is_shown_by_what_it_is_called(name: str, value: Any, shown: str) -> None:
-    assert results_page.cell(name, value) == shown
+    assert tables.cell(name, value) == shown
 
 
 def part(figures: Any) -> dict[str, Any]:
@@ -44,7 +44,12 @@ def test_trainings_share_a_table_and_so_do_tasks() -> None:
         "memory_ours": 893_327_360,
         "memory_reference": 1_179_619_328,
     }
-    words = {"way": {"mask_share": 0.25, "word_share": 0.4}, "shared_with_algorithm_1": 0.917, "one_word": 36.9}
+    words = {
+        "unit": "sentences/s",
+        "way": {"mask_share": 0.25, "word_share": 0.4},
+        "shared_with_algorithm_1": 0.917,
+        "one_word": 36.9,
+    }
     known = {
         "default": part({}),
         "speed_layers": part(speed),
@@ -57,13 +62,78 @@ def test_trainings_share_a_table_and_so_do_tasks() -> None:
     assert list(found) == ["Speed beside the method as it is written", "Other tasks"]
     speeds, tasks = found.values()
     row = "1,500 tokens/s | 2.4 tokens/s | 2.0 | 82% (384 GFLOP/s, bf16) | 893.3 MB | 1.2 GB |"
-    assert [line for line in speeds if line.endswith(row)] == [
-        f"| distillation of layers | {row}",
-        f"| candidates for words | {row}",
-    ]
+    assert f"| distillation of layers | {row}" in speeds
+    assert f"| candidates for words | {row.replace('tokens', 'sentences')}" in speeds
     said = " ".join(speeds)
     assert all(part in said for part in ("25% of the tokens", "40% of the words", "92% of the candidates"))
+    assert speeds[0].startswith("`python -m benchmarks.speed WHAT`, commit abc, m: ")
+    assert "| candidates, all words, one at a time | 37 sentences/s | 2.4 sentences/s | 15.6 |  |  |  |" in speeds
+    assert "measured with the models of both ways loaded" in " ".join(said.split())
     assert tasks[-4:] == ["| task | kept |", "|---|---|", "| mrpc | 98.0% |", "| stsb | 97.0% |"]
+
+
+@pytest.mark.parametrize(
+    ("noted", "said"),
+    [
+        ({"annotations": 1.0}, "charged with 1 annotations by the teacher for each example of a step"),
+        ({}, "one annotation of each text for three epochs"),
+    ],
+)
+def test_predictions_say_how_many_annotations_they_pay_for(noted: dict[str, float], said: str) -> None:
+    figures = {"unit": "examples/s", "ours": 120.0, "reference": 40.0, "ratio": 3.0, "share_of_peak": 0.2}
+    figures |= {"matrix_rate": 1e11, "precision": "fp32"} | noted
+    lines = " ".join(results_page.speed_lines({"speed_predictions": part(figures)}))
+    assert said in lines
+    assert "teacher in one of 3 steps of the layers" in lines and "both leave out eq. 7" in lines  # the default recipe
+
+
+def test_a_part_of_finished_runs_says_with_what_they_were_made() -> None:
+    stages = {"commits": {"distill_layers": ["3cadc14"], "export_student": ["fcc08ec"]}, "threads": [1, 2]}
+    shipped = {"times_faster": 13.7, "times_smaller": 18.0, "file": "f", "kept": None, "kept_interval": None}
+    side = {"score": 0.8, "disk_bytes": 1e6, "latency_ms": 1.0, "examples_per_s": 9.0}
+    figures = {"teacher": side, "shipped": side | shipped | {"teacher_latency_ms": 2.0}, "seconds": None}
+    figures |= {"task": "rows", "split": "test", "metric": "accuracy", "stages": stages}
+    rows = [{"student.start": "fitted", "scores": [0.8], "deviation": 0.0, "stages": stages}]
+    known = {
+        "default": part(figures),
+        "float32": part(figures),
+        "smallest": part(figures),
+        "starts": part(rows),
+        "export": part({"recipe": {"times_faster": 18.1}}),
+    }
+    found = results_page.sections(known, {name: name for name in known})
+    assert list(found) == ["smallest", "starts", "export"]  # the default run was in float32 itself
+    made = "`c`, commit abc, m. Stages made at 3cadc14; evaluation and export at fcc08ec."
+    assert found["smallest"][0] == found["starts"][0] == made
+    assert found["smallest"][-1].endswith("their times do not add up.")
+    assert "| fitted | 0.8000 |  |" in found["starts"]  # one seed, in a file that says 0
+    said = " ".join(found["export"])
+    assert "processor time, with one thread. The 13.7 times" in said and "wall clock, with 1 or 2 threads." in said
+
+
+@pytest.mark.parametrize(("measured", "clock", "latency"), [(True, "text to label", 1.5), (False, pages.FORWARD, 1.8)])
+def test_what_ships_is_drawn_by_the_clock_of_the_others(
+    measured: bool, clock: str, latency: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[str, float]] = []
+
+    def draw(models: Any, **_: Any) -> None:
+        drawn.extend((name, figures["latency_ms"]) for name, figures in models)
+
+    monkeypatch.setattr(pictures, "numbered_trade_offs", draw)
+    figures = {"teacher": {"latency_ms": 24.6}, "student": {"latency_ms": 6.7}, "shipped": {"latency_ms": 1.8}}
+    rows = [
+        {"way": "ships", "name": "ships", "latency_ms": 1.5} | ({} if measured else {"not_run": "no run"}),
+        {"way": "words", "name": "TF-IDF", "latency_ms": 2.4},
+    ]
+    known = {"default": part(figures | {"metric": "accuracy"}), "baselines": part(rows)}
+    monkeypatch.setattr(results, "read", known.get)
+    pages.trade_offs()
+    assert drawn == [
+        ("teacher, in PyTorch (a forward pass of 32 tokens)", 24.6),
+        (f"the student that ships, int8 ONNX ({clock})", latency),
+        ("TF-IDF (text to label)", 2.4),
+    ]
 
 
 def test_other_parts_have_their_own_tables() -> None:
@@ -74,7 +144,7 @@ def test_other_parts_have_their_own_tables() -> None:
         "fit": part({"fitted": {"hidden_1": 0.07}, "random": {"hidden_1": 0.33}}),
     }
     found = results_page.sections(known, {name: name for name in known})
-    assert {name: lines[0] for name, lines in found.items()} == dict.fromkeys(known, "`c`, m")
+    assert {name: lines[0] for name, lines in found.items()} == dict.fromkeys(known, "`c`, commit abc, m")
     assert found["memory"][-2:] == ["| 128 | 1.6 GB | 2.2 GB |", "| 512 | 2.0 GB | not run |"]
     assert found["evidence"][2:] == ["| a |", "|---|", "| 1 |"]
     assert found["quality"][-2:] == ["| 0 | 98.0% |", "| mean | 98.0% |"]
@@ -91,7 +161,7 @@ def test_the_headline_says_what_other_machines_and_seeds_gave(monkeypatch: pytes
         "baselines": part([{"way": "words", "name": "TF-IDF", "seconds": 4.0} | teacher, absent]),
         "default": run,
         "float32": run | {"machine": "an old laptop"},
-        "quality": part({"rows": rows, "mean": {"kept": 0.985}}),
+        "quality": part({"rows": rows, "mean": {"kept": 0.985}}) | {"commit": "def"},
     }
     monkeypatch.setattr(results, "read", known.get)
     lines = results_page.headline().splitlines()
@@ -101,6 +171,6 @@ def test_the_headline_says_what_other_machines_and_seeds_gave(monkeypatch: pytes
         "Without bf16 (an old laptop) the run takes 21 min, and what ships has 82.00% of its teacher's 84.00%." in said
     )
     assert (
-        "Over 2 seeds the student, before its export, keeps 98.5% of its teacher's accuracy (98.0% to 99.0%; m)."
+        "Over 2 seeds the student, before its export, keeps 98.5% of its teacher's accuracy (98.0% to 99.0%; commit def, m)."
         in said
     )
