@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from pipeline import PROJECT
 from pipeline.artifacts.store import MANIFEST, RECIPE, Artifact, folders_of_runs
-from pipeline.errors import status_of
+from pipeline.errors import UserError, status_of
 
 
 def _is_artifact(folder: Path) -> bool:
@@ -44,16 +45,70 @@ def _may_go_on(folder: Path) -> bool:
 
 def _named_in(recipe: Path) -> Iterator[Path]:
     """The paths in a run's recipe, and the folders that they lie in: one may be an artifact, as of a reused dataset."""
-    with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+    with contextlib.suppress(FileNotFoundError, UnicodeDecodeError, yaml.YAMLError):
         trees = [yaml.safe_load(recipe.read_text(encoding="utf-8"))]
         while trees:
             tree = trees.pop()
             if isinstance(tree, dict | list):
                 trees += tree.values() if isinstance(tree, dict) else tree
             elif isinstance(tree, str) and "/" in tree:
-                with contextlib.suppress(RuntimeError, ValueError):  # the home of an unknown user, a null byte: no path
-                    path = (PROJECT / Path(tree).expanduser()).resolve()
+                with contextlib.suppress(RuntimeError, ValueError):  # a text that is no path
+                    path = Path(os.path.realpath(PROJECT / Path(tree).expanduser()))
                     yield from (path, *path.parents)
+
+
+def _uses(folder: Path, seen: set[Path], lost: list[str]) -> Iterator[tuple[str, Path]]:
+    """What the runs in a folder link to or name, each with the folder's name; a run may itself be a link.
+
+    Args:
+        seen: the folders that were looked at already.
+        lost: gets a sentence for each folder and recipe that may not be read.
+    """
+    if folder in seen:
+        return
+    seen.add(folder)
+    with _unreadable(lost):
+        for path in folder.iterdir():
+            target = Path(os.path.realpath(path))
+            if path.is_symlink():
+                yield folder.name, target
+                if (target / RECIPE).is_file() or next(target.glob(f"*/{RECIPE}"), None):
+                    yield from _uses(target, seen, lost)
+            elif path.is_dir():
+                yield from _uses(target, seen, lost)
+            elif path.name == RECIPE:
+                with _unreadable(lost):
+                    yield from ((folder.name, named) for named in _named_in(path))
+
+
+@contextlib.contextmanager
+def _unreadable(lost: list[str]) -> Iterator[None]:
+    """Note what may not be read; what is removed this moment is no loss."""
+    try:
+        yield
+    except FileNotFoundError:
+        pass
+    except PermissionError as error:
+        lost.append(f"{error.filename} may not be read, and a run in it may use artifacts: change its permissions")
+
+
+def _runs_by_artifact(root: Path, runs: Path) -> tuple[dict[Path, list[str]], list[str]]:
+    """The names of the runs that use each artifact; and a sentence for each folder whose runs are not known."""
+    folders, lost, seen = {runs.resolve()}, [], set()
+    for note, places in folders_of_runs(root).items():
+        there = [place for place in places if place.is_dir()]
+        folders.update(there)
+        if not there:
+            lost.append(
+                f"runs in {places[0]} use artifacts of {root}, and there is no such folder now: mount it, or move it"
+                " back; if it was moved for good, start one of its runs there (./run_all.sh RECIPE), and if it was"
+                f" deleted or moved, remove the note of it: rm {shlex.quote(str(note))}"
+            )
+    runs_of: dict[Path, list[str]] = {}
+    for run, used in (use for folder in sorted(folders) if folder.is_dir() for use in _uses(folder, seen, lost)):
+        moved = root.resolve() / used.parent.name / used.name  # by its name, where the store was moved since
+        runs_of.setdefault(used if used.exists() else moved, []).append(run)
+    return runs_of, lost
 
 
 def _remove(folder: Path) -> bool:
@@ -68,19 +123,21 @@ def _remove(folder: Path) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`du`: the size of every artifact and which runs use it. `gc`: remove those of no run."""
+    """`du`: the size of every artifact and which runs use it. `gc`: remove those of no run.
+
+    Raises: UserError where it is not known what some runs use; then `gc` removes nothing.
+    """
     command = parser()
     options = command.parse_args(arguments)
     if options.command == "gc" and not options.runs.is_dir():
         command.error(
             f"--runs: there is no folder {options.runs}, and without the links of runs every artifact would go"
         )
-    runs_of: dict[Path, list[str]] = {}
-    for runs in {options.runs.resolve(), *folders_of_runs(options.root)}:
-        for path in runs.rglob("*"):  # a run's folder may lie in one of its own
-            used = [path.resolve()] if path.is_symlink() else _named_in(path) if path.name == RECIPE else ()
-            for artifact in used:
-                runs_of.setdefault(artifact, []).append(path.parent.name)
+    runs_of, lost = _runs_by_artifact(options.root, options.runs)
+    if options.command == "gc" and lost:
+        raise UserError(f"nothing was removed: {'; '.join(lost)}")
+    for sentence in lost:
+        print(f"warning: {sentence}", file=sys.stderr)
     for folder in sorted(filter(_is_artifact, options.root.glob("*/*"))):
         runs = dict.fromkeys(runs_of.get(folder.resolve(), ()))
         print(f"{_size(folder) / 1e6:10.1f} MB  {folder}  {', '.join(runs) or 'no run'}")

@@ -166,15 +166,31 @@ def cache_folder(root: Path) -> Path:
 
 
 def note_runs(root: Path, folder: Path) -> None:
-    """Remember a folder of runs that link to the artifacts of this store, wherever it lies."""
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    """Remember a folder of runs that link to the artifacts of this store, wherever it lies.
+
+    The note holds its path and its place beside the store, by which a project that was moved finds it.
+    """
+    path = folder.resolve()
+    beside = os.path.relpath(path, root.resolve())
+    name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
     with contextlib.suppress(OSError):  # a store that may only be read has nothing to remove
-        write_atomically(cache_folder(root) / "runs" / name, str(folder.resolve()))
+        write_atomically(_notes_of_runs(root) / name, json.dumps([str(path), beside]))
 
 
-def folders_of_runs(root: Path) -> list[Path]:
-    """Those that were noted."""
-    return [Path(note.read_text(encoding="utf-8")) for note in sorted((cache_folder(root) / "runs").glob("[!.]*"))]
+def folders_of_runs(root: Path) -> dict[Path, list[Path]]:
+    """By note, the folders that it may stand for: as it was written, and beside the store where that is now."""
+    folders = {}
+    for note in sorted(_notes_of_runs(root).glob("[!.]*")):
+        text = note.read_text(encoding="utf-8")
+        places = [text]  # of older versions: the path alone
+        with contextlib.suppress(ValueError):
+            places = json.loads(text)
+        folders[note] = list(dict.fromkeys(Path(os.path.realpath(root.resolve() / place)) for place in places))
+    return folders
+
+
+def _notes_of_runs(root: Path) -> Path:
+    return cache_folder(root) / "runs"
 
 
 def link(run_folder: Path, artifact: Artifact) -> None:

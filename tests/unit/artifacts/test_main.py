@@ -1,7 +1,9 @@
 """What `du` shows and `gc` removes."""
 
+import errno
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from pipeline import PROJECT
 from pipeline.artifacts.__main__ import main
 from pipeline.artifacts.store import Artifact, link, note_runs
+from pipeline.errors import UserError
 from tests.helpers.small_artifacts import names, publish
 
 
@@ -67,6 +70,91 @@ def test_gc_keeps_what_runs_need_wherever_they_lie(artifact: Artifact, tmp_path:
     link(tmp_path / folder, artifact)
     note_runs(artifact.root, (tmp_path / folder).parent)
     assert main(["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "runs")]) == 0
+    assert names(artifact) == ["f00d"]
+
+
+@pytest.mark.parametrize("folder", ["beside/runs", "../elsewhere/runs"])
+def test_gc_refuses_while_a_noted_folder_of_runs_is_not_there(artifact: Artifact, tmp_path: Path, folder: str) -> None:
+    publish(artifact)
+    (tmp_path / "runs").mkdir()
+    runs = (tmp_path / folder).resolve()
+    link(runs / "mine", artifact)
+    note_runs(artifact.root, runs)
+    runs.rename(tmp_path / "unmounted")
+    [note] = (artifact.root / "cache" / "runs").iterdir()
+    gc = ["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "runs")]
+    with pytest.raises(UserError, match=f"nothing was removed: runs in {runs} use .*: rm {note}$"):
+        main(gc)
+    assert names(artifact) == ["f00d"]
+    assert main(["du", *gc[1:]]) == 0
+    note.unlink()
+    assert main(gc) == 0
+    assert names(artifact) == []
+
+
+def test_gc_refuses_with_a_note_of_an_older_version_too(artifact: Artifact, tmp_path: Path) -> None:
+    publish(artifact)
+    (tmp_path / "runs").mkdir()
+    notes = artifact.root / "cache" / "runs"
+    notes.mkdir(parents=True)
+    (notes / "00ff").write_text(str(tmp_path / "gone"))
+    with pytest.raises(UserError, match="gone use artifacts"):
+        main(["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "runs")])
+    (tmp_path / "gone").mkdir()
+    link(tmp_path / "gone" / "mine", artifact)
+    assert main(["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "runs")]) == 0
+    assert names(artifact) == ["f00d"]
+
+
+def test_gc_keeps_what_runs_use_after_their_project_was_moved(artifact: Artifact, tmp_path: Path) -> None:
+    publish(artifact)
+    project, moved = artifact.root.parent / "project", tmp_path / "moved"
+    project.mkdir()
+    artifact.root.rename(project / "artifacts")
+    artifact = Artifact(project / "artifacts", artifact.stage, artifact.fingerprint)
+    link(project / "others" / "mine", artifact)
+    note_runs(artifact.root, project / "others")
+    project.rename(moved)
+    (moved / "runs").mkdir()
+    assert main(["gc", "--root", str(moved / "artifacts"), "--runs", str(moved / "runs")]) == 0
+    assert (moved / "artifacts" / artifact.stage / "f00d").is_dir()
+
+
+def test_gc_keeps_what_runs_use_after_the_store_was_moved(artifact: Artifact, tmp_path: Path) -> None:
+    publish(artifact)
+    publish(Artifact(artifact.root, "augment_data", "beef"))
+    link(tmp_path / "runs" / "mine", artifact)
+    (tmp_path / "runs" / "mine" / "recipe.yaml").write_text(f"reuse: {artifact.root}/augment_data/beef/data\n")
+    artifact.root.rename(tmp_path / "moved")
+    assert main(["gc", "--root", str(tmp_path / "moved"), "--runs", str(tmp_path / "runs")]) == 0
+    assert sorted(path.name for path in (tmp_path / "moved").glob("*/*")) == ["beef", "f00d"]
+
+
+def test_gc_keeps_what_a_run_uses_that_lies_elsewhere_and_is_linked(artifact: Artifact, tmp_path: Path) -> None:
+    publish(artifact)
+    link(tmp_path / "disk" / "mine", artifact)
+    (tmp_path / "disk" / "mine" / "recipe.yaml").write_text("name: mine\n")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(tmp_path / "disk" / "mine")
+    assert main(["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "runs")]) == 0
+    assert names(artifact) == ["f00d"]
+
+
+def test_gc_refuses_where_a_folder_of_runs_may_not_be_read(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(artifact)
+    link(tmp_path / "runs" / "mine", artifact)
+    whole = Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path.name == "mine":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return whole(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(UserError, match="runs/mine may not be read"):
+        main(["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "runs")])
     assert names(artifact) == ["f00d"]
 
 
