@@ -153,6 +153,17 @@ class Artifact:
             lock.release()
 
 
+def published_files(folder: Path, pattern: str) -> list[Path]:
+    """The files that match among those that an artifact's stage.json lists, sorted; others that lie there are no part.
+
+    Args: folder: an artifact, or a link to one; of another folder all files that match and are not hidden.
+    """
+    target = folder.resolve()
+    manifest = Artifact(target.parent.parent, target.parent.name, target.name).manifest()
+    found = [folder / name for name in manifest["files"]] if manifest else folder.glob(pattern)
+    return sorted(path for path in found if path.match(pattern) and not path.name.startswith("."))
+
+
 def intact(folder: Path, name: str) -> Path:
     """A file of a published artifact, or of a link to one, verified: a damaged one is not read."""
     target = folder.resolve()

@@ -11,6 +11,7 @@ from datasets import ClassLabel, Dataset
 from transformers import PreTrainedModel
 
 from pipeline.artifacts.shards import write_once
+from pipeline.artifacts.store import published_files
 from pipeline.config.distillation import TaskDistillation
 from pipeline.evaluate.inference import predict
 from pipeline.evaluate.other_teacher import OtherTeacher, by_our_tokens, load_other_teacher
@@ -40,7 +41,7 @@ class AugmentedTexts:
 
 def read_augmented(stage: Stage, folder: Path) -> Dataset:
     """The rows of an augmented dataset, memory-mapped; each process has a cache of its own."""
-    files: list[Any] = sorted(str(path) for path in (folder / "data").glob("*.parquet"))
+    files: list[Any] = [str(path) for path in published_files(folder, "data/*.parquet")]
     cache = stage.work / f"arrow-{stage.accelerator.process_index}"
     return Dataset.from_parquet(files, cache_dir=str(cache))
 

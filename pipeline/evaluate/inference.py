@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from pipeline.errors import require
 from pipeline.heads import head_of
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Rows, collate, rounded
@@ -53,9 +54,15 @@ class StoredOutputs:
     """Outputs that lie one after another (units, C), for some sequences at a time."""
 
     def __init__(self, texts: TokenisedTexts, outputs: np.ndarray) -> None:
+        """Raises: UserError where the outputs are of other texts: their number is another one."""
         self.per_token = texts.kind.per_token
         self.outputs = outputs
         self.bounds = texts.bounds(np.arange(len(texts)))
+        require(
+            len(outputs) == self.bounds[-1],
+            f"the teacher's stored logits have {len(outputs):,} rows, and the augmented dataset needs"
+            f" {self.bounds[-1]:,}: they are of other texts; make them again (--force annotate_data)",
+        )
 
     def of(self, row: int) -> np.ndarray:
         """Of one sequence: (1, C), or (T, C) without padding."""

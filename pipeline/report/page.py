@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.artifacts.store import intact
+from pipeline.artifacts.store import intact, published_files
 from pipeline.plan.run_folder import PREDICTIONS
 from pipeline.plan.stages import STAGES
 from pipeline.report import plots
@@ -85,7 +85,7 @@ def disagreements(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def augmentation_examples(run: RunSummary) -> list[list[DiffPart]]:
     """A variant of each of the first texts of the augmented dataset that have one, in parts."""
     folder = run.folder / "augment_data"
-    files = sorted(file.relative_to(folder).as_posix() for file in folder.glob("data/*.parquet"))
+    files = [file.relative_to(folder).as_posix() for file in published_files(folder, "data/*.parquet")]
     if "augment_data" not in run.stages or not files:
         return []
     with pq.ParquetFile(intact(folder, files[0])) as file:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 from datasets import ClassLabel, Dataset, Features, List, Value
 
+from pipeline.artifacts.store import Artifact
 from pipeline.config.data import Task
-from pipeline.distill.augmented_dataset import _known_labels
+from pipeline.distill.augmented_dataset import _known_labels, read_augmented
 from pipeline.models.loading import load_tokenizer
 from pipeline.tasks.tokenised import TokenisedTexts
+from tests.helpers.one_process import make_stage
 
 
 def test_of_words_the_first_token_has_a_known_tag(tiny_template: Path) -> None:
@@ -38,3 +40,19 @@ def test_of_texts_those_with_a_label_are_known(tiny_template: Path) -> None:
     texts = TokenisedTexts(rows, load_tokenizer(tiny_template / "model"), text_columns=["text"], max_length=32)
     units, labels = _known_labels(rows, texts)
     assert (units.tolist(), labels.tolist()) == ([0, 2], [1, 0])
+
+
+def test_files_that_the_artifact_does_not_list_are_not_read(tmp_path: Path) -> None:
+    artifact = Artifact(tmp_path / "artifacts", "augment_data", "f00d")
+    rows = Dataset.from_dict({"text": ["the film", "it"]})
+    rows.to_parquet(artifact.output / "data" / "train-00000-of-00001.parquet")
+    artifact.publish({})
+    rows.to_parquet(artifact.folder / "data" / "train-00000-of-00001 (copy).parquet")
+    (artifact.folder / "data" / "._train-00000-of-00001.parquet").write_bytes(b"of a file system")
+    assert len(read_augmented(make_stage(tmp_path), artifact.folder)) == 2
+
+
+def test_of_a_dataset_in_the_making_hidden_files_are_not_read(tmp_path: Path) -> None:
+    Dataset.from_dict({"text": ["the film"]}).to_parquet(tmp_path / "everything" / "data" / "train-0.parquet")
+    (tmp_path / "everything" / "data" / "._train-0.parquet").write_bytes(b"of a file system")
+    assert len(read_augmented(make_stage(tmp_path), tmp_path / "everything")) == 1

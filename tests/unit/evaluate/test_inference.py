@@ -8,7 +8,8 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedModel
 
-from pipeline.evaluate.inference import predict, predict_together
+from pipeline.errors import UserError
+from pipeline.evaluate.inference import StoredOutputs, predict, predict_together
 from pipeline.models.loading import load_classifier, load_tokenizer
 from pipeline.tasks.tokenised import TokenisedTexts
 from tests.helpers.one_process import make_stage
@@ -59,3 +60,10 @@ def test_logits_are_float32_in_bf16_too(texts: TokenisedTexts, model: PreTrained
     assert half.dtype == np.float32
     assert not np.array_equal(half, whole)
     np.testing.assert_allclose(half, whole, atol=0.02)
+
+
+@pytest.mark.parametrize("rows", [len(TEXTS) - 1, len(TEXTS) + 1])
+def test_stored_outputs_of_other_texts_are_refused(texts: TokenisedTexts, rows: int) -> None:
+    StoredOutputs(texts, np.zeros((len(TEXTS), 2), dtype=np.float32))
+    with pytest.raises(UserError, match=f"have {rows} rows, and the augmented dataset needs {len(TEXTS)}: .*--force"):
+        StoredOutputs(texts, np.zeros((rows, 2), dtype=np.float32))
