@@ -21,7 +21,7 @@ from pipeline.launch.exit_status import survive_closed_readers
 from pipeline.launch.launcher import launch_command, run_launched, stop_signals_call
 from pipeline.launch.listing import forecast, show
 from pipeline.launch.stage_logs import StageLogs
-from pipeline.launch.table_recipe import OPTIONS, is_table, recipe_for
+from pipeline.launch.table_recipe import OPTIONS, from_here, is_table, recipe_for
 from pipeline.plan.plan import Plan, check_inputs, make_plan, reasons
 from pipeline.plan.run_folder import RESULTS, publish_run
 from pipeline.plan.stages import STAGES
@@ -51,6 +51,7 @@ def _run(arguments: list[str]) -> int:
     options, recipe, overrides = parse(arguments[:end])
     columns = {role: getattr(options, role) for role in OPTIONS}
     if is_table(recipe):
+        overrides = from_here(overrides)
         recipe = recipe_for(recipe, columns, overrides)
     elif role := next((role for role, column in columns.items() if column), None):
         raise UserError(f"{OPTIONS[role]} names a column of a table; with a recipe write --task.{role} COLUMN")
@@ -157,7 +158,8 @@ def parser(*, with_settings: bool = False) -> argparse.ArgumentParser:
         prog="./run_all.sh",
         usage="./run_all.sh [RECIPE or TABLE] [options] [--section.field value ...] [-- options of accelerate launch]",
         description=f"RECIPE is a YAML file; without it {DEFAULT_RECIPE.relative_to(PROJECT)} runs.\n"
-        "TABLE holds your texts and labels (.csv, .tsv, .jsonl, .json, .parquet): a recipe is written for it and runs.",
+        "TABLE holds your texts and labels (.csv, .tsv, .jsonl, .json, .parquet): a recipe is written for it and\n"
+        "runs; it holds the settings of the command line too.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"settings, in a recipe or as --section.field value:\n{help_page(width) if with_settings else ''}",
         allow_abbrev=False,

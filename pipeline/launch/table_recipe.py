@@ -1,12 +1,16 @@
 """A table in the place of a recipe: `./run_all.sh reviews.csv` writes a recipe for it, from recipes/your_data.yaml.
 
-The columns are found by their names, or given by options. The recipe stays in recipes/, to be changed and run again.
+The columns are found by their names, or given by options; the settings of the command line are written too. The recipe
+stays in recipes/, to be changed and run again.
 """
 
+import glob
 import json
+import os
 import re
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +29,11 @@ USUAL = {  # names of columns; the first one wins, of the others only one may be
     "text": ("text", "sentence", "review", "content", "comment", "message", "document", "body", "tweet", "question"),
     "label": ("label", "category", "class", "sentiment", "target", "labels", "topic", "intent", "stars", "rating"),
 }
+GIVEN = "# Settings of the command line: "  # the second line of a recipe for which some were given
 MANY = 5  # columns that are not used, of which the names are said
 OPTIONS = {"text": "--text", "text_pair": "--text-pair", "label": "--label"}
+FILES = ("--task.train", "--task.dev", "--task.test", "--task.unlabelled")
+ELSEWHERE = ("--name", *(f"--task.{role}" for role in OPTIONS))  # the recipe's name, and lines that the columns fill in
 
 
 def is_table(path: Path) -> bool:
@@ -39,7 +46,10 @@ def recipe_for(
 ) -> Path:
     """Write the recipe of a table, unless it is there already; says what it took and where it wrote. Returns its path.
 
-    Args: columns: `text`, `label` and `text_pair` as the user named them, or None.
+    Args:
+        columns: `text`, `label` and `text_pair` as the user named them, or None.
+        overrides: settings of the command line; the recipe holds them.
+
     Raises: UserError for a table that is not there, for columns that cannot be told, and for a file of the recipe's
         name that somebody else wrote or changed.
     """
@@ -48,10 +58,12 @@ def recipe_for(
     require(_is_utf8(table), f"{str(table)!a}: a recipe cannot hold this path, which is not UTF-8; rename it")
     given = {keys: value for keys, value, _ in parse_overrides(overrides)}
     in_task = {name: columns[name] or given.get(("task", name)) for name in OPTIONS}
-    found = find_columns(table, in_task)
+    header = given.get(("task", "header"))
+    found = find_columns(table, in_task, header=header)
     name = str(given.get(("name",)) or recipe_name(table))
     require(is_folder_name(name), f"--name: {name!r} names a folder; use letters, digits, '.', '_' and '-'")
-    path, text = folder / f"{name}.yaml", recipe_text(table, found)
+    settings = [word for pair in _pairs(overrides) if pair[0] not in ELSEWHERE for word in pair]
+    path, text = folder / f"{name}.yaml", recipe_text(table, found, settings)
     if not path.exists():
         print(f"{_shown(path)} is new: the recipe of this run, yours to change", file=sys.stderr)
     elif path.read_text(encoding="utf-8") != text and not _is_unchanged(path, table):
@@ -61,10 +73,37 @@ def recipe_for(
         )
     write_atomically(path, text)
     pair = f", {found['text_pair']!r} is the second text" if found["text_pair"] else ""
-    left = [name for name in column_names(table) if name not in found.values()]
+    left = [name for name in column_names(table, header=header) if name not in found.values()]
     unused = f"; not used: {', '.join(map(repr, left[:MANY]))}{', ...' if len(left) > MANY else ''}" if left else ""
     print(f"{table}: {found['text']!r} is the text{pair}, {found['label']!r} the label{unused}", file=sys.stderr)
     return path
+
+
+def from_here(overrides: Sequence[str]) -> list[str]:
+    """The overrides, in which files of the task that lie in the current folder are named as a recipe names the table.
+
+    Raises: UserError for overrides that are none, and for what a recipe cannot hold.
+    """
+    list(parse_overrides(overrides))
+    for text in overrides:
+        require(_is_utf8(Path(text)), f"{text!a}: a recipe cannot hold this setting, which is not UTF-8; rename it")
+    pairs = [(option, _from_here(option, value) if option in FILES else value) for option, value in _pairs(overrides)]
+    return [word for pair in pairs for word in pair]
+
+
+def _from_here(option: str, value: str) -> str:
+    [(_, files, _)] = parse_overrides([option, value])
+    files = files if isinstance(files, list) else [files]
+    here = [isinstance(file, str) and bool(os.path.exists(file) or glob.glob(file)) for file in files]  # noqa: PTH110, PTH207 - no error for what is no path
+    return json.dumps([_location(Path(file)) if is_here else file for file, is_here in zip(files, here, strict=True)])
+
+
+def _pairs(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """`--a.b value` and `--a.b=value` as ("--a.b", "value")."""
+    rest = iter(overrides)
+    for argument in rest:
+        option, equals, value = argument.partition("=")
+        yield option, value if equals else next(rest)
 
 
 def _is_utf8(path: Path) -> bool:
@@ -74,16 +113,18 @@ def _is_utf8(path: Path) -> bool:
         return False
 
 
-def column_names(table: Path) -> Sequence[str]:
-    """The names of a table's columns."""
+def column_names(table: Path, *, header: Any = None) -> Sequence[str]:
+    """The names of a table's columns. Args: header: `task.header`, for a table without a line of names."""
+    if header:
+        return [str(name) for name in (header if isinstance(header, list) else [header])]
     from pipeline.data import tables  # noqa: PLC0415 (a run that is finished must start at once)
 
     return tables.column_names(table)
 
 
-def find_columns(table: Path, given: Mapping[str, Any]) -> dict[str, str | None]:
+def find_columns(table: Path, given: Mapping[str, Any], *, header: Any = None) -> dict[str, str | None]:
     """The columns of text, second text and label: those given, else those whose names say so."""
-    names = column_names(table)
+    names = column_names(table, header=header)
     columns = {role: None if value is None else str(value) for role, value in given.items()}
     for role, column in columns.items():
         require(
@@ -118,19 +159,45 @@ def recipe_name(table: Path) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "table"
 
 
-def recipe_text(table: Path, columns: Mapping[str, str | None]) -> str:
-    """The template, its marked lines filled in."""
+def recipe_text(table: Path, columns: Mapping[str, str | None], settings: Sequence[str] = ()) -> str:
+    """The template, its marked lines filled in. Args: settings: of the command line: options and values in turn."""
+    sections = _sections(settings)
     values = {"train": _location(table)} | {role: column for role, column in columns.items() if column is not None}
+    values |= sections.pop("task", {})
     lines = TEMPLATE.read_text(encoding="utf-8").splitlines()
     lines[0] = "# Written by ./run_all.sh for one table, from recipes/your_data.yaml. Change what you like, and run it."
     for number, line in enumerate(lines):
         setting = re.match(r"  (?:# )?(\w+):", line)
         if setting and setting[1] in values:
             remark = line.partition(" # ")[2] if not line.startswith("  #") else ""
-            value = json.dumps(values.pop(setting[1]), ensure_ascii=False)
+            value = _as_yaml(values.pop(setting[1]))
             lines[number] = f"  {setting[1]}: {value}{remark and ' # '}{remark}"
-    assert not values, f"{TEMPLATE} lacks lines for {', '.join(values)}"
+    after = 1 + next(number for number, line in enumerate(lines) if line.startswith("  label:"))
+    lines[after:after] = [f"  {name}: {_as_yaml(value)}" for name, value in values.items()]
+    for name, section in sections.items():
+        is_section = isinstance(section, dict) and section
+        lines += ["", f"{name}:" if is_section else f"{name}: {_as_yaml(section)}"]
+        lines += [f"  {key}: {_as_yaml(value)}" for key, value in section.items()] if is_section else []
+    if settings:
+        lines.insert(1, GIVEN + shlex.join(settings))
     return "\n".join(lines) + "\n"
+
+
+def _sections(settings: Sequence[str]) -> dict[str, Any]:
+    """Settings of the command line as the tree of a recipe."""
+    tree: dict[str, Any] = {"task": {}}
+    for keys, value, _ in parse_overrides(settings):
+        section = tree
+        for key in keys[:-1]:
+            if not isinstance(section.get(key), dict):
+                section[key] = {}
+            section = section[key]
+        section[keys[-1]] = value
+    return tree if isinstance(tree["task"], dict) else {**tree, "task": {}}
+
+
+def _as_yaml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _location(table: Path) -> str:
@@ -140,12 +207,15 @@ def _location(table: Path) -> str:
 
 
 def _is_unchanged(path: Path, table: Path) -> bool:
-    """Whether a recipe is as this module would write it for the table, with the columns that it names."""
+    """Whether a recipe is as this module would write it for the table, with the columns and settings that it names."""
     try:
-        task = yaml.load(path.read_text(encoding="utf-8"), Loader=RecipeLoader)["task"]
+        text = path.read_text(encoding="utf-8")
+        task = yaml.load(text, Loader=RecipeLoader)["task"]
         columns = {role: task.get(role) for role in OPTIONS}
-        return path.read_text(encoding="utf-8") == recipe_text(table, columns)
-    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, OSError):
+        second = text.split("\n")[1]
+        settings = shlex.split(second.removeprefix(GIVEN)) if second.startswith(GIVEN) else []
+        return text == recipe_text(table, columns, settings)
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OSError, UserError):
         return False
 
 

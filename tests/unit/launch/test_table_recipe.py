@@ -12,7 +12,7 @@ import pytest
 from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import UserError
 from pipeline.launch import cli, table_recipe
-from pipeline.launch.table_recipe import find_columns, is_table, recipe_for, recipe_name
+from pipeline.launch.table_recipe import find_columns, from_here, is_table, recipe_for, recipe_name
 
 NONE = dict.fromkeys(table_recipe.OPTIONS)
 
@@ -100,6 +100,56 @@ def test_a_recipe_that_nobody_changed_is_written_again(tmp_path: Path, recipes: 
     first = recipe_for(path, NONE, [], folder=recipes)
     assert recipe_for(path, NONE | {"label": "stars"}, [], folder=recipes) == first
     assert load_recipe(first).task.label == "stars"
+
+
+def test_settings_of_the_command_line_are_in_the_recipe(tmp_path: Path, recipes: Path) -> None:
+    path = table(tmp_path, "text", "label")
+    given = ["--task.kind", "regression", "--task.label_separator=|", "--seed", "7", "--student.layers=2"]
+    given += ["--task.labels", "[good, '010']", "--distill_layers.learning_rate", "3e-4", "--name", "other"]
+    written = recipe_for(path, NONE, given, folder=recipes)
+    overrides = ["--backbone", "x"]
+    assert load_recipe(written, overrides) == load_recipe(written, [*overrides, *given])
+    recipe = load_recipe(written, overrides)
+    assert (recipe.name, recipe.task.kind, recipe.seed, recipe.student.layers) == ("other", "regression", 7, 2)
+    assert recipe.task.labels == ("good", "010") and recipe.task.label_separator == "|"
+
+
+def test_other_settings_of_the_command_line_replace_those_of_a_recipe_that_nobody_changed(
+    tmp_path: Path, recipes: Path
+) -> None:
+    path = table(tmp_path, "text", "label")
+    first = recipe_for(path, NONE, ["--task.kind", "regression", "--seed", "7"], folder=recipes)
+    assert recipe_for(path, NONE, ["--task.metric", "pearson"], folder=recipes) == first
+    recipe = load_recipe(first, ["--backbone", "x"])
+    assert (recipe.task.kind, recipe.task.metric, recipe.seed) == ("classification", "pearson", 0)
+    recipe_for(path, NONE, ["--seed", "7"], folder=recipes)
+    first.write_text(changed := first.read_text().replace("seed: 7", "seed: 8"))
+    with pytest.raises(UserError, match="exists already"):
+        recipe_for(path, NONE, ["--seed", "7"], folder=recipes)
+    assert first.read_text() == changed
+
+
+def test_a_table_without_a_header_line_has_the_columns_that_are_given(tmp_path: Path, recipes: Path) -> None:
+    path = table(tmp_path, "so good", "1", "7")
+    header = ["--task.header", "[review, id, stars]"]
+    recipe = load_recipe(recipe_for(path, NONE, header, folder=recipes), ["--backbone", "x"])
+    assert (recipe.task.text, recipe.task.label) == ("review", "stars")
+    assert recipe.task.header == ("review", "id", "stars")
+
+
+def test_files_of_the_current_folder_are_named_as_the_table_is(
+    tmp_path: Path, recipes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table(tmp_path, "text", "label")
+    for name in ("held out.csv", "dev1.csv", "dev2.csv"):
+        table(tmp_path, "text", "label", name=name)
+    monkeypatch.chdir(tmp_path)
+    given = ["--task.test", "held out.csv", "--task.dev=[dev*.csv, hub:me/mine, elsewhere.csv]", "--seed", "1"]
+    overrides = from_here(given)
+    recipe = load_recipe(recipe_for(Path("reviews.csv"), NONE, overrides, folder=recipes), ["--backbone", "x"])
+    assert recipe.task.test == (str(tmp_path / "held out.csv"),)
+    assert recipe.task.dev == (str(tmp_path / "dev*.csv"), "hub:me/mine", "elsewhere.csv")
+    assert recipe.seed == 1
 
 
 def test_a_recipe_that_somebody_changed_is_kept(tmp_path: Path, recipes: Path) -> None:
