@@ -38,6 +38,7 @@ from data_augment.dataset import (
 from data_augment.samples import Row, augment_rows, count_occurrences
 from pipeline.artifacts.atomic import checksum
 from pipeline.artifacts.store import MANIFEST
+from pipeline.config.data import AugmentData
 from pipeline.data.languages import ENGLISH
 from pipeline.distill.augmented_dataset import augmented_texts, teacher_logits
 from pipeline.launch.stage_runner import run_stage
@@ -52,6 +53,8 @@ def main(stage: Stage) -> dict[str, Any]:
     datasets = as_datasets(data)
     write = partial(write_all, stage, features=datasets["train"].features, text_columns=data.text_columns)
     shards = [partial(reused_rows, stage, data)] if stage.inputs.augmented else new_shards(stage, data, datasets)
+    if stage.inputs.augmented and (idle := without_effect(stage.recipe.augment_data)):
+        stage.say(f"augment_data.reuse: the dataset stays as it is, so {', '.join(idle)} of the recipe has no effect")
     if stage.recipe.augment_data.same_answer:
         write(shards, stage.work / "everything")
         shards = with_same_answer(stage, shards, stage.work / "everything")
@@ -69,6 +72,12 @@ def main(stage: Stage) -> dict[str, Any]:
         counts["same_answer_share"] = share
         stage.say(f"the teacher's answer stays the same in {share:.1%} of the variants; these stay")
     return counts
+
+
+def without_effect(settings: AugmentData) -> list[str]:
+    """The settings of a recipe that a reused dataset leaves without effect, where they are not at their defaults."""
+    names = ("variants", "replace", "protect_entities")
+    return [f"augment_data.{name}" for name in names if getattr(settings, name) != getattr(AugmentData(), name)]
 
 
 def warn_of_no_variant(stage: Stage, found: Statistics) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from data_augment.candidates_folder import SCHEMA, shard_path, write_candidates
 from data_augment.card import Statistics
-from stages.augment_data import warn_of_no_variant
+from pipeline.config.data import AugmentData
+from stages.augment_data import warn_of_no_variant, without_effect
 from tests.helpers.commands import copy_artifacts
 from tests.helpers.one_process import make_stage, run_recipe
 
@@ -62,10 +63,12 @@ def answers_of(run: Path) -> list[tuple[int, int, int]]:
 
 
 def test_another_run_trains_on_an_augmented_dataset_that_exists(
-    finished: Path, run_world: Path, tmp_path: Path
+    finished: Path, run_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy_artifacts(finished, tmp_path / "a", until="propose_candidates")
-    run = run_here(run_world, tmp_path, "--augment_data.reuse", str(finished / "augment_data"))
+    reuse = ["--augment_data.reuse", str(finished / "augment_data")]
+    run = run_here(run_world, tmp_path, *reuse, "--augment_data.replace", "0.3")
+    assert "so augment_data.variants, augment_data.replace of the recipe has no effect" in capsys.readouterr().err
     assert not (tmp_path / "a" / "propose_candidates").exists()
     logits = "annotate_data/logits.npy"
     assert (run / logits).read_bytes() == (finished / logits).read_bytes()
@@ -81,3 +84,11 @@ def test_a_stage_without_a_variant_says_why(tmp_path: Path, capsys: pytest.Captu
     warn_of_no_variant(stage, Statistics(originals=78))
     said = capsys.readouterr().err
     assert "warning: no variant of 78 examples: no word has a candidate. The language was taken for zh" in said
+
+
+def test_the_settings_that_a_reused_dataset_leaves_without_effect_are_named() -> None:
+    assert without_effect(AugmentData(reuse="a")) == []
+    assert without_effect(AugmentData(reuse="a", replace=0.3, protect_entities=True)) == [
+        "augment_data.replace",
+        "augment_data.protect_entities",
+    ]
