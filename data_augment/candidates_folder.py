@@ -76,6 +76,9 @@ class CandidatesFolder(Mapping[str, list[WordCandidates]]):
             found |= _read_shard(self._paths[shard], wanted[shard])
         return found
 
+    def __contains__(self, text: object) -> bool:
+        return text in self._shard_of
+
     def __getitem__(self, text: str) -> list[WordCandidates]:
         return self._read(self._shard_of[text])[text]
 

@@ -65,12 +65,14 @@ def sample(
         raise UserError(f"the dataset has a column '{taken[0]}' of its own; leave yours out, or rename it")
     columns, proposed = tuple(text_columns), read_candidates(candidates)
     features = features or Features(dict.fromkeys(first, Value("string")))
+    known: Counter[bool] = Counter()  # whether a text has candidates
     originals, digests = KnownTexts(), (hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16))
 
     def texts() -> Iterator[tuple[str, ...]]:
         for row in rows:
             found = tuple(row[column] for column in columns)
             originals.add(found)
+            known.update(text in proposed for text in found)
             digests[0].update(digest(*found))
             digests[1].update(repr(row).encode("utf-8", "surrogatepass"))
             yield found
@@ -116,7 +118,13 @@ def sample(
     statistics = read_counts(building)
     write_card(building, statistics, text_columns=columns, provenance=provenance, licence=licence)
     languages = provenance["candidates"].get("languages", [ENGLISH])
-    if why := why_no_variant(statistics, wanted=variants, texts_with_candidates=len(proposed), languages=languages):
+    why = why_no_variant(statistics, wanted=variants, texts_with_candidates=len(proposed), languages=languages)
+    if why and len(proposed) and not known[True]:
+        why = (
+            f"no variant of {statistics.originals} examples: 0 of {known.total()} texts are in {candidates}, which was"
+            " made from other texts; propose candidates for these"
+        )
+    if why:
         print(f"warning: {why}", file=sys.stderr)
     (building / PROVENANCE_FILE).unlink()
     building.rename(output)

@@ -36,6 +36,14 @@ def test_without_a_variant_the_command_says_why(world: Path, capsys: pytest.Capt
     assert "each one was left out ({'equal_to_original': 120})" in capsys.readouterr().err
 
 
+def test_candidates_of_other_texts_are_named_as_the_cause(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (world / "other.csv").write_text("text\nsome other film\nanother one\n", encoding="utf-8")
+    assert run(world, "sample", "--input", "other.csv", "--output", "other") == 0
+    said = capsys.readouterr().err
+    assert f"0 of 2 texts are in {world / 'candidates'}, which was made from other texts" in said
+    assert "equal_to_original" not in said
+
+
 def test_chinese_texts_under_another_language_are_refused(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (world / "zh.csv").write_text("text\n这家酒店很好\n", encoding="utf-8")
     assert run(world, "propose", "--input", "zh.csv", "--output", "zh_en", "--language", "en") == 2
