@@ -11,15 +11,19 @@ masked language model and minutes; samples take seconds.
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from data_augment.samples import Row
 from data_augment.show import dataset_files, shown
 from pipeline.data.tables import location, read_rows
 from pipeline.errors import UserError, status_of
 from pipeline.inputs.hub import publish
+
+if TYPE_CHECKING:
+    from datasets import Features
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,7 +124,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         default=[],
         metavar="COLUMN",
-        help="columns of the table that each variant keeps, such as the label",
+        help="columns of the table that each variant keeps, such as the label; numbers and lists stay such, what a"
+        " .csv or .tsv holds is text",
     )
     sample.add_argument("-n", type=int, default=20, help="variants of each text (default: 20)")
     sample.add_argument("-p", type=float, default=0.4, help="probability that a word is replaced (default: 0.4)")
@@ -163,6 +168,7 @@ class _Rows:
     path: Path
     columns: Sequence[str]
     texts: Sequence[str]
+    typed: Collection[str] = ()  # columns whose values are kept as they are; those of others become text
 
     def __iter__(self) -> Iterator[Row]:
         if not self.path.is_file():
@@ -172,8 +178,45 @@ class _Rows:
                 if not isinstance(row.values[column], str) or not row.values[column].strip():
                     raise UserError(f"{location(self.path, row.line)}: column {column!r} has no text; write one")
             yield {
-                name: value if name in self.texts or value is None else str(value) for name, value in row.values.items()
+                name: value if name in self.texts or name in self.typed or value is None else str(value)
+                for name, value in row.values.items()
             }
+
+
+def _with_types(rows: _Rows) -> "tuple[_Rows, Features]":
+    """The rows with numbers, and lists of numbers or texts, kept as such; and the features of all columns.
+
+    What a .csv or .tsv holds is text.
+    """
+    from datasets import Features, Value  # noqa: PLC0415 (`show` does without)
+
+    names = [name for name in rows.columns if name not in rows.texts]
+    rows = replace(rows, typed=names)
+    values: dict[str, list[Any]] = {name: [] for name in names}
+    for row in rows if names else ():
+        for name in list(values):
+            values[name].append(row[name])
+            if isinstance(row[name], str):
+                del values[name]
+    kept = {name: feature for name in values if (feature := _feature(values[name]))}
+    features = Features({name: kept.get(name, Value("string")) for name in rows.columns})
+    return replace(rows, typed=list(kept)), features
+
+
+def _feature(values: Sequence[Any]) -> Any:
+    """The feature of numbers, or of lists of numbers or of texts; None for other values."""
+    import pyarrow as pa  # noqa: PLC0415 (`propose` does without)
+    from datasets import List, Value  # noqa: PLC0415
+
+    try:
+        found = pa.infer_type(values)
+    except (pa.ArrowException, OverflowError, TypeError):  # of several types
+        return None
+    known = {pa.int64(): "int64", pa.float64(): "float64"}
+    if pa.types.is_list(found):
+        known[pa.string()] = "string"
+        return List(Value(known[found.value_type])) if found.value_type in known else None
+    return Value(known[found]) if found in known else None
 
 
 def _words(path: Path) -> list[str]:
@@ -213,14 +256,16 @@ def _sample(given: argparse.Namespace) -> None:
     from data_augment.api import sample  # noqa: PLC0415
 
     columns = _texts(given)
+    rows, features = _with_types(_Rows(given.input, [*columns, *given.carry], columns))
     found = sample(
-        _Rows(given.input, [*columns, *given.carry], columns),
+        rows,
         given.output,
         candidates=given.candidates,
         text_columns=columns,
         variants=given.n,
         p=given.p,
         seed=given.seed,
+        features=features,
         licence=given.licence,
     )
     print(f"{found.originals} originals, {found.variants} variants: {given.output}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.data.labels import label_name
+from pipeline.data.labels import HIDDEN, NUMBER, label_name
 from pipeline.data.parquet import (
     field_values,
     is_integer,
@@ -43,7 +43,7 @@ def _holds_answers(column: "pa.DataType") -> bool:
 
 LABEL_VALUES: dict[str, tuple[Callable[["pa.DataType"], bool], str]] = {  # by TaskKind.label_values
     "any": (lambda column: True, "labels are needed"),
-    "numbers": (is_number, "the scores of a regression are needed"),
+    "numbers": (lambda column: is_number(column) or is_text(column), "the scores of a regression are needed"),
     "tags": (is_list, "a list of tags is needed, one a word"),
     "label_lists": (is_list, "a list of labels is needed"),
     "answers": (_holds_answers, "answers are needed: a list of 'text' and one of 'answer_start'"),
@@ -170,6 +170,8 @@ def _label_names(path: Path, data: TaskData) -> tuple[str, ...] | None:
     if not data.label_names or is_text(item_type(kind)):
         return None
     names = label_names(schema, data.label_column)
+    if not names and is_integer(item_type(kind)) and all(map(NUMBER.fullmatch, data.label_names)):
+        return None  # the labels are numbers themselves
     if not names:
         raise UserError(f"{where} {kind} without the labels' names; write the names as text")
     for name in names:
@@ -181,8 +183,8 @@ def _label_names(path: Path, data: TaskData) -> tuple[str, ...] | None:
 def _label(value: Any, names: tuple[str, ...] | None, data: TaskData, where: str) -> Any:
     """A row's label, or the tags of its words, as the task numbers them; None where it has none."""
     if not data.label_names:
-        return value
-    if value is None or value == -1:  # as `datasets` writes a label that is not known
+        return _score(value, where) if isinstance(value, str) else value
+    if value is None or (value == -1 and HIDDEN not in data.label_names):  # as `datasets` writes one that is not known
         return None
     if isinstance(value, list):
         return [_number(tag, names, data, where) for tag in value]
@@ -197,6 +199,14 @@ def _number(label: Any, names: tuple[str, ...] | None, data: TaskData, where: st
     if name not in data.label_names:
         raise UserError(f"{where}: its label '{name}' is none of the task's, {', '.join(data.label_names)}")
     return data.label_names.index(name)
+
+
+def _score(text: str, where: str) -> float | None:
+    """A score that is written as text; None for an empty one."""
+    try:
+        return float(text) if text.strip() else None
+    except ValueError:
+        raise UserError(f"{where}: its score {text!r} is no number; {MAKE}") from None
 
 
 def _is_replaced(column: "pa.DataType") -> bool:

@@ -148,3 +148,19 @@ def test_a_row_without_a_label_is_one_sentence_where_labels_are_learnt(tmp_path:
     check_augmented([path], questions_of(tmp_path))
     said = complaint(path, questions_of(tmp_path), needs_labels=True)
     assert "made.parquet, row 2: has no label, and distill_predictions.label learns it; set that to 0" in said
+
+
+@pytest.mark.parametrize("feature", [Value("string"), Value("int64")])
+def test_labels_that_are_numbers_need_no_names(tmp_path: Path, feature: Value) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "".join(f"film {number},{number % 2 * 2 - 1}\n" for number in range(8)))
+    data = read_task(Task(labels=("-1", "1")), {split: [path] for split in ("train", "dev", "test")})
+    values = [-1, 1, None] if feature == Value("int64") else ["-1", "1", None]
+    assert labels_of(write(tmp_path, feature, *values, texts={"text": "good"}), data) == [0, 1, None]
+
+
+def test_scores_may_be_text(tmp_path: Path) -> None:
+    data = task_of(tmp_path / "rows.csv", "text,label\nfilm SPLIT,2.5\nplot SPLIT,1\n", kind="regression")
+    assert labels_of(write(tmp_path, Value("string"), "2.5", "4", None, texts={"text": "a"}), data) == [2.5, 4.0, None]
+    wrong = write(tmp_path, Value("string"), "good", texts={"text": "a"})
+    assert complaint(wrong, data).startswith(f"{wrong}, row 1: its score 'good' is no number")
