@@ -23,7 +23,7 @@ from pipeline.launch.listing import forecast, show
 from pipeline.launch.stage_logs import StageLogs
 from pipeline.launch.table_recipe import OPTIONS, from_here, is_table, recipe_for
 from pipeline.plan.plan import Plan, check_inputs, make_plan, reasons
-from pipeline.plan.run_folder import RESULTS, publish_run
+from pipeline.plan.run_folder import RESULTS, check_writable, publish_run
 from pipeline.plan.stages import STAGES
 from pipeline.report.results import refresh_report, table
 
@@ -66,6 +66,7 @@ def _run(arguments: list[str]) -> int:
         will_run = select(forced(plan, options.force), first=first, last=last)  # all this before anything is moved
         outside = f"--force {options.force}: --from, --until or --only leaves the stage out; give a part that holds it"
         require(options.force in will_run, outside)
+        check_writable(plan, will_run)
         if not plan.why:  # else it was checked when it was made
             plan = check_inputs(plan)
         plan.stages[options.force].artifact.discard()
@@ -74,6 +75,7 @@ def _run(arguments: list[str]) -> int:
     if options.list or options.dry_run:
         show(plan, selected, forecast(plan, recipe, overrides) if options.dry_run else None)
         return OK
+    check_writable(plan, selected)
     plan.book.save()
     publish_run(plan)
     if selected:

@@ -2,14 +2,19 @@
 
 import dataclasses
 import json
+import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pipeline.artifacts.atomic import write_atomically
+from pipeline.artifacts.digests import READ_ONLY
 from pipeline.artifacts.store import RECIPE, intact, link, note_runs, unlink
 from pipeline.config import Recipe
+from pipeline.errors import require
 from pipeline.plan.plan import Plan
 from pipeline.plan.stages import STAGES
 
@@ -19,7 +24,16 @@ TEACHER_STATISTICS = "teacher_statistics.npy"
 
 
 def publish_run(plan: Plan) -> None:
-    """Bring runs/NAME/ up to date with what is published; what is right already is not touched."""
+    """Bring runs/NAME/ up to date with what is published; what is right already is not touched.
+
+    Raises: UserError where folders stand in the place of links.
+    """
+    copies = [stage for stage in STAGES if (path := plan.run_folder / stage).exists() and not path.is_symlink()]
+    require(
+        not copies,
+        f"{plan.run_folder}: {', '.join(copies)}: no links to artifacts, as in a copy that followed the links; remove"
+        f" them, or the whole folder: rm -r {shlex.quote(str(plan.run_folder))}",
+    )
     note_runs(Path(plan.recipe.run.artifacts), Path(plan.recipe.run.runs))
     for stage, spec in plan.stages.items():
         if stage not in plan.why:
@@ -27,9 +41,27 @@ def publish_run(plan: Plan) -> None:
     for stage in STAGES:
         if stage not in plan.stages:  # the recipe had it before
             unlink(plan.run_folder, stage)
-    write_atomically(plan.run_folder / RECIPE, recipe_text(plan.recipe))
+    try:
+        write_atomically(plan.run_folder / RECIPE, recipe_text(plan.recipe))
+    except OSError as error:
+        if plan.why or error.errno not in READ_ONLY:  # a finished run may be shown where nothing can be written
+            raise
     if not plan.why:
         write_atomically(plan.run_folder / RESULTS, json.dumps(_results(plan), indent=1))
+
+
+def check_writable(plan: Plan, stages: Sequence[str]) -> None:
+    """Raises: UserError where a stage could not write its artifact, or the run its folder."""
+    for stage in stages:
+        again = ", in which every stage is made again"
+        places = [("artifacts", plan.stages[stage].artifact.folder.parent, again), ("runs", plan.run_folder, "")]
+        for setting, folder, what_then in places:
+            there = next(path for path in (folder, *folder.parents) if path.exists())
+            require(
+                there.is_dir() and os.access(there, os.W_OK | os.X_OK),
+                f"run.{setting}: {there} may not be written, and {stage} has to run; give another folder"
+                f" (--run.{setting} FOLDER){what_then}",
+            )
 
 
 def recipe_text(recipe: Recipe) -> str:

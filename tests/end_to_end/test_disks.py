@@ -1,5 +1,6 @@
 """Full disks and disks that cannot be written: real ones, small and in memory."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def test_a_stage_on_a_full_disk_says_so_once_and_goes_on_when_there_is_space(
 
 
 def test_a_disk_that_cannot_be_written_is_one_sentence_and_a_finished_run_needs_no_more(
-    disk: Disk, capsys: pytest.CaptureFixture[str]
+    disk: Disk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world = tiny.make(disk(16 * MEGABYTE) / "tiny").parent
     publish(make_plan(world / "recipe.yaml", checked=False))
@@ -46,9 +47,26 @@ def test_a_disk_that_cannot_be_written_is_one_sentence_and_a_finished_run_needs_
     subprocess.run(["mount", "-o", "remount,ro", str(world.parent)], check=True)
     assert main([str(world / "recipe.yaml")]) == 0
     capsys.readouterr()
-    assert main([str(world / "recipe.yaml"), "--seed", "1"]) == 1
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith(f"failed: {world}/runs/recipe/") and last.endswith(": Read-only file system")
-    assert main([str(world / "recipe.yaml"), "--force", "augment_data"]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("failed: ") and said.endswith("Read-only file system\n") and said.count("\n") == 1
+    for words in (["--seed", "1"], ["--force", "augment_data"]):
+        assert main([str(world / "recipe.yaml"), *words]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"error: run.artifacts: {world}/artifacts/") and "may not be written" in said
+        assert said.count("\n") == 1
+    own = ["--seed", "1", "--run.artifacts", str(tmp_path / "a")]
+    assert main([str(world / "recipe.yaml"), *own]) == 2
+    assert capsys.readouterr().err.startswith(f"error: run.runs: {world}/runs/recipe may not be written")
+
+
+def test_a_copy_of_a_finished_run_on_a_disk_that_cannot_be_written_is_shown(
+    disk: Disk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = tiny.make(tmp_path / "tiny").parent
+    publish(make_plan(world / "recipe.yaml", checked=False))
+    assert main([str(world / "recipe.yaml")]) == 0
+    copy = disk(16 * MEGABYTE)
+    for folder in ("runs", "artifacts"):
+        shutil.copytree(world / folder, copy / folder, symlinks=True)
+    subprocess.run(["mount", "-o", "remount,ro", str(copy)], check=True)
+    places = ["--run.runs", str(copy / "runs"), "--run.artifacts", str(copy / "artifacts")]
+    assert main([str(world / "recipe.yaml"), *places]) == 0
+    assert "nothing was launched" in capsys.readouterr().err

@@ -73,6 +73,8 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
     world: Path, folder: str, launched: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (world / "file").touch()
-    assert started(world, f"--run.{folder}", str(world / "file/folder")) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith(f"failed: {world}/file")
+    assert started(world, f"--run.{folder}", str(world / "file/folder")) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: run.{folder}: {world}/file may not be written, and prepare_corpus has to run; give")
+    assert said.count("\n") == 1
     assert launched == []

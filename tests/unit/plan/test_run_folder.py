@@ -1,8 +1,14 @@
 """The folder of a run: links to its artifacts, and its results."""
 
+import errno
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from pipeline.errors import UserError
 from pipeline.plan.run_folder import publish_run
 from pipeline.plan.stages import STAGES
 from tests.helpers.published import plan_of, publish
@@ -29,3 +35,28 @@ def test_an_unfinished_run_links_what_is_done_and_has_no_results(world: Path) ->
     publish_run(plan_of(world))
     assert {path.name for path in plan.run_folder.iterdir()} == {"prepare_corpus", "recipe.yaml"}
     assert str((plan.run_folder / "prepare_corpus").readlink()).startswith("../../artifacts/prepare_corpus/")
+
+
+def test_folders_in_the_place_of_links_are_all_named(done: Path, tmp_path: Path) -> None:
+    run, copy = done / "runs" / "recipe", tmp_path / "copy"
+    shutil.copytree(run, copy)
+    shutil.rmtree(run)
+    copy.rename(run)
+    before = sorted(path.name for path in run.iterdir())
+    with pytest.raises(UserError, match=f"{', '.join(STAGES)}: no links .* rm -r {run}$"):
+        publish_run(plan_of(done))
+    assert sorted(path.name for path in run.iterdir()) == before
+
+
+def test_a_finished_run_may_lie_where_nothing_can_be_written(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, text: str) -> None:
+        if path.read_text(encoding="utf-8") != text:
+            raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    recipe = done / "runs" / "recipe" / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("seed: 0", "seed: 0  # of another place", 1))
+    monkeypatch.setattr("pipeline.plan.run_folder.write_atomically", refuse)
+    monkeypatch.setattr("pipeline.artifacts.store.write_atomically", refuse)
+    publish_run(plan_of(done))
+    with pytest.raises(OSError, match="Read-only"):
+        publish_run(replace(plan_of(done), why={"export_student": "forced"}))
