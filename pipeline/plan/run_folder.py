@@ -28,7 +28,8 @@ def publish_run(plan: Plan) -> None:
 
     Raises: UserError where folders stand in the place of links.
     """
-    copies = [stage for stage in STAGES if (path := plan.run_folder / stage).exists() and not path.is_symlink()]
+    links = [plan.run_folder / stage for stage in plan.stages if stage not in plan.why]
+    copies = [path.name for path in links if path.exists() and not path.is_symlink()]
     require(
         not copies,
         f"{plan.run_folder}: {', '.join(copies)}: no links to artifacts, as in a copy that followed the links; remove"
