@@ -119,7 +119,7 @@ def _reading(recipe: Recipe, inputs: RecipeInputs) -> int:
 
 def _handling(stage: str, inputs: RecipeInputs) -> int:
     """The latest change in how the types of the teachers that the stage runs are run."""
-    teachers = {"backbone": inputs.backbone}
+    teachers: dict[str, Path | None] = {"backbone": inputs.backbone}
     if "other_teacher" in TABLE[stage].files:
         teachers["annotate_data.teacher"] = inputs.other_teacher
     types = [read_config(folder, role)["model_type"] for role, folder in teachers.items() if folder]
