@@ -17,6 +17,11 @@ from pipeline.inputs.recipe_inputs import RecipeInputs, find_inputs
 from pipeline.inputs.resolver import Resolver
 from pipeline.plan.stage_specs import StageSpec, stage_specs
 
+OF_THE_PROGRAM = {  # what a fingerprint holds beside the recipe's settings: what changed where it is another one
+    "handling": "the program runs models of this type otherwise",
+    "task.reading": "the program reads rows of this kind otherwise",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -116,7 +121,7 @@ def _difference(plan: Plan, spec: StageSpec) -> str:
     before, changes = defaults | old["settings"], []
     for name in sorted(settings, key=lambda name: ("." in name, name)):  # those of the stage first
         if before.get(name) != settings[name]:
-            changes.append(f"{name}: {before.get(name)} -> {settings[name]}")
+            changes.append(OF_THE_PROGRAM.get(name) or f"{name}: {before.get(name)} -> {settings[name]}")
     if gone := old["settings"].keys() - settings.keys():
         changes.append(f"{', '.join(sorted({name.partition('.')[0] for name in gone}))} no longer counts")
     for role in sorted({*spec.digests, *old["inputs"]}):

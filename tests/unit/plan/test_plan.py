@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.plan.plan import make_plan
-from pipeline.plan.stages import STAGES, TABLE
+from pipeline.plan.stages import HANDLING, READING, STAGES, TABLE
 from tests.helpers.published import plan_of, publish
 
 HEAVY = {"torch", "transformers", "datasets", "accelerate", "scipy", "sklearn", "pyarrow", "huggingface_hub"}
@@ -49,6 +49,14 @@ def test_a_changed_setting_is_named_with_its_old_and_new_value(done: Path) -> No
 
 def test_a_changed_setting_inside_a_section_is_named_in_full(done: Path) -> None:
     assert plan_of(done, "--student.width=24").why["distill_general"] == "student.width: 16 -> 24"
+
+
+def test_what_the_program_does_otherwise_is_said_in_words(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(HANDLING, "bert", 3)
+    monkeypatch.setitem(READING, "classification", 3)
+    why = plan_of(done).why
+    assert why["pretrain_teacher"].startswith("the program runs models of this type otherwise; ")
+    assert "the program reads rows of this kind otherwise" in why["finetune_teacher"]
 
 
 def test_of_many_changes_the_first_three_are_named(done: Path) -> None:
