@@ -16,6 +16,7 @@
     diversity          how varied texts are
     proposing          candidates for any texts, in a folder of their own
     sampling           variants of any rows, as a dataset
+    table_rows         the rows of a table for the command line
     show               an original and its variants, to be read
     api                all of it without the pipeline: two functions, which go on after a kill
     provenance         what a folder was made from

@@ -5,23 +5,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from transformers import BertForMaskedLM, BertTokenizer
 
 from data_augment import candidates_folder
 from data_augment.candidates_folder import read_candidates, shard_path, write_candidates
 from data_augment.propose import shards, unique_texts
 from pipeline.errors import UserError
-from tests.helpers.tiny_masked_lm import TEXTS, load_model, load_tokenizer, propose, propose_table
-
-
-@pytest.fixture
-def tokenizer(tmp_path: Path) -> BertTokenizer:
-    return load_tokenizer(tmp_path)
-
-
-@pytest.fixture
-def model() -> BertForMaskedLM:
-    return load_model()
+from tests.helpers.tiny_masked_lm import TEXTS, propose, propose_table
 
 
 def test_each_different_text_stands_once_in_the_order_of_its_first_occurrence():
