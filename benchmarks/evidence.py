@@ -5,7 +5,7 @@
 
 For each seed and task: the teacher; the student on labels alone; the full pipeline; and the pipeline without one of its
 parts. Every score is on test rows that chose nothing. Runs share artifacts and are kept, so the same command goes on
-where it stopped; the report (benchmarks/evidence.md) is written anew after each run. Hours on a CPU.
+where it stopped; the report (runs/evidence.md) is written anew after each run. Hours on a CPU.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def main() -> None:
         "--hours", type=float, help="begin no run after so many hours; what is left out is written down"
     )
     parser.add_argument("--gpu", action="store_true", help="stop at once where there is no GPU")
-    parser.add_argument("--output", type=Path, default=PROJECT / "benchmarks" / "evidence.md")
+    parser.add_argument("--output", type=Path, default=PROJECT / "runs" / "evidence.md")
     given, overrides = parser.parse_known_args()
     if given.gpu and not gpu_count():
         parser.error("--gpu: this machine has none")

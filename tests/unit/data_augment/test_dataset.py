@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import ClassLabel, Dataset, Features, Value, load_dataset
+from datasets import ClassLabel, Dataset, Features, List, Value, load_dataset
 
 from data_augment.__main__ import main
 from data_augment.card import Statistics, mark_replaced
@@ -137,6 +137,20 @@ def test_texts_that_were_rewritten_as_a_whole_are_counted_and_shown(tmp_path: Pa
     assert "| variants | 1 |" in (tmp_path / "README.md").read_text()
     assert main(["show", str(tmp_path), "--example", "7"]) == 0
     assert capsys.readouterr().out.splitlines()[1] == "variant 1  text: something else"
+
+
+def test_labels_are_shown_by_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    names = ClassLabel(names=["rotten", "fresh"])
+    columns = {"id": Value("int64"), "text": Value("string"), "label": names, "all": List(names)}
+    row = {"text": TEXT, "variant": 0, "replaced": [], "all": [1, 0]}
+    rows = [row | {"source_id": 0, "label": 1}, row | {"source_id": 1, "label": None}]
+    (tmp_path / "data").mkdir()
+    table = pa.Table.from_pylist(rows, schema=augmented_features(Features(columns)).arrow_schema)
+    pq.write_table(table, tmp_path / "data/train-00000-of-00001.parquet")
+    assert [main(["show", str(tmp_path), "--example", str(number)]) for number in (0, 1)] == [0, 0]
+    shown = [line.split(maxsplit=1)[1] for line in capsys.readouterr().out.splitlines()]
+    named = "all: ['fresh', 'rotten']"
+    assert shown == [f"text: {TEXT}", "label: fresh", named, f"text: {TEXT}", "label: None", named]
 
 
 def test_a_dataset_of_originals_alone_has_a_card(tmp_path: Path):
