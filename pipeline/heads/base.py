@@ -45,14 +45,14 @@ class Scale(NamedTuple):
         return batch.with_targets(**{name: (batch.targets[name] - self.mean) / self.spread for name in names})
 
     @torch.no_grad()
-    def put_into(self, model: nn.Module) -> None:
+    def put_into(self, model: PreTrainedModel) -> None:
         """What the model gave as x it gives as x times the spread, plus the mean."""
         last = output_layer(model)
         last.weight.mul_(self.spread)
         last.bias.mul_(self.spread).add_(self.mean)
 
     @torch.no_grad()
-    def take_out_of(self, model: nn.Module) -> None:
+    def take_out_of(self, model: PreTrainedModel) -> None:
         """The reverse of `put_into`."""
         last = output_layer(model)
         last.weight.div_(self.spread)
@@ -112,7 +112,7 @@ class Head(ABC):
         columns = texts.columns(rows)
         return collate(columns, texts.pad_id, packed=packed).with_targets(**self.targets(columns))
 
-    def last_layer(self, model: nn.Module) -> nn.Linear | None:
+    def last_layer(self, model: PreTrainedModel) -> nn.Linear | None:
         """The layer that gives the outputs; None: they are what the encoder gives."""
         return output_layer(model)
 
@@ -159,6 +159,10 @@ def total_weight(texts: TokenisedTexts, micro_batches: Sequence[Rows]) -> int:
     return int(texts.weights[np.concatenate(micro_batches)].sum())
 
 
-def output_layer(model: nn.Module) -> nn.Linear:
-    """The last linear layer, which gives a classifier's outputs."""
-    return [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+def output_layer(model: PreTrainedModel) -> nn.Linear:
+    """The last linear layer outside the encoder, which gives a classifier's outputs.
+
+    Some models list the encoder before their head, others behind it (XLM-RoBERTa in transformers 5.23).
+    """
+    encoder = set(model.base_model.modules())
+    return [module for module in model.modules() if isinstance(module, nn.Linear) and module not in encoder][-1]

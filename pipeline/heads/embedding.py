@@ -76,7 +76,7 @@ class EmbeddingHead(Head):
             inputs["packing"] = batch.packing
         return model(**inputs).logits
 
-    def last_layer(self, model: nn.Module) -> nn.Linear | None:
+    def last_layer(self, model: PreTrainedModel) -> nn.Linear | None:
         """The projection, where there is one."""
         assert isinstance(model, SentenceEncoder)
         return model.projection

@@ -1,9 +1,11 @@
 """A student's head by least squares on its own states, aiming at the teacher's outputs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from pipeline.heads.base import Head
 from pipeline.models.collate import Batch
@@ -14,7 +16,7 @@ POOLED = 0.5  # spread of what goes into a new pooler's tanh: about linear, and 
 
 
 @torch.no_grad()
-def fit_head(head: Head, model: nn.Module, batches: Sequence[Batch], *, new_head: bool) -> None:
+def fit_head(head: Head, model: PreTrainedModel, batches: Sequence[Batch], *, new_head: bool) -> None:
     """Set a model's last layer, and a new head's pooler.
 
     Args:
@@ -26,7 +28,7 @@ def fit_head(head: Head, model: nn.Module, batches: Sequence[Batch], *, new_head
     last = head.last_layer(model)
     if last is None:
         return
-    pooler = getattr(getattr(model, "base_model", None), "pooler", None)
+    pooler: Any = getattr(model.base_model, "pooler", None)
     if pooler is not None and new_head:
         states_BS = _inputs_of(head, model, pooler.dense, batches)
         centre_S = mean(states_BS).float()

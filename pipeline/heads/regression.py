@@ -54,7 +54,7 @@ class ExactLinear(nn.Linear):
         return super()._apply(lambda tensor: tensor.to(fn(tensor).device), recurse)
 
 
-def make_exact(model: nn.Module) -> None:
+def make_exact(model: PreTrainedModel) -> None:
     """Let the last linear layer compute in float32."""
     last = output_layer(model)
     (name,) = (name for name, module in model.named_modules() if module is last)
