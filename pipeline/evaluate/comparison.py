@@ -98,9 +98,9 @@ def given_teacher(stage: Stage, splits: Mapping[str, LabelledSplit]) -> dict[str
         outputs, of_dev = (teacher.in_order(predict_together(teacher.model, one.texts, stage)) for one in (test, dev))
     else:
         outputs, of_dev = (given_logits(task.splits[name]) for name in ("test", "dev"))
-    if outputs is None:
-        return None
-    outputs = outputs.reshape(len(test.texts), -1)  # a row may be several texts, each with its vector
+        if outputs is None:
+            return None
+        outputs = outputs.reshape(len(test.texts), -1)  # a row may be several texts, each with its vector
     thresholds = dev.choose_thresholds(of_dev) if of_dev is not None else []
     found = test.statistics(test.predictions(outputs, thresholds))
     scores = {"score": score(task, found), "parts": task.kind.details(task.metric, found)}

@@ -55,7 +55,9 @@ def test_its_tags_go_to_the_words_that_ours_begin(world: Path) -> None:
     recipe["annotate_data"] = {"teacher": str(teacher)}
     recipe["finetune_teacher"]["allow_majority"] = True
     recipe["finetune_teacher"]["epochs"] = 1
-    plan = run_recipe(tiny.write_recipe(world / "recipe.yaml", recipe), last="annotate_data")
+    plan = run_recipe(tiny.write_recipe(world / "recipe.yaml", recipe), last="evaluate_student")
+    results = json.loads((plan.run_folder / "evaluate_student" / "results.json").read_text())
+    assert 0 <= results["given_teacher"]["score"] <= 1
     row = pq.read_table(plan.run_folder / "augment_data" / "data").to_pylist()[0]
     own = AutoTokenizer.from_pretrained(plan.run_folder / "finetune_teacher")
     theirs, model = AutoTokenizer.from_pretrained(teacher), AutoModelForTokenClassification.from_pretrained(teacher)
