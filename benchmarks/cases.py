@@ -129,7 +129,7 @@ def predictions(stage: Stage, *, examples: int, only: str = "") -> Case:
         ours, theirs = forward(model, batch).logits, batch.targets["teacher_outputs"]
         return {"prediction": prediction_loss(ours, theirs, temperature=1.0, examples=global_batch.examples)}
 
-    plan = _plan(texts.lengths, settings)
+    plan = _plan(texts.lengths, settings, packed=packed)
     return Case(
         stage=stage,
         job=Job(
@@ -140,7 +140,7 @@ def predictions(stage: Stage, *, examples: int, only: str = "") -> Case:
             settings=settings,
             flops=training_flops(student),
         ),
-        plan=lambda steps: planned(texts.lengths, settings, seed=0),
+        plan=lambda steps: planned(texts.lengths, settings, seed=0, packed=packed),
         losses=reference.prediction_losses(slow_teacher, slow_student),
         slow_student=slow_student,
         slow_teacher=slow_teacher,
@@ -166,9 +166,9 @@ def task_texts(stage: Stage, examples: int) -> TokenisedTexts:
     return TokenisedTexts(dataset, tokenizer, text_columns=data.text_columns, max_length=stage.recipe.task.max_length)
 
 
-def _plan(lengths: np.ndarray, settings: Training) -> Callable[[int], BatchPlan]:
+def _plan(lengths: np.ndarray, settings: Training, *, packed: bool) -> Callable[[int], BatchPlan]:
     steps_per_epoch = -(-len(lengths) // settings.batch_size)
-    return lambda steps: planned(lengths, replace(settings, epochs=steps / steps_per_epoch), seed=0)
+    return lambda steps: planned(lengths, replace(settings, epochs=steps / steps_per_epoch), seed=0, packed=packed)
 
 
 def _layer_case(
@@ -190,7 +190,8 @@ def _layer_case(
     slow_model.model.set_attn_implementation(reference.SCORES)
     frozen, slow_teacher = _teachers(stage, teacher, only)
     to_copy = Teacher(model=frozen, encoder=frozen)
-    plan, packed = _plan(lengths, settings), both_pack(to_copy, model)
+    packed = both_pack(to_copy, model)
+    plan = _plan(lengths, settings, packed=packed)
     return Case(
         stage=stage,
         job=Job(

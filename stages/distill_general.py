@@ -139,7 +139,7 @@ def general_job(stage: Stage, teacher: Teacher, student: ProjectedStudent) -> Jo
         collated, loss = blocks_as_they_are, layer_loss(teacher, layers, settings)
     return Job(
         model=student,
-        batches=planned(corpus.lengths, settings, seed=stage.recipe.seed),
+        batches=planned(corpus.lengths, settings, seed=stage.recipe.seed, packed=packed),
         collate=collated,
         loss=loss,
         settings=settings,

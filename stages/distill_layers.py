@@ -67,7 +67,7 @@ def main(stage: Stage) -> dict[str, Any]:
         layers = mapped_layers(stage, settings, teacher=teacher, student=student)
         job = Job(
             model=student,
-            batches=augmented_batches(stage, data, settings),
+            batches=augmented_batches(stage, data, settings, packed=packed),
             collate=collated,
             loss=layer_loss(teacher, layers, settings),
             settings=settings,

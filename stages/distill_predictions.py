@@ -68,7 +68,7 @@ def main(stage: Stage) -> dict[str, Any]:
     score_of = dev_scorer(stage, dev)
     job = Job(
         model=model,
-        batches=augmented_batches(stage, data, settings),
+        batches=augmented_batches(stage, data, settings, packed=packed),
         collate=collate,
         loss=loss,
         settings=settings,

@@ -94,7 +94,7 @@ def finetune(stage: Stage, examples: LabelledSplit, dev: LabelledSplit) -> tuple
 
     job = Job(
         model=teacher.to(stage.accelerator.device),
-        batches=planned(texts.lengths, settings, seed=stage.recipe.seed),
+        batches=planned(texts.lengths, settings, seed=stage.recipe.seed, packed=packed),
         collate=collate,
         loss=loss,
         settings=settings,

@@ -71,7 +71,7 @@ def main(stage: Stage) -> dict[str, Any]:
     before = measure(model, measured, stage)
     job = Job(
         model=model,
-        batches=planned(trained.lengths, settings, seed=settings.seed),
+        batches=planned(trained.lengths, settings, seed=settings.seed, packed=trained.packed),
         collate=trained.collate,
         loss=trained.loss,
         settings=settings,

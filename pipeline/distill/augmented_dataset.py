@@ -95,10 +95,13 @@ def in_students_vocabulary(stage: Stage, data: AugmentedTexts) -> AugmentedTexts
     return augmented_texts(stage, tokenizer=folder)
 
 
-def augmented_batches(stage: Stage, data: AugmentedTexts, settings: TaskDistillation) -> BatchPlan:
-    """One variant of each original an epoch, in turn; or every row, as the recipe says."""
+def augmented_batches(stage: Stage, data: AugmentedTexts, settings: TaskDistillation, *, packed: bool) -> BatchPlan:
+    """One variant of each original an epoch, in turn; or every row, as the recipe says.
+
+    Args: packed: whether the models can take packed batches.
+    """
     groups = data.groups if settings.epoch_covers == "originals" else None
-    return planned(data.texts.lengths, settings, seed=stage.recipe.seed, groups=groups)
+    return planned(data.texts.lengths, settings, seed=stage.recipe.seed, packed=packed, groups=groups)
 
 
 def load_task_teacher(stage: Stage, data: AugmentedTexts) -> PreTrainedModel:

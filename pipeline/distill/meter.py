@@ -83,7 +83,7 @@ class Meter:
         on_corpus = stage in ("pretrain_teacher", "distill_general")
         lengths = np.full(settings.batch_size, self.counts.corpus_length) if on_corpus else self.counts.lengths
         lengths = self._some(lengths, settings.batch_size)
-        plan = planned(lengths, settings, seed=0)
+        plan = planned(lengths, settings, seed=0, packed=packed)
         global_batch = plan.at(0)
         batches = [self._batch(lengths[rows], packed=packed)[0] for rows in global_batch.micro_batches]
         optimizer = make_optimizer(model.to(self.device).train(), settings)

@@ -56,6 +56,7 @@ class BatchPlan:
         groups: an epoch shows one row of each group, and the next epoch the next one; None: every row.
         echo: how often the rows of a batch come (data echoing, Choi et al., arXiv:1907.05550): ECHOED batches, then
             the same ones again. The number of steps is the same, that of different batches is smaller.
+        packed: whether the models can take packed batches (`attention.can_pack`).
     """
 
     def __init__(
@@ -68,8 +69,9 @@ class BatchPlan:
         seed: int,
         groups: Groups | None = None,
         echo: int = 1,
+        packed: bool = True,
     ) -> None:
-        self.echo = echo
+        self.echo, self.packed = echo, packed
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.groups = groups
         self.batch_size = batch_size
@@ -86,11 +88,12 @@ class BatchPlan:
         epoch, place = divmod(number, self.steps_per_epoch)
         rows = self._rows(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
         lengths = self.lengths[rows]
+        parts = cut_into_micro_batches(rows, lengths, self.micro_batch_tokens, packed=self.packed)
         return GlobalBatch(
             step=step,
             epoch=epoch,
             comes_again=comes_again,
-            micro_batches=tuple(cut_into_micro_batches(rows, lengths, self.micro_batch_tokens)),
+            micro_batches=tuple(parts),
             examples=len(rows),
             tokens=int(lengths.sum()),
             pairs=int((lengths**2).sum()),
@@ -115,8 +118,10 @@ class BatchPlan:
         return self._epoch[1]
 
 
-def planned(lengths: np.ndarray, settings: Training, *, seed: int, groups: Groups | None = None) -> BatchPlan:
-    """The global batches that a stage's settings ask for."""
+def planned(
+    lengths: np.ndarray, settings: Training, *, seed: int, packed: bool, groups: Groups | None = None
+) -> BatchPlan:
+    """The global batches that a stage's settings ask for. Args: packed: whether its models take packed batches."""
     return BatchPlan(
         lengths,
         batch_size=settings.batch_size,
@@ -125,10 +130,11 @@ def planned(lengths: np.ndarray, settings: Training, *, seed: int, groups: Group
         seed=seed,
         groups=groups,
         echo=getattr(settings, "echo", 1),
+        packed=packed,
     )
 
 
-def cut_into_micro_batches(rows: Rows, lengths: np.ndarray, tokens: int, *, packed: bool = True) -> list[Rows]:
+def cut_into_micro_batches(rows: Rows, lengths: np.ndarray, tokens: int, *, packed: bool) -> list[Rows]:
     """Cut rows into micro-batches, longest first, each as many buckets as fit into `tokens` with their padding.
 
     Args: packed: else a bucket is a micro-batch, for models that see a batch padded to its longest row.

@@ -29,6 +29,8 @@ class CausalBlocks:
     Args: rows: the blocks it draws from.
     """
 
+    packed = False  # what decoders take
+
     def __init__(self, corpus: Corpus, rows: Rows) -> None:
         self.corpus, self.rows = corpus, rows
         self.lengths = corpus.lengths[rows]
@@ -36,7 +38,7 @@ class CausalBlocks:
     def collate(self, rows: Rows, epoch: int) -> Batch:
         """A batch with `masked` (B, T) bool and `masked_ids`, the token after each of them, in their order."""
         blocks = [self.corpus[int(self.rows[row])] for row in rows]
-        batch = collate({"input_ids": blocks}, PADDING, packed=False)
+        batch = collate({"input_ids": blocks}, PADDING, packed=self.packed)
         predicted_BT = batch.attention_mask.bool()
         predicted_BT = predicted_BT & torch.nn.functional.pad(predicted_BT[:, 1:], (0, 1))
         next_ids = torch.from_numpy(np.concatenate([block[1:] for block in blocks]))
@@ -80,7 +82,7 @@ def text_loss(model: MaskedLM, blocks: CausalBlocks, stage: Stage, *, tokens: in
     """How well a decoder predicts all blocks, each process taking its share. Args: tokens: at once, with padding."""
     model.eval()
     sums = torch.zeros(3, dtype=torch.float64)
-    batches = cut_into_micro_batches(np.arange(len(blocks.rows)), blocks.lengths, tokens)
+    batches = cut_into_micro_batches(np.arange(len(blocks.rows)), blocks.lengths, tokens, packed=blocks.packed)
     with torch.inference_mode(), stage.autocast():
         for number in stage.shares(len(batches)):
             batch = blocks.collate(batches[number], 0).to(stage.accelerator.device)

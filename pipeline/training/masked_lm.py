@@ -128,7 +128,8 @@ def masked_accuracy(model: MaskedLM, blocks: MaskedBlocks, stage: Stage, *, toke
     """Share of the masked tokens that the model finds, over all blocks, each process taking its share."""
     model.eval()
     right_and_all = torch.zeros(2, dtype=torch.float64)
-    batches = list(cut_into_micro_batches(np.arange(len(blocks.rows)), blocks.lengths, tokens))
+    rows = np.arange(len(blocks.rows))
+    batches = cut_into_micro_batches(rows, blocks.lengths, tokens, packed=blocks.packed)
     with torch.inference_mode(), stage.autocast():
         for number in stage.shares(len(batches)):
             batch = blocks.collate(batches[number], MEASURED).to(stage.accelerator.device)

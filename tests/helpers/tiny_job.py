@@ -51,7 +51,7 @@ def loss(model: nn.Module, batch: Batch, global_batch: GlobalBatch) -> dict[str,
 
 
 def job(*, dropout: float = 0.1, settings: Training = SETTINGS, seed: int = 0, **changes: Any) -> Job:
-    batches = planned(LENGTHS, settings, seed=seed)
+    batches = planned(LENGTHS, settings, seed=seed, packed=True)
     plain = Job(model=classifier(dropout), batches=batches, collate=collate, loss=loss, settings=settings)
     return replace(plain, **changes)
 

@@ -47,19 +47,19 @@ def test_steps_know_their_epoch() -> None:
 
 def test_micro_batches_partition_the_batch_within_the_token_budget() -> None:
     rows = np.arange(100, 153)
-    packed = list(cut_into_micro_batches(rows, LENGTHS, 64))
+    packed = list(cut_into_micro_batches(rows, LENGTHS, 64, packed=True))
     assert sorted(np.concatenate(packed).tolist()) == rows.tolist()
     for part in packed:
         assert sum(count * longest for count, longest in buckets(LENGTHS[part - 100], 64)) <= 64
 
 
 def test_micro_batches_hold_rows_of_similar_lengths() -> None:
-    packed = [LENGTHS[part] for part in cut_into_micro_batches(np.arange(53), LENGTHS, 64)]
+    packed = [LENGTHS[part] for part in cut_into_micro_batches(np.arange(53), LENGTHS, 64, packed=True)]
     assert all(earlier.min() >= later.max() for earlier, later in pairwise(packed))
 
 
 def test_a_row_longer_than_the_budget_goes_alone() -> None:
-    packed = cut_into_micro_batches(np.arange(3), np.array([8, 100, 8]), 20)
+    packed = cut_into_micro_batches(np.arange(3), np.array([8, 100, 8]), 20, packed=True)
     assert [part.tolist() for part in packed] == [[1], [0, 2]]
 
 
@@ -67,7 +67,8 @@ def test_a_micro_batch_is_as_many_buckets_as_fit() -> None:
     lengths = np.sort(np.random.default_rng(1).integers(3, 65, 32))[::-1]
     cut = buckets(lengths, 1000)
     assert len(cut) > 2
-    (whole,) = cut_into_micro_batches(np.arange(32), lengths, sum(count * longest for count, longest in cut))
+    tokens = sum(count * longest for count, longest in cut)
+    (whole,) = cut_into_micro_batches(np.arange(32), lengths, tokens, packed=True)
     assert whole.tolist() == list(range(32))
 
 
@@ -77,6 +78,19 @@ def test_for_models_that_pad_a_micro_batch_is_one_bucket_and_a_pass_costs_more()
     assert [len(part) for part in parts] == [count for count, _ in buckets(lengths, 1000, cost=1000 // 16)]
     assert len(parts) > 2
     assert all(len(part) * rounded(lengths[part].max()) <= 1000 for part in parts)
+
+
+def test_a_plan_for_models_that_pad_has_the_same_rows_a_step_in_micro_batches_within_the_budget() -> None:
+    lengths = np.random.default_rng(0).integers(3, 120, 256)
+    shape = {"batch_size": 32, "epochs": 1, "micro_batch_tokens": 512, "seed": 0}
+    packs, pads = (BatchPlan(lengths, **shape, packed=packed) for packed in (True, False))
+    largest = {}
+    for plan_of in (packs, pads):
+        parts = [part for step in range(plan_of.steps) for part in plan_of.at(step).micro_batches]
+        largest[plan_of.packed] = max(len(part) * rounded(lengths[part].max()) for part in parts)
+    assert largest[False] <= 512 < largest[True]
+    for step in range(packs.steps):
+        assert sorted(rows_of(packs.at(step))) == sorted(rows_of(pads.at(step)))
 
 
 def test_a_batch_is_a_function_of_seed_and_step_alone() -> None:
