@@ -15,6 +15,8 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from pipeline.errors import require
+from pipeline.models.architectures import rows_before_text
 from pipeline.models.loading import load_tokenizer
 
 # Settings of the tokenizer that was loaded, which do not hold for the saved one.
@@ -114,10 +116,18 @@ def pieces_kept(vocabulary: Path, *, tokenizer: Path) -> tuple[np.ndarray, int]:
 
 
 def trim_embeddings(model: PreTrainedModel, kept: np.ndarray) -> None:
-    """Keep the embeddings of these ids, in this order."""
+    """Keep the embeddings of these ids, in this order.
+
+    Raises: UserError where the padding token gets another id, and the model numbers its positions from it.
+    """
     old = cast(nn.Embedding, model.get_input_embeddings())
     new_ids = {int(number): index for index, number in enumerate(kept)}
     padding = new_ids.get(old.padding_idx) if old.padding_idx is not None else None
+    require(
+        not rows_before_text(model.config.to_dict()) or padding == old.padding_idx,
+        "distill_layers.pieces: the vocabulary cannot be cut, because ordinary pieces stand before the padding token,"
+        f" and a {model.config.model_type} numbers its positions from that one; set it to 0",
+    )
     weight = old.weight.detach()[torch.from_numpy(kept)].clone()
     model.set_input_embeddings(nn.Embedding.from_pretrained(weight, freeze=False, padding_idx=padding))
     model.config.vocab_size = len(kept)

@@ -7,9 +7,19 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    CamembertTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    XLMRobertaTokenizer,
+)
 
-from pipeline.models.loading import load_tokenizer
+from pipeline.errors import UserError
+from pipeline.models.attention import ATTENTION
+from pipeline.models.loading import load_classifier, load_tokenizer
 from pipeline.models.vocabulary import cut_to, kept_pieces, pieces_kept, save_tokenizer, trim_embeddings
 from tests import tiny
 
@@ -135,3 +145,69 @@ def test_a_cut_unigram_cuts_texts_of_kept_pieces_as_before(tmp_path: Path) -> No
     for text in set(texts):  # in smaller pieces, and none unknown
         assert cut.unk_token_id not in cut(text)["input_ids"]
         assert cut.decode(cut(text)["input_ids"], skip_special_tokens=True) == text
+
+
+SENTENCEPIECE: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "xlm-roberta": (XLMRobertaTokenizer, ("<s>", "<pad>", "</s>", "<unk>")),
+    "camembert": (
+        CamembertTokenizer,
+        ("<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED", "<s>", "</s>"),
+    ),
+}
+FREQUENT = ("▁", *"afilmgod", "▁film", "▁good")
+
+
+def write_sentencepiece_teacher(folder: Path, kind: str, pieces: tuple[str, ...]) -> Path:
+    """A classifier whose positions begin after the padding's id, with a tokenizer of its own type."""
+    SENTENCEPIECE[kind][0](vocab=[(piece, -1.0) for piece in (*pieces, "<mask>")]).save_pretrained(folder)
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    size |= {"vocab_size": len(pieces) + 1, "max_position_embeddings": 40, "pad_token_id": 1}
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(kind, **size))
+    for parameter in model.parameters():
+        parameter.data.add_(torch.randn_like(parameter), alpha=0.3)
+    model.save_pretrained(folder)
+    return folder
+
+
+def cut_sentencepiece_tokenizer(folder: Path, target: Path) -> Path:
+    """Without the pieces of several characters but `▁film`."""
+    tokenizer = load_tokenizer(folder)
+    counts = np.zeros(len(tokenizer), dtype=np.int64)
+    counts[tokenizer.get_vocab()["▁film"]] = 1
+    fewest = len(kept_pieces(tokenizer, counts, pieces=0))
+    save_tokenizer(tokenizer, target, kept=kept_pieces(tokenizer, counts, pieces=fewest + 1))
+    return target
+
+
+@pytest.mark.parametrize("attention", ["sdpa", ATTENTION])
+@pytest.mark.parametrize("kind", SENTENCEPIECE)
+@torch.no_grad()
+def test_a_teacher_whose_positions_begin_after_the_padding_answers_as_before_the_cut(
+    tmp_path: Path, kind: str, attention: str
+) -> None:
+    special = SENTENCEPIECE[kind][1]
+    folder = write_sentencepiece_teacher(tmp_path / "whole", kind, (*special, "▁good", *FREQUENT[:-1]))
+    small = cut_sentencepiece_tokenizer(folder, tmp_path / "small")
+    whole, cut = (
+        load_classifier(folder, label_names=("a", "b"), new_head=False, attention=attention).eval() for _ in range(2)
+    )
+    cut_to(cut, small, tokenizer=folder)
+    tokenizers = [load_tokenizer(place) for place in (folder, small)]
+    assert len(tokenizers[1]) < len(tokenizers[0]) == whole.config.vocab_size
+    theirs, ours = (tokenizer(["a film", "a film film"], padding=True, return_tensors="pt") for tokenizer in tokenizers)
+    assert not torch.equal(theirs["input_ids"], ours["input_ids"])
+    right = whole(**theirs).logits
+    torch.testing.assert_close(cut(**ours).logits, right)
+    cut.save_pretrained(tmp_path / "saved")
+    saved = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved").eval()
+    torch.testing.assert_close(saved(**ours).logits, right)
+
+
+def test_a_vocabulary_whose_padding_would_move_is_not_cut_where_positions_begin_after_it(tmp_path: Path) -> None:
+    pieces = ("▁good", "<pad>", "<s>", "</s>", "<unk>", *FREQUENT[:-1])
+    folder = write_sentencepiece_teacher(tmp_path / "whole", "xlm-roberta", pieces)
+    model = load_classifier(folder, label_names=("a", "b"), new_head=False)
+    small = cut_sentencepiece_tokenizer(folder, tmp_path / "small")
+    with pytest.raises(UserError, match=r"distill_layers.pieces: .* a xlm-roberta numbers its positions"):
+        cut_to(model, small, tokenizer=folder)
