@@ -7,7 +7,7 @@ piece that continues one by one that does, an ideograph by an ideograph; hyphens
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import NamedTuple, cast
 
 from tokenizers.models import WordPiece
@@ -68,12 +68,17 @@ def find_pieces(
 
 
 def together(words: Sequence[Word], encoded: Sequence[list[int]], *, mask_share: float) -> Iterator[list[Word]]:
-    """The words in groups, each of one text, that are masked in the same pass; neighbours are in different groups."""
+    """The words in groups, each of one text, that are masked in the same pass.
+
+    Words that follow each other in the text, with nothing between them, are never in the same group.
+    """
     for text, found in groupby(words, key=lambda word: word.text):
         of_text = list(found)
         pieces = sum(len(word.masked) for word in of_text)
         room = max(mask_share * len(encoded[text]), 1.0)
         groups = len(of_text) if mask_share == 0 else min(len(of_text), -int(-pieces // room))
+        if groups == 1 and any(after.pieces.start == before.pieces.stop for before, after in pairwise(of_text)):
+            groups = 2
         for first in range(groups):
             yield of_text[first::groups]
 
