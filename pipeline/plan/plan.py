@@ -18,6 +18,7 @@ from pipeline.inputs.resolver import Resolver
 from pipeline.plan.stage_specs import StageSpec, stage_specs
 
 OF_THE_PROGRAM = {  # what a fingerprint holds beside the recipe's settings: what changed where it is another one
+    "filling": "the program fills words of several pieces otherwise",
     "handling": "the program runs models of this type otherwise",
     "task.reading": "the program reads rows of this kind otherwise",
 }

@@ -13,6 +13,7 @@ from pipeline.hardware import resolve_precision
 from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES, is_decoder, read_config
 from pipeline.plan.stages import (
+    FILLING,
     HANDLING,
     LANGUAGE,
     LOCATIONS,
@@ -93,6 +94,9 @@ def _settings(stage: str, recipe: Recipe, inputs: RecipeInputs) -> tuple[Setting
             continue
         if name == "decoder":
             settings[name], defaults[name] = is_decoder(inputs.backbone), False
+            continue
+        if name == "filling":
+            settings[name], defaults[name] = FILLING, 1
             continue
         if name == "task":
             settings["task.has_test_files"], defaults["task.has_test_files"] = bool(recipe.task.test), False

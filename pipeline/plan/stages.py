@@ -27,11 +27,14 @@ LANGUAGE = "task.language"
 READING = {"token_classification": 2, "multi_label": 2}  # by kind of task: raised when its rows are read otherwise
 READING_PARQUET = {"classification": 1, "multi_label": 1}  # the same, on top, where some of them are Parquet
 # The same of a model, by its model_type: raised when it is trained or run otherwise. A type that is not named here has
-# OTHER_HANDLING: the last change was one of rotary positions, of which there are many types.
+# OTHER_HANDLING: that change was one of rotary positions, of which there are many types.
 HANDLING: dict[str, int] = dict.fromkeys(
     ("bert", "distilbert", "albert", "mobilebert", "mpnet", "convbert", "ernie", "megatron-bert", "rembert", "gpt2"), 1
 )
 OTHER_HANDLING = 2
+# transformers lists their head before their encoder, and the scores of a regression went into the encoder's last layer.
+HANDLING |= dict.fromkeys(("xlm-roberta", "camembert", "jina_embeddings_v3"), 3)
+FILLING = 2  # of words of several pieces by the masked LM: raised when it is done otherwise
 SCORING = ("task.metric", "task.thresholds", *TOKENS)
 
 
@@ -59,6 +62,12 @@ def makes_tokenizer(recipe: Recipe) -> bool:
     return recipe.pretrain_teacher.tokenizer == "train"
 
 
+def fills_several_at_once(recipe: Recipe) -> bool:
+    """Whether the masked LM proposes for words of several pieces, and may have several words masked in one pass."""
+    settings = recipe.propose_candidates
+    return settings.several_pieces != "vectors" and settings.mask_share > 0
+
+
 def with_task(*names: str) -> When:
     """Names that count only where the recipe has a task."""
     return When(lambda r: r.has_task, names)
@@ -83,7 +92,7 @@ class TableRow:
     """Those that can change its output: sections, or single ones as SECTION.NAME. 'precision' is the recipe's, or the
     hardware's, and with it counts how models of the teachers' types are run; 'fp32' is always float32. 'decoder' says
     whether the backbone is one. With 'task' counts whether it has test files (without them the test rows are held out
-    of the training rows), and how rows of its kind are read."""
+    of the training rows), and how rows of its kind are read. 'filling' is FILLING."""
     files: Names = ()  # the groups of `stage_specs._input_files` that it reads
 
 
@@ -138,6 +147,7 @@ TABLE: dict[str, TableRow] = {
             "task",
             LANGUAGE,
             When(lambda r: r.word_share < 1, ["augment_data.variants", "augment_data.replace"]),
+            When(fills_several_at_once, ["filling"]),
         ],
         # With `drop_repeats` the unlabelled rows that repeat a test row are left out.
         files=["training_rows", "vectors", When(lambda r: r.task.unlabelled, ["unlabelled_rows", "test_rows"])],

@@ -17,7 +17,7 @@ from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stage_specs import StageSpec, stage_specs
-from pipeline.plan.stages import HANDLING, LOCATIONS, READING, READING_PARQUET, STAGES
+from pipeline.plan.stages import FILLING, HANDLING, LOCATIONS, READING, READING_PARQUET, STAGES
 from tests import tiny
 from tests.helpers.other_teachers import write_other_teacher
 
@@ -239,6 +239,20 @@ def test_models_that_are_run_otherwise_move_the_runs_of_their_type_alone(
     assert changed(before, stages(world)) == PRETRAIN
 
 
+def test_words_of_several_pieces_that_are_filled_otherwise_move_only_the_runs_that_fill_some_together(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes = {
+        "vectors": [],
+        "one by one": ["--propose_candidates.several_pieces=masked_lm", "--propose_candidates.mask_share=0"],
+        "together": ["--propose_candidates.several_pieces=both"],
+    }
+    before = {name: stages(world, *overrides) for name, overrides in recipes.items()}
+    monkeypatch.setattr("pipeline.plan.stage_specs.FILLING", FILLING + 1)
+    moved = {name: changed(before[name], stages(world, *overrides)) for name, overrides in recipes.items()}
+    assert moved == {"vectors": set(), "one by one": set(), "together": PROPOSE}
+
+
 def test_only_what_labels_the_rows_depends_on_the_type_of_another_teacher(world: Path) -> None:
     before = stages(world)
     other = write_other_teacher(world / "other", ["A fine film ."] * 20, labels=("rotten", "fresh"))
@@ -248,7 +262,11 @@ def test_only_what_labels_the_rows_depends_on_the_type_of_another_teacher(world:
 
 @pytest.mark.parametrize(
     ("kind", "handling"),
-    [("bert", 1), ("distilbert", 1), ("mpnet", 1), ("roberta", 2), ("deberta", 2), ("qwen3", 2), ("eurobert", 2)],
+    [
+        *[(kind, 1) for kind in ("bert", "distilbert", "mpnet")],
+        *[(kind, 2) for kind in ("roberta", "electra", "deberta", "qwen3", "eurobert")],
+        *[(kind, 3) for kind in ("xlm-roberta", "camembert")],
+    ],
 )
 def test_a_type_of_model_is_run_as_before_only_where_it_is_named(world: Path, kind: str, handling: int) -> None:
     config = world / "model" / "config.json"
