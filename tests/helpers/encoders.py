@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from transformers import (
+    AutoConfig,
+    AutoModel,
     BertConfig,
     BertModel,
     DistilBertConfig,
@@ -31,6 +34,13 @@ LIKE_BERT: dict[str, tuple[Any, Any]] = {  # small teachers that a student can s
     "electra": (ElectraModel, ElectraConfig(**SIZE, embedding_size=24)),
     "distilbert": (DistilBertModel, DistilBertConfig(**SIZE, hidden_dim=40)),
 }
+
+
+def write_encoder(folder: Path, kind: str) -> Path:
+    """A folder of an encoder with random weights, without a tokenizer. Args: kind: its `model_type`."""
+    torch.manual_seed(0)
+    AutoModel.from_config(AutoConfig.for_model(kind, **SIZE)).save_pretrained(folder)
+    return folder
 
 
 def load_encoder(folder: Path) -> PreTrainedModel:

@@ -114,6 +114,23 @@ def test_a_teacher_teaches_a_bert_and_a_mobilebert(
     assert (f"the student starts at random: a bert to a {kind} cannot" in said) == (kind not in LIKE_BERT)
 
 
+@pytest.mark.parametrize(("kind", "precision"), [("regression", "bf16"), ("multi_label", "fp32")])
+def test_a_teacher_whose_head_comes_before_its_encoder_learns_scores_and_several_labels(
+    world: Path, kind: str, precision: str
+) -> None:
+    folder = write_teacher(world / "teacher", TEACHERS["multilingual"])
+    recipe = write_recipe(world, folder, student=STUDENTS["bert"], task={"kind": kind}, distill_general={"epochs": 0})
+    if kind == "regression":
+        tiny.write_rows(world / "rows.csv", rows=60, regression=True)
+    else:
+        tiny.write_label_lists(world / "rows.csv", rows=60)
+    overrides = ["--precision", precision, "--finetune_teacher.epochs", "6", "--finetune_teacher.learning_rate", "5e-3"]
+    overrides += ["--task.label_separator", "|"] if kind == "multi_label" else []
+    plan = run_recipe(recipe, *overrides, last="annotate_data")
+    taught = metrics(plan, "finetune_teacher")
+    assert taught["dev_score"] == pytest.approx(max(taught["dev_scores"]), abs=0.05)
+
+
 def test_a_cased_bert_teaches_a_student_that_tells_cases_apart(world: Path) -> None:
     folder = write_teacher(world / "teacher", BertConfig(**SIZE), cased=True)
     plan = run_recipe(write_recipe(world, folder, student=STUDENTS["bert"]), last="distill_predictions")

@@ -12,6 +12,7 @@ from pipeline.config.distillation import DistillPredictions
 from pipeline.heads import HEADS
 from pipeline.losses.tinybert import binary_label_loss, binary_prediction_loss
 from pipeline.models.collate import Batch
+from tests.helpers.encoders import write_encoder
 from tests.tiny import write_model
 
 HEAD = HEADS["multi_label"]
@@ -71,8 +72,11 @@ def test_rows_that_have_a_label_weigh_what_it_weighs() -> None:
     assert found.item() == pytest.approx(total / 12, rel=1e-5)
 
 
-def test_a_new_head_begins_with_the_frequency_of_each_label(tmp_path: Path) -> None:
-    model = HEAD.load(write_model(tmp_path), label_names=("a", "b"), new_head=True)
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
+def test_a_new_head_begins_with_the_frequency_of_each_label(tmp_path: Path, kind: str) -> None:
+    folder = write_model(tmp_path) if kind == "bert" else write_encoder(tmp_path, kind)
+    model = HEAD.load(folder, label_names=("a", "b"), new_head=True)
     HEAD.start_at_frequencies(model, np.array([[1, 0], [1, 0], [0, 0]]))
     expected = [math.log(2.5 / 1.5), math.log(0.5 / 3.5)]
-    assert model.classifier.bias.tolist() == pytest.approx(expected, rel=1e-5)  # type: ignore[union-attr]
+    last = model.get_submodule("classifier" if kind == "bert" else "classifier.out_proj")
+    assert last.get_parameter("bias").tolist() == pytest.approx(expected, rel=1e-5)

@@ -12,15 +12,17 @@ from pipeline.heads.regression import ExactLinear, RegressionHead
 from pipeline.models.collate import Batch
 from pipeline.models.loading import freeze
 from tests import tiny
+from tests.helpers.encoders import write_encoder
 
 HEAD = RegressionHead()
 SCORES = np.array([1990.0, 2005.5, 2020.0])
 INPUTS = {"input_ids": torch.tensor([[2, 7, 8, 3]]), "attention_mask": torch.ones(1, 4, dtype=torch.long)}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_model(tmp_path_factory.mktemp("model"))
+@pytest.fixture(scope="module", params=["bert", "xlm-roberta"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("model")
+    return tiny.write_model(place) if request.param == "bert" else write_encoder(place, request.param)
 
 
 def test_scores_are_standardised_and_nothing_else_is() -> None:
