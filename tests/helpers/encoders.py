@@ -9,6 +9,8 @@ from transformers import (
     AutoModel,
     BertConfig,
     BertModel,
+    CamembertConfig,
+    CamembertModel,
     DistilBertConfig,
     DistilBertModel,
     ElectraConfig,
@@ -16,6 +18,8 @@ from transformers import (
     PreTrainedModel,
     RobertaConfig,
     RobertaModel,
+    XLMRobertaConfig,
+    XLMRobertaModel,
 )
 
 from pipeline.models.loading import load_masked_lm
@@ -31,6 +35,8 @@ SIZE: dict[str, Any] = {
 LIKE_BERT: dict[str, tuple[Any, Any]] = {  # small teachers that a student can start from
     "bert": (BertModel, BertConfig(**SIZE)),
     "roberta": (RobertaModel, RobertaConfig(**SIZE, pad_token_id=1)),
+    "xlm-roberta": (XLMRobertaModel, XLMRobertaConfig(**SIZE, pad_token_id=1)),
+    "camembert": (CamembertModel, CamembertConfig(**SIZE, pad_token_id=1)),
     "electra": (ElectraModel, ElectraConfig(**SIZE, embedding_size=24)),
     "distilbert": (DistilBertModel, DistilBertConfig(**SIZE, hidden_dim=40)),
 }
