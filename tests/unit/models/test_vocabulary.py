@@ -147,19 +147,18 @@ def test_a_cut_unigram_cuts_texts_of_kept_pieces_as_before(tmp_path: Path) -> No
         assert cut.decode(cut(text)["input_ids"], skip_special_tokens=True) == text
 
 
-SENTENCEPIECE: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "xlm-roberta": (XLMRobertaTokenizer, ("<s>", "<pad>", "</s>", "<unk>")),
-    "camembert": (
-        CamembertTokenizer,
-        ("<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED", "<s>", "</s>"),
-    ),
+SENTENCEPIECE: dict[str, Any] = {"xlm-roberta": XLMRobertaTokenizer, "camembert": CamembertTokenizer}
+PADDING_STAYS = {
+    "xlm-roberta": ("<s>", "<pad>", "</s>", "<unk>", "▁good"),
+    "camembert": ("<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>", "<unk>NOTUSED", "<s>", "</s>", "▁good"),
 }
-FREQUENT = ("▁", *"afilmgod", "▁film", "▁good")
+OTHERS = ("▁", *"afilmgod", "▁film")
+PADDING_MOVES = ("▁good", "<pad>", "<s>", "</s>", "<unk>")  # the first piece is cut
 
 
-def write_sentencepiece_teacher(folder: Path, kind: str, pieces: tuple[str, ...]) -> Path:
-    """A classifier whose positions begin after the padding's id, with a tokenizer of its own type."""
-    SENTENCEPIECE[kind][0](vocab=[(piece, -1.0) for piece in (*pieces, "<mask>")]).save_pretrained(folder)
+def write_sentencepiece_model(folder: Path, pieces: tuple[str, ...], *, tokenizer: str, kind: str) -> Path:
+    """A classifier with random weights, and a tokenizer of these pieces, of which the second pads."""
+    SENTENCEPIECE[tokenizer](vocab=[(piece, -1.0) for piece in (*pieces, "<mask>")]).save_pretrained(folder)
     size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     size |= {"vocab_size": len(pieces) + 1, "max_position_embeddings": 40, "pad_token_id": 1}
     torch.manual_seed(0)
@@ -170,32 +169,38 @@ def write_sentencepiece_teacher(folder: Path, kind: str, pieces: tuple[str, ...]
     return folder
 
 
-def cut_sentencepiece_tokenizer(folder: Path, target: Path) -> Path:
-    """Without the pieces of several characters but `▁film`."""
+def without_good(folder: Path, target: Path) -> Path:
+    """A tokenizer without the piece `▁good`."""
     tokenizer = load_tokenizer(folder)
     counts = np.zeros(len(tokenizer), dtype=np.int64)
     counts[tokenizer.get_vocab()["▁film"]] = 1
-    fewest = len(kept_pieces(tokenizer, counts, pieces=0))
-    save_tokenizer(tokenizer, target, kept=kept_pieces(tokenizer, counts, pieces=fewest + 1))
+    save_tokenizer(tokenizer, target, kept=kept_pieces(tokenizer, counts, pieces=len(tokenizer) - 1))
     return target
 
 
 @pytest.mark.parametrize("attention", ["sdpa", ATTENTION])
-@pytest.mark.parametrize("kind", SENTENCEPIECE)
+@pytest.mark.parametrize(
+    ("tokenizer", "kind", "first"),
+    [
+        ("xlm-roberta", "xlm-roberta", PADDING_STAYS["xlm-roberta"]),
+        ("camembert", "camembert", PADDING_STAYS["camembert"]),
+        ("xlm-roberta", "bert", PADDING_STAYS["xlm-roberta"]),
+        ("xlm-roberta", "bert", PADDING_MOVES),  # its positions begin at 0, whatever the padding's id
+    ],
+)
 @torch.no_grad()
-def test_a_teacher_whose_positions_begin_after_the_padding_answers_as_before_the_cut(
-    tmp_path: Path, kind: str, attention: str
+def test_models_with_sentencepiece_answer_as_before_the_cut(
+    tmp_path: Path, tokenizer: str, kind: str, first: tuple[str, ...], attention: str
 ) -> None:
-    special = SENTENCEPIECE[kind][1]
-    folder = write_sentencepiece_teacher(tmp_path / "whole", kind, (*special, "▁good", *FREQUENT[:-1]))
-    small = cut_sentencepiece_tokenizer(folder, tmp_path / "small")
+    folder = write_sentencepiece_model(tmp_path / "whole", (*first, *OTHERS), tokenizer=tokenizer, kind=kind)
+    small = without_good(folder, tmp_path / "small")
     whole, cut = (
         load_classifier(folder, label_names=("a", "b"), new_head=False, attention=attention).eval() for _ in range(2)
     )
     cut_to(cut, small, tokenizer=folder)
     tokenizers = [load_tokenizer(place) for place in (folder, small)]
-    assert len(tokenizers[1]) < len(tokenizers[0]) == whole.config.vocab_size
-    theirs, ours = (tokenizer(["a film", "a film film"], padding=True, return_tensors="pt") for tokenizer in tokenizers)
+    assert len(tokenizers[1]) == len(tokenizers[0]) - 1 == cut.config.vocab_size
+    theirs, ours = (one(["a film", "a film film"], padding=True, return_tensors="pt") for one in tokenizers)
     assert not torch.equal(theirs["input_ids"], ours["input_ids"])
     right = whole(**theirs).logits
     torch.testing.assert_close(cut(**ours).logits, right)
@@ -205,9 +210,9 @@ def test_a_teacher_whose_positions_begin_after_the_padding_answers_as_before_the
 
 
 def test_a_vocabulary_whose_padding_would_move_is_not_cut_where_positions_begin_after_it(tmp_path: Path) -> None:
-    pieces = ("▁good", "<pad>", "<s>", "</s>", "<unk>", *FREQUENT[:-1])
-    folder = write_sentencepiece_teacher(tmp_path / "whole", "xlm-roberta", pieces)
+    kind = "xlm-roberta"
+    folder = write_sentencepiece_model(tmp_path / "whole", (*PADDING_MOVES, *OTHERS), tokenizer=kind, kind=kind)
     model = load_classifier(folder, label_names=("a", "b"), new_head=False)
-    small = cut_sentencepiece_tokenizer(folder, tmp_path / "small")
+    small = without_good(folder, tmp_path / "small")
     with pytest.raises(UserError, match=r"distill_layers.pieces: .* a xlm-roberta numbers its positions"):
         cut_to(model, small, tokenizer=folder)
