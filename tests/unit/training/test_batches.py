@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_for_models_that_pad_a_micro_batch_is_one_bucket_and_a_pass_costs_more()
 
 def test_a_plan_for_models_that_pad_has_the_same_rows_a_step_in_micro_batches_within_the_budget() -> None:
     lengths = np.random.default_rng(0).integers(3, 120, 256)
-    shape = {"batch_size": 32, "epochs": 1, "micro_batch_tokens": 512, "seed": 0}
+    shape: dict[str, Any] = {"batch_size": 32, "epochs": 1, "micro_batch_tokens": 512, "seed": 0}
     packs, pads = (BatchPlan(lengths, **shape, packed=packed) for packed in (True, False))
     largest = {}
     for plan_of in (packs, pads):
