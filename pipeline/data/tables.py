@@ -103,13 +103,12 @@ def _without_quoting(path: Path, table: Fields) -> Fields:
 def column_names(path: Path) -> tuple[str, ...]:
     """The names of a table's columns; of .jsonl and .json the keys of its first row.
 
-    A .csv is parted by the first of comma, semicolon, bar and tab that its header line holds outside quotes.
+    A .csv is parted by the first of comma, semicolon, bar and tab that gives its header line several columns.
     Raises: UserError for a file that cannot be read, or has no such line or row.
     """
     match format_suffix(path):
         case ".csv":
-            headers = (next(_csv_fields(path, sign), (0, []))[1] for sign in SEPARATORS)
-            names = next((header for header in headers if len(header) > 1), [])
+            names = _csv_header(path)
         case ".tsv":
             names = next((text.rstrip("\r\n").split("\t") for _, text in read_lines(path) if text.strip()), [])
         case ".parquet":
@@ -123,6 +122,15 @@ def column_names(path: Path) -> tuple[str, ...]:
             names = row if isinstance(row, dict) else []
     require(len(names) > 1, f"{path}: no row that names several columns; the first line of a .csv or .tsv names them")
     return tuple(names)
+
+
+def _csv_header(path: Path) -> list[str]:
+    for sign in SEPARATORS:
+        with contextlib.suppress(UserError):  # reading with commas raises it again
+            _, header = next(_csv_fields(path, sign), (0, []))
+            if len(header) > 1:
+                return header
+    return next(_csv_fields(path, ","), (0, []))[1]
 
 
 def _read_csv(path: Path, *, columns: Sequence[str], header: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:

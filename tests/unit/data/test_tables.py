@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.data.tables import read_rows, read_tsv
+from pipeline.data.tables import column_names, read_rows, read_tsv
 from pipeline.errors import UserError
 
 
@@ -41,6 +41,26 @@ def test_a_csv_may_be_separated_by_another_sign_that_its_header_shows(tmp_path, 
     expected = [(2, [f'one{sign} "two",\nthree', "1"]), (4, ["four, five", "0"])]
     assert rows(tmp_path / "a.csv", content.encode(), "text", "label") == expected
     assert rows(tmp_path / "a.csv.gz", gzip.compress(content.encode()), "text", "label") == expected
+
+
+@pytest.mark.parametrize("sign", [",", ";", "|", "\t"])
+@pytest.mark.parametrize("names", [("text", "label"), ("text, long", "la|bel;")])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_header_line_in_quotes_names_the_columns_whatever_separates_them(tmp_path, sign, names, mark):
+    content = mark + f'"{names[0]}"{sign}"{names[1]}"\n"one"{sign}"1"\n'.encode()
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    assert column_names(path) == names
+    assert rows(path, content, *names) == [(2, ["one", "1"])]
+
+
+def test_a_header_line_that_no_sign_separates_is_refused_as_commas_read_it(tmp_path):
+    (tmp_path / "a.csv").write_text('"text"^"label"\n')
+    with pytest.raises(UserError, match=r"a\.csv:1: the row that begins here is not valid CSV"):
+        column_names(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("text\nx\n")
+    with pytest.raises(UserError, match=r"a\.csv: no row that names several columns"):
+        column_names(tmp_path / "a.csv")
 
 
 def test_commas_come_first_and_a_header_of_the_recipe_means_commas(tmp_path):
