@@ -114,14 +114,16 @@ def print_answers(given: argparse.Namespace) -> None:
 
 
 def check_sources(given: argparse.Namespace) -> None:
-    """Raises UserError for texts from two places, half a pair, or a text that is not UTF-8."""
+    """Raises UserError for texts from two places, half a pair, or a text that is empty or not UTF-8."""
     require(not (given.texts and given.input), "texts come from the arguments or from --input, not from both")
     require(
         not (given.pairs and given.input),
         "--pairs is for texts from the arguments or standard input; of a file name the second column (--text-pair)",
     )
     require(given.input or not given.text_pair, "--text-pair names a column of --input; for texts given here: --pairs")
-    for text in given.texts:
+    for number, text in enumerate(given.texts, 1):
+        is_second = given.pairs and number % 2 == 0  # which may be empty: a pair without its second text
+        require(text.strip() or is_second, f"text {number} of the command line is empty; write one, or leave it out")
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -152,13 +154,16 @@ def given_texts(given: argparse.Namespace, student: Student) -> Iterator[Texts]:
 
 
 def table_texts(path: Path, columns: Texts) -> Iterator[Texts]:
-    """The text columns of a table. Raises UserError, with file and line, for a row without text."""
+    """The text columns of a table. Raises UserError, with file and line, for a row without text.
+
+    The second text of a pair may be missing or blank: the student then reads the first one alone.
+    """
     for row in read_rows(path, columns=columns):
         texts = [row.values[column] for column in columns]
         if texts[1:] == [None]:
             texts = texts[:1]  # a pair without its second text
         for column, text in zip(columns, texts, strict=False):
-            if not isinstance(text, str):
+            if not isinstance(text, str) or (column == columns[0] and not text.strip()):
                 raise UserError(f"{location(path, row.line)}: column {column!r} holds no text")
         yield tuple(texts)
 
@@ -173,6 +178,7 @@ def line_texts(stream: IO[str], *, pairs: bool) -> Iterator[Texts]:
             raise UserError(f"standard input:{number} is not UTF-8; save the texts as UTF-8")
         if pairs and len(texts) != 2:
             raise UserError(f"standard input:{number}: {len(texts)} texts; a pair is two with a tab between them")
+        require(texts[0].strip(), f"standard input:{number}: the first text of the pair is empty")
         yield texts
 
 

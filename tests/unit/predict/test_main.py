@@ -197,6 +197,29 @@ def test_pairs_come_from_arguments_lines_and_tables(
     assert arguments[0]["probabilities"][theirs[0]["label"]] == pytest.approx(theirs[0]["score"], abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv"])
+def test_a_row_without_text_is_refused_and_a_pair_may_lack_its_second_text(
+    shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    path, sign = tmp_path / name, "," if name == "rows.csv" else "\t"
+    path.write_text(f"text{sign}other\ngood{sign} \n")
+    pair = answers(capsys, shipped, "--input", path, "--text-pair", "other")
+    assert pair[0]["probabilities"] == answers(capsys, shipped, "good")[0]["probabilities"]
+    assert pair[0]["probabilities"] == answers(capsys, shipped, "--pairs", "good", "")[0]["probabilities"]
+    path.write_text(f"text{sign}other\ngood{sign}fine\n {sign}fine\n")
+    for words in ([], ["--text-pair", "other"]):
+        assert main([str(shipped), "--input", str(path), *words]) == 2
+        assert capsys.readouterr().err == f"error: {path}:3: column 'text' holds no text\n"
+
+
+def test_a_line_of_a_pair_without_its_first_text_is_refused(
+    shipped: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("good\t\n\tfine\n"))
+    assert main([str(shipped), "--pairs"]) == 2
+    assert capsys.readouterr().err == "error: standard input:2: the first text of the pair is empty\n"
+
+
 def test_a_regression_gives_scores(tiny_template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tiny.write_classifier(tmp_path / "student", tiny_template / "model", labels=())
     found = answers(capsys, folder, *TEXTS)
@@ -361,6 +384,8 @@ def test_a_question_of_any_length_leaves_room_for_the_text(
         (["{student}", "--input", "rows.csv", "--pairs"], "name the second column (--text-pair)"),
         (["{student}", "a text", "--text-pair", "other"], "--text-pair names a column of --input"),
         (["{student}", "a text", "--batch-size", "0"], "take 1 or more"),
+        (["{student}", "a text", " "], "text 2 of the command line is empty"),
+        (["{student}", "a", "b", "", "c", "--pairs"], "text 3 of the command line is empty"),
         (["{backbone}", "a text", "--onnx"], "has no onnx/model_int8.onnx; run the stage export_student"),
         (["{backbone}", "film"], "which are no answers; give a student that classifies, scores, tags or finds answers"),
     ],
