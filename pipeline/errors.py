@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
+from typing import Any
 
 OK = 0
 FAILED = 1  # a failure while working
@@ -57,9 +58,17 @@ def status_of(work: Callable[[], int | None]) -> int:
     except OSError as error:  # a full disk, a folder that may not be written
         if error.errno is None:
             raise
-        print(f"failed: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
+        print(f"failed: {failed_file(error) or 'writing'}: {error.strerror}", file=sys.stderr)
         return FAILED
     return status
+
+
+def failed_file(error: BaseException) -> Any:
+    """The file that an error of the system names, or None; of a copy to a full disk the one that was written."""
+    written = getattr(error, "filename2", None)
+    if written and getattr(error, "errno", None) in DISK:
+        return written
+    return getattr(error, "filename", None)
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:

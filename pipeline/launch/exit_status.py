@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import BAD_INPUT, DISK, FAILED, INTERRUPTED, Interrupted, UserError, WorkFailed
+from pipeline.errors import BAD_INPUT, DISK, FAILED, INTERRUPTED, Interrupted, UserError, WorkFailed, failed_file
 
 STATUS_FILE = "DISTILL_STATUS_FILE"  # a stage writes its true status there: the launcher turns every failure into 1
 
@@ -22,8 +22,8 @@ def explain(error: Exception) -> tuple[int, str, bool]:
     for kind, status in ((UserError, BAD_INPUT), (WorkFailed, FAILED), (Interrupted, INTERRUPTED)):
         if isinstance(error, kind):
             return status, str(error), True
-    if isinstance(error, OSError) and error.filename:
-        return FAILED, f"{error.filename}: {error.strerror}", True
+    if isinstance(error, OSError) and (file := failed_file(error)):
+        return FAILED, f"{file}: {error.strerror}", True
     return FAILED, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", False
 
 

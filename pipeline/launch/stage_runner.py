@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import PROJECT
-from pipeline.errors import OK, Interrupted, UserError, WorkFailed
+from pipeline.errors import OK, Interrupted, UserError, WorkFailed, failed_file
 from pipeline.launch.exit_status import disk_trouble, explain, report_exit, survive_closed_readers
 from pipeline.launch.launcher import LAUNCHED_AT, follow_parent, stop_signals
 from pipeline.launch.stage_logs import mark
@@ -154,7 +154,7 @@ def _run(
             work(stage, plan, main, command=_command(recipe, overrides), begun=begun)
         except Exception as error:
             if trouble := disk_trouble(error):
-                where = getattr(error, "filename", None) or stage.work
+                where = failed_file(error) or stage.work
                 raise WorkFailed(f"{where}: {trouble}; mend that, and the same command goes on") from error
             raise
     for tracker in accelerator.trackers:  # not end_training(), which ends the process group too

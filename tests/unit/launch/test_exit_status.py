@@ -14,7 +14,8 @@ from data_augment.candidates_folder import SCHEMA, write_candidates
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.artifacts.store import Artifact
 from pipeline.data.corpus import write_shards
-from pipeline.launch.exit_status import disk_trouble
+from pipeline.errors import FAILED, status_of
+from pipeline.launch.exit_status import disk_trouble, explain
 from tests.helpers.disks import MEGABYTE, Disk, fill
 
 
@@ -58,6 +59,26 @@ def test_a_full_disk_is_known_inside_another_error() -> None:
             raise RuntimeError("the dataset was not made") from error
     except RuntimeError as wrapped:
         assert disk_trouble(wrapped) == "No space left on device"
+
+
+def copied_onto_a_full_disk() -> None:
+    error = OSError(28, "No space left on device", "source.csv")  # as shutil.copyfile raises it
+    error.filename2 = "target.csv"
+    raise error
+
+
+def test_a_copy_names_the_file_on_the_full_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of(copied_onto_a_full_disk) == FAILED
+    assert capsys.readouterr().err == "failed: target.csv: No space left on device\n"
+    with pytest.raises(OSError, match=r"source\.csv") as raised:
+        copied_onto_a_full_disk()
+    assert explain(raised.value) == (FAILED, "target.csv: No space left on device", True)
+
+
+def test_a_move_that_may_not_be_made_names_its_source(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        (tmp_path / "no").rename(tmp_path / "target")
+    assert explain(raised.value) == (FAILED, f"{tmp_path}/no: No such file or directory", True)
 
 
 def test_another_error_is_no_trouble_with_the_disk() -> None:
