@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.tasks import kind_of
 from pipeline.tasks.base import TaskKind
 from pipeline.tasks.metrics import GLUE_METRICS
-from pipeline.tasks.soft_labels import soft_names, with_logits
+from pipeline.tasks.soft_labels import label_order, with_logits
 from pipeline.tasks.task_columns import OF_VARIANTS, task_columns
 
 
@@ -62,9 +62,11 @@ def read_task(task: Task, files: Mapping[str, Sequence[Path]]) -> TaskData:
     kind, remarks = kind_of(task), []
     known = columns.known_labels
     if columns.soft:
-        if kind.has_label_names:
-            known = known or soft_names(splits) or kind.label_names(splits, ())
+        order: list[str] = []
+        if kind.has_label_names and not known:
+            known, order = label_order(kind, splits, columns.soft)
         splits, remarks = with_logits(kind, splits, columns.soft, known)
+        remarks = [*order, *remarks]
     label_names = kind.label_names(splits, known)
     splits = _hold_out(task, splits, columns)
     kind.check(splits, label_names)

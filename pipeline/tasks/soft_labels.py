@@ -19,11 +19,33 @@ from pipeline.tasks.base import TaskKind
 if TYPE_CHECKING:
     from pipeline.tasks.labelled_data import TaskData
 
+MANY = 10  # labels, of which all are said
+
 
 def soft_names(splits: Mapping[str, Sequence[Example]]) -> tuple[str, ...]:
     """The labels that JSON objects of soft labels name, sorted; those of unlabelled rows must be among them."""
     found = [example.soft for split in splits if split != "unlabelled" for example in splits[split]]
     return sorted_names({str(name) for soft in found if isinstance(soft, Mapping) for name in soft})
+
+
+def label_order(
+    kind: TaskKind, splits: Mapping[str, Sequence[Example]], soft: SoftColumns
+) -> tuple[tuple[str, ...], list[str]]:
+    """The labels where the recipe does not name them, in the order in which lists have them; and what is to say of it.
+
+    Raises: UserError where there are lists, and the labels of the training rows do not say what their numbers are of.
+    """
+    lists = [row for examples in splits.values() for row in examples if isinstance(row.soft, list)]
+    labelled = {split: [row for row in examples if row.label is not None] for split, examples in splits.items()}
+    names = soft_names(splits)
+    if lists and not names and len({row.label for row in labelled["train"]}) < 2:
+        raise UserError(
+            f"{lists[0].location}: column '{soft.names()[0]}' holds a list of soft labels; name the labels in"
+            " task.labels, in the order of the list"
+        )
+    names = names or kind.label_names(labelled, ())
+    shown = ", ".join(names[:MANY]) + (", ..." if len(names) > MANY else "")
+    return names, [f"lists of soft labels are read in the order {shown}; task.labels says another"] if lists else []
 
 
 def with_logits(

@@ -85,6 +85,35 @@ def test_one_column_holds_an_object_or_a_list(tmp_path: Path, listed: bool) -> N
     assert softmax(np.array(all_rows(data)["row 1"].soft)) == pytest.approx(wanted)
 
 
+def lists(*labels: Any) -> str:
+    """Rows whose first label has the probability n/20, each with one of these labels in turn, or None."""
+    cells = [label and [label] for label in labels]  # as both kinds of task read it
+    rows = [{"text": f"row {n}", "soft": [n / 20, 1 - n / 20], "label": cells[n % len(cells)]} for n in range(20)]
+    return "\n".join(map(json.dumps, rows))
+
+
+@pytest.mark.parametrize("kind", ["classification", "multi_label"])
+@pytest.mark.parametrize("labels", [[None], ["fresh"], ["fresh", None]])
+def test_lists_whose_labels_nobody_names_are_refused(tmp_path: Path, kind: str, labels: list[Any]) -> None:
+    with pytest.raises(UserError) as raised:
+        read(tmp_path, lists(*labels), name="rows.jsonl", soft_labels="soft", kind=kind)
+    says = "column 'soft' holds a list of soft labels; name the labels in task.labels, in the order of the list"
+    assert str(raised.value) == f"{tmp_path}/rows.jsonl:1: {says}"
+
+
+@pytest.mark.parametrize("kind", ["classification", "multi_label"])
+@pytest.mark.parametrize("labels", [["rotten", "fresh"], ["rotten", None, "fresh"]])
+def test_lists_without_names_of_labels_are_read_in_their_order_and_that_is_said(
+    tmp_path: Path, kind: str, labels: list[Any]
+) -> None:
+    data = read(tmp_path, lists(*labels), name="rows.jsonl", soft_labels="soft", kind=kind)
+    assert data.label_names == ("fresh", "rotten")
+    says = "lists of soft labels are read in the order fresh, rotten; task.labels says another"
+    assert data.remarks[0] == says
+    data = read(tmp_path, lists(*labels), name="rows.jsonl", soft_labels="soft", kind=kind, labels=["rotten", "fresh"])
+    assert data.label_names == ("rotten", "fresh") and says not in data.remarks
+
+
 def test_logits_stay_as_they_are(tmp_path: Path) -> None:
     data = read(tmp_path, table(*[f"row {n},{n - 9.5},3" for n in range(20)]), soft_label_values="logits")
     assert all_rows(data)["row 0"].soft == (3.0, -9.5)
