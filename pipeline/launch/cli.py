@@ -210,12 +210,20 @@ def select(plan: Plan, *, first: str | None, last: str | None) -> list[str]:
         check_needed(plan, stage)
     begin = order.index(first) if first else 0
     end = order.index(last) + 1 if last else len(order)
-    selected = [stage for stage in order[begin:end] if stage in plan.why]
-    for stage in selected:
-        for up in plan.stages[stage].reads:
-            if up in plan.why and up not in selected:
-                raise UserError(f"{stage} reads {up}, which is not done ({plan.why[up]}); start there: --from {up}")
+    unfinished = [stage for stage in order[:end] if stage in plan.why]
+    selected = [stage for stage in unfinished if stage in order[begin:]]
+    if outside := _read_outside(plan, selected):
+        stage, up = outside[0]
+        before = range(unfinished.index(selected[0]))
+        start = max(number for number in before if not _read_outside(plan, unfinished[number:]))
+        part = f"--from {unfinished[start]}" + (f" --until {last}" if last else "")
+        raise UserError(f"{stage} reads {up}, which is not done ({plan.why[up]}); start earlier: {part}")
     return selected
+
+
+def _read_outside(plan: Plan, stages: Sequence[str]) -> list[tuple[str, str]]:
+    """Those of some stages that read an unfinished one that is not among them, each with that one."""
+    return [(stage, up) for stage in stages for up in plan.stages[stage].reads if up in plan.why and up not in stages]
 
 
 def check_needed(plan: Plan, stage: str) -> None:

@@ -182,6 +182,24 @@ def test_from_starts_at_a_stage_whose_upstream_is_done(world: Path, launched: li
     assert launched == ["distill_predictions", "evaluate_student", "export_student"]
 
 
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ("--from distill_predictions", "--from finetune_teacher"),
+        ("--only augment_data", "--from propose_candidates --until augment_data"),
+        ("--from annotate_data --until distill_layers", "--from finetune_teacher --until distill_layers"),
+    ],
+)
+def test_a_start_that_leaves_too_much_out_names_one_that_works(
+    world: Path, launched: list[str], capsys: pytest.CaptureFixture[str], words: str, part: str
+) -> None:
+    publish_until(world, "pretrain_teacher")
+    assert started(world, *words.split()) == 2
+    assert capsys.readouterr().err.endswith(f"; start earlier: {part}\n")
+    assert started(world, *part.split()) == 0
+    assert launched[0] == part.split()[1]
+
+
 def test_force_sets_a_stage_aside_and_runs_what_was_built_on_it(
     world: Path, launched: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
