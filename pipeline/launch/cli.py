@@ -51,8 +51,8 @@ def _run(arguments: list[str]) -> int:
     options, recipe, overrides = parse(arguments[:end])
     columns = {role: getattr(options, role) for role in OPTIONS}
     if is_table(recipe):
-        overrides = from_here(overrides)
-        recipe = recipe_for(recipe, columns, overrides)
+        look = options.list or options.dry_run
+        recipe, overrides = recipe_for(recipe, columns, from_here(overrides), only_look=look)
     elif role := next((role for role, column in columns.items() if column), None):
         raise UserError(f"{OPTIONS[role]} names a column of a table; with a recipe write --task.{role} COLUMN")
     plan = make_plan(recipe, overrides)

@@ -42,14 +42,22 @@ def is_table(path: Path) -> bool:
 
 
 def recipe_for(
-    table: Path, columns: Mapping[str, str | None], overrides: Sequence[str], *, folder: Path = TEMPLATE.parent
-) -> Path:
-    """Write the recipe of a table, unless it is there already; says what it took and where it wrote. Returns its path.
+    table: Path,
+    columns: Mapping[str, str | None],
+    overrides: Sequence[str],
+    *,
+    folder: Path = TEMPLATE.parent,
+    only_look: bool = False,
+) -> tuple[Path, list[str]]:
+    """Write the recipe of a table, unless it is there already; says what it took and where it wrote.
 
     Args:
         columns: `text`, `label` and `text_pair` as the user named them, or None.
         overrides: settings of the command line; the recipe holds them.
+        only_look: leave a recipe that is there as it is.
 
+    Returns: a recipe, and the overrides that make it the table's: where one stays that was written with other options,
+        the template and all settings.
     Raises: UserError for a table that is not there, for columns that cannot be told, and for a file of the recipe's
         name that somebody else wrote or changed.
     """
@@ -64,19 +72,28 @@ def recipe_for(
     require(is_folder_name(name), f"--name: {name!r} names a folder; use letters, digits, '.', '_' and '-'")
     settings = [word for pair in _pairs(overrides) if pair[0] not in ELSEWHERE for word in pair]
     path, text = folder / f"{name}.yaml", recipe_text(table, found, settings)
+    planned = path, list(overrides)
     if not path.exists():
         print(f"{_shown(path)} is new: the recipe of this run, yours to change", file=sys.stderr)
-    elif path.read_text(encoding="utf-8") != text and not _is_unchanged(path, table):
-        raise UserError(
-            f"{_shown(path)} exists already: it was changed, or belongs to another table; run it"
-            f" (./run_all.sh {_shown(path)}), or give this run another name (--name OTHER)"
-        )
-    write_atomically(path, text)
+        write_atomically(path, text)
+    elif path.read_text(encoding="utf-8") != text:
+        before = _options_of(path, table)
+        if before is None:
+            raise UserError(
+                f"{_shown(path)} exists already: it was changed, or belongs to another table; run it"
+                f" (./run_all.sh {_shown(path)}), or give this run another name (--name OTHER)"
+            )
+        if only_look:
+            planned = TEMPLATE, _as_overrides(name, table, found, settings)
+        else:
+            write_atomically(path, text)
+        anew = "would be written anew; its options are" if only_look else "is written anew; its options were"
+        print(f"{_shown(path)} {anew}: {shlex.join(before)}", file=sys.stderr)
     pair = f", {found['text_pair']!r} is the second text" if found["text_pair"] else ""
     left = [name for name in column_names(table, header=header) if name not in found.values()]
     unused = f"; not used: {', '.join(map(repr, left[:MANY]))}{', ...' if len(left) > MANY else ''}" if left else ""
     print(f"{table}: {found['text']!r} is the text{pair}, {found['label']!r} the label{unused}", file=sys.stderr)
-    return path
+    return planned
 
 
 def from_here(overrides: Sequence[str]) -> list[str]:
@@ -162,8 +179,7 @@ def recipe_name(table: Path) -> str:
 def recipe_text(table: Path, columns: Mapping[str, str | None], settings: Sequence[str] = ()) -> str:
     """The template, its marked lines filled in. Args: settings: of the command line: options and values in turn."""
     sections = _sections(settings)
-    values = {"train": _location(table)} | {role: column for role, column in columns.items() if column is not None}
-    values |= sections.pop("task", {})
+    values = _task_settings(table, columns, sections.pop("task", {}))
     lines = TEMPLATE.read_text(encoding="utf-8").splitlines()
     lines[0] = "# Written by ./run_all.sh for one table, from recipes/your_data.yaml. Change what you like, and run it."
     for number, line in enumerate(lines):
@@ -181,6 +197,19 @@ def recipe_text(table: Path, columns: Mapping[str, str | None], settings: Sequen
     if settings:
         lines.insert(1, GIVEN + shlex.join(settings))
     return "\n".join(lines) + "\n"
+
+
+def _task_settings(table: Path, columns: Mapping[str, str | None], given: Mapping[str, Any]) -> dict[str, Any]:
+    named = {role: column for role, column in columns.items() if column is not None}
+    return {"train": _location(table), **named, **given}
+
+
+def _as_overrides(name: str, table: Path, columns: Mapping[str, str | None], settings: Sequence[str]) -> list[str]:
+    """What the template needs to be the recipe of a table."""
+    task = _task_settings(table, columns, _sections(settings)["task"])
+    pairs = [("--name", _as_yaml(name)), *((f"--task.{key}", _as_yaml(value)) for key, value in task.items())]
+    pairs += [pair for pair in _pairs(settings) if pair[0].partition(".")[0] != "--task"]
+    return [word for pair in pairs for word in pair]
 
 
 def _sections(settings: Sequence[str]) -> dict[str, Any]:
@@ -206,17 +235,20 @@ def _location(table: Path) -> str:
     return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)
 
 
-def _is_unchanged(path: Path, table: Path) -> bool:
-    """Whether a recipe is as this module would write it for the table, with the columns and settings that it names."""
+def _options_of(path: Path, table: Path) -> list[str] | None:
+    """The options with which this module wrote a recipe for the table; None where it is not as it wrote it."""
     try:
         text = path.read_text(encoding="utf-8")
         task = yaml.load(text, Loader=RecipeLoader)["task"]
         columns = {role: task.get(role) for role in OPTIONS}
         second = text.split("\n")[1]
         settings = shlex.split(second.removeprefix(GIVEN)) if second.startswith(GIVEN) else []
-        return text == recipe_text(table, columns, settings)
+        if text != recipe_text(table, columns, settings):
+            return None
+        options = [word for role, name in columns.items() if name is not None for word in (OPTIONS[role], name)]
+        return options + settings
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OSError, UserError):
-        return False
+        return None
 
 
 def _shown(path: Path) -> str:
