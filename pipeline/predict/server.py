@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -32,8 +32,10 @@ from pipeline.predict.student import Student
 
 MOST_TEXTS = 64  # of a request
 MOST_CHARACTERS = 20_000  # of a text
-MOST_BYTES = 2 * 12 * MOST_TEXTS * MOST_CHARACTERS  # of a request: a text may be a pair, and JSON writes an emoji in 12
+# Of a request: a text may be a pair, JSON writes an emoji in 12 bytes, and something stands around the texts.
+MOST_BYTES = 2 * 12 * MOST_TEXTS * MOST_CHARACTERS + 100_000
 BATCH = 32  # texts through the model at once
+GRACE = 3  # seconds that requests have to finish when the server ends
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)  # an address that this machine lacks, such as any of IPv6
 PAGE = Path(__file__).with_name("playground.html")
@@ -59,13 +61,17 @@ def application(student: Student, *, name: str, host: str = LOOPBACK[0]) -> Star
         return JSONResponse({"name": name, "labels": labels, "takes_pairs": student.finds_spans, **limits})
 
     async def predict(request: Request) -> Response:
-        texts = _texts_of(await _json_of(request))
-        future: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
-        await waiting.put((texts, future))
         try:
+            texts = _texts_of(await _json_of(request))
+            future: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
+            await waiting.put((texts, future))
             return JSONResponse({"answers": await future})
         except UserError as error:
             raise HTTPException(422, str(error)) from None
+        except ClientDisconnect:  # nobody reads the answer
+            raise HTTPException(400, "the request ended in its middle") from None
+        except asyncio.CancelledError:
+            raise HTTPException(503, "the server was ended") from None
 
     routes = [Route("/", page), Route("/api/model", model), Route("/api/predict", predict, methods=["POST"])]
     hosts = ["127.0.0.1", "localhost", "[::1]"] if host in LOOPBACK else ["*"]
@@ -86,7 +92,7 @@ async def _json_of(request: Request) -> Any:
     """The body of a request. Raises HTTPException for another type, too many bytes, or no JSON."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "send JSON, with the header Content-Type: application/json")
-    body = b""
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_BYTES:
@@ -167,7 +173,8 @@ def serve(student: Student, *, name: str, host: str, port: int) -> None:
     with listen(host, port) as listening, suppress(KeyboardInterrupt):  # uvicorn raises it again after it has ended
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{listening[0].getsockname()[1]}/ is {name}; Ctrl-C ends it", flush=True)
-        settings = uvicorn.Config(application(student, name=name, host=host), log_level="warning")
+        server = application(student, name=name, host=host)
+        settings = uvicorn.Config(server, log_level="warning", timeout_graceful_shutdown=GRACE)
         uvicorn.Server(settings).run(sockets=listening)
 
 
