@@ -40,9 +40,13 @@ COLUMN = 60  # characters of a text in the table
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 done, 1 failed at work, 2 bad input."""
     given = parser().parse_intermixed_args(arguments)
-    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "backslashreplace")):
+    # Whatever encoding the machine's language has. A file may begin with a byte order mark, which is no part of a text.
+    for stream, encoding, errors in (
+        (sys.stdin, "utf-8-sig", "surrogateescape"),
+        (sys.stdout, "utf-8", "backslashreplace"),
+    ):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors=errors)  # whatever encoding the machine's language has
+            stream.reconfigure(encoding=encoding, errors=errors)
     return status_of(lambda: serve_answers(given) if given.serve else print_answers(given))
 
 

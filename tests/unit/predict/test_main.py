@@ -160,6 +160,11 @@ def test_letters_beyond_ascii_are_read_and_written_whatever_the_language(shipped
     assert json.loads(done.stdout)["text"] == "The café is good ."
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_text(shipped: Path) -> None:
+    done = asked(shipped, "--jsonl", stdin="\ufeffThe film is good .\n".encode())
+    assert json.loads(done.stdout)["text"] == "The film is good ."
+
+
 def test_a_line_that_is_not_utf_8_is_named(shipped: Path) -> None:
     done = asked(shipped, stdin=b"The film is good .\nThe caf\xe9 is good .\n")
     assert done.returncode == 2
