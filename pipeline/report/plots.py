@@ -52,14 +52,15 @@ def model_bars(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str) 
         axes, row = _blank_axes(figure), 0.0
         for measure, group in measured:
             axes.text(0, row, measure.name, va="center", weight="bold")
-            longest = max(figures[measure.key] for _, figures in group) or 1.0
+            longest = max([0.0, *(figures[measure.key] for _, figures in group)]) or 1.0
             for number, (name, figures) in enumerate(group):
                 row += 1
                 value = figures[measure.key]
-                axes.barh(row, value / longest, height=0.74, color=STUDENT if number else TEACHER)
+                length = max(value, 0) / longest  # a score below 0 has no bar
+                axes.barh(row, length, height=0.74, color=STUDENT if number else TEACHER)
                 shortened = name if len(name) <= 20 else f"…{name[-19:]}"  # the names of runs differ at their end
                 text = f"{measure.write(value)}  {shortened}"
-                axes.text(max(value, 0) / longest + 0.015, row, text, va="center")
+                axes.text(length + 0.015, row, text, va="center")
             row += 1.6
         axes.set(xlim=(0, 1.75), ylim=(row - 0.9, -0.7))
         return as_svg(figure, "The models side by side: " + ", ".join(measure.name for measure in measures))
