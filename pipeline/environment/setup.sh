@@ -14,18 +14,23 @@ fail() {
 }
 
 set_up() {
-    local extras=$1 own='' prefix='' pins lock
+    local extras=$1 chosen=PYTHON own='' prefix='' pins lock
     if [ -z "${PYTHON:-}" ]; then
-        PYTHON=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
-        [ -n "$PYTHON" ] || { own=yes && PYTHON=$PROJECT/.venv; }
-        PYTHON=$PYTHON/bin/python
+        if [ -n "${VIRTUAL_ENV:-}" ]; then
+            chosen=VIRTUAL_ENV
+        elif [ -n "${CONDA_PREFIX:-}" ]; then
+            chosen=CONDA_PREFIX
+        else
+            own=yes
+        fi
+        PYTHON=${VIRTUAL_ENV:-${CONDA_PREFIX:-$PROJECT/.venv}}/bin/python
     fi
     case $PYTHON in /*) ;; */*) PYTHON=$PWD/$PYTHON ;; esac # it is used from other folders too
     pins=$(cat "$PROJECT/pyproject.toml" "$PROJECT/pipeline/environment/constraints.txt" | cksum)
     pins=${pins// /-}
 
     if ! prefix=$(python_prefix "$PYTHON") && [ -z "$own" ]; then
-        fail "$PYTHON is not a working Python 3.11 or newer; activate or name another, or unset PYTHON to get .venv"
+        fail "$PYTHON ($chosen) is not a working Python 3.11 to 3.13; activate or name another, or unset $chosen to get .venv"
     fi
     if ! is_installed; then
         lock=$PROJECT/.venv.lock
@@ -43,7 +48,7 @@ set_up() {
 }
 
 python_prefix() {
-    "$1" -I -c 'import sys; sys.exit(1) if sys.version_info < (3, 11) else print(sys.prefix)' 2>/dev/null
+    "$1" -I -c 'import sys; print(sys.prefix) if (3, 11) <= sys.version_info < (3, 14) else sys.exit(1)' 2>/dev/null
 }
 
 # Shares the variables of set_up, as install does.
@@ -96,18 +101,26 @@ install() {
 }
 
 make_venv() {
-    local candidate
+    local candidate without=''
     if command -v uv >/dev/null; then
-        uv venv --seed --python '>=3.11' "$PROJECT/.venv" # --seed: the pipeline downloads wheels with pip
+        uv venv --seed --python '>=3.11,<3.14' "$PROJECT/.venv" # --seed: the pipeline downloads wheels with pip
         return
     fi
-    for candidate in python3 python3.13 python3.12 python3.11; do
-        if python_prefix "$candidate" >/dev/null; then
+    for candidate in python3.13 python3.12 python3.11 python3; do
+        if ! python_prefix "$candidate" >/dev/null; then
+            continue
+        elif ! "$candidate" -I -c 'import ensurepip' >/dev/null 2>&1; then
+            without=$candidate # Debian and Ubuntu have it in a package of its own
+        else
             "$candidate" -m venv "$PROJECT/.venv"
             return
         fi
     done
-    echo 'error: no Python 3.11 or newer on PATH; install one, or uv, or name one with PYTHON=...'
+    if [ -n "$without" ]; then
+        echo "error: $without cannot make environments; install what is missing (sudo apt install $without-venv), or uv"
+    else
+        echo 'error: no Python 3.11 to 3.13 on PATH; install one, or uv, or name one with PYTHON=...'
+    fi
     return 1
 }
 
@@ -115,16 +128,23 @@ install_packages() {
     local installer=("$PYTHON" -m pip install --no-input) links
     if command -v uv >/dev/null; then
         # uv does not read pip's settings: tell it where pip may look, so that a machine gets the torch that pip would get.
-        links=${PIP_FIND_LINKS:-$("$PYTHON" -m pip config get global.find-links 2>/dev/null || true)}
+        links=$(pip_setting find-links "${PIP_FIND_LINKS:-}")
         export UV_FIND_LINKS=${UV_FIND_LINKS:-${links// /,}}
-        export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-}}
-        export UV_INDEX=${UV_INDEX:-${PIP_EXTRA_INDEX_URL:-}} UV_INDEX_STRATEGY=${UV_INDEX_STRATEGY:-unsafe-best-match}
+        export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$(pip_setting index-url "${PIP_INDEX_URL:-}")}
+        export UV_INDEX=${UV_INDEX:-$(pip_setting extra-index-url "${PIP_EXTRA_INDEX_URL:-}")}
+        export UV_INDEX_STRATEGY=${UV_INDEX_STRATEGY:-unsafe-best-match}
         installer=(uv pip install --python "$PYTHON")
     fi
     (cd "$PROJECT" && "${installer[@]}" -c pipeline/environment/constraints.txt -e ".[$extras]")
 }
 
-# The first error in a log, or its last line; pip's 'subprocess-exited' says nothing.
+# The values of a setting of pip: what its environment variable holds (the second argument), or else its configuration
+# file, where each value may have a line. Without quotes there is one blank between them.
+pip_setting() {
+    echo ${2:-$("$PYTHON" -m pip config get "global.$1" 2>/dev/null)}
+}
+
+# The first error in a log, or its last line that is not empty; pip's 'subprocess-exited' says nothing.
 reason() {
-    { grep -iE '^ *error: ' "$1" | grep -v subprocess-exited || tail -n 1 "$1"; } | sed -E 's/^ *([Ee][Rr][Rr][Oo][Rr]: )?//; q'
+    { grep -iE '^ *error: ' "$1" | grep -v subprocess-exited || grep . "$1" | tail -n 1; } | sed -E 's/^ *([Ee][Rr][Rr][Oo][Rr]: )?//; q'
 }

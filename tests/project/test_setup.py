@@ -17,7 +17,7 @@ STAND_IN = """#!/usr/bin/env bash
 name=${0##*/}
 case "$name $*" in
   *" -I -c "*) (cd "${0%/*}/.." && pwd) ; exit ;;
-  *"config get"*) exit 1 ;;
+  *"config get"*) [ -n "${PIP_CONF:-}" ] && sed -n "s/^${*: -1} = //p" "$PIP_CONF" | sed 's/;/\\n/g' ; exit ;;
 esac
 echo "$name" "$@" >>"$CALLS"
 folder=${@: -1}
@@ -131,10 +131,42 @@ def test_uv_is_used_where_there_is_one_and_looks_where_pip_looks(checkout: Check
     checkout.run("run_all.sh", PIP_FIND_LINKS="/wheels /more")
     venv = checkout.root / ".venv"
     assert installs(checkout.calls()) == [
-        f"uv venv --seed --python >=3.11 {venv} links=",
+        f"uv venv --seed --python >=3.11,<3.14 {venv} links=",
         f"uv pip install --python {venv}/bin/python -c pipeline/environment/constraints.txt -e .[train,export,"
         "wikipedia,chinese,languages] links=/wheels,/more",
     ]
+
+
+def test_uv_looks_where_pip_s_configuration_says(checkout: Checkout):
+    uv = checkout.stand_in(checkout.tools / "uv")
+    seen = '"links=$UV_FIND_LINKS default=$UV_DEFAULT_INDEX more=$UV_INDEX"'
+    uv.write_text(STAND_IN.replace('"$name" "$@" >>', f'"$name" {seen} >>'))
+    configuration = checkout.root.parent / "pip.conf"
+    lines = ["find-links = ;/wheels;/more", "index-url = http://one", "extra-index-url = http://two http://three"]
+    configuration.write_text("".join(f"global.{line}\n" for line in lines))
+    checkout.run("run_all.sh", PIP_CONF=str(configuration))
+    calls = [call for call in checkout.calls() if call.startswith("uv ")]
+    assert calls[-1] == "uv links=/wheels,/more default=http://one more=http://two http://three"
+
+
+@pytest.mark.parametrize(("lacking", "says"), [
+    ("ensurepip", "python3 cannot make environments; install what is missing (sudo apt install python3-venv), or uv"),
+    ("version", "no Python 3.11 to 3.13 on PATH; install one, or uv, or name one with PYTHON=..."),
+])  # fmt: skip
+def test_a_machine_on_which_no_environment_can_be_made_says_what_to_install(
+    checkout: Checkout, lacking: str, says: str
+):
+    python = checkout.tools / "python3"
+    python.write_text(STAND_IN.replace("name=", f'[[ "$*" != *{lacking}* ]] || exit 1\nname=', 1))
+    failed = checkout.run("run_all.sh")
+    assert failed.returncode == 1
+    assert f"set-up of {checkout.root}/.venv failed ({says}); " in failed.stderr
+
+
+def test_of_several_pythons_that_one_is_taken_which_the_packages_are_tested_with(checkout: Checkout):
+    checkout.stand_in(checkout.tools / "python3.12")
+    checkout.run("run_all.sh")
+    assert checkout.calls()[0].startswith("python3.12 -m venv ")
 
 
 @pytest.mark.parametrize("chosen", ["named", "venv", "conda"])
@@ -188,10 +220,17 @@ def test_a_set_up_that_fails_says_why_in_one_sentence_and_is_tried_again(checkou
     assert checkout.run("run_all.sh").returncode == 0
 
 
-def test_a_python_that_does_not_work_is_named(checkout: Checkout):
-    failed = checkout.run("run_all.sh", PYTHON="/nowhere/python")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PYTHON", "/nowhere/bin/python"), ("VIRTUAL_ENV", "/nowhere"), ("CONDA_PREFIX", "/nowhere")],
+)
+def test_a_python_that_does_not_work_is_named_and_what_chose_it(checkout: Checkout, name: str, value: str):
+    failed = checkout.run("run_all.sh", **{name: value})
     assert failed.returncode == 1
-    assert failed.stderr.startswith("run_all.sh: /nowhere/python is not a working Python 3.11 or newer; ")
+    assert failed.stderr == (
+        f"run_all.sh: /nowhere/bin/python ({name}) is not a working Python 3.11 to 3.13;"
+        f" activate or name another, or unset {name} to get .venv\n"
+    )
 
 
 def test_without_arguments_every_check_runs_even_after_one_failed(checkout: Checkout):
