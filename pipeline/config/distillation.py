@@ -84,6 +84,8 @@ class TaskDistillation(Training):
     epoch_covers: Literal["originals", "augmented"] = "originals"
     """originals: an epoch shows each example once, as the original or as one of its variants, another one in each
     epoch. augmented: an epoch shows every row of the augmented dataset."""
+    epochs: NonNegative = 3
+    """Passes over the examples, or over the augmented dataset (`epoch_covers`)."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -91,7 +93,7 @@ class DistillLayers(TaskDistillation, LayerObjectives):
     """Task distillation of the layers (TinyBERT, section 3.3, first step)."""
 
     epochs: NonNegative = 20
-    """Passes over the examples."""
+    """Passes over the examples, or over the augmented dataset (`epoch_covers`)."""
     pieces: Count = 0
     """Pieces in the student's vocabulary (WordPiece or Unigram): the most frequent of the augmented dataset, and those
     of one character. A word whose piece is gone is cut into smaller ones, and the student learns to read it so. 0: the
