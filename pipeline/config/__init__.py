@@ -63,11 +63,14 @@ class Card:
     teacher_licence: str | None = None
     """Licence of the teacher, as the hub spells it (mit, apache-2.0); null: the one that its own card or its wheel
     names."""
+    other_teacher_licence: str | None = None
+    """Licence of the model that `annotate_data.teacher` names; null: as for `teacher_licence`."""
     data_licence: str | None = None
-    """Licence of the task's data, or without a task of the text; null: the one that the README.md beside it names. A
-    student is published only when both licences are known."""
-    language: Name = "en"
-    """Language of the texts, as an ISO 639 code."""
+    """Licence of everything that the student is trained on: the training and unlabelled files, the text, a dataset that
+    is reused; null: those that the README.md files beside them name. A student is published only when all licences are
+    known."""
+    language: Name | None = None
+    """Language of the texts, as an ISO 639 code; null: `task.language`, and none on the card where that is auto."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

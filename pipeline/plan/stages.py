@@ -208,13 +208,13 @@ TABLE: dict[str, TableRow] = {
         files=["training_rows", "test_rows", "other_teacher", WHERE_SOFT],
     ),
     "export_student": TableRow(
-        version=10,
+        version=11,
         reads=[
             with_task("finetune_teacher", "distill_predictions"),
             without_task("prepare_corpus", "pretrain_teacher", "distill_general"),
             "evaluate_student",
         ],
-        settings=["export_student", "fp32", with_task("task", *SCORING), "card"],
+        settings=["export_student", "fp32", with_task("task", *SCORING, LANGUAGE), "card"],
         files=["training_rows", "test_rows", WHERE_SOFT],
     ),
 }

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from pipeline.artifacts.store import MANIFEST
 from pipeline.config import Recipe
 from pipeline.config.data import LINEAR_CKA, MASKED_ACCURACY, NEXT_TOKEN_ACCURACY
 from pipeline.config.objectives import CAUSAL_LM, LAYER_OBJECTIVES, MASKED_LM, chosen
+from pipeline.data.languages import AUTO
 from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.architectures import start_of
 from pipeline.models.saved_model import is_decoder, model_shape
 from pipeline.plan.run_folder import RESULTS
 from pipeline.report.run_summary import MEASURES, machine_of_latencies
 from pipeline.report.templates import render
+from pipeline.tasks.task_columns import task_columns
 
 CARD = "README.md"
 HERE = "PATH/OF/THIS/FOLDER"  # the student's name in the card, until it has one on the hub
@@ -29,6 +31,8 @@ PIPELINE_TAGS = {
     "embedding": "sentence-similarity",
 }
 GENERAL_OBJECTIVES = (*LAYER_OBJECTIVES, *MASKED_LM, *CAUSAL_LM)
+Licences = Mapping[str, tuple[str, ...]]
+"""By what has them (teacher, other_teacher, data), each named once; none where not all of them are known."""
 SPDX = {"apache 2.0": "apache-2.0", "apache license 2.0": "apache-2.0", "mit license": "mit", "bsd": "bsd-3-clause"}
 
 
@@ -42,6 +46,8 @@ def model_card(recipe: Recipe, inputs: RecipeInputs, *, evaluation: Path, export
     results = json.loads((evaluation / RESULTS).read_text(encoding="utf-8"))
     manifest = json.loads((evaluation / MANIFEST).read_text(encoding="utf-8"))
     task_data = [recipe.task.data] if recipe.task.data else list(recipe.task.train)
+    more_text = [*recipe.task.unlabelled, *recipe.prepare_corpus.sources]
+    reused = [recipe.augment_data.reuse] if recipe.augment_data.reuse else []
     teacher = recipe.finetune_teacher.model or recipe.backbone
     licences = find_licences(recipe, inputs)
     general = recipe.distill_general
@@ -57,11 +63,14 @@ def model_card(recipe: Recipe, inputs: RecipeInputs, *, evaluation: Path, export
         manifest=manifest,
         exported=exported,
         machine=machine_of_latencies(exported, manifest),
+        are_pairs=recipe.has_task and len(task_columns(recipe.task).texts) == 2,
         teacher=without_folders(teacher),
+        other_teacher=without_folders(recipe.annotate_data.teacher or ""),
         task_data=[without_folders(spec) for spec in task_data],
+        more_text=[without_folders(spec) for spec in more_text],
         reused=without_folders(recipe.augment_data.reuse or ""),
+        all_data=[without_folders(spec) for spec in (*task_data, *more_text, *reused)],
         student_model=without_folders(recipe.student.model or ""),
-        corpus=[without_folders(spec) for spec in recipe.prepare_corpus.sources],
         licences=licences,
         measures=MEASURES,
         here=HERE,
@@ -75,7 +84,7 @@ def _metadata(
     *,
     teacher: str,
     task_data: list[str],
-    licences: Mapping[str, str | None],
+    licences: Licences,
 ) -> ModelCardData:
     """What the hub reads of a model."""
     if not recipe.has_task:
@@ -91,7 +100,7 @@ def _metadata(
         metric_value=round(results["student"]["score"], 4),
     )
     return ModelCardData(
-        language=recipe.card.language,
+        language=_language(recipe),
         **_licence(licences),
         library_name="sentence-transformers" if recipe.task.kind == "embedding" else "transformers",
         pipeline_tag=tag,
@@ -104,14 +113,12 @@ def _metadata(
     )
 
 
-def _general_metadata(
-    recipe: Recipe, *, teacher: str, licences: Mapping[str, str | None], metric: str
-) -> ModelCardData:
+def _general_metadata(recipe: Recipe, *, teacher: str, licences: Licences, metric: str) -> ModelCardData:
     """The same of a general student."""
     tags = {MASKED_ACCURACY: "fill-mask", NEXT_TOKEN_ACCURACY: "text-generation", LINEAR_CKA: "feature-extraction"}
     teacher_names = hub_names([teacher])
     return ModelCardData(
-        language=recipe.card.language,
+        language=_language(recipe),
         **_licence(licences),
         library_name="transformers",
         pipeline_tag=tags[metric],
@@ -121,16 +128,29 @@ def _general_metadata(
     )
 
 
-def find_licences(recipe: Recipe, inputs: RecipeInputs) -> dict[str, str | None]:
-    """The licences of teacher and data, from the recipe or else from beside the files; None where neither says."""
-    data = [paths[0] for role, paths in inputs.task.items() if role in ("train", "glue") and paths]
-    data = data if recipe.has_task else list(inputs.corpus[:1])
-    of_teacher = _model_licences(inputs.teacher or inputs.backbone)
-    of_data = (licence for path in data for licence in _licence_in_card(path))
-    return {
-        "teacher": recipe.card.teacher_licence or next(of_teacher, None),
-        "data": recipe.card.data_licence or next(of_data, None),
-    }
+def _language(recipe: Recipe) -> str | None:
+    """The language that the recipe names. A guess is none: it knows the script, and takes German for English."""
+    named = recipe.task.language
+    return recipe.card.language or (named if named != AUTO else None)
+
+
+def find_licences(recipe: Recipe, inputs: RecipeInputs) -> Licences:
+    """The licences of the teachers and of all data, from the recipe or else from beside the files."""
+    card = recipe.card
+    rows = [path for role in ("train", "unlabelled", "glue") for path in inputs.task.get(role, ())]
+    reused = [path.parent.parent for path in inputs.augmented]  # its README.md lies above its `data`
+    of_data = [next(_licence_in_card(path), None) for path in (*rows, *inputs.corpus, *reused)]
+    found = {"teacher": [card.teacher_licence or next(_model_licences(inputs.teacher or inputs.backbone), None)]}
+    if inputs.other_teacher:
+        found["other_teacher"] = [card.other_teacher_licence or next(_model_licences(inputs.other_teacher), None)]
+    found["data"] = [card.data_licence] if card.data_licence else of_data
+    return {role: _each_once(licences) for role, licences in found.items()}
+
+
+def _each_once(licences: Sequence[str | None]) -> tuple[str, ...]:
+    """The different ones; none where one is not known."""
+    known = [licence for licence in licences if licence]
+    return tuple(dict.fromkeys(known)) if len(known) == len(licences) else ()
 
 
 def _model_licences(folder: Path) -> Iterator[str]:
@@ -163,14 +183,14 @@ def _licence_in_card(path: Path) -> Iterator[str]:
         yield licence
 
 
-def _licence(licences: Mapping[str, str | None]) -> dict[str, Any]:
-    """The licence as the hub wants it, which knows one a model: where the two differ, 'other' with both as its name."""
-    teacher, data = licences["teacher"], licences["data"]
-    if not teacher or not data:
+def _licence(licences: Licences) -> dict[str, Any]:
+    """The licence as the hub wants it, which knows one a model: where they differ, 'other' with all as its name."""
+    if not all(licences.values()):
         return {}
-    if teacher == data:
-        return {"license": teacher}
-    name = re.sub(r"[^a-z0-9.]+", "-", f"{teacher} and {data}".lower()).strip("-")
+    different = list(dict.fromkeys(licence for names in licences.values() for licence in names))
+    if len(different) == 1:
+        return {"license": different[0]}
+    name = re.sub(r"[^a-z0-9.]+", "-", " and ".join(different).lower()).strip("-")
     return {"license": "other", "license_name": name, "license_link": CARD}
 
 

@@ -15,7 +15,7 @@ from pipeline.artifacts.store import MANIFEST, RECIPE
 from pipeline.errors import UserError, status_of
 from pipeline.inputs.hub import check_push, publish
 from pipeline.plan.plan import make_plan
-from pipeline.report.model_card import CARD, HERE, UNKNOWN, model_card
+from pipeline.report.model_card import CARD, HERE, find_licences, model_card
 from pipeline.report.run_summary import read_run_summary
 
 STUDENTS = ("export_student", "distill_predictions")  # the first that is finished is published
@@ -37,13 +37,14 @@ def push(run_folder: Path, name: str) -> str:
     if student is None or "evaluate_student" not in run.stages:
         raise UserError(f"{run_folder} has no student that is measured: finish the run, then publish it")
     plan = make_plan(run_folder / RECIPE, checked=False)
+    licences = find_licences(plan.recipe, plan.inputs)
+    if unknown := [f"card.{role}_licence" for role, names in licences.items() if not names]:
+        raise UserError(
+            f"{run_folder}: not every licence is known; give {' and '.join(unknown)} in the recipe"
+            f" (or --{unknown[0]} cc-by-4.0), and run it again"
+        )
     evaluation, exported = run_folder / "evaluate_student", run.metrics("export_student")
     card = model_card(plan.recipe, plan.inputs, evaluation=evaluation, exported=exported)
-    if UNKNOWN in card:
-        raise UserError(
-            f"{run_folder}: the licence of the teacher or of the data is not known; give card.teacher_licence and"
-            " card.data_licence in the recipe (or --card.data_licence cc-by-4.0), and run it again"
-        )
     folder = (run_folder / student).resolve()
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (MANIFEST, CARD))
     files: dict[str, Path | bytes] = {path.relative_to(folder).as_posix(): path for path in paths}

@@ -70,27 +70,30 @@ def predicted(
 
 def by_transformers(folder: Path, kind: str, texts: list[str]) -> Any:
     """As the model card says."""
-    if kind in ("token_classification", "question_answering"):
+    if kind in ("token_classification", "question_answering", "multi_label"):
         return _by_the_card(folder, kind, texts)
-    config = json.loads((folder / "config.json").read_text())
     answer: Any = pipeline("text-classification", model=str(folder), top_k=None, function_to_apply="none")
     given = {"text": texts[0], "text_pair": texts[1]} if len(texts) > 1 else texts[0]
     scores = {one["label"]: one["score"] for one in answer([given])[0]}
     if kind == "regression":
         return next(iter(scores.values()))
-    if kind == "multi_label":
-        shares = {name: 1 / (1 + np.exp(-score)) for name, score in scores.items()}
-        return sorted(name for name, share in shares.items() if share > config["thresholds"].get(name, 0.5))
     return max(scores, key=lambda name: scores[name])
 
 
+def code_of_card(card: str, folder: Path) -> str:
+    """The code that a model card shows, for a student in this folder."""
+    text = card.partition("\n# ")[2].partition("## Measured")[0]
+    return "\n".join(re.findall(r"^    (.*)$", text, re.MULTILINE)).replace(HERE, str(folder))
+
+
 def _by_the_card(folder: Path, kind: str, texts: list[str]) -> Any:
-    card = (folder / "README.md").read_text(encoding="utf-8").partition("\n# ")[2]
-    code = "\n".join(re.findall(r"^    (.*)$", card.partition("## Measured")[0], re.MULTILINE)).replace(
-        HERE, str(folder)
-    )
-    if kind == "token_classification":
+    code = code_of_card((folder / "README.md").read_text(encoding="utf-8"), folder)
+    if kind == "multi_label":
         names: dict[str, Any] = {}
+        exec(code.replace('"..."', repr(texts[0])), names)
+        return sorted(names["labels"])
+    if kind == "token_classification":
+        names = {}
         exec(code.replace('"..."', repr(texts[0])), names)
         starts = [0, *(match.end() for match in re.finditer(" ", texts[0]))]
         return [names["tags"].get(start, "O") for start in starts]

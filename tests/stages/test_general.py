@@ -16,6 +16,7 @@ from pipeline.plan.run_folder import RESULTS
 from pipeline.report.push import push
 from pipeline.report.results import refresh_report, table
 from tests import tiny
+from tests.helpers.agreement import code_of_card
 from tests.helpers.killed import kill_in
 from tests.helpers.once import once
 from tests.helpers.one_process import run_everything, run_recipe
@@ -92,6 +93,8 @@ def test_the_report_and_the_card_speak_of_a_general_student(general: Path) -> No
     assert f"Latency: one text of 32 tokens on {platform.machine()}, {torch.get_num_threads()} threads, cpu." in card
     assert "pipeline_tag: fill-mask" in card and 'pipeline("fill-mask", model=' in card
     assert "no task in particular" in card and "on the dev rows" not in card
+    code = code_of_card(card, general / "export_student")
+    exec(code.replace('} ..."', "} " + "good film " * 100 + '"'), {})  # a long text is cut
 
 
 @pytest.mark.slow

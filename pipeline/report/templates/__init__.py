@@ -12,6 +12,11 @@ def escape_markdown(text: object) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", re.sub(r"\s", " ", str(text)))
 
 
+def counted(number: float, name: str) -> str:
+    """A number with the name of what it counts: '1 epoch', '2 epochs'."""
+    return f"{number:g} {name}{'' if number == 1 else 's'}"
+
+
 def render(template: str, **values: Any) -> str:
     """A filled-in template. In HTML every text is escaped unless the template calls it safe."""
     environment = Environment(
@@ -22,5 +27,5 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["markdown"] = escape_markdown
+    environment.filters |= {"markdown": escape_markdown, "counted": counted}
     return environment.get_template(template).render(values)

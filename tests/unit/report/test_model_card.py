@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from transformers import pipeline
 
 from pipeline.config import Recipe
 from pipeline.inputs.recipe_inputs import RecipeInputs
+from pipeline.models.saved_model import add_to_config
 from pipeline.plan.plan import make_plan
 from pipeline.report.model_card import UNKNOWN, find_licences, model_card
+from tests.helpers.agreement import code_of_card
 from tests.helpers.published import EVALUATION, EXPORTED
 
 EVALUATED = {"command": "./run_all.sh recipe.yaml", "git_commit": "c" * 40, "machine": "x86_64, 2 threads, cuda"}
@@ -27,7 +30,7 @@ def recipe_and_inputs(world: Path) -> tuple[Recipe, RecipeInputs]:
 def card_of(recipe: Recipe, inputs: RecipeInputs, **card: Any) -> str:
     recipe = replace(recipe, card=replace(recipe.card, **card))
     evaluation = Path(recipe.run.runs) / "evaluation"
-    evaluation.mkdir(parents=True)
+    evaluation.mkdir(parents=True, exist_ok=True)
     (evaluation / "results.json").write_text(json.dumps(EVALUATION | {"labels": ["a", "b|c\nd"]}))
     (evaluation / "stage.json").write_text(json.dumps(EVALUATED))
     return model_card(recipe, inputs, evaluation=evaluation, exported=EXPORTED)
@@ -41,7 +44,7 @@ def test_the_card_holds_the_metadata_that_the_hub_reads(recipe_and_inputs: tuple
     metadata = metadata_of(card_of(*recipe_and_inputs, teacher_licence="mit", data_licence="mit"))
     assert metadata["license"] == "mit"
     assert metadata["pipeline_tag"] == "text-classification"
-    assert metadata["language"] == "en"
+    assert "language" not in metadata  # task.language is auto, and a guess of the script is none of the language
     [model] = metadata["model-index"]
     assert model["results"][0]["metrics"] == [{"type": "accuracy", "value": 0.9}]
 
@@ -67,6 +70,13 @@ def test_hub_names_are_the_base_model_and_the_data(recipe_and_inputs: tuple[Reci
     assert (metadata["base_model"], metadata["datasets"]) == ("owner/bert", ["owner/rows"])
 
 
+def test_the_language_is_what_the_recipe_says(recipe_and_inputs: tuple[Recipe, RecipeInputs]) -> None:
+    recipe, inputs = recipe_and_inputs
+    german = replace(recipe, task=replace(recipe.task, language="de"))
+    assert metadata_of(card_of(german, inputs))["language"] == "de"
+    assert metadata_of(card_of(german, inputs, language="multilingual"))["language"] == "multilingual"
+
+
 def test_two_licences_are_both_named(recipe_and_inputs: tuple[Recipe, RecipeInputs]) -> None:
     card = card_of(*recipe_and_inputs, teacher_licence="apache-2.0", data_licence="CC BY-SA 4.0")
     assert metadata_of(card)["license"] == "other"
@@ -75,7 +85,7 @@ def test_two_licences_are_both_named(recipe_and_inputs: tuple[Recipe, RecipeInpu
 
 def test_a_licence_that_nobody_gives_is_said_to_be_unknown(recipe_and_inputs: tuple[Recipe, RecipeInputs]) -> None:
     card = card_of(*recipe_and_inputs, teacher_licence="mit")
-    assert f"| the data, rows.csv | {UNKNOWN} |" in card
+    assert f"| the data, rows.csv, text.txt | {UNKNOWN} |" in card
     assert "license" not in metadata_of(card)
 
 
@@ -83,7 +93,7 @@ def test_licences_are_carried_from_cards_and_wheels(
     recipe_and_inputs: tuple[Recipe, RecipeInputs], world: Path, tmp_path: Path
 ) -> None:
     recipe, inputs = recipe_and_inputs
-    assert find_licences(recipe, inputs) == {"teacher": None, "data": None}
+    assert find_licences(recipe, inputs) == {"teacher": (), "data": ()}
     (world / "README.md").write_text("---\nlicense: cc0-1.0\n---\n# Rows\n")
     (tmp_path / "wheel/bert-1.dist-info").mkdir(parents=True)
     (tmp_path / "wheel/bert-1.dist-info/METADATA").write_text("Name: bert\nLicense: Apache 2.0\n\nLicense: no\n")
@@ -93,9 +103,116 @@ def test_licences_are_carried_from_cards_and_wheels(
     (tmp_path / "wheel/a_stranger-1.dist-info/RECORD").write_text("bert/models.py,,\n")
     model = shutil.copytree(world / "model", tmp_path / "wheel/bert/model")
     found = find_licences(recipe, replace(inputs, backbone=model))
-    assert found == {"teacher": "apache-2.0", "data": "cc0-1.0"}
+    assert found == {"teacher": ("apache-2.0",), "data": ("cc0-1.0",)}
     (model / "README.md").write_text("---\nlicense: mit\n---\n")
-    assert find_licences(recipe, replace(inputs, backbone=model))["teacher"] == "mit"
+    assert find_licences(recipe, replace(inputs, backbone=model))["teacher"] == ("mit",)
+
+
+def licensed(folder: Path, licence: str | None, *, name: str) -> Path:
+    """A file in a folder of its own, beside a README.md that names the licence."""
+    (folder / name).parent.mkdir(parents=True)
+    if licence:
+        (folder / "README.md").write_text(f"---\nlicense: {licence}\n---\n")
+    return folder / name
+
+
+def test_every_file_that_was_trained_on_counts(recipe_and_inputs: tuple[Recipe, RecipeInputs], tmp_path: Path) -> None:
+    recipe, inputs = recipe_and_inputs
+    rows = licensed(tmp_path / "rows", "mit", name="a.csv")
+    files = {
+        "more": licensed(tmp_path / "more", "cc-by-4.0", name="b.csv"),
+        "unlabelled": licensed(tmp_path / "unlabelled", "gpl-3.0", name="c.csv"),
+        "text": licensed(tmp_path / "text", "cc-by-sa-4.0", name="d.txt"),
+        "reused": licensed(tmp_path / "reused", "cc0-1.0", name="data/train-00000-of-00001.parquet"),
+    }
+    task = {"train": (rows, files["more"]), "unlabelled": (files["unlabelled"],)}
+    used = replace(inputs, task=task, corpus=(files["text"],), augmented=(files["reused"],))
+    assert find_licences(recipe, used)["data"] == ("mit", "cc-by-4.0", "gpl-3.0", "cc-by-sa-4.0", "cc0-1.0")
+    for name in files:
+        readme = tmp_path / name / "README.md"
+        aside = readme.rename(tmp_path / "aside")
+        assert find_licences(recipe, used)["data"] == (), name
+        aside.rename(readme)
+    there = replace(recipe, task=replace(recipe.task, train=(str(rows), "b.csv"), unlabelled=("c.csv",)))
+    card = card_of(there, used, teacher_licence="mit")
+    assert "| the data, a.csv, b.csv, c.csv, text.txt | mit and cc-by-4.0 and gpl-3.0 and" in card
+    assert metadata_of(card)["license_name"] == "mit-and-cc-by-4.0-and-gpl-3.0-and-cc-by-sa-4.0-and-cc0-1.0"
+
+
+def test_the_teacher_of_the_predictions_is_named_with_its_licence(
+    recipe_and_inputs: tuple[Recipe, RecipeInputs], tmp_path: Path
+) -> None:
+    recipe, inputs = recipe_and_inputs
+    other = licensed(tmp_path / "other", "cc-by-nc-4.0", name="model.safetensors").parent
+    recipe = replace(recipe, annotate_data=replace(recipe.annotate_data, teacher=str(other)))
+    inputs = replace(inputs, other_teacher=other)
+    card = card_of(recipe, inputs, teacher_licence="mit", data_licence="mit")
+    assert "distilled from model and other by" in card
+    assert "| the teacher of the predictions, other | cc-by-nc-4.0 |" in card
+    assert metadata_of(card)["license_name"] == "mit-and-cc-by-nc-4.0"
+    card = card_of(recipe, inputs, teacher_licence="mit", data_licence="mit", other_teacher_licence="mit")
+    assert metadata_of(card)["license"] == "mit"
+    (other / "README.md").unlink()
+    assert UNKNOWN in card_of(recipe, inputs, teacher_licence="mit", data_licence="mit")
+
+
+LONG = "good film " * 200
+
+
+def test_the_code_of_the_card_cuts_a_long_text(recipe_and_inputs: tuple[Recipe, RecipeInputs], shipped: Path) -> None:
+    code = code_of_card(card_of(*recipe_and_inputs), shipped)
+    found: Any = eval(code.partition("\n")[2].replace('"..."', repr(LONG)), {"pipeline": pipeline})
+    assert found[0]["label"] in ("fresh", "rotten")
+
+
+def test_the_code_of_the_card_gives_both_texts_of_a_pair(
+    recipe_and_inputs: tuple[Recipe, RecipeInputs], shipped: Path
+) -> None:
+    recipe, inputs = recipe_and_inputs
+    pairs = replace(recipe, task=replace(recipe.task, text_pair="other"))
+    code = code_of_card(card_of(pairs, inputs), shipped).partition("\n")[2]
+    assert code.endswith('({"text": "...", "text_pair": "..."}, truncation=True)')
+    found: Any = eval(code.replace('"..."', repr(LONG)), {"pipeline": pipeline})
+    assert found["label"] in ("fresh", "rotten")
+    glue = replace(recipe, task=replace(recipe.task, glue="mrpc", data="glue", train=()))
+    assert '"text_pair": "..."' in card_of(glue, inputs)
+
+
+def test_the_code_of_the_card_gives_the_labels_above_their_thresholds(
+    recipe_and_inputs: tuple[Recipe, RecipeInputs], shipped: Path, tmp_path: Path
+) -> None:
+    recipe, inputs = recipe_and_inputs
+    several = replace(recipe, task=replace(recipe.task, kind="multi_label"))
+    code = code_of_card(card_of(several, inputs), shipped)
+    folder = shutil.copytree(shipped, tmp_path / "student")
+    for thresholds, labels in (
+        ({"fresh": 0.01, "rotten": 0.99}, ["fresh"]),
+        ({"fresh": 0.99, "rotten": 0.01}, ["rotten"]),
+    ):
+        add_to_config(folder, {"problem_type": "multi_label_classification", "thresholds": thresholds})
+        names: dict[str, Any] = {}
+        exec(code.replace(str(shipped), str(folder)).replace('"..."', repr(LONG)), names)
+        assert names["labels"] == labels
+
+
+def test_the_card_says_what_was_done(recipe_and_inputs: tuple[Recipe, RecipeInputs]) -> None:
+    recipe, inputs = recipe_and_inputs
+    once = replace(
+        recipe,
+        augment_data=replace(recipe.augment_data, variants=1),
+        student=replace(recipe.student, layers=1),
+        distill_layers=replace(recipe.distill_layers, epochs=1),
+        distill_predictions=replace(recipe.distill_predictions, epochs=0.5),
+    )
+    card = card_of(once, inputs)
+    assert "\n1 layer of width" in card
+    assert "1 variant of each text, words replaced" in card
+    assert "On the task: 1 epoch of layers" in card and "then 0.5 epochs of predictions,\n" in card
+    assert "- Texts are cut at" in card
+    never = replace(recipe, augment_data=replace(recipe.augment_data, variants=0))
+    assert "| augmentation | none |" in card_of(never, inputs)
+    questions = card_of(replace(recipe, task=replace(recipe.task, kind="question_answering", text_pair="c")), inputs)
+    assert "Texts are cut at" not in questions and "a longer context in windows" in questions
 
 
 def test_a_reused_dataset_is_named_and_its_settings_are_not_guessed(

@@ -1,6 +1,7 @@
 """Publishing the student on the hub: a small one on 127.0.0.1."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -88,7 +89,15 @@ def test_an_unknown_licence_is_asked_for(run: Path, world: Path) -> None:
     publish_run(make_plan(world / "recipe.yaml", ["--card.teacher_licence", "mit"]))
     done = push(run, "owner/small", address=NOBODY)
     assert done.returncode == 2
-    assert "give card.teacher_licence and card.data_licence in the recipe" in done.stderr
+    assert "not every licence is known; give card.data_licence in the recipe (or --card.data_licence" in done.stderr
+
+
+def test_what_the_card_does_not_know_of_is_named(run: Path, world: Path) -> None:
+    other = shutil.copytree(world / "model", world / "other")
+    publish_run(make_plan(world / "recipe.yaml", ["--annotate_data.teacher", str(other)], checked=False))
+    done = push(run, "owner/small", address=NOBODY)
+    assert done.returncode == 2
+    assert "give card.teacher_licence and card.other_teacher_licence and card.data_licence in the" in done.stderr
 
 
 def test_a_run_that_is_not_finished_publishes_nothing(tmp_path: Path) -> None:
