@@ -55,10 +55,21 @@ def gpu_capabilities() -> tuple[float, ...]:
         return ()
     if visible is None:
         return found
-    shown = list(itertools.takewhile(lambda name: name.strip() != "-1", visible.split(",")))  # as CUDA reads it
-    if all(name.strip().isdecimal() for name in shown):
-        return tuple(found[int(name)] for name in shown if int(name) < len(found))
+    shown = _names_that_cuda_shows(visible, count=len(found))
+    if all(name.isdecimal() for name in shown):
+        return tuple(found[int(name)] for name in shown)
     return found[: len(shown)]  # by UUID: which one is not known here
+
+
+def _names_that_cuda_shows(visible: str, *, count: int) -> list[str]:
+    """The names before the first one that names no GPU; none where a name stands twice."""
+    names = (name.strip() for name in visible.split(","))
+    shown = list(
+        itertools.takewhile(
+            lambda name: int(name) < count if name.isdecimal() else name.startswith(("GPU-", "MIG-")), names
+        )
+    )
+    return shown if len(set(shown)) == len(shown) else []
 
 
 def gpu_count() -> int:

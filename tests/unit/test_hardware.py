@@ -41,6 +41,11 @@ def test_a_gpu_takes_more_tokens_at_once_where_none_are_asked_for(
         ("0,-1,1", (9.0,)),
         ("1,7", (7.5,)),
         ("GPU-5ebe9d", (9.0,)),
+        ("7,0", ()),
+        ("0,none,1", (9.0,)),
+        ("NoDevFiles", ()),
+        ("0,0", ()),
+        ("GPU-5ebe9d,GPU-5ebe9d", ()),
     ],
 )
 def test_gpus_are_those_that_cuda_shows(
