@@ -55,6 +55,7 @@ def _bring(requirement: str, folder: Path, checksums: Mapping[str, str]) -> None
         content = Path(temporary) / "content"
         _unpack(wheel, content)
         (content / MARKER).write_text(found + "\n", "utf-8")
+        shutil.rmtree(folder, ignore_errors=True)  # what lies there has lost its marker
         content.rename(folder)
 
 

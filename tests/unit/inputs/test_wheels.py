@@ -81,6 +81,15 @@ def test_what_a_killed_download_left_is_removed(index: Path, tmp_path: Path, mon
     assert kept(tmp_path) == ["toy-words-1.0"]
 
 
+def test_a_wheel_that_lost_its_marker_is_brought_again(index: Path, tmp_path: Path) -> None:
+    checksums = {"toy-words==1.0": build(index, dict(CONTENT))}
+    folder = unpacked_wheel("toy-words==1.0", cache=tmp_path, checksums=checksums)
+    (folder / wheels.MARKER).unlink()
+    (folder / "toy_words/data/words.txt").write_text("half")
+    unpacked_wheel("toy-words==1.0", cache=tmp_path, checksums=checksums)
+    assert (folder / "toy_words/data/words.txt").read_text() == "one\ntwo\n"
+
+
 def test_of_two_that_want_a_wheel_one_downloads_it_and_the_other_waits(
     index: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
