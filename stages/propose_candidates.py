@@ -71,8 +71,12 @@ def main(stage: Stage) -> dict[str, Any]:
     if not stage.is_main:
         return {}
     shutil.copytree(stage.work / "data", stage.output / "data", ignore=shutil.ignore_patterns(".*"))
-    found = pq.read_table(stage.output / "data", columns=["text", "source"])
-    sources, with_candidates = Counter(found["source"].to_pylist()), len(found["text"].unique())
+    sources: Counter[str] = Counter()
+    with_candidates = 0
+    for path in sorted((stage.output / "data").iterdir()):  # one at a time: a text has many rows, all in one shard
+        found = pq.read_table(path, columns=["text", "source"])
+        sources.update(found["source"].to_pylist())
+        with_candidates += len(found["text"].unique())
     stage.say(f"{with_candidates} of {len(texts)} texts have a word that can be replaced")
     return {
         "texts": len(texts),

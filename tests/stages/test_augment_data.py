@@ -45,6 +45,9 @@ def test_with_one_variant_the_words_that_have_candidates_are_those_that_it_repla
     run = run_here(run_world, tmp_path, "--propose_candidates.words", "replaced", "--augment_data.variants", "1")
     some, every = (pd.read_parquet(folder / "propose_candidates" / "data") for folder in (run, finished))
     assert {*zip(some.text, some.start, strict=True)} < {*zip(every.text, every.start, strict=True)}
+    metrics = json.loads((run / "propose_candidates" / "stage.json").read_text())["metrics"]
+    assert metrics["texts_with_candidates"] == some.text.nunique()
+    assert metrics["words"] == some.source.value_counts().sort_index().to_dict()
     assert len(some) / len(every) == pytest.approx(0.4, abs=0.15)  # augment_data.replace, of few words
     rows = pd.read_parquet(run / "augment_data" / "data")
     places = {text: sorted(found.start) for text, found in some.groupby("text")}
