@@ -5,9 +5,11 @@ Import it only where a hub repository is named: the hub's library takes longer t
 
 import glob
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Literal
 
@@ -25,16 +27,35 @@ UNREADABLE = {
     " if it is private",
     errors.RevisionNotFoundError: "has no revision '{revision}': take a branch, tag or commit from its page, or none"
     " for the newest",
-    Exception: "is not in the hub's cache, and the hub is not reached: check the network or HF_ENDPOINT",
 }
+NO_HUB = (
+    "is not found: what answers is not the hub, but a page such as a proxy's or a login's; check the network or"
+    " HF_ENDPOINT"
+)
 
 
 def commit_of(name: str, *, revision: str, kind: RepositoryKind) -> str:
-    """The commit that a branch, tag or commit stands for now; without a network, what the hub's cache remembers."""
+    """The commit that a branch, tag or commit stands for now; where the hub does not say, what its cache remembers."""
     if re.fullmatch("[0-9a-f]{40}", revision):
         return revision
+    resolve = partial(HfApi().resolve_revision, name, repo_type=kind, revision=revision)
     with _errors_as_a_sentence(name, kind=kind, revision=revision):
-        return HfApi().resolve_revision(name, repo_type=kind, revision=revision).resolved
+        try:
+            return resolve().resolved
+        except (errors.HfHubHTTPError, JSONDecodeError) as error:
+            if isinstance(error, errors.HfHubHTTPError) and not _says_nothing_of_the_repository(error):
+                raise
+            with suppress(errors.RevisionResolutionError):
+                commit = resolve(local_files_only=True).resolved
+                print(f"hub:{name}: the hub gives no answer; its cache says {commit}", file=sys.stderr)
+                return commit
+            raise
+
+
+def _says_nothing_of_the_repository(error: errors.HfHubHTTPError) -> bool:
+    """Whether the hub refuses every question: it had too many, or the token is a wrong one."""
+    wrong_token = error.response.status_code == 401 and not isinstance(error, errors.RepositoryNotFoundError)
+    return wrong_token or error.response.status_code == 429
 
 
 def listing(name: str, *, commit: str, kind: RepositoryKind) -> list[str]:
@@ -92,13 +113,36 @@ def _errors_as_a_sentence(name: str, *, kind: RepositoryKind = "model", revision
     except errors.HFValidationError:
         form = "OWNER/NAME" if revision is None else "hub:OWNER/NAME or hub:OWNER/NAME@REVISION"
         raise UserError(f"hub:{name} is no name of a hub repository: write {form}") from None
+    except JSONDecodeError:
+        raise UserError(f"hub:{name} {NO_HUB}") from None
     except (errors.RevisionResolutionError, HTTPError, OSError) as error:
         if getattr(error, "errno", None) in DISK:
             raise
+        if isinstance(error, OSError) and error.filename:
+            raise UserError(f"hub:{name}: {error.filename}: {error.strerror}") from None
         if revision is None:
             raise UserError(f"hub:{name} {_why_not_written(error)}") from None
-        reason = next(text for kind_of_error, text in UNREADABLE.items() if isinstance(error, kind_of_error))
-        raise UserError(f"hub:{name} {reason.format(kind=kind, revision=revision)}") from None
+        raise UserError(f"hub:{name} {_why_not_read(error, kind=kind, revision=revision)}") from None
+
+
+def _why_not_read(error: Exception, *, kind: RepositoryKind, revision: str) -> str:
+    for kind_of_error, text in UNREADABLE.items():
+        if isinstance(error, kind_of_error):
+            return text.format(kind=kind, revision=revision)
+    refusal = error if isinstance(error, errors.HfHubHTTPError) else error.__cause__
+    if not isinstance(refusal, errors.HfHubHTTPError):
+        return "is not in the hub's cache, and the hub is not reached: check the network or HF_ENDPOINT"
+    status, said = refusal.response.status_code, refusal.server_message or "no reason given"
+    if status in (401, 403):
+        return f"may not be read with your token ({status}: {said}): give another by `hf auth login` or HF_TOKEN"
+    if status == 429:
+        return (
+            "is not in the hub's cache, and the hub takes no more requests for now (429): wait some minutes, or run"
+            " `hf auth login`, which allows more"
+        )
+    if status >= 500:
+        return f"is not in the hub's cache, and the hub has a fault of its own ({status}): try again later"
+    return f"is refused by the hub ({status}): {said}"
 
 
 def _why_not_written(error: Exception) -> str:

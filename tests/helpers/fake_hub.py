@@ -35,9 +35,25 @@ def serve(
     models: Mapping[str, Path], datasets: Mapping[str, Path] | None = None, *, uploads: Path | None = None
 ) -> Iterator[str]:
     """Serves until the block ends; gives the address."""
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), _handler({"models": dict(models), "datasets": dict(datasets or {})}, uploads)
-    )
+    with _serving(_handler({"models": dict(models), "datasets": dict(datasets or {})}, uploads)) as address:
+        yield address
+
+
+@contextmanager
+def serve_always(status: int, content: bytes = b"{}", **headers: str) -> Iterator[str]:
+    """Serves one answer, whatever is asked for: a hub that refuses, or a page that stands in its place."""
+
+    class Handler(_handler({}, None)):
+        def _response(self) -> tuple[int, bytes, dict[str, str]]:
+            return status, content, {name.replace("_", "-"): value for name, value in headers.items()}
+
+    with _serving(Handler) as address:
+        yield address
+
+
+@contextmanager
+def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

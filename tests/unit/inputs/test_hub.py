@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.inputs.hub import download
 from pipeline.inputs.resolver import Resolver
-from tests.helpers.fake_hub import commit_of, serve, talking_to
+from tests.helpers.fake_hub import commit_of, serve, serve_always, talking_to
 
 NOBODY = "http://127.0.0.1:9"  # no hub answers there
 
@@ -34,12 +34,19 @@ def fill(folder: Path, *names: str) -> Path:
 
 
 def look_up(
-    method: str, spec: str, *, address: str, home: Path, pinned: dict[str, str] | None = None, **options: Any
+    method: str,
+    spec: str,
+    *,
+    address: str,
+    home: Path,
+    pinned: dict[str, str] | None = None,
+    token: str = "",
+    **options: Any,
 ) -> tuple[Any, dict[str, str]]:
     """What a Resolver's method says, and the commits it pinned."""
     pins = dict(pinned or {})
     resolver = Resolver(root=Path(), cache=Path(), checksums={}, pinned=pins)
-    with talking_to(address, home=home):
+    with talking_to(address, home=home, token=token):
         try:
             return getattr(resolver, method)(spec, **options), pins
         except UserError as error:
@@ -145,3 +152,57 @@ def test_no_network_is_one_sentence(tmp_path: Path) -> None:
     assert result == (
         "error: hub:owner/tiny is not in the hub's cache, and the hub is not reached: check the network or HF_ENDPOINT"
     )
+
+
+NOT_CACHED = "is not in the hub's cache, and the hub"
+BAD_TOKEN = {"X_Error_Message": "Invalid credentials in Authorization header"}
+SIGN_IN = b"<html>sign in</html>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "headers", "message"),
+    [
+        ((401,), BAD_TOKEN, "may not be read with your token (401: Invalid credentials in Authorization header)"),
+        ((403,), {}, "may not be read with your token (403: no reason given)"),
+        ((429,), {"Retry_After": "1"}, f"{NOT_CACHED} takes no more requests for now (429): wait some minutes"),
+        ((503,), {}, f"{NOT_CACHED} has a fault of its own (503): try again later"),
+        ((418,), {"X_Error_Message": "a teapot"}, "is refused by the hub (418): a teapot"),
+        ((200, SIGN_IN), {}, "is not found: what answers is not the hub, but a page such as a proxy's or a login's"),
+    ],
+)
+def test_an_answer_that_is_no_model_is_one_sentence(
+    tmp_path: Path, answer: tuple[Any, ...], headers: dict[str, str], message: str
+) -> None:
+    with serve_always(*answer, **headers) as address:
+        result, _ = look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home", token="hf_old")
+    assert result.startswith(f"error: hub:owner/tiny {message}")
+
+
+@pytest.mark.parametrize(
+    ("answer", "headers"), [((429,), {"Retry_After": "1"}), ((401,), BAD_TOKEN), ((503,), {}), ((200, SIGN_IN), {})]
+)
+def test_a_model_in_the_cache_is_taken_where_the_hub_gives_no_answer(
+    model: Path, tmp_path: Path, answer: tuple[Any, ...], headers: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with serve({"owner/tiny": model}) as address:
+        online = look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home")
+    with serve_always(*answer, **headers) as address:
+        assert look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home", token="hf_old") == online
+    said = f"hub:owner/tiny: the hub gives no answer; its cache says {commit_of(model)}\n"
+    assert capfd.readouterr().err == said or answer == (503,)  # of which the hub's library tells
+
+
+def test_a_model_that_is_no_longer_there_is_not_taken_from_the_cache(model: Path, tmp_path: Path) -> None:
+    with serve({"owner/tiny": model}) as address:
+        look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home")
+    with serve({}) as address:
+        result, _ = look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home")
+    assert result.startswith("error: hub:owner/tiny is not a model on the hub that you may read")
+
+
+def test_a_cache_that_cannot_be_written_is_named(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    with serve({"owner/tiny": model}) as address:
+        result, _ = look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home")
+    assert result.startswith(f"error: hub:owner/tiny: {tmp_path / 'home'}")
+    assert result.endswith(": Not a directory")
