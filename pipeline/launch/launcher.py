@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from pipeline import PROJECT
-from pipeline.errors import FAILED, INTERRUPTED, OK, UserError
+from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, require
 from pipeline.hardware import cpu_cores, gpu_count
 from pipeline.launch.exit_status import STATUS_FILE
 from pipeline.launch.stage_logs import LOGGED, StageLogs
@@ -34,6 +34,9 @@ CLUSTER = re.compile("WORLD_SIZE|RANK|LOCAL_RANK|LOCAL_WORLD_SIZE|(OMPI|PMI|MV2)
 # Threads stay where they are put, and so do processes that are started by them: all stages, and all processes of one,
 # would share the core of the launcher's first thread.
 BINDING = re.compile("OMP_PROC_BIND|OMP_PLACES|GOMP_CPU_AFFINITY")
+# Of Accelerate, for models or machines of another kind.
+OTHER_WAYS = ("use_deepspeed", "use_fsdp", "use_megatron_lm", "use_parallelism_config", "tpu")
+OTHER_TYPES = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "XLA")  # its distributed_type in a configuration file
 NO_REPORT = (
     "it ended without a report: it was killed, perhaps because memory ran out, or its launcher's options are wrong"
 )
@@ -49,7 +52,8 @@ def launch_command(
         arguments: of the stages: --recipe R and overrides.
         launcher: the user's options of `accelerate launch`; empty: one process on a CPU, or all GPUs.
 
-    Raises: UserError for an OMP_NUM_THREADS that is no number, and for more processes than GPUs.
+    Raises: UserError for an OMP_NUM_THREADS that is no number, for more processes than GPUs, and for options or a
+    configuration file that cannot work here.
 
     A configuration file is always named, else the one in the user's home would be taken. Without a GPU several
     processes need `--multi_gpu` and ACCELERATE_USE_CPU=true: `--cpu --num_processes 2` starts one.
@@ -70,6 +74,7 @@ def launch_command(
     settings = {"num_processes": max(1, gpus)}
     settings |= _config_file(values["--config_file"]) if "--config_file" in values else {}
     settings |= {name.lstrip("-"): value for name, value in values.items()}
+    _refuse_what_cannot_work(settings)
     counts = [str(settings.get(name, 1)) for name in ("num_processes", "num_machines")]
     processes, machines = (int(count) if count.isdigit() else 1 for count in counts)
     here = processes // max(1, machines)
@@ -90,18 +95,42 @@ def launch_command(
 
 
 def _config_file(path: str) -> dict[str, Any]:
-    with suppress(OSError, yaml.YAMLError):  # the launcher reports them
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    return {}
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise UserError(f"--config_file: {path!r} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        found = None
+    require(isinstance(found, dict), f"--config_file: {path} is no configuration of Accelerate: give a YAML file of it")
+    return found
+
+
+def _refuse_what_cannot_work(settings: Mapping[str, Any]) -> None:
+    """Raises UserError. Args: settings: of the configuration file and the options, by name."""
+    ways = [name for name in OTHER_WAYS if name in settings]
+    if settings.get("distributed_type") in OTHER_TYPES:
+        ways.append(f"distributed_type: {settings['distributed_type']}")
+    if settings.get("parallelism_config"):
+        ways.append("parallelism_config")
+    if ways:
+        raise UserError(
+            f"the launcher's {ways[0]} is not supported: every process holds the whole model, on a CPU or on an NVIDIA"
+            " GPU; leave it out"
+        )
+    require(
+        settings.get("mixed_precision") != "fp8",
+        "the launcher's mixed_precision: fp8 is not supported: the recipe's `precision` decides; leave it out",
+    )
 
 
 def _option_values(arguments: Sequence[str]) -> dict[str, str]:
-    """Options by name, with their value or ''."""
+    """Options by name, written with '_', with their value or ''."""
     values: dict[str, str] = {}
     name = ""
     for argument in arguments:
         if argument.startswith("--"):
             name, _, value = argument.partition("=")
+            name = "--" + name.removeprefix("--").replace("-", "_")
             values[name] = value
         elif name:
             values[name] = argument

@@ -99,7 +99,48 @@ def test_the_processes_of_gpus_share_the_cores_too(monkeypatch: pytest.MonkeyPat
 
 def test_a_configuration_file_of_the_user_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus(monkeypatch, 2)
-    assert options("--config_file", "two.yaml") == (["--quiet", "--config_file", "two.yaml"], {})
+    two = config("two_machines")
+    assert options("--config_file", two) == (["--quiet", "--config_file", two], {})
+
+
+@pytest.mark.parametrize(
+    ("launcher", "sentence"),
+    [
+        (["--use_deepspeed"], "use_deepspeed is not supported: every process holds the whole model"),
+        (["--use-fsdp"], "use_fsdp is not supported"),
+        (["--use_megatron_lm"], "use_megatron_lm is not supported"),
+        (["--use_parallelism_config"], "use_parallelism_config is not supported"),
+        (["--tpu"], "tpu is not supported"),
+        (["--mixed_precision", "fp8"], "mixed_precision: fp8 is not supported: the recipe's `precision` decides"),
+        (["--mixed_precision=fp8"], "mixed_precision: fp8 is not supported"),
+        (["--config_file", "/no/where.yaml"], "--config_file: .*/no/where.yaml.* cannot be read: No such file"),
+        (["--config_file"], "--config_file: '' cannot be read"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_before_the_launch(launcher: list[str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        options(*launcher)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        *((f"distributed_type: {way}", f"distributed_type: {way} is not supported")
+          for way in ("DEEPSPEED", "FSDP", "MEGATRON_LM", "XLA")),
+        ("mixed_precision: fp8", "mixed_precision: fp8 is not supported"),
+        ("parallelism_config: {parallelism_config_tp_size: 2}", "parallelism_config is not supported"),
+        ("[", "is no configuration of Accelerate"),
+        ("a word", "is no configuration of Accelerate"),
+    ],
+)  # fmt: skip
+def test_configuration_files_that_cannot_work_are_refused_too(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        options("--config_file", str(tmp_path / "mine.yaml"))
+
+
+def test_precisions_that_change_nothing_are_let_through() -> None:
+    assert value(options("--mixed_precision", "bf16")[0], "--mixed_precision") == "bf16"
 
 
 def test_the_cores_are_shared_by_the_processes_that_a_configuration_file_asks_for(tmp_path: Path) -> None:
