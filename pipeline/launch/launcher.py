@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from pipeline.launch.exit_status import STATUS_FILE
 from pipeline.launch.stage_logs import LOGGED, StageLogs
 
 LAUNCHED_AT = "DISTILL_LAUNCHED_AT"  # seconds since the epoch, so that a stage knows what its start cost
+LAUNCHED_BY = "DISTILL_LAUNCHED_BY"  # the command's process: its machine, its namespace of process numbers, its number
 CPU_ENVIRONMENT = {
     "GOMP_SPINCOUNT": "2000",  # threads wait for the next operation for microseconds: more starves a busy machine
     "MALLOC_MMAP_THRESHOLD_": "1073741824",  # glibc keeps large blocks; asking the system anew costs every page a fault
@@ -149,6 +151,7 @@ def run_launched(command: Sequence[str], changes: Mapping[str, str], logs: Stage
                 del environment[name]
         environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(GRACE_SECONDS - 10))  # else it kills after 30
         environment |= {**changes, STATUS_FILE: f"{folder}/status.json", LAUNCHED_AT: str(time.time()), LOGGED: "1"}
+        environment[LAUNCHED_BY] = f"{_numbering()} {os.getpid()}"
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         with (
             subprocess.Popen(
@@ -186,6 +189,30 @@ def follow_parent() -> None:
     """Ask Linux for SIGTERM when the process that started this one is gone, however it went."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def command_is_gone() -> bool:
+    """Whether the command that launched this process was killed before `follow_parent` could ask for a signal.
+
+    The launcher between the two goes with the command, and this process is then a child of some other one.
+    """
+    numbering, _, command = os.environ.get(LAUNCHED_BY, "").rpartition(" ")
+    if not numbering or numbering != _numbering():  # launched by hand, or its number means another process here
+        return False
+    above = os.getppid()
+    while above not in (0, int(command)):
+        try:
+            above = int(Path(f"/proc/{above}/stat").read_text(encoding="utf-8").rpartition(") ")[2].split()[1])
+        except OSError:  # not shown to this user
+            return False
+    return above == 0
+
+
+def _numbering() -> str:
+    """Where a number means the same process: a machine, and a namespace of it. '' where that is not known."""
+    with suppress(OSError):
+        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+    return ""
 
 
 @contextmanager

@@ -21,9 +21,9 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import PROJECT
-from pipeline.errors import OK, Interrupted, UserError, WorkFailed, failed_file
+from pipeline.errors import INTERRUPTED, OK, Interrupted, UserError, WorkFailed, failed_file
 from pipeline.launch.exit_status import disk_trouble, explain, report_exit, survive_closed_readers
-from pipeline.launch.launcher import LAUNCHED_AT, follow_parent, stop_signals
+from pipeline.launch.launcher import LAUNCHED_AT, command_is_gone, follow_parent, stop_signals
 from pipeline.launch.stage_logs import mark
 from pipeline.launch.stage_work import Main, stage_of, work
 from pipeline.plan.plan import Plan, make_plan, reasons
@@ -64,6 +64,8 @@ def _run_to_the_end(
     expected: Expected | None = None,
 ) -> None:
     follow_parent()
+    if command_is_gone():
+        os._exit(INTERRUPTED)  # nothing has begun
     survive_closed_readers()  # a checkpoint must not fail because nobody reads the output
     status, heartbeat = OK, None
     try:

@@ -3,8 +3,11 @@
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +18,15 @@ from pipeline.errors import FAILED, INTERRUPTED, OK, UserError
 from pipeline.launch.launcher import (
     CPU_ENVIRONMENT,
     GRACE_SECONDS,
+    LAUNCHED_BY,
     NO_REPORT,
+    command_is_gone,
     launch_command,
     run_launched,
     stop_signals,
 )
 from pipeline.launch.stage_logs import StageLogs
+from tests.helpers.launched import alive, wait_for
 
 STAGES = ["augment_data", "annotate_data"]
 ARGUMENTS = ["--recipe", "mine.yaml", "--seed", "1"]
@@ -308,3 +314,79 @@ def test_who_does_not_stop_within_the_grace_is_killed(tmp_path: Path, monkeypatc
     """
     assert launched(code, tmp_path / "stage.log") == (INTERRUPTED, "")
     assert (tmp_path / "stage.log").read_text() == ""
+
+
+# A command that launches a launcher, and that one a stage, which takes a while to import its modules.
+COMMAND = """
+    import sys
+    from pathlib import Path
+
+    from pipeline.launch.launcher import run_launched
+    from pipeline.launch.stage_logs import StageLogs
+
+    folder = Path(sys.argv[1])
+    run_launched([sys.executable, "-c", *sys.argv[2:], str(folder)], {}, StageLogs(folder, ["stage"]))
+"""
+LAUNCHER = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
+STAGE = """
+    import os, sys, time
+    from pathlib import Path
+
+    from pipeline.launch.launcher import command_is_gone, follow_parent
+
+    folder = Path(sys.argv[1])
+    (folder / "numbers").write_text(f"{os.getppid()} {os.getpid()}")
+    while not (folder / "imported").exists():
+        time.sleep(0.05)
+    follow_parent()
+    (folder / "found").write_text("gone" if command_is_gone() else "there")
+"""
+
+
+ONLY_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux sends a signal when a parent is gone")
+
+
+@ONLY_LINUX
+@pytest.mark.parametrize(("killed", "found"), [(None, "there"), ("command", "gone"), ("launcher", "gone")])
+def test_a_stage_knows_that_its_command_or_launcher_was_killed_while_it_imported(
+    tmp_path: Path, killed: str | None, found: str
+) -> None:
+    words = [textwrap.dedent(code) for code in (COMMAND, LAUNCHER, STAGE)]
+    command = subprocess.Popen([sys.executable, "-c", words[0], str(tmp_path), *words[1:]])
+    numbers = tmp_path / "numbers"
+    wait_for(lambda: numbers.exists() and " " in numbers.read_text(), command)
+    launcher, stage = map(int, numbers.read_text().split())
+    if killed:
+        os.kill({"command": command.pid, "launcher": launcher}[killed], signal.SIGKILL)
+        until_gone([launcher])
+    (tmp_path / "imported").touch()
+    until_gone([stage])
+    command.wait(timeout=60)
+    assert (tmp_path / "found").read_text() == found
+
+
+def until_gone(pids: list[int]) -> None:
+    end = time.monotonic() + 60
+    while alive(pids):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@ONLY_LINUX
+@pytest.mark.parametrize(
+    ("launched_by", "gone"),
+    [
+        (None, False),  # by hand
+        ("{here} {parent}", False),
+        ("{here} 4194305", True),  # no process has such a number
+        ("another machine pid:[4026531836] 4194305", False),
+    ],
+)
+def test_the_number_of_a_command_counts_where_it_was_given(
+    monkeypatch: pytest.MonkeyPatch, launched_by: str | None, gone: bool
+) -> None:
+    monkeypatch.delenv(LAUNCHED_BY, raising=False)
+    if launched_by:
+        here = f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+        monkeypatch.setenv(LAUNCHED_BY, launched_by.format(here=here, parent=os.getppid()))
+    assert command_is_gone() is gone
