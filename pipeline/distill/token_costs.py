@@ -24,7 +24,16 @@ from pipeline.distill.meter import Meter
 from pipeline.hardware import cpu_name, gpu_capabilities, gpu_count
 from pipeline.models.loading import load_tokenizer
 from pipeline.models.saved_model import model_shape
-from pipeline.plan.estimate import CHARACTERS_A_TOKEN, TRAINED, Costs, Counts, Estimate, corpus_tokens, estimates
+from pipeline.plan.estimate import (
+    CHARACTERS_A_TOKEN,
+    TRAINED,
+    Costs,
+    Counts,
+    Estimate,
+    corpus_tokens,
+    estimates,
+    reused_rows,
+)
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.runtime.processes import quiet_libraries
 from pipeline.tasks.labelled_data import read_task
@@ -110,6 +119,7 @@ def count(plan: Plan) -> Counts:
         lengths=lengths,
         corpus=corpus_tokens(plan, tokens["train"]),
         corpus_length=length,
+        reused=reused_rows(plan),
     )
 
 

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from pipeline.config import Recipe
 from pipeline.config.distillation import LayerObjectives
 from pipeline.config.objectives import chosen
 from pipeline.config.training import Training
+from pipeline.errors import UserError
 from pipeline.hardware import resolve_precision
 from pipeline.models.architectures import start_of
-from pipeline.models.saved_model import model_shape
+from pipeline.models.saved_model import ModelShape, model_shape
 from pipeline.plan.plan import Plan
 
 # Measured on 2 cores of an AMD EPYC (AVX512-BF16): what no model does, or a model in a way of its own.
@@ -47,6 +49,7 @@ class Counts:
     lengths: np.ndarray  # of some sequences of the training rows
     corpus: float  # tokens
     corpus_length: int  # of a block
+    reused: int | None = None  # rows of the augmented dataset, where one that exists is taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,9 @@ def _seconds(plan: Plan, counts: Counts, costs: Costs) -> dict[str, float]:
     dev, test = (counts.tokens.get(split, 0.0) for split in ("dev", "test"))
     if not recipe.has_task:
         dev = test = min(MEASURED_TOKENS, (recipe.prepare_corpus.held_out or 0.0) * counts.corpus)
-    augmented = _distilled(counts.tokens) * (1 + recipe.augment_data.variants)
+    copies = _copies(recipe, counts)
+    augmented = _distilled(counts.tokens) * copies
+    other_teacher = teacher * _times_the_backbone(plan)
     trained = trained_tokens(recipe, counts)
     steps = {
         stage: trained[stage] * (costs.steps.get(stage, 0.0) - _spared(getattr(recipe, stage)) * teacher)
@@ -98,11 +103,12 @@ def _seconds(plan: Plan, counts: Counts, costs: Costs) -> dict[str, float]:
         "finetune_teacher": steps["finetune_teacher"] + (1 + epochs["finetune_teacher"]) * dev * teacher,
         "distill_general": steps["distill_general"] + FIT_SECONDS * (fitted and not of_task),
         "propose_candidates": _proposal_seconds(plan, counts, costs),
-        "augment_data": VARIANT_SECONDS * _distilled(counts.rows) * (1 + recipe.augment_data.variants),
-        "annotate_data": augmented * teacher,
+        "augment_data": VARIANT_SECONDS * _distilled(counts.rows) * copies
+        + recipe.augment_data.same_answer * augmented * teacher,
+        "annotate_data": augmented * (other_teacher or teacher),
         "distill_layers": steps["distill_layers"] + FIT_SECONDS * (fitted and of_task),
         "distill_predictions": steps["distill_predictions"] + (1 + epochs["distill_predictions"]) * dev * student,
-        "evaluate_student": EVALUATION_SECONDS + test * (teacher + student) * float32,
+        "evaluate_student": EVALUATION_SECONDS + test * (teacher + other_teacher + student) * float32,
         "export_student": EXPORT_SECONDS + 4 * dev * student * float32,
     }
 
@@ -110,7 +116,7 @@ def _seconds(plan: Plan, counts: Counts, costs: Costs) -> dict[str, float]:
 def trained_tokens(recipe: Recipe, counts: Counts) -> dict[str, float]:
     """The tokens that go through the steps of each training."""
     drawn = _distilled(counts.tokens)
-    in_epoch = {"originals": drawn, "augmented": drawn * (1 + recipe.augment_data.variants)}
+    in_epoch = {"originals": drawn, "augmented": drawn * _copies(recipe, counts)}
     own_teacher = bool(recipe.finetune_teacher.model)
     return {
         "pretrain_teacher": _masked_lm_corpus(recipe, counts)
@@ -131,6 +137,29 @@ def _spared(settings: Training) -> float:
 def _distilled(by_split: Mapping[str, float] | Mapping[str, int]) -> float:
     """The rows or tokens that the student learns on."""
     return sum(by_split.get(split, 0.0) for split in ("train", "unlabelled"))
+
+
+def _copies(recipe: Recipe, counts: Counts) -> float:
+    """The rows of the augmented dataset for each one that the student learns on."""
+    if counts.reused is not None:
+        return counts.reused / max(1.0, _distilled(counts.rows))
+    return 1 + recipe.augment_data.variants
+
+
+def _times_the_backbone(plan: Plan) -> float:
+    """What a token costs in another teacher of the predictions, by the weights of its layers; 0 where there is none."""
+    folder = plan.inputs.other_teacher
+    if folder is None:
+        return 0.0
+    try:
+        other, backbone = model_shape(folder, "annotate_data.teacher"), model_shape(plan.inputs.backbone, "backbone")
+    except UserError:  # an architecture that names its sizes otherwise
+        return 1.0
+    return _weights_of_layers(other) / _weights_of_layers(backbone)
+
+
+def _weights_of_layers(shape: ModelShape) -> float:
+    return shape.layers * (4.0 * shape.width**2 + 2.0 * shape.width * shape.feed_forward)
 
 
 def _masked_lm_corpus(recipe: Recipe, counts: Counts) -> float:
@@ -161,7 +190,7 @@ def _sizes(plan: Plan, counts: Counts) -> dict[str, float]:
         **dict.fromkeys(("distill_general", "distill_layers", "distill_predictions"), student),
         "export_student": 2.25 * student,
         "prepare_corpus": 2 * counts.corpus,
-        "augment_data": 60 * _distilled(counts.rows) * (1 + plan.recipe.augment_data.variants),
+        "augment_data": 60 * _distilled(counts.rows) * _copies(plan.recipe, counts),
         "propose_candidates": 250 * WORDS_A_TOKEN * _distilled(counts.tokens),
     }
 
@@ -177,6 +206,13 @@ def corpus_tokens(plan: Plan, training_rows: float) -> float:
         return float(made["metrics"]["tokens"])
     guessed = sum(path.stat().st_size * _characters_a_byte(path) for path in plan.inputs.corpus) / CHARACTERS_A_TOKEN
     return guessed + (training_rows if plan.recipe.prepare_corpus.task_text else 0.0)
+
+
+def reused_rows(plan: Plan) -> int | None:
+    """Rows of the augmented dataset that the recipe takes, its originals among them; None where it makes one."""
+    if not plan.inputs.augmented:
+        return None
+    return sum(pq.read_metadata(path).num_rows for path in plan.inputs.augmented)
 
 
 def _characters_a_byte(path: Path) -> float:

@@ -1,12 +1,26 @@
 """What a run costs follows its settings."""
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from pipeline.plan.estimate import LAUNCH_SECONDS, TRAINED, Costs, Counts, corpus_tokens, estimates, trained_tokens
+from pipeline.plan.estimate import (
+    LAUNCH_SECONDS,
+    TRAINED,
+    Costs,
+    Counts,
+    corpus_tokens,
+    estimates,
+    reused_rows,
+    trained_tokens,
+)
 from pipeline.plan.plan import Plan, make_plan
 from tests import tiny
 from tests.helpers.published import publish
@@ -52,6 +66,50 @@ def test_variants_cost_steps_only_where_an_epoch_shows_them_all(world: Path) -> 
         tokens[covers] = trained_tokens(plan.recipe, COUNTS)["distill_layers"]
     assert tokens == {"originals": 2 * 1500, "augmented": 5 * 2 * 1500}
     assert seconds(world, "annotate_data", augment_data={"variants": 4}) == pytest.approx(5 * 1500, abs=2)
+
+
+def test_the_teacher_reads_every_variant_once_more_where_its_answer_must_stay(world: Path) -> None:
+    without, same = (
+        seconds(world, "augment_data", augment_data={"variants": 4, "same_answer": same}) for same in (False, True)
+    )
+    assert same - without == pytest.approx(5 * 1500)
+
+
+def test_of_a_reused_dataset_its_own_rows_count(world: Path) -> None:
+    plan = planned(
+        world,
+        augment_data={"variants": 20, "reuse": str(reused(world / "train.parquet", rows=450))},
+        distill_layers={"epochs": 1, "epoch_covers": "augmented"},
+    )
+    counts = replace(COUNTS, reused=reused_rows(plan))
+    found = estimates(plan, counts, COSTS)
+    assert found["annotate_data"].seconds == pytest.approx(3 * 1500, abs=2)  # 450 rows for 150
+    assert found["augment_data"].bytes == 60 * 450
+    assert trained_tokens(plan.recipe, counts)["distill_layers"] == 3 * 1500
+    assert reused_rows(planned(world)) is None
+
+
+def reused(path: Path, *, rows: int) -> Path:
+    pq.write_table(pa.table({"text": ["fine"] * rows}), path)
+    return path
+
+
+def test_another_teacher_costs_by_the_weights_of_its_layers(world: Path) -> None:
+    ours = json.loads((world / "model/config.json").read_text())
+    shutil.copytree(world / "model", world / "other")
+    larger = {name: 2 * ours[name] for name in ("num_hidden_layers", "hidden_size", "intermediate_size")}
+    (world / "other/config.json").write_text(json.dumps(ours | larger))
+    given: dict[str, Any] = {"augment_data": {"variants": 0}}
+    without = planned(world, **given)
+    other = planned(world, **given, annotate_data={"teacher": str(world / "other")})
+    before, after = (estimates(plan, COUNTS, COSTS) for plan in (without, other))
+    assert before["annotate_data"].seconds == pytest.approx(1500, abs=2)
+    assert after["annotate_data"].seconds == pytest.approx(8 * 1500, abs=2)
+    evaluated = after["evaluate_student"].seconds - before["evaluate_student"].seconds
+    assert evaluated == pytest.approx(8 * 200)  # of the test rows
+    strange = {"model_type": "t5", "num_labels": 2}  # its sizes have other names
+    (world / "other/config.json").write_text(json.dumps(strange))
+    assert estimates(other, COUNTS, COSTS)["annotate_data"] == before["annotate_data"]
 
 
 def test_the_masked_lm_uses_a_part_of_the_corpus(world: Path) -> None:
