@@ -10,6 +10,7 @@ from pipeline.artifacts.digests import DigestBook
 from pipeline.artifacts.store import Artifact, fingerprint
 from pipeline.config import Recipe
 from pipeline.hardware import resolve_precision
+from pipeline.inputs.licences import find_licences
 from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES, is_decoder, read_config
 from pipeline.plan.stages import (
@@ -101,6 +102,9 @@ def _settings(stage: str, recipe: Recipe, inputs: RecipeInputs) -> tuple[Setting
         if name == "task":
             settings["task.has_test_files"], defaults["task.has_test_files"] = bool(recipe.task.test), False
             settings["task.reading"], defaults["task.reading"] = _reading(recipe, inputs), 1
+        if name == "card":
+            for whose, licences in find_licences(recipe, inputs).items():
+                settings[f"licences.{whose}"], defaults[f"licences.{whose}"] = list(licences) or None, None
         for member in _members(recipe, name):
             section, _, setting = member.rpartition(".")
             owner: Any = getattr(recipe, section) if section else recipe

@@ -2,11 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
 from pipeline.artifacts.store import MANIFEST
@@ -14,6 +13,7 @@ from pipeline.config import Recipe
 from pipeline.config.data import LINEAR_CKA, MASKED_ACCURACY, NEXT_TOKEN_ACCURACY
 from pipeline.config.objectives import CAUSAL_LM, LAYER_OBJECTIVES, MASKED_LM, chosen
 from pipeline.data.languages import AUTO
+from pipeline.inputs.licences import Licences, find_licences
 from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.architectures import start_of
 from pipeline.models.saved_model import is_decoder, model_shape
@@ -31,9 +31,6 @@ PIPELINE_TAGS = {
     "embedding": "sentence-similarity",
 }
 GENERAL_OBJECTIVES = (*LAYER_OBJECTIVES, *MASKED_LM, *CAUSAL_LM)
-Licences = Mapping[str, tuple[str, ...]]
-"""By what has them (teacher, other_teacher, data), each named once; none where not all of them are known."""
-SPDX = {"apache 2.0": "apache-2.0", "apache license 2.0": "apache-2.0", "mit license": "mit", "bsd": "bsd-3-clause"}
 
 
 def model_card(recipe: Recipe, inputs: RecipeInputs, *, evaluation: Path, exported: Mapping[str, Any]) -> str:
@@ -132,55 +129,6 @@ def _language(recipe: Recipe) -> str | None:
     """The language that the recipe names. A guess is none: it knows the script, and takes German for English."""
     named = recipe.task.language
     return recipe.card.language or (named if named != AUTO else None)
-
-
-def find_licences(recipe: Recipe, inputs: RecipeInputs) -> Licences:
-    """The licences of the teachers and of all data, from the recipe or else from beside the files."""
-    card = recipe.card
-    rows = [path for role in ("train", "unlabelled", "glue") for path in inputs.task.get(role, ())]
-    reused = [path.parent.parent for path in inputs.augmented]  # its README.md lies above its `data`
-    of_data = [next(_licence_in_card(path), None) for path in (*rows, *inputs.corpus, *reused)]
-    found = {"teacher": [card.teacher_licence or next(_model_licences(inputs.teacher or inputs.backbone), None)]}
-    if inputs.other_teacher:
-        found["other_teacher"] = [card.other_teacher_licence or next(_model_licences(inputs.other_teacher), None)]
-    found["data"] = [card.data_licence] if card.data_licence else of_data
-    return {role: _each_once(licences) for role, licences in found.items()}
-
-
-def _each_once(licences: Sequence[str | None]) -> tuple[str, ...]:
-    """The different ones; none where one is not known."""
-    known = [licence for licence in licences if licence]
-    return tuple(dict.fromkeys(known)) if len(known) == len(licences) else ()
-
-
-def _model_licences(folder: Path) -> Iterator[str]:
-    """The licence in the card of a model, then those of the wheels that installed it."""
-    yield from _licence_in_card(folder)
-    for parent in folder.parents:
-        within = f"{folder.relative_to(parent).as_posix()}/"
-        for record in parent.glob("*.dist-info/RECORD"):
-            metadata = record.with_name("METADATA")
-            installed_it = any(line.startswith(within) for line in record.read_text(encoding="utf-8").splitlines())
-            if not installed_it or not metadata.is_file():
-                continue
-            text = metadata.read_text(encoding="utf-8").partition("\n\n")[0]
-            if found := re.search(r"^License(?:-Expression)?: (.+)$", text, re.MULTILINE):
-                yield SPDX.get(found[1].lower(), found[1].lower())
-
-
-def _licence_in_card(path: Path) -> Iterator[str]:
-    """`license` in the front matter of the README.md in a folder, or beside a file; nothing where it is not known."""
-    readme = (path if path.is_dir() else path.parent) / CARD
-    if not readme.is_file():
-        return
-    front = re.match(r"---\n(.*?)\n---", readme.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
-    try:
-        metadata = yaml.safe_load(front[1]) if front else None
-    except yaml.YAMLError:
-        return
-    licence = metadata.get("license") if isinstance(metadata, dict) else None
-    if isinstance(licence, str) and licence != "unknown":
-        yield licence
 
 
 def _licence(licences: Licences) -> dict[str, Any]:

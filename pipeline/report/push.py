@@ -14,8 +14,9 @@ from pathlib import Path
 from pipeline.artifacts.store import MANIFEST, RECIPE
 from pipeline.errors import UserError, status_of
 from pipeline.inputs.hub import check_push, publish
+from pipeline.inputs.licences import find_licences
 from pipeline.plan.plan import make_plan
-from pipeline.report.model_card import CARD, HERE, find_licences, model_card
+from pipeline.report.model_card import CARD, HERE, model_card
 from pipeline.report.run_summary import read_run_summary
 
 STUDENTS = ("export_student", "distill_predictions")  # the first that is finished is published

@@ -165,6 +165,18 @@ def test_an_edited_file_runs_its_readers_and_what_is_built_on_them(world: Path, 
     assert changed(before, stages(world, *overrides)) == expected
 
 
+@pytest.mark.parametrize("name", ["README.md", "model/README.md"])
+def test_a_licence_beside_data_or_model_runs_the_stage_that_writes_the_card(world: Path, name: str) -> None:
+    before = stages(world)
+    (world / name).write_text("---\nlicense: mit\n---\n# It is fine\n")
+    licensed = stages(world)
+    assert changed(before, licensed) == EXPORT
+    (world / name).write_text("---\nlicense: mit\n---\n# It is very fine\n")
+    assert changed(licensed, stages(world)) == set()
+    (world / name).write_text("---\nlicense: cc-by-nc-4.0\n---\n# It is fine\n")
+    assert changed(licensed, stages(world)) == EXPORT
+
+
 @pytest.mark.parametrize(("unlabelled", "expected"), [(False, AUGMENT), (True, PROPOSE)])
 def test_an_edited_test_row_moves_nothing_that_a_model_learns_but_for_variants_equal_to_it(
     world: Path, unlabelled: bool, expected: set[str]

@@ -11,10 +11,11 @@ import yaml
 from transformers import pipeline
 
 from pipeline.config import Recipe
+from pipeline.inputs.licences import find_licences
 from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.saved_model import add_to_config
 from pipeline.plan.plan import make_plan
-from pipeline.report.model_card import UNKNOWN, find_licences, model_card
+from pipeline.report.model_card import UNKNOWN, model_card
 from tests.helpers.agreement import code_of_card
 from tests.helpers.published import EVALUATION, EXPORTED
 
