@@ -146,5 +146,5 @@ pip_setting() {
 
 # The first error in a log, or its last line that is not empty; pip's 'subprocess-exited' says nothing.
 reason() {
-    { grep -iE '^ *error: ' "$1" | grep -v subprocess-exited || grep . "$1" | tail -n 1; } | sed -E 's/^ *([Ee][Rr][Rr][Oo][Rr]: )?//; q'
+    { grep -iE '^ *error: ' "$1" | grep -v subprocess-exited || grep '[^ ]' "$1" | tail -n 1; } | sed -E 's/^ *([Ee][Rr][Rr][Oo][Rr]: )?//; q'
 }
