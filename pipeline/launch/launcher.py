@@ -103,7 +103,8 @@ def _config_file(path: str) -> dict[str, Any]:
         raise UserError(f"--config_file: {path!r} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         found = None
-    require(isinstance(found, dict), f"--config_file: {path} is no configuration of Accelerate: give a YAML file of it")
+    if not isinstance(found, dict):
+        raise UserError(f"--config_file: {path} is no configuration of Accelerate: give a YAML file of it")
     return found
 
 
