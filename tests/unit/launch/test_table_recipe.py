@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,9 +26,14 @@ def table(folder: Path, *columns: str, name: str = "reviews.csv", separator: str
     return folder / name
 
 
-def recipe_of(path: Path, columns: dict[str, str | None], overrides: list[str], **settings: Path) -> Path:
+def recipe_of(
+    path: Path,
+    columns: Mapping[str, str | None],
+    overrides: Sequence[str],
+    folder: Path = table_recipe.TEMPLATE.parent,
+) -> Path:
     """The recipe that is written for a table."""
-    return recipe_for(path, columns, overrides, **settings)[0]
+    return recipe_for(path, columns, overrides, folder=folder)[0]
 
 
 @pytest.mark.parametrize(
