@@ -49,8 +49,13 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run_world(shared: Path) -> Path:
-    """The tiny world that the whole run is made in."""
-    return once(shared / "tiny", tiny.make)
+    """The tiny world that the whole run is made in; its model has a card, which says the licence."""
+
+    def make(folder: Path) -> None:
+        tiny.make(folder)
+        (folder / "model/README.md").write_text("---\nlicense: mit\n---\n")
+
+    return once(shared / "tiny", make)
 
 
 @pytest.fixture(scope="session")

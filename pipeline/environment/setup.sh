@@ -30,7 +30,7 @@ set_up() {
     pins=${pins// /-}
 
     if ! prefix=$(python_prefix "$PYTHON") && [ -z "$own" ]; then
-        fail "$PYTHON ($chosen) is not a working Python 3.11 to 3.13; activate or name another, or unset $chosen to get .venv"
+        fail "$PYTHON ($chosen) is not a working Python 3.11 to 3.13; activate or name another, or unset PYTHON, VIRTUAL_ENV and CONDA_PREFIX to get .venv"
     fi
     if ! is_installed; then
         lock=$PROJECT/.venv.lock

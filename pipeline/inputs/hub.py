@@ -47,15 +47,16 @@ def commit_of(name: str, *, revision: str, kind: RepositoryKind) -> str:
                 raise
             with suppress(errors.RevisionResolutionError):
                 commit = resolve(local_files_only=True).resolved
-                print(f"hub:{name}: the hub gives no answer; its cache says {commit}", file=sys.stderr)
+                print(f"hub:{name}: the hub does not say; its cache has {commit}", file=sys.stderr)
                 return commit
             raise
 
 
 def _says_nothing_of_the_repository(error: errors.HfHubHTTPError) -> bool:
-    """Whether the hub refuses every question: it had too many, or the token is a wrong one."""
-    wrong_token = error.response.status_code == 401 and not isinstance(error, errors.RepositoryNotFoundError)
-    return wrong_token or error.response.status_code == 429
+    """Whether the hub refuses every question: it had too many, the token is a wrong one, or the fault is its own."""
+    status = error.response.status_code
+    wrong_token = status == 401 and not isinstance(error, errors.RepositoryNotFoundError)
+    return wrong_token or status == 429 or status >= 500
 
 
 def listing(name: str, *, commit: str, kind: RepositoryKind) -> list[str]:
@@ -65,9 +66,13 @@ def listing(name: str, *, commit: str, kind: RepositoryKind) -> list[str]:
             return sorted(file.path for file in get_cached_repo_tree(name, repo_type=kind, revision=commit))
         try:
             return sorted(HfApi().list_repo_files(name, repo_type=kind, revision=commit))
-        except (TransportError, errors.OfflineModeIsEnabled):  # an older version of the library cached no listing
-            folder = Path(snapshot_download(name, repo_type=kind, revision=commit, local_files_only=True))
-            return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        except (TransportError, errors.OfflineModeIsEnabled, errors.HfHubHTTPError, JSONDecodeError) as error:
+            if isinstance(error, errors.HfHubHTTPError) and not _says_nothing_of_the_repository(error):
+                raise
+            with suppress(errors.LocalEntryNotFoundError):  # what transformers brought has no listing in the cache
+                folder = Path(snapshot_download(name, repo_type=kind, revision=commit, local_files_only=True))
+                return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+            raise
 
 
 def download(name: str, *, commit: str, kind: RepositoryKind, files: Iterable[str]) -> Path:

@@ -19,13 +19,28 @@ def find_licences(recipe: Recipe, inputs: RecipeInputs) -> Licences:
     """The licences of the teachers and of all data, from the recipe or else from beside the files."""
     card = recipe.card
     rows = [path for role in ("train", "unlabelled", "glue") for path in inputs.task.get(role, ())]
-    reused = [path.parent.parent for path in inputs.augmented]  # its README.md lies above its `data`
-    folders = dict.fromkeys(path if path.is_dir() else path.parent for path in (*rows, *inputs.corpus, *reused))
+    corpus = inputs.corpus if learns_from_corpus(recipe) else ()
+    folders = dict.fromkeys(_folder_of_card(path) for path in (*rows, *corpus, *inputs.augmented))
     found = {"teacher": [card.teacher_licence or next(_model_licences(inputs.teacher or inputs.backbone), None)]}
     if inputs.other_teacher:
         found["other_teacher"] = [card.other_teacher_licence or next(_model_licences(inputs.other_teacher), None)]
     found["data"] = [card.data_licence] if card.data_licence else [_licence_in_card(folder) for folder in folders]
     return {role: _each_once(licences) for role, licences in found.items()}
+
+
+def learns_from_corpus(recipe: Recipe) -> bool:
+    """Whether the corpus teaches the student, or its teacher; a masked LM that only proposes words is neither."""
+    if not recipe.has_task:
+        return True
+    general = recipe.distill_general.epochs or recipe.student.may_be_fitted
+    pretrained = recipe.pretrain_teacher.epochs and not recipe.pretrain_teacher.only_proposes
+    return bool(pretrained or (general and recipe.student.start_from == "backbone"))
+
+
+def _folder_of_card(path: Path) -> Path:
+    """Where the README.md of a file, or of a folder, lies: beside it, or above a folder `data`, as in a hub dataset."""
+    folder = path if path.is_dir() else path.parent
+    return folder.parent if folder.name == "data" and not (folder / CARD).is_file() else folder
 
 
 def _each_once(licences: Sequence[str | None]) -> tuple[str, ...]:
@@ -42,10 +57,12 @@ def _model_licences(folder: Path) -> Iterator[str]:
         within = f"{folder.relative_to(parent).as_posix()}/"
         for record in parent.glob("*.dist-info/RECORD"):
             metadata = record.with_name("METADATA")
-            installed_it = any(line.startswith(within) for line in record.read_text(encoding="utf-8").splitlines())
+            installed_it = any(
+                line.startswith(within) for line in record.read_text(encoding="utf-8", errors="replace").splitlines()
+            )
             if not installed_it or not metadata.is_file():
                 continue
-            text = metadata.read_text(encoding="utf-8").partition("\n\n")[0]
+            text = metadata.read_text(encoding="utf-8", errors="replace").partition("\n\n")[0]
             if found := re.search(r"^License(?:-Expression)?: (.+)$", text, re.MULTILINE):
                 yield SPDX.get(found[1].lower(), found[1].lower())
 
@@ -58,7 +75,7 @@ def _licence_in_card(folder: Path) -> str | None:
     front = re.match(r"---\n(.*?)\n---", readme.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
     try:
         metadata = yaml.safe_load(front[1]) if front else None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # a date that is none is a ValueError
         return None
     licence = metadata.get("license") if isinstance(metadata, dict) else None
     return licence if isinstance(licence, str) and licence != "unknown" else None

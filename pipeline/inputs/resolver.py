@@ -139,13 +139,14 @@ class Resolver:
         name, revision, glob_part = _hub_parts(spec)
         commit = self._commit(name, revision, "dataset")
         names = _hub().listing(name, commit=commit, kind="dataset")
+        card = ["README.md"] if "README.md" in names and not pattern else []  # which says the licence
         if pattern := glob_part or pattern:
             matching = [one for one in names if fnmatchcase(one, pattern)]
             if not matching:
                 raise UserError(f"{spec}: no file of the repository matches '{pattern}'{_hint(pattern, names)}")
             names, split = matching, None
         wanted = _data_files(spec, names, split=split, chosen=bool(glob_part))
-        return _hub().download(name, commit=commit, kind="dataset", files=wanted), wanted
+        return _hub().download(name, commit=commit, kind="dataset", files=[*wanted, *card]), wanted
 
 
 def _hub():  # without an annotation, so that a type checker knows the module's functions

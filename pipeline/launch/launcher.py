@@ -37,7 +37,7 @@ CLUSTER = re.compile("WORLD_SIZE|RANK|LOCAL_RANK|LOCAL_WORLD_SIZE|(OMPI|PMI|MV2)
 # would share the core of the launcher's first thread.
 BINDING = re.compile("OMP_PROC_BIND|OMP_PLACES|GOMP_CPU_AFFINITY")
 # Of Accelerate, for models or machines of another kind.
-OTHER_WAYS = ("use_deepspeed", "use_fsdp", "use_megatron_lm", "use_parallelism_config", "tpu")
+OTHER_OPTIONS = ("use_deepspeed", "use_fsdp", "use_megatron_lm", "use_parallelism_config", "tpu")
 OTHER_TYPES = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "XLA")  # its distributed_type in a configuration file
 NO_REPORT = (
     "it ended without a report: it was killed, perhaps because memory ran out, or its launcher's options are wrong"
@@ -98,19 +98,20 @@ def launch_command(
 
 def _config_file(path: str) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        text = Path(path).read_text(encoding="utf-8")
+        found = (json.loads if path.endswith(".json") else yaml.safe_load)(text) or {}
     except OSError as error:
         raise UserError(f"--config_file: {path!r} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError):
         found = None
     if not isinstance(found, dict):
-        raise UserError(f"--config_file: {path} is no configuration of Accelerate: give a YAML file of it")
+        raise UserError(f"--config_file: {path} is no configuration of Accelerate: give a YAML or JSON file of it")
     return found
 
 
 def _refuse_what_cannot_work(settings: Mapping[str, Any]) -> None:
     """Raises UserError. Args: settings: of the configuration file and the options, by name."""
-    ways = [name for name in OTHER_WAYS if name in settings]
+    ways = [name for name in OTHER_OPTIONS if settings.get(name, False) is not False]
     if settings.get("distributed_type") in OTHER_TYPES:
         ways.append(f"distributed_type: {settings['distributed_type']}")
     if settings.get("parallelism_config"):

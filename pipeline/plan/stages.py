@@ -32,7 +32,7 @@ HANDLING: dict[str, int] = dict.fromkeys(
     ("bert", "distilbert", "albert", "mobilebert", "mpnet", "convbert", "ernie", "megatron-bert", "rembert", "gpt2"), 1
 )
 OTHER_HANDLING = 2
-# transformers lists their head before their encoder, and the scores of a regression went into the encoder's last layer.
+# transformers lists their head before their encoder, whose last layer was taken for the head's.
 HANDLING |= dict.fromkeys(("xlm-roberta", "camembert", "jina_embeddings_v3"), 3)
 FILLING = 2  # of words of several pieces by the masked LM: raised when it is done otherwise
 SCORING = ("task.metric", "task.thresholds", *TOKENS)

@@ -13,7 +13,7 @@ from pipeline.config import Recipe
 from pipeline.config.data import LINEAR_CKA, MASKED_ACCURACY, NEXT_TOKEN_ACCURACY
 from pipeline.config.objectives import CAUSAL_LM, LAYER_OBJECTIVES, MASKED_LM, chosen
 from pipeline.data.languages import AUTO
-from pipeline.inputs.licences import Licences, find_licences
+from pipeline.inputs.licences import Licences, find_licences, learns_from_corpus
 from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.architectures import start_of
 from pipeline.models.saved_model import is_decoder, model_shape
@@ -44,6 +44,7 @@ def model_card(recipe: Recipe, inputs: RecipeInputs, *, evaluation: Path, export
     manifest = json.loads((evaluation / MANIFEST).read_text(encoding="utf-8"))
     task_data = [recipe.task.data] if recipe.task.data else list(recipe.task.train)
     more_text = [*recipe.task.unlabelled, *recipe.prepare_corpus.sources]
+    learnt_text = more_text if learns_from_corpus(recipe) else list(recipe.task.unlabelled)
     reused = [recipe.augment_data.reuse] if recipe.augment_data.reuse else []
     teacher = recipe.finetune_teacher.model or recipe.backbone
     licences = find_licences(recipe, inputs)
@@ -66,7 +67,7 @@ def model_card(recipe: Recipe, inputs: RecipeInputs, *, evaluation: Path, export
         task_data=[without_folders(spec) for spec in task_data],
         more_text=[without_folders(spec) for spec in more_text],
         reused=without_folders(recipe.augment_data.reuse or ""),
-        all_data=[without_folders(spec) for spec in (*task_data, *more_text, *reused)],
+        all_data=[without_folders(spec) for spec in (*task_data, *learnt_text, *reused)],
         student_model=without_folders(recipe.student.model or ""),
         licences=licences,
         measures=MEASURES,

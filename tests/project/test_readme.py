@@ -159,7 +159,6 @@ def checkout(clone: Path, finished: Path, run_world: Path, tmp_path_factory: pyt
         source, target = run_world / name, folder / "tiny" / name
         target.parent.mkdir(exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-    (folder / "tiny/model/README.md").write_text("---\nlicense: mit\n---\n")
     tiny.write_recipe(folder / "recipes/rotten_tomatoes.yaml", tiny.recipe(folder / "tiny") | {"run": {}})
     rows = (folder / "tiny/rows.csv").read_text().splitlines()[:30]
     (folder / "reviews.csv").write_text("\n".join(["text,label,film,review", *(f"{row},fine" for row in rows[1:])]))

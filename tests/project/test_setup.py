@@ -229,7 +229,7 @@ def test_a_python_that_does_not_work_is_named_and_what_chose_it(checkout: Checko
     assert failed.returncode == 1
     assert failed.stderr == (
         f"run_all.sh: /nowhere/bin/python ({name}) is not a working Python 3.11 to 3.13;"
-        f" activate or name another, or unset {name} to get .venv\n"
+        f" activate or name another, or unset PYTHON, VIRTUAL_ENV and CONDA_PREFIX to get .venv\n"
     )
 
 

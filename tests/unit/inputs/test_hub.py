@@ -1,6 +1,7 @@
 """Hub inputs, against a small hub on 127.0.0.1."""
 
 import errno
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,14 @@ def test_a_split_of_a_dataset_is_chosen_by_name(rows: Path, tmp_path: Path) -> N
     assert [Path(path).read_text() for path in dev] == ["content of sst2/validation-0.parquet"]
 
 
+def test_the_card_of_a_dataset_comes_with_it_and_is_no_data(tmp_path: Path) -> None:
+    rows = fill(tmp_path / "rows", "README.md", "data/train-0.parquet")
+    with serve({}, {"owner/rows": rows}) as address:
+        (train,), _ = look_up("files", "hub:owner/rows", address=address, home=tmp_path / "home")
+    assert Path(train).name == "train-0.parquet"
+    assert (Path(train).parent.parent / "README.md").read_text() == "content of README.md"
+
+
 def test_a_file_that_a_pattern_of_the_user_names_is_data_whatever_its_name(tmp_path: Path) -> None:
     texts = fill(tmp_path / "texts", "license.txt", "texts.txt")
     with serve({}, {"owner/texts": texts}) as address:
@@ -188,7 +197,10 @@ def test_a_model_in_the_cache_is_taken_where_the_hub_gives_no_answer(
         online = look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home")
     with serve_always(*answer, **headers) as address:
         assert look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home", token="hf_old") == online
-    said = f"hub:owner/tiny: the hub gives no answer; its cache says {commit_of(model)}\n"
+    shutil.rmtree(next((tmp_path / "home").rglob("trees")))  # what transformers brings has no listing
+    with serve_always(*answer, **headers) as address:
+        assert look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home", token="hf_old") == online
+    said = 2 * f"hub:owner/tiny: the hub does not say; its cache has {commit_of(model)}\n"
     assert capfd.readouterr().err == said or answer == (503,)  # of which the hub's library tells
 
 

@@ -145,6 +145,12 @@ def test_configuration_files_that_cannot_work_are_refused_too(tmp_path: Path, te
         options("--config_file", str(tmp_path / "mine.yaml"))
 
 
+def test_a_configuration_may_be_json_and_say_that_it_shares_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text('{\n\t"num_processes": 1,\n\t"use_deepspeed": false\n}')
+    assert value(options("--config_file", str(path))[0], "--config_file") == str(path)
+
+
 def test_precisions_that_change_nothing_are_let_through() -> None:
     assert value(options("--mixed_precision", "bf16")[0], "--mixed_precision") == "bf16"
 

@@ -140,6 +140,45 @@ def test_every_file_that_was_trained_on_counts(recipe_and_inputs: tuple[Recipe, 
     assert metadata_of(card)["license_name"] == "mit-and-cc-by-4.0-and-gpl-3.0-and-cc-by-sa-4.0-and-cc0-1.0"
 
 
+@pytest.mark.parametrize(
+    ("overrides", "counts"),
+    [
+        (["--pretrain_teacher.only_proposes", "true", "--distill_general.epochs", "0"], False),
+        (["--pretrain_teacher.epochs", "0", "--distill_general.epochs", "0"], False),
+        (["--distill_general.epochs", "0"], True),
+        (["--pretrain_teacher.epochs", "0", "--student.start_from", "backbone"], True),
+    ],
+)
+def test_a_corpus_counts_where_student_or_teacher_learn_from_it(
+    world: Path, tmp_path: Path, overrides: list[str], counts: bool
+) -> None:
+    plan = make_plan(
+        world / "recipe.yaml", ["--student.start", "fitted", "--student.start_from", "task_teacher", *overrides]
+    )
+    rows = licensed(tmp_path / "rows", "mit", name="a.csv")
+    corpus = licensed(tmp_path / "text", "gpl-3.0", name="d.txt")
+    inputs = replace(plan.inputs, task={"train": (rows,)}, corpus=(corpus,))
+    assert find_licences(plan.recipe, inputs)["data"] == (("mit", "gpl-3.0") if counts else ("mit",))
+    assert ("rows.csv, text.txt | mit" in card_of(plan.recipe, inputs, teacher_licence="mit")) == counts
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "data/train.parquet"])
+def test_a_dataset_has_its_card_beside_its_files_or_above_its_data(
+    recipe_and_inputs: tuple[Recipe, RecipeInputs], tmp_path: Path, name: str
+) -> None:
+    recipe, inputs = recipe_and_inputs
+    (tmp_path / "README.md").write_text("---\nlicense: gpl-3.0\n---\n")  # of a stranger
+    file = licensed(tmp_path / "reused", "cc0-1.0", name=name)
+    found = find_licences(recipe, replace(inputs, task={}, corpus=(), augmented=(file,)))
+    assert found["data"] == ("cc0-1.0",)
+
+
+def test_a_card_that_is_no_yaml_names_no_licence(recipe_and_inputs: tuple[Recipe, RecipeInputs], world: Path) -> None:
+    for broken in ("license: [", "license: mit\ndate: 2024-13-01"):
+        (world / "README.md").write_text(f"---\n{broken}\n---\n")
+        assert find_licences(*recipe_and_inputs)["data"] == ()
+
+
 def test_the_teacher_of_the_predictions_is_named_with_its_licence(
     recipe_and_inputs: tuple[Recipe, RecipeInputs], tmp_path: Path
 ) -> None:
