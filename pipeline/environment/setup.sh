@@ -106,7 +106,7 @@ make_venv() {
         uv venv --seed --python '>=3.11,<3.14' "$PROJECT/.venv" # --seed: the pipeline downloads wheels with pip
         return
     fi
-    for candidate in python3.13 python3.12 python3.11 python3; do
+    for candidate in python3 python3.13 python3.12 python3.11; do
         if ! python_prefix "$candidate" >/dev/null; then
             continue
         elif ! "$candidate" -I -c 'import ensurepip' >/dev/null 2>&1; then
