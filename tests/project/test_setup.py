@@ -163,7 +163,9 @@ def test_a_machine_on_which_no_environment_can_be_made_says_what_to_install(
     assert f"set-up of {checkout.root}/.venv failed ({says}); " in failed.stderr
 
 
-def test_of_several_pythons_that_one_is_taken_which_the_packages_are_tested_with(checkout: Checkout):
+def test_a_python3_that_is_too_new_gives_way_to_an_older_one(checkout: Checkout):
+    too_new = STAND_IN.replace("name=", '[[ "$*" != *version* ]] || exit 1\nname=', 1)
+    (checkout.tools / "python3").write_text(too_new)
     checkout.stand_in(checkout.tools / "python3.12")
     checkout.run("run_all.sh")
     assert checkout.calls()[0].startswith("python3.12 -m venv ")
