@@ -54,11 +54,11 @@ def run_recipe(recipe: Path, *overrides: str, last: str = STAGES[-1]) -> Plan:
     return plan
 
 
-def run_everything(recipe: Path, *overrides: str) -> Path:
-    """Run a recipe to its end; returns the folder of the run."""
+def run_everything(recipe: Path, *overrides: str, last: str = STAGES[-1]) -> Path:
+    """Run a recipe to its end, or to a last stage; returns the folder of the run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.training.loop.matrix_rate", lambda *_: 1e9)  # to measure it takes longer than all else
-        return run_recipe(recipe, *overrides).run_folder
+        return run_recipe(recipe, *overrides, last=last).run_folder
 
 
 def metrics(plan: Plan, stage: str) -> dict[str, Any]:

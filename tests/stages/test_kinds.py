@@ -130,8 +130,8 @@ def test_scores_far_from_0_are_learnt(world: Path, copied: bool) -> None:
             "start_layers": "bottom",
             "start_from": "task_teacher",
         }
-    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe))
-    results = json.loads((run / "results.json").read_text())
+    run = run_everything(tiny.write_recipe(world / "recipe.yaml", recipe), last="evaluate_student")
+    results = json.loads((run / "evaluate_student" / "results.json").read_text())
     assert results["teacher"]["score"] > 0.7 and results["student"]["score"] > 0.7
     predicted = pd.read_parquet(run / "evaluate_student" / "predictions.parquet")
     # Of a student that is random at first an early epoch, its scores still close together, can correlate best.

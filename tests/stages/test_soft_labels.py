@@ -83,7 +83,7 @@ def test_soft_labels_may_be_those_of_unlabelled_rows_alone(world: Path) -> None:
         "soft_labels": {"rotten": "p_rotten", "fresh": "p_fresh"},
         "unlabelled": [str(world / "more.csv")],
     }
-    plan = run_recipe(tiny.write_recipe(world / "recipe.yaml", recipe), last="export_student")
+    plan = run_recipe(tiny.write_recipe(world / "recipe.yaml", recipe), last="evaluate_student")
     results = json.loads((plan.run_folder / "evaluate_student" / "results.json").read_text())
     assert results["labels"] == ["rotten", "fresh"] and results["teacher"]["score"] > 0.8
 
