@@ -5,8 +5,8 @@
 Reads:  the backbone (pretrain_teacher) or `finetune_teacher.model`, the task's train and dev rows.
 Writes: the task's teacher, the epoch with the best dev score; label names in the task's order.
 
-A teacher that is no better than the most frequent label ends the run here, unless the recipe allows it: distilling it
-would waste everything that follows.
+A teacher that scores no better than an answer that ignores the text ends the run here, unless the recipe allows it:
+distilling it would waste everything that follows.
 """
 
 from typing import Any
@@ -55,11 +55,12 @@ def main(stage: Stage) -> dict[str, Any]:
     dev_score = score(task, statistics)
     stage.say(f"teacher: dev {task.metric} {dev_score:.4f}")
     if not (stage.recipe.finetune_teacher.allow_majority or task.kind.beats_trivial(task.metric, statistics)):
+        metric = "task.metric: macro_f1 and " if "macro_f1" in task.kind.metrics else ""
+        balance = f"where few rows have the labels that matter, set {metric}finetune_teacher.class_weights: balanced; "
         raise WorkFailed(
-            f"the teacher is no better on dev than the most frequent label ({task.metric} {dev_score:.4f}): check the"
-            " labels, their order and the learning rate; where few rows have the labels that matter, set task.metric to"
-            " one that counts them (macro_f1) and finetune_teacher.class_weights: balanced;"
-            " finetune_teacher.allow_majority: true goes on all the same"
+            f"the teacher scores no better on dev than {task.kind.trivial_answer} ({task.metric} {dev_score:.4f}):"
+            f" check the labels, their order and the learning rate; {balance if task.kind.weighs_classes else ''}"
+            "finetune_teacher.allow_majority: true goes on all the same"
         )
     if stage.is_main:
         head_of(task.kind).save(teacher, stage.output, tokenizer_of=source)

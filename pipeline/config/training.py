@@ -110,7 +110,9 @@ class FinetuneTeacher(TrainedTeacher):
     labels: Labels = ()
     """The task's labels in the order of your teacher's outputs, for a teacher that names them LABEL_0, LABEL_1, ..."""
     class_weights: ClassWeights = None
-    """How much the rows of a label weigh. balanced: the rows of each label have the same weight together. Numbers by
-    label: {spam: 5, ham: 1}; a label that is left out has 1. null: all rows weigh the same."""
+    """How much the rows of a label weigh. balanced: the rows of each label have the same weight together; in a
+    multi_label task the rows with a label have the same weight together as those without it. Numbers by label:
+    {spam: 5, ham: 1}; a label that is left out has 1. null: all rows weigh the same."""
     allow_majority: bool = False
-    """Continue with a teacher that scores no better than always answering the most frequent label."""
+    """Continue with a teacher that scores no better than an answer that ignores the text, such as always the most
+    frequent label."""

@@ -52,6 +52,7 @@ class TaskKind(ABC):
     """What the label's column of a Parquet file must hold."""
     has_label_names: ClassVar[bool] = True
     learns_labels: ClassVar[bool] = True  # whether a teacher is fine-tuned on the labels; else it is taken as it is
+    trivial_answer: ClassVar[str]  # the one that looks at no text, which `beats_trivial` compares with
     weighs_classes: ClassVar[bool] = False  # whether rows of a label can weigh more than others in a teacher's loss
     soft_form: ClassVar[Form | None] = None  # what soft labels of this kind are; None: it takes none
     has_thresholds: ClassVar[bool] = False  # whether dev chooses above which probabilities labels are given
@@ -203,7 +204,7 @@ class TaskKind(ABC):
 
     @abstractmethod
     def beats_trivial(self, metric: MetricName, statistics: np.ndarray) -> bool:
-        """Whether the score is better than that of an answer that looks at no text."""
+        """Whether the score is better than that of `trivial_answer`."""
 
     @abstractmethod
     def agreement(self, theirs: Any, ours: Any) -> float:

@@ -26,6 +26,7 @@ class ClassificationTask(SequenceTask):
     name = "classification"
     soft_form = "distribution"
     weighs_classes = True
+    trivial_answer = "always giving the most frequent label"
     metrics = ("accuracy", "f1", "macro_f1", "accuracy_and_f1", "matthews")
 
     def parse_label(self, value: Any, columns: Columns) -> str:

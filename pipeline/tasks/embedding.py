@@ -29,6 +29,7 @@ class EmbeddingTask(RegressionTask):
     label_values = "any"
     learns_labels = False
     soft_form = "vectors"
+    trivial_answer = "giving every pair the same score"
 
     def tokenise(self, rows: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> dict[str, Any]:
         """Each text is a sequence of its own: both of a pair; of a variant only the one that was varied."""

@@ -40,6 +40,7 @@ class QuestionAnsweringTask(TaskKind):
     label_values = "answers"
     has_label_names = False
     per_token = True
+    trivial_answer = "never answering"
 
     # ---- the rows
 

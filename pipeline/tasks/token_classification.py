@@ -36,6 +36,7 @@ class TokenClassificationTask(TaskKind):
     label_values = "tags"
     per_token = True
     weighs_classes = True
+    trivial_answer = "finding no entity"
 
     # ---- the rows
 
