@@ -43,6 +43,13 @@ def label_name(value: Any) -> str:
     return sys.intern(whole[1] if whole else text)
 
 
+def labels_of(example: "Example", *, several: bool) -> tuple[str, ...]:
+    """A row's labels, which may be none. Args: several: whether a row has a tuple of labels."""
+    if several:
+        return example.label or ()
+    return () if example.label is None else (example.label,)
+
+
 def check_spellings(splits: Mapping[str, Sequence["Example"]], known: Sequence[str], *, several: bool = False) -> None:
     """The labels of all rows differ in more than how they are written, and each is one label.
 
@@ -54,9 +61,8 @@ def check_spellings(splits: Mapping[str, Sequence["Example"]], known: Sequence[s
     first: dict[str, Example] = {}
     for examples in splits.values():
         for example in examples:
-            for label in (example.label or ()) if several else (example.label,):
-                if label is not None:
-                    first.setdefault(label, example)
+            for label in labels_of(example, several=several):
+                first.setdefault(label, example)
     found = [label for label in first if label not in known]
     if joined := _joined(found):
         setting = "task.label_separator" if several else "task.kind: multi_label and task.label_separator"

@@ -8,10 +8,11 @@ the test rows.
 import random
 import re
 from collections import Counter
-from collections.abc import Collection, Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, MutableMapping, Sequence
+from typing import Any
 
 from pipeline.data.examples import Example
-from pipeline.data.labels import HIDDEN, IS_HIDDEN
+from pipeline.data.labels import HIDDEN, IS_HIDDEN, labels_of
 from pipeline.errors import UserError, nearest
 
 Splits = Mapping[str, Sequence[Example]]
@@ -33,16 +34,11 @@ def without_repeats(splits: Splits, left_out: MutableMapping[str, int]) -> dict[
     return kept
 
 
-def find_label_names(train: Sequence[Example], known: tuple[str, ...]) -> tuple[str, ...]:
-    """The labels of the training rows, sorted (numbers by size, before words), unless their names are known.
-
-    Raises: UserError where all rows have one label, or one score.
-    """
-    found = {example.label for example in train}
+def check_varied(train: Sequence[Example], shown: Callable[[Any], str]) -> None:
+    """Raises: UserError where all training rows have one label. Args: shown: a label as the sentence names it."""
+    found = {shown(example.label) for example in train}
     if len(found) == 1:
-        where, label = train[0].location, train[0].label
-        raise UserError(f"{where}: all training rows have the label '{label}'; a task needs at least two")
-    return known or sorted_names({str(label) for label in found})
+        raise UserError(f"{train[0].location}: all training rows have {found.pop()}; there is nothing to learn")
 
 
 def sorted_names(labels: Collection[str]) -> tuple[str, ...]:
@@ -50,26 +46,30 @@ def sorted_names(labels: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(labels, key=_numbers_first))
 
 
-def check_labels(splits: Splits, label_names: tuple[str, ...]) -> None:
-    """Raises: UserError for a label that is unknown, or that occurs in dev or test and not in the training rows."""
-    trained = {example.label for example in splits["train"]}
+def check_labels(splits: Splits, label_names: tuple[str, ...], *, several: bool = False) -> None:
+    """Raises: UserError for a label that is unknown, or that occurs in dev or test and not in the training rows.
+
+    Args: several: whether a row has a tuple of labels.
+    """
+    trained = {label for example in splits["train"] for label in labels_of(example, several=several)}
     if any(example.soft is not None for example in splits["train"]):
         trained.update(label_names)  # a soft label tells of every one
+    dropping = "" if several else " (task.drop_labels leaves its rows out)"
     for examples in splits.values():
         for example in examples:
-            label = example.label
-            if label is None or (label in label_names and label in trained):
-                continue
-            reason = f"unknown label '{label}'{nearest(str(label), label_names)} (task.drop_labels leaves its rows out)"
-            if label == HIDDEN:
-                reason = IS_HIDDEN
-            elif label in label_names:
-                reason = f"no training row has the label '{label}'; add some, or list it in task.drop_labels"
-            raise UserError(f"{example.location}: {reason}")
+            for label in labels_of(example, several=several):
+                if label in label_names and label in trained:
+                    continue
+                reason = f"unknown label '{label}'{nearest(label, label_names)}{dropping}"
+                if label == HIDDEN:
+                    reason = IS_HIDDEN
+                elif label in label_names:
+                    reason = f"no training row has the label '{label}'; add some{dropping}"
+                raise UserError(f"{example.location}: {reason}")
     read = {example.path for example in splits["train"]}
     for split, examples in splits.items():
         own = split != "unlabelled" and examples and examples[0].path not in read
-        if own and {example.label for example in examples} == {HIDDEN}:
+        if own and all(labels_of(example, several=several) == (HIDDEN,) for example in examples):
             raise UserError(f"{examples[0].location}: all labels of the file are {HIDDEN}; {IS_HIDDEN}")
 
 

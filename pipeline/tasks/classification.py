@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.config.data import MetricName
 from pipeline.data.examples import Columns, Example, parse_label
 from pipeline.data.labels import check_spellings
-from pipeline.data.splits import Splits, check_labels, find_label_names
+from pipeline.data.splits import Splits, check_labels, check_varied, sorted_names
 from pipeline.tasks.metrics import beats_majority
 from pipeline.tasks.per_label import OneVersusRest
 from pipeline.tasks.sequence import SequenceTask
@@ -36,7 +36,9 @@ class ClassificationTask(SequenceTask):
     def label_names(self, splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
         """The recipe's names, or the labels of the training rows, sorted."""
         check_spellings(splits, known)
-        return find_label_names(splits["train"], known)
+        train = splits["train"]
+        check_varied(train, "the label '{}'".format)
+        return known or sorted_names({example.label for example in train})
 
     def check(self, splits: Splits, label_names: tuple[str, ...]) -> None:
         """Every label is known, and occurs in the training rows."""

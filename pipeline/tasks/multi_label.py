@@ -9,9 +9,8 @@ import numpy as np
 from pipeline.config.data import MetricName, Task
 from pipeline.data.examples import Columns, Example
 from pipeline.data.label_lists import parse_labels
-from pipeline.data.labels import HIDDEN, IS_HIDDEN, check_spellings
-from pipeline.data.splits import Splits, sorted_names
-from pipeline.errors import UserError, nearest
+from pipeline.data.labels import check_spellings
+from pipeline.data.splits import Splits, check_labels, check_varied, sorted_names
 from pipeline.tasks import label_sets
 from pipeline.tasks.base import Tokenising
 from pipeline.tasks.label_sets import log_odds, sigmoid
@@ -47,27 +46,12 @@ class MultiLabelTask(SequenceTask):
         """The recipe's names, or the labels of the training rows, sorted."""
         check_spellings(splits, known, several=True)
         train = splits["train"]
-        found = {label for example in train for label in example.label}
-        if train and len({frozenset(example.label) for example in train}) == 1:
-            labels = ", ".join(train[0].label) or "none"
-            raise UserError(
-                f"{train[0].location}: all training rows have the same labels, {labels}; there is nothing to learn"
-            )
-        return known or sorted_names(found)
+        check_varied(train, _shown)
+        return known or sorted_names({label for example in train for label in example.label})
 
     def check(self, splits: Splits, label_names: tuple[str, ...]) -> None:
         """Every label is known, and occurs in the training rows."""
-        trained = {label for example in splits["train"] for label in example.label}
-        if any(example.soft is not None for example in splits["train"]):
-            trained.update(label_names)  # a soft label tells of every one
-        for examples in splits.values():
-            for example in examples:
-                for label in example.label or ():
-                    if label not in label_names:
-                        reason = f"unknown label '{label}'{nearest(label, label_names)}"
-                        raise UserError(f"{example.location}: {IS_HIDDEN if label == HIDDEN else reason}")
-                    if label not in trained:
-                        raise UserError(f"{example.location}: no training row has the label '{label}'; add some")
+        check_labels(splits, label_names, several=True)
 
     def label_counts(self, examples: Sequence[Example]) -> Counter[str]:
         """Rows with each label."""
@@ -172,6 +156,10 @@ class MultiLabelTask(SequenceTask):
     def agreement(self, theirs: np.ndarray, ours: np.ndarray) -> float:
         """Share of the rows with the same labels."""
         return float(((theirs > 0) == (ours > 0)).all(axis=1).mean())
+
+
+def _shown(labels: tuple[str, ...]) -> str:
+    return f"the labels {', '.join(map(repr, sorted(labels)))}" if labels else "no label"
 
 
 def indicators(rows: Sequence[Sequence[int] | None], label_count: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.config.data import MetricName
 from pipeline.data.examples import Columns, parse_score
 from pipeline.data.labels import HIDDEN, IS_HIDDEN
-from pipeline.data.splits import Splits, find_label_names
+from pipeline.data.splits import Splits, check_varied
 from pipeline.errors import UserError
 from pipeline.tasks.metrics import score
 from pipeline.tasks.sequence import SequenceTask
@@ -36,7 +36,7 @@ class RegressionTask(SequenceTask):
 
     def label_names(self, splits: Splits, known: tuple[str, ...]) -> tuple[str, ...]:
         """None. Raises: UserError where all rows have one score."""
-        find_label_names(splits["train"], known)
+        check_varied(splits["train"], "the score {}".format)
         return ()
 
     def check(self, splits: Splits, label_names: tuple[str, ...]) -> None:

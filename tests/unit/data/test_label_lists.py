@@ -94,7 +94,7 @@ def test_each_split_has_its_share_of_a_rare_label(tmp_path: Path) -> None:
         (SIGNS, {"label_separator": "|", "drop_labels": ["a"]}, "task.drop_labels: leaves out rows by their"),
         (SIGNS, {"label_separator": "|", "label_columns": ["a"]}, "task.label_separator: task.label_columns has"),
         (SIGNS, {"label_separator": "|", "kind": "classification"}, "task.label_separator: only texts with several"),
-        ("text,label\none,a\ntwo,a\nthree,a\n", {"label_separator": "|"}, "all training rows have the same labels, a;"),
+        ("text,label\none,a\ntwo,a\nthree,a\n", {"label_separator": "|"}, "all training rows have the labels 'a';"),
         (SIGNS, {"label_separator": "|", "metric": "accuracy"}, "task.metric: 'accuracy' does not score a multi_label"),
         ('text,label\none,"[""a"", ""b""]"\n', {"kind": "classification"}, "holds 2 labels, ['a', 'b']; with"),
     ],
