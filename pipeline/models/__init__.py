@@ -1,4 +1,4 @@
-"""One forward pass of encoders.
+"""Models: load, build, start from a teacher, run, and what a pass gives.
 
 architectures   what differs by model_type; no torch
 json_files      the types in the JSON files beside a model; no torch
