@@ -39,7 +39,6 @@ from data_augment.samples import Row, augment_rows, count_occurrences
 from pipeline.artifacts.atomic import checksum
 from pipeline.artifacts.store import MANIFEST
 from pipeline.config.data import AugmentData
-from pipeline.data.languages import ENGLISH
 from pipeline.distill.augmented_dataset import augmented_texts, teacher_logits
 from pipeline.launch.stage_runner import run_stage
 from pipeline.runtime.stage import Stage
@@ -90,7 +89,7 @@ def warn_of_no_variant(stage: Stage, found: Statistics) -> None:
         found,
         wanted=stage.recipe.augment_data.variants,
         texts_with_candidates=len(read_candidates(folder)),
-        languages=manifest["metrics"].get("languages", [ENGLISH]),
+        languages=manifest["metrics"]["languages"],
     )
     if why:
         stage.say(f"warning: {why}")

@@ -76,10 +76,10 @@ class Artifact:
         """stage.json of a published artifact; None where there is none, or where it is damaged."""
         try:
             manifest = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
-            known = manifest.pop(OWN_SUM, None)
-        except (OSError, ValueError, AttributeError, TypeError):
+            known = manifest.pop(OWN_SUM)
+        except (OSError, ValueError, AttributeError, TypeError, KeyError):
             return None
-        whole = isinstance(manifest.get("files"), dict) and known in (None, _sum_of(manifest))
+        whole = isinstance(manifest.get("files"), dict) and known == _sum_of(manifest)
         return manifest if whole else None
 
     def identity(self) -> str:
@@ -192,10 +192,7 @@ def folders_of_runs(root: Path) -> dict[Path, list[Path]]:
     """By note, the folders that it may stand for: as it was written, and beside the store where that is now."""
     folders = {}
     for note in sorted(_notes_of_runs(root).glob("[!.]*")):
-        text = note.read_text(encoding="utf-8")
-        places = [text]  # of older versions: the path alone
-        with contextlib.suppress(ValueError):
-            places = json.loads(text)
+        places = json.loads(note.read_text(encoding="utf-8"))
         folders[note] = list(dict.fromkeys(Path(os.path.realpath(root.resolve() / place)) for place in places))
     return folders
 

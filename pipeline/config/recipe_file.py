@@ -28,7 +28,6 @@ RENAMED = {  # older settings, and what says the same now
     "student.embeddings": "student.start: embeddings in the place of 'teacher', or student.start: random",
     "student.copy_layers": "student.start: layers, and student.start_layers for which ones",
     "student.copy_from": "student.start_from",
-    "export_student.min_count": "distill_layers.pieces, the size of the vocabulary that it learns and ships with",
 }
 NUMBERS = {  # as YAML 1.1 has them, without those of base 2, 8, 16 and 60
     "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$"),

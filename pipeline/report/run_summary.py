@@ -81,15 +81,14 @@ class RunSummary:
             for name, form in exported["forms"].items():
                 figures = {key: value for key, value in form.items() if key not in ("score", "test_score")}
                 figures |= {"disk_bytes": form["bytes"]} | ({} if self.is_general else {"dev_score": form["score"]})
-                if "test_score" in form:
-                    figures |= {"score": form["test_score"], "scores": {self.results["split"]: form["test_score"]}}
+                figures |= {"score": form["test_score"], "scores": {self.results["split"]: form["test_score"]}}
                 models[Path(name).name] = figures
-            if shipped := exported.get("shipped"):
-                name = Path(shipped["file"]).name
-                models[name]["disk_bytes"] = shipped["disk_bytes"]
-                models["teacher"]["latency_ms"] = shipped["teacher_latency_ms"]  # all of the same minute
-                models["student"]["latency_ms"] = models["model.safetensors"]["latency_ms"]
-                models = {"teacher": models["teacher"], name: models[name]} | models
+            shipped = exported["shipped"]
+            name = Path(shipped["file"]).name
+            models[name]["disk_bytes"] = shipped["disk_bytes"]
+            models["teacher"]["latency_ms"] = shipped["teacher_latency_ms"]  # all of the same minute
+            models["student"]["latency_ms"] = models["model.safetensors"]["latency_ms"]
+            models = {"teacher": models["teacher"], name: models[name]} | models
         return models
 
     def stages_with_curves(self) -> list[str]:
@@ -139,8 +138,8 @@ def machine_of_latencies(exported: Mapping[str, Any], evaluated: Mapping[str, An
 
     Args: exported: the metrics of export_student. evaluated: the manifest of evaluate_student.
     """
-    if "shipped" in exported:
-        return exported["shipped"].get("machine", "the CPU")
+    if exported:
+        return exported["shipped"]["machine"]
     return evaluated.get("machine", "one machine")
 
 

@@ -187,8 +187,8 @@ def _resume(job: Job, stage: Stage, optimizer: torch.optim.Optimizer) -> tuple[P
             f"{folder} was trained in {precision}, and this run is in {stage.precision}: set precision: {precision}, or"
             " remove the checkpoint"
         )
-    before, now = state.pop("device", None), stage.accelerator.device.type
-    moved = f", reached on {before}, now on {now}" if before not in (None, now) else ""
+    before, now = state.pop("device"), stage.accelerator.device.type
+    moved = f", reached on {before}, now on {now}" if before != now else ""
     stage.say(f"going on from step {state['step']} of {job.batches.steps}{moved}")
     return Progress(**state), best
 

@@ -92,20 +92,6 @@ def test_gc_refuses_while_a_noted_folder_of_runs_is_not_there(artifact: Artifact
     assert names(artifact) == []
 
 
-def test_gc_refuses_with_a_note_of_an_older_version_too(artifact: Artifact, tmp_path: Path) -> None:
-    publish(artifact)
-    (tmp_path / "runs").mkdir()
-    notes = artifact.root / "cache" / "runs"
-    notes.mkdir(parents=True)
-    (notes / "00ff").write_text(str(tmp_path / "gone"))
-    with pytest.raises(UserError, match="gone use artifacts"):
-        main(["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "runs")])
-    (tmp_path / "gone").mkdir()
-    link(tmp_path / "gone" / "mine", artifact)
-    assert main(["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "runs")]) == 0
-    assert names(artifact) == ["f00d"]
-
-
 def test_gc_keeps_what_runs_use_after_their_project_was_moved(artifact: Artifact, tmp_path: Path) -> None:
     publish(artifact)
     project, moved = artifact.root.parent / "project", tmp_path / "moved"

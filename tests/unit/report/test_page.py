@@ -56,17 +56,6 @@ def test_the_file_to_ship_stands_beside_teacher_and_student(run: Path) -> None:
     }
 
 
-def test_an_export_of_which_no_speed_was_measured_is_reported_too(run: Path) -> None:
-    manifest = json.loads((run / "export_student" / "stage.json").read_text())
-    form = manifest["metrics"]["forms"]["onnx/model_int8.onnx"]
-    for figure in ("parameters", "latency_ms", "examples_per_s", "test_score"):
-        del form[figure]
-    del manifest["metrics"]["shipped"]
-    (run / "export_student" / "stage.json").write_text(json.dumps(manifest))
-    assert lines(run)["on disk"][-1] == "2.0 MB"
-    assert lines(run)["latency"] == ["1.5 ms", "1.5 ms", "1.2 ms", "–"]
-
-
 def test_the_report_reaches_for_nothing_outside_itself(run: Path) -> None:
     outside = [address for address in page_of(run).addresses if not address.startswith(("#", "data:"))]
     assert outside == []
