@@ -20,6 +20,7 @@ from pipeline.artifacts.atomic import link_or_copy
 from pipeline.artifacts.shards import write_once
 from pipeline.data.corpus import (
     HELD_OUT,
+    SHORTEST,
     TOKENIZER,
     Corpus,
     blocks_of,
@@ -120,7 +121,9 @@ def gather(parts: list[Path], output: Path) -> None:
     """The shards of all sources, numbered on."""
     shards = [path for part in parts for path in sorted(part.glob("tokens-*.npy"))]
     if not shards:
-        raise UserError("prepare_corpus.sources: no text is long enough for a block of 16 tokens; give more text")
+        raise UserError(
+            f"prepare_corpus.sources: no text is long enough for a block of {SHORTEST} tokens; give more text"
+        )
     for number, tokens in enumerate(shards):
         for path in (tokens, tokens.with_name(tokens.name.replace("tokens", "lengths"))):
             link_or_copy(path, output / f"{path.name.split('-')[0]}-{number:05d}.npy")

@@ -21,29 +21,28 @@ if TYPE_CHECKING:
 
 TOKENIZER = "tokenizer"  # the folder of one that was made from the texts
 HELD_OUT = "held_out"  # the folder of the blocks that measure
+SHORTEST = 16  # tokens of a block
 BATCH_CHARACTERS = 1_000_000  # tokenised at once: enough for all cores, and it fits in memory
 OPEN_SHARDS = 256  # each holds a file descriptor; the usual limit is 1024
 
 
-def blocks_of(
-    documents: Iterable[str], tokenizer: "PreTrainedTokenizerFast", *, length: int, shortest: int = 16
-) -> Iterator[np.ndarray]:
+def blocks_of(documents: Iterable[str], tokenizer: "PreTrainedTokenizerFast", *, length: int) -> Iterator[np.ndarray]:
     """Cut documents into blocks of [CLS] tokens [SEP]; a block never crosses documents.
 
     Text that looks like a special token ('[SEP]') is tokenised as ordinary text. A document's tail (or a whole
-    document) of fewer than `shortest` tokens is dropped.
+    document) of fewer than SHORTEST tokens is dropped.
 
-    Yields: int64 arrays of `shortest` to `length` tokens, special tokens included.
+    Yields: int64 arrays of SHORTEST to `length` tokens, special tokens included.
     """
     for tokens in _tokenised(documents, tokenizer):
         for start in range(0, len(tokens), length - 2):
             piece = tokens[start : start + length - 2]
-            if len(piece) + 2 >= shortest:
+            if len(piece) + 2 >= SHORTEST:
                 yield np.array([tokenizer.cls_token_id, *piece, tokenizer.sep_token_id], dtype=np.int64)
 
 
 def causal_blocks_of(
-    documents: Iterable[str], tokenizer: "PreTrainedTokenizerFast", *, length: int, shortest: int = 16
+    documents: Iterable[str], tokenizer: "PreTrainedTokenizerFast", *, length: int
 ) -> Iterator[np.ndarray]:
     """Cut documents into blocks for a decoder: a token that begins a text, then tokens; the last block ends with [EOS].
 
@@ -55,7 +54,7 @@ def causal_blocks_of(
         ended = tokens if end is None else [*tokens, end]
         for start in range(0, len(ended), length - 1):
             piece = ended[start : start + length - 1]
-            if len(piece) + 1 >= shortest:
+            if len(piece) + 1 >= SHORTEST:
                 yield np.array([begin, *piece], dtype=np.int64)
 
 

@@ -34,7 +34,7 @@ def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> It
     """A file's questions, each with its context and where its answers begin."""
     if len(columns.texts) < 2:
         raise UserError("task.text_pair: name the column of the context, and in task.text that of the question")
-    for question in _nested(path, columns) or _flat(path, columns):
+    for question in _nested(path) or _flat(path, columns):
         try:
             texts = parse_texts([question.text, question.context], columns)
             if texts is None:
@@ -62,7 +62,7 @@ def _flat(path: Path, columns: Columns) -> Iterator[Question]:
         yield Question(where, line, question, context, values.get(columns.label), group)
 
 
-def _nested(path: Path, columns: Columns) -> Iterator[Question] | None:
+def _nested(path: Path) -> Iterator[Question] | None:
     """The questions of SQuAD's own layout, or None where the file has another."""
     if format_suffix(path) != ".json":
         return None

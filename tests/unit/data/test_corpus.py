@@ -32,11 +32,11 @@ def words(first: int, count: int) -> str:
 
 
 def test_blocks_never_cross_documents(tokenizer: PreTrainedTokenizerFast) -> None:
-    blocks = list(blocks_of([words(0, 8), words(10, 3)], tokenizer, length=6, shortest=3))
+    blocks = list(blocks_of([words(0, 36), words(50, 15)], tokenizer, length=20))
     assert [block.tolist() for block in blocks] == [
-        [CLS, 4, 5, 6, 7, SEP],
-        [CLS, 8, 9, 10, 11, SEP],
-        [CLS, 14, 15, 16, SEP],
+        [CLS, *range(4, 22), SEP],
+        [CLS, *range(22, 40), SEP],
+        [CLS, *range(54, 69), SEP],
     ]
 
 
@@ -46,7 +46,7 @@ def test_a_tail_under_sixteen_tokens_is_dropped(tokenizer: PreTrainedTokenizerFa
 
 
 def test_a_special_token_in_the_text_is_only_text(tokenizer: PreTrainedTokenizerFast) -> None:
-    (block,) = blocks_of(["w0 [SEP] w1"], tokenizer, length=16, shortest=3)
+    (block,) = blocks_of(["w0 [SEP] " + words(1, 20)], tokenizer, length=32)
     assert np.count_nonzero(block == SEP) == 1
 
 
