@@ -74,7 +74,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     where: Where = {}
     tree = _read(path, where)
     for keys, value, option in parse_overrides(overrides):
-        _set(tree, keys, value)
+        set_in(tree, keys, value)
         for depth in range(1, len(keys)):
             where.setdefault(keys[:depth], option)  # a section that only the command line names
         where[keys] = option
@@ -180,7 +180,8 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _set(tree: dict[str, Any], keys: Keys, value: Any) -> None:
+def set_in(tree: dict[str, Any], keys: Keys, value: Any) -> None:
+    """Give a setting of a recipe's tree a value; sections that are missing are made."""
     for key in keys[:-1]:
         if not isinstance(tree.get(key), dict):
             tree[key] = {}

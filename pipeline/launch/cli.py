@@ -10,7 +10,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +52,8 @@ def _run(arguments: list[str]) -> int:
     columns = {role: getattr(options, role) for role in OPTIONS}
     if is_table(recipe):
         look = options.list or options.dry_run
-        recipe, overrides = recipe_for(recipe, columns, from_here(overrides), only_look=look)
+        recipe, overrides, remarks = recipe_for(recipe, columns, from_here(overrides), only_look=look)
+        print(*remarks, sep="\n", file=sys.stderr)
     elif role := next((role for role, column in columns.items() if column), None):
         raise UserError(f"{OPTIONS[role]} names a column of a table; with a recipe write --task.{role} COLUMN")
     plan = make_plan(recipe, overrides)
@@ -63,13 +64,7 @@ def _run(arguments: list[str]) -> int:
         push = pusher(options.push)
     first, last = options.only or getattr(options, "from"), options.only or options.until
     if options.force:
-        will_run = select(forced(plan, options.force), first=first, last=last)  # all this before anything is moved
-        outside = f"--force {options.force}: --from, --until or --only leaves the stage out; give a part that holds it"
-        require(options.force in will_run, outside)
-        check_writable(plan, will_run)
-        if not plan.why:  # else it was checked when it was made
-            plan = check_inputs(plan)
-        plan.stages[options.force].artifact.discard()
+        plan = _discard(plan, options.force, first=first, last=last)
         plan = replace(make_plan(recipe, overrides, checked=False), data=plan.data)
     selected = select(plan, first=first, last=last)
     if options.list or options.dry_run:
@@ -85,7 +80,25 @@ def _run(arguments: list[str]) -> int:
         if status != OK:
             print(f"  resume: {_resuming(arguments)}", file=sys.stderr)
             return status
-    plan = make_plan(recipe, overrides, checked=False)
+    return _finish(make_plan(recipe, overrides, checked=False), selected, push)
+
+
+def _discard(plan: Plan, stage: str, *, first: str | None, last: str | None) -> Plan:
+    """Set aside what a stage published, so that it runs again, once all is checked; returns the plan as checked."""
+    will_run = select(forced(plan, stage), first=first, last=last)
+    require(
+        stage in will_run,
+        f"--force {stage}: --from, --until or --only leaves the stage out; give a part that holds it",
+    )
+    check_writable(plan, will_run)
+    if not plan.why:  # else it was checked when it was made
+        plan = check_inputs(plan)
+    plan.stages[stage].artifact.discard()
+    return plan
+
+
+def _finish(plan: Plan, selected: Sequence[str], push: Callable[[Path], str] | None) -> int:
+    """After the last stage: the run's folder, what is still to run, or the results. Returns the exit status."""
     plan.book.save()
     publish_run(plan)
     if lost := [stage for stage in selected if stage in plan.why]:

@@ -20,7 +20,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipeline import PROJECT
+from pipeline import in_project
 from pipeline.errors import INTERRUPTED, OK, Interrupted, UserError, WorkFailed, failed_file
 from pipeline.launch.exit_status import disk_trouble, explain, report_exit, survive_closed_readers
 from pipeline.launch.launcher import LAUNCHED_AT, command_is_gone, follow_parent, stop_signals
@@ -165,6 +165,4 @@ def _run(
 
 def _command(recipe: Path, overrides: Sequence[str]) -> str:
     """What a user types, in the project's folder, to get this run."""
-    path = recipe.absolute()
-    path = path.relative_to(PROJECT) if PROJECT in path.parents else path
-    return shlex.join(["./run_all.sh", str(path), *overrides])
+    return shlex.join(["./run_all.sh", in_project(recipe.absolute()), *overrides])

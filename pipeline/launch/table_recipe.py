@@ -9,17 +9,16 @@ import json
 import os
 import re
 import shlex
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from pipeline import PROJECT
+from pipeline import PROJECT, in_project
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.config.fields import is_folder_name
-from pipeline.config.recipe_file import RecipeLoader, parse_overrides
+from pipeline.config.recipe_file import RecipeLoader, parse_overrides, set_in
 from pipeline.data.text_files import format_suffix, is_compressed
 from pipeline.errors import UserError, nearest, require
 
@@ -41,23 +40,24 @@ def is_table(path: Path) -> bool:
     return format_suffix(path) in SUFFIXES
 
 
+class TableRecipe(NamedTuple):
+    """The recipe of a table."""
+
+    path: Path  # the recipe, or where one stays that was written with other options, the template
+    overrides: list[str]  # that make it the table's
+    remarks: list[str]  # lines that say what was taken, and where it was written
+
+
 def recipe_for(
-    table: Path,
-    columns: Mapping[str, str | None],
-    overrides: Sequence[str],
-    *,
-    folder: Path = TEMPLATE.parent,
-    only_look: bool = False,
-) -> tuple[Path, list[str]]:
-    """Write the recipe of a table, unless it is there already; says what it took and where it wrote.
+    table: Path, columns: Mapping[str, str | None], overrides: Sequence[str], *, only_look: bool = False
+) -> TableRecipe:
+    """Write the recipe of a table, unless it is there already.
 
     Args:
         columns: `text`, `label` and `text_pair` as the user named them, or None.
         overrides: settings of the command line; the recipe holds them.
         only_look: leave a recipe that is there as it is.
 
-    Returns: a recipe, and the overrides that make it the table's: where one stays that was written with other options,
-        the template and all settings.
     Raises: UserError for a table that is not there, for columns that cannot be told, and for a file of the recipe's
         name that somebody else wrote or changed.
     """
@@ -71,29 +71,37 @@ def recipe_for(
     name = str(given.get(("name",)) or recipe_name(table))
     require(is_folder_name(name), f"--name: {name!r} names a folder; use letters, digits, '.', '_' and '-'")
     settings = [word for pair in _pairs(overrides) if pair[0] not in ELSEWHERE for word in pair]
-    path, text = folder / f"{name}.yaml", recipe_text(table, found, settings)
-    planned = path, list(overrides)
+    path, text = TEMPLATE.with_name(f"{name}.yaml"), recipe_text(table, found, settings)
+    remarks = [*_write(path, text, table, only_look=only_look), _columns_taken(table, found, header)]
+    if path.read_text(encoding="utf-8") == text:
+        return TableRecipe(path, list(overrides), remarks)
+    return TableRecipe(TEMPLATE, _as_overrides(name, table, found, settings), remarks)
+
+
+def _write(path: Path, text: str, table: Path, *, only_look: bool) -> list[str]:
+    """Write a recipe where there is none, or none of other options that must stay; returns what is to say of it."""
     if not path.exists():
-        print(f"{_shown(path)} is new: the recipe of this run, yours to change", file=sys.stderr)
         write_atomically(path, text)
-    elif path.read_text(encoding="utf-8") != text:
-        before = _options_of(path, table)
-        if before is None:
-            raise UserError(
-                f"{_shown(path)} exists already: it was changed, or belongs to another table; run it"
-                f" (./run_all.sh {_shown(path)}), or give this run another name (--name OTHER)"
-            )
-        if only_look:
-            planned = TEMPLATE, _as_overrides(name, table, found, settings)
-        else:
-            write_atomically(path, text)
-        anew = "would be written anew; its options are" if only_look else "is written anew; its options were"
-        print(f"{_shown(path)} {anew}: {shlex.join(before)}", file=sys.stderr)
+        return [f"{in_project(path)} is new: the recipe of this run, yours to change"]
+    if path.read_text(encoding="utf-8") == text:
+        return []
+    before = _options_of(path, table)
+    if before is None:
+        raise UserError(
+            f"{in_project(path)} exists already: it was changed, or belongs to another table; run it"
+            f" (./run_all.sh {in_project(path)}), or give this run another name (--name OTHER)"
+        )
+    if only_look:
+        return [f"{in_project(path)} would be written anew; its options are: {shlex.join(before)}"]
+    write_atomically(path, text)
+    return [f"{in_project(path)} is written anew; its options were: {shlex.join(before)}"]
+
+
+def _columns_taken(table: Path, found: Mapping[str, str | None], header: Any) -> str:
     pair = f", {found['text_pair']!r} is the second text" if found["text_pair"] else ""
     left = [name for name in column_names(table, header=header) if name not in found.values()]
     unused = f"; not used: {', '.join(map(repr, left[:MANY]))}{', ...' if len(left) > MANY else ''}" if left else ""
-    print(f"{table}: {found['text']!r} is the text{pair}, {found['label']!r} the label{unused}", file=sys.stderr)
-    return planned
+    return f"{table}: {found['text']!r} is the text{pair}, {found['label']!r} the label{unused}"
 
 
 def from_here(overrides: Sequence[str]) -> list[str]:
@@ -216,12 +224,7 @@ def _sections(settings: Sequence[str]) -> dict[str, Any]:
     """Settings of the command line as the tree of a recipe."""
     tree: dict[str, Any] = {"task": {}}
     for keys, value, _ in parse_overrides(settings):
-        section = tree
-        for key in keys[:-1]:
-            if not isinstance(section.get(key), dict):
-                section[key] = {}
-            section = section[key]
-        section[keys[-1]] = value
+        set_in(tree, keys, value)
     return tree if isinstance(tree["task"], dict) else {**tree, "task": {}}
 
 
@@ -231,8 +234,7 @@ def _as_yaml(value: Any) -> str:
 
 def _location(table: Path) -> str:
     """A table's path as a recipe has it. A link keeps its own name: what it points to may have none of a table."""
-    path = table.parent.resolve() / table.name
-    return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)
+    return in_project(table.parent.resolve() / table.name)
 
 
 def _options_of(path: Path, table: Path) -> list[str] | None:
@@ -249,7 +251,3 @@ def _options_of(path: Path, table: Path) -> list[str] | None:
         return options + settings
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OSError, UserError):
         return None
-
-
-def _shown(path: Path) -> str:
-    return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else str(path)

@@ -26,14 +26,9 @@ def table(folder: Path, *columns: str, name: str = "reviews.csv", separator: str
     return folder / name
 
 
-def recipe_of(
-    path: Path,
-    columns: Mapping[str, str | None],
-    overrides: Sequence[str],
-    folder: Path = table_recipe.TEMPLATE.parent,
-) -> Path:
+def recipe_of(path: Path, columns: Mapping[str, str | None], overrides: Sequence[str]) -> Path:
     """The recipe that is written for a table."""
-    return recipe_for(path, columns, overrides, folder=folder)[0]
+    return recipe_for(path, columns, overrides).path
 
 
 @pytest.mark.parametrize(
@@ -88,19 +83,20 @@ def test_every_kind_of_table_names_its_columns(tmp_path: Path, name: str) -> Non
 
 
 @pytest.fixture
-def recipes(tmp_path: Path) -> Path:
-    """A folder for recipes, with the base of the template in it."""
+def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for recipes, with the template and its base in it."""
     folder = tmp_path / "recipes"
     folder.mkdir()
     for path in table_recipe.TEMPLATE.parent.glob("*.yaml"):
         (folder / path.name).symlink_to(path)
+    monkeypatch.setattr(table_recipe, "TEMPLATE", folder / table_recipe.TEMPLATE.name)
     return folder
 
 
 def test_the_recipe_is_the_template_with_its_marked_lines_filled_in(tmp_path: Path, recipes: Path) -> None:
     path = table(tmp_path, "question1", "question2", "same, or not", name="my pairs.csv")
     columns = {"text": "question1", "text_pair": "question2", "label": "same, or not"}
-    recipe = load_recipe(recipe_of(path, columns, [], folder=recipes), ["--backbone", "x"])
+    recipe = load_recipe(recipe_of(path, columns, []), ["--backbone", "x"])
     template = load_recipe(table_recipe.TEMPLATE)
     assert (recipe.name, recipe.task.train) == ("my-pairs", (str(path),))
     assert (recipe.task.text, recipe.task.text_pair, recipe.task.label) == tuple(columns.values())
@@ -109,8 +105,8 @@ def test_the_recipe_is_the_template_with_its_marked_lines_filled_in(tmp_path: Pa
 
 def test_a_recipe_that_nobody_changed_is_written_again(tmp_path: Path, recipes: Path) -> None:
     path = table(tmp_path, "text", "label", "stars")
-    first = recipe_of(path, NONE, [], folder=recipes)
-    assert recipe_of(path, NONE | {"label": "stars"}, [], folder=recipes) == first
+    first = recipe_of(path, NONE, [])
+    assert recipe_of(path, NONE | {"label": "stars"}, []) == first
     assert load_recipe(first).task.label == "stars"
 
 
@@ -118,7 +114,7 @@ def test_settings_of_the_command_line_are_in_the_recipe(tmp_path: Path, recipes:
     path = table(tmp_path, "text", "label")
     given = ["--task.kind", "regression", "--task.label_separator=|", "--seed", "7", "--student.layers=2"]
     given += ["--task.labels", "[good, '010']", "--distill_layers.learning_rate", "3e-4", "--name", "other"]
-    written = recipe_of(path, NONE, given, folder=recipes)
+    written = recipe_of(path, NONE, given)
     overrides = ["--backbone", "x"]
     assert load_recipe(written, overrides) == load_recipe(written, [*overrides, *given])
     recipe = load_recipe(written, overrides)
@@ -130,51 +126,48 @@ def test_other_settings_of_the_command_line_replace_those_of_a_recipe_that_nobod
     tmp_path: Path, recipes: Path
 ) -> None:
     path = table(tmp_path, "text", "label")
-    first = recipe_of(path, NONE, ["--task.kind", "regression", "--seed", "7"], folder=recipes)
-    assert recipe_of(path, NONE, ["--task.metric", "pearson"], folder=recipes) == first
+    first = recipe_of(path, NONE, ["--task.kind", "regression", "--seed", "7"])
+    assert recipe_of(path, NONE, ["--task.metric", "pearson"]) == first
     recipe = load_recipe(first, ["--backbone", "x"])
     assert (recipe.task.kind, recipe.task.metric, recipe.seed) == ("classification", "pearson", 0)
-    recipe_of(path, NONE, ["--seed", "7"], folder=recipes)
+    recipe_of(path, NONE, ["--seed", "7"])
     first.write_text(changed := first.read_text().replace("seed: 7", "seed: 8"))
     with pytest.raises(UserError, match="exists already"):
-        recipe_of(path, NONE, ["--seed", "7"], folder=recipes)
+        recipe_of(path, NONE, ["--seed", "7"])
     assert first.read_text() == changed
 
 
-def test_settings_that_are_replaced_are_said(tmp_path: Path, recipes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_that_are_replaced_are_said(tmp_path: Path, recipes: Path) -> None:
     path = table(tmp_path, "text", "label", "stars")
-    first = recipe_of(path, NONE | {"label": "stars"}, ["--task.kind", "regression", "--seed=7"], folder=recipes)
-    capsys.readouterr()
-    recipe_of(path, NONE, [], folder=recipes)
+    first = recipe_of(path, NONE | {"label": "stars"}, ["--task.kind", "regression", "--seed=7"])
     options = "--text text --label stars --task.kind regression --seed 7"
-    assert f"{first} is written anew; its options were: {options}\n" in capsys.readouterr().err
-    recipe_of(path, NONE, [], folder=recipes)
-    assert "anew" not in capsys.readouterr().err
+    columns = f"{path}: 'text' is the text, 'label' the label; not used: 'stars'"
+    said = [f"{first} is written anew; its options were: {options}", columns]
+    assert recipe_for(path, NONE, []).remarks == said
+    assert recipe_for(path, NONE, []).remarks == [columns]
 
 
-def test_a_look_leaves_the_recipe_that_is_there_and_plans_the_new_one(
-    tmp_path: Path, recipes: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_look_leaves_the_recipe_that_is_there_and_plans_the_new_one(tmp_path: Path, recipes: Path) -> None:
     path = table(tmp_path, "text", "other", "label", "stars")
     pair = NONE | {"text_pair": "other"}
-    first = recipe_of(path, NONE | {"label": "stars"}, ["--seed", "7", "--task.kind", "regression"], folder=recipes)
+    first = recipe_of(path, NONE | {"label": "stars"}, ["--seed", "7", "--task.kind", "regression"])
     before = first.read_text()
     given = ["--task.labels=[x, '010']", "--task.group", "|", "--student.layers", "2", "--checksums", "{}"]
-    looked_at, overrides = recipe_for(path, pair, given, folder=recipes, only_look=True)
+    looked_at, overrides, remarks = recipe_for(path, pair, given, only_look=True)
     assert first.read_text() == before
     options = "--text text --label stars --seed 7 --task.kind regression"
-    assert f"{first} would be written anew; its options are: {options}\n" in capsys.readouterr().err
-    written, rest = recipe_for(path, pair, given, folder=recipes)
+    assert remarks[0] == f"{first} would be written anew; its options are: {options}"
+    written, rest, _ = recipe_for(path, pair, given)
     assert (written, rest) == (first, given)
     backbone = ["--backbone", "x"]
     assert load_recipe(looked_at, [*overrides, *backbone]) == load_recipe(written, [*rest, *backbone])
-    assert recipe_for(path, pair, given, folder=recipes, only_look=True) == (written, given)
+    assert recipe_for(path, pair, given, only_look=True)[:2] == (written, given)
 
 
 def test_a_table_without_a_header_line_has_the_columns_that_are_given(tmp_path: Path, recipes: Path) -> None:
     path = table(tmp_path, "so good", "1", "7")
     header = ["--task.header", "[review, id, stars]"]
-    recipe = load_recipe(recipe_of(path, NONE, header, folder=recipes), ["--backbone", "x"])
+    recipe = load_recipe(recipe_of(path, NONE, header), ["--backbone", "x"])
     assert (recipe.task.text, recipe.task.label) == ("review", "stars")
     assert recipe.task.header == ("review", "id", "stars")
 
@@ -188,7 +181,7 @@ def test_files_of_the_current_folder_are_named_as_the_table_is(
     monkeypatch.chdir(tmp_path)
     given = ["--task.test", "held out.csv", "--task.dev=[dev*.csv, hub:me/mine, elsewhere.csv]", "--seed", "1"]
     overrides = from_here(given)
-    recipe = load_recipe(recipe_of(Path("reviews.csv"), NONE, overrides, folder=recipes), ["--backbone", "x"])
+    recipe = load_recipe(recipe_of(Path("reviews.csv"), NONE, overrides), ["--backbone", "x"])
     assert recipe.task.test == (str(tmp_path / "held out.csv"),)
     assert recipe.task.dev == (str(tmp_path / "dev*.csv"), "hub:me/mine", "elsewhere.csv")
     assert recipe.seed == 1
@@ -196,26 +189,26 @@ def test_files_of_the_current_folder_are_named_as_the_table_is(
 
 def test_a_recipe_that_somebody_changed_is_kept(tmp_path: Path, recipes: Path) -> None:
     path = table(tmp_path, "text", "label")
-    recipe = recipe_of(path, NONE, [], folder=recipes)
+    recipe = recipe_of(path, NONE, [])
     recipe.write_text(changed := recipe.read_text() + "seed: 3\n")
     with pytest.raises(UserError, match=r"reviews\.yaml exists already: it was changed, or belongs to another table"):
-        recipe_of(path, NONE, [], folder=recipes)
+        recipe_of(path, NONE, [])
     assert recipe.read_text() == changed
-    assert recipe_of(path, NONE, ["--name", "other"], folder=recipes).name == "other.yaml"
+    assert recipe_of(path, NONE, ["--name", "other"]).name == "other.yaml"
 
 
 def test_another_table_of_the_same_name_does_not_take_the_recipe(tmp_path: Path, recipes: Path) -> None:
     one, other = (table(tmp_path / name, "text", "label") for name in ("imdb", "yelp"))
-    written = recipe_of(one, NONE, [], folder=recipes).read_text()
+    written = recipe_of(one, NONE, []).read_text()
     with pytest.raises(UserError, match=r"reviews\.yaml exists already: it was changed, or belongs to another table"):
-        recipe_of(other, NONE, [], folder=recipes)
+        recipe_of(other, NONE, [])
     assert (recipes / "reviews.yaml").read_text() == written
 
 
 def test_a_link_to_a_table_keeps_its_name(tmp_path: Path, recipes: Path) -> None:
     table(tmp_path, "text", "label", name="0a1b2c")
     (tmp_path / "train.csv").symlink_to("0a1b2c")
-    recipe = load_recipe(recipe_of(tmp_path / "train.csv", NONE, [], folder=recipes), ["--backbone", "x"])
+    recipe = load_recipe(recipe_of(tmp_path / "train.csv", NONE, []), ["--backbone", "x"])
     assert recipe.task.train == (str(tmp_path / "train.csv"),)
 
 
@@ -223,22 +216,20 @@ def test_a_link_to_a_table_keeps_its_name(tmp_path: Path, recipes: Path) -> None
 def test_a_name_that_is_no_folder_s_writes_nothing(tmp_path: Path, recipes: Path, name: str) -> None:
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match=r"--name: .* names a folder"):
-        recipe_of(table(tmp_path, "text", "label"), NONE, [f"--name={name}"], folder=recipes)
+        recipe_of(table(tmp_path, "text", "label"), NONE, [f"--name={name}"])
     assert sorted(tmp_path.rglob("*")) == sorted([*before, tmp_path / "reviews.csv"])
 
 
 def test_a_name_may_be_a_number(tmp_path: Path, recipes: Path) -> None:
-    path = recipe_of(table(tmp_path, "text", "label"), NONE, ["--name", "007"], folder=recipes)
+    path = recipe_of(table(tmp_path, "text", "label"), NONE, ["--name", "007"])
     assert path.name == "007.yaml" and load_recipe(path, ["--name", "2024", "--backbone", "x"]).name == "2024"
 
 
-def test_a_second_text_is_found_and_what_is_not_used_is_said(
-    tmp_path: Path, recipes: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_second_text_is_found_and_what_is_not_used_is_said(tmp_path: Path, recipes: Path) -> None:
     path = table(tmp_path, "text", "text_pair", "label", *(f"c{number}" for number in range(6)))
-    recipe = load_recipe(recipe_of(path, NONE, [], folder=recipes), ["--backbone", "x"])
-    assert recipe.task.text_pair == "text_pair"
-    assert "'label' the label; not used: 'c0', 'c1', 'c2', 'c3', 'c4', ...\n" in capsys.readouterr().err
+    found = recipe_for(path, NONE, [])
+    assert load_recipe(found.path, ["--backbone", "x"]).task.text_pair == "text_pair"
+    assert found.remarks[-1].endswith("'label' the label; not used: 'c0', 'c1', 'c2', 'c3', 'c4', ...")
 
 
 def test_a_recipe_of_the_project_is_never_replaced(tmp_path: Path) -> None:
@@ -257,12 +248,9 @@ def test_a_run_starts_from_a_table(
     world: Path, launched: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = world / "recipes" / "rows.yaml"
-
-    def into_world(*arguments: object, only_look: bool) -> tuple[Path, list[str]]:
-        return recipe_for(*arguments, folder=recipe.parent, only_look=only_look)  # type: ignore[arg-type]
-
     recipe.parent.mkdir()
-    monkeypatch.setattr(cli, "recipe_for", into_world)
+    monkeypatch.setattr(table_recipe, "TEMPLATE", recipe.parent / "your_data.yaml")
+    table_recipe.TEMPLATE.write_text((PROJECT / "recipes/your_data.yaml").read_text())
     template = (world / "recipe.yaml").read_text()
     (recipe.parent / "quick.yaml").write_text(template.replace("max_length: 32", "max_length: 16"))
     assert cli.main([str(world / "rows.csv"), "--list"]) == 0
@@ -270,8 +258,6 @@ def test_a_run_starts_from_a_table(
     assert f"{recipe} is new" in said
     assert "rows.csv: 'text' is the text, 'label' the label" in said
     before = recipe.read_text()
-    monkeypatch.setattr(table_recipe, "TEMPLATE", recipe.parent / "your_data.yaml")
-    table_recipe.TEMPLATE.write_text((PROJECT / "recipes/your_data.yaml").read_text())
     assert cli.main([str(world / "rows.csv"), "--list", "--augment_data.variants", "0"]) == 0
     assert "propose_candidates" not in capsys.readouterr().out
     assert (recipe.read_text(), launched) == (before, [])
