@@ -1,14 +1,12 @@
 """An original and its variants as a person reads them, the replaced words marked."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_augment.samples import Row
-from pipeline.data.parquet import label_names
+from pipeline.data.parquet import label_names, named
 from pipeline.errors import UserError
 from pipeline.tasks.augmented import word_diff
 
@@ -35,15 +33,8 @@ def _of_example(path: Path, number: int) -> list[Row]:
         table = pq.read_table(path, filters=[("source_id", "==", number)])
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}; make it again") from None
-    names = {column: dict(enumerate(label_names(table.schema, column))) for column in table.column_names}
-    return [{column: _named(value, names[column]) for column, value in row.items()} for row in table.to_pylist()]
-
-
-def _named(value: Any, names: Mapping[int, str]) -> Any:
-    """A label's name for its number, or the names of a list of them; what is no label is as it was."""
-    if not names:
-        return value
-    return [names.get(item, item) for item in value] if isinstance(value, list) else names.get(value, value)
+    names = {column: label_names(table.schema, column) for column in table.column_names}
+    return [{column: named(value, names[column]) for column, value in row.items()} for row in table.to_pylist()]
 
 
 def _marked(row: Row, original: Row) -> list[str]:

@@ -9,17 +9,20 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 OK = 0
 FAILED = 1  # a failure while working
 BAD_INPUT = 2  # the recipe, the data or a model is wrong: nothing was written
 INTERRUPTED = 75  # checkpointed and stopped: the same command goes on
+PREFIXES = {BAD_INPUT: "error: ", FAILED: "failed: "}  # of the sentence with which a command ends
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # numbers of the errors of a full or read-only disk
 
 
 class UserError(Exception):
     """One sentence that names what is wrong, where, and what would be right."""
+
+    status: ClassVar[int] = BAD_INPUT
 
     def __init__(self, sentence: str) -> None:
         super().__init__(" ".join(sentence.splitlines()))  # names in a user's data may hold line ends
@@ -32,11 +35,15 @@ def require(condition: object, sentence: str) -> None:
 
 
 class WorkFailed(Exception):
-    """The work itself went wrong (a NaN loss, a teacher that learnt nothing): one sentence, status 1."""
+    """The work itself went wrong (a NaN loss, a teacher that learnt nothing): one sentence."""
+
+    status: ClassVar[int] = FAILED
 
 
 class Interrupted(Exception):
     """A signal asked the stage to stop; its state is saved."""
+
+    status: ClassVar[int] = INTERRUPTED
 
 
 def status_of(work: Callable[[], int | None]) -> int:
@@ -44,12 +51,9 @@ def status_of(work: Callable[[], int | None]) -> int:
     try:
         status = work() or OK
         print(end="", flush=True)  # here, where a reader that is gone is no failure
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except WorkFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return FAILED
+    except (UserError, WorkFailed) as error:
+        print(f"{PREFIXES[error.status]}{error}", file=sys.stderr)
+        return error.status
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader has seen enough

@@ -56,6 +56,8 @@ class TrainedTeacher(Training):
     train: TrainedPart = "all"
     """What is trained: all, the whole model; head, only its head (for masked words, or for the task); 'top 2', the head
     and the upper 2 layers (or another number)."""
+    hidden_dropout: SmallShare = 0.1
+    """Dropout of hidden states; attention dropout is always 0, as in the student."""
 
     @property
     def upper_layers(self) -> int | None:
@@ -85,8 +87,6 @@ class PretrainTeacher(TrainedTeacher):
     seed: Count = 0
     """Seed of this stage; separate from the recipe's, so that runs with several seeds share the backbone and the
     candidates."""
-    hidden_dropout: SmallShare = 0.1
-    """Dropout of hidden states; attention dropout is always 0, as in the student."""
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the tokens to predict: 80% of them are masked, 10% replaced by a random token, 10% kept."""
     held_out: SmallShare = 0.02
@@ -103,8 +103,6 @@ class FinetuneTeacher(TrainedTeacher):
     """Fine-tuning on the task's labels."""
 
     learning_rate: AboveZero = 3e-5
-    hidden_dropout: SmallShare = 0.1
-    """Dropout of hidden states; attention dropout is always 0, as in the student."""
     model: str | None = None
     """Your own fine-tuned teacher, a path or hub:NAME; it is checked against the task and not trained."""
     labels: Labels = ()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.data.labels import label_name
-from pipeline.data.parquet import label_names, read_schema
+from pipeline.data.parquet import label_names, named, read_schema
 from pipeline.data.tables import Row, location, read_rows
 from pipeline.errors import UserError
 
@@ -101,7 +101,7 @@ def read_table(path: Path, columns: Columns, left_out: MutableMapping[str, int])
     rows = read_rows(path, columns=columns.names(), header=columns.header, optional=columns.optional())
     if names := _noted_names(path, columns):
         label = columns.label
-        rows = (Row(line, {**values, label: _named(values[label], names)}) for line, values in rows)
+        rows = (Row(line, {**values, label: named(values[label], names)}) for line, values in rows)
     return read_examples(rows, path=path, columns=columns, left_out=left_out)
 
 
@@ -112,13 +112,6 @@ def _noted_names(path: Path, columns: Columns) -> tuple[str, ...]:
     names = label_names(read_schema(path), columns.label)
     known = set(columns.known_labels)
     return () if known and not known & set(map(label_name, names)) else names
-
-
-def _named(value: Any, names: Sequence[str]) -> Any:
-    """The name of a label's number, or the names of several; what is no number of a label stays."""
-    if isinstance(value, list):
-        return [_named(number, names) for number in value]
-    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
 
 
 def read_examples(

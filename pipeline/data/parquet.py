@@ -85,6 +85,13 @@ def label_names(schema: "pa.Schema", column: str) -> tuple[str, ...]:
     return tuple(item.names) if isinstance(item, ClassLabel) else ()
 
 
+def named(value: Any, names: Sequence[str]) -> Any:
+    """The name of a label's number, or the names of several; what is no number of a label stays."""
+    if isinstance(value, list):
+        return [named(number, names) for number in value]
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else value
+
+
 def item_type(column: "pa.DataType") -> "pa.DataType":
     """The type of the items of a list; of what is no list, its own."""
     return column.value_type if is_list(column) else column

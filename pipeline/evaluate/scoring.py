@@ -63,8 +63,6 @@ def labelled_splits(stage: Stage, tokenizer: Path, *names: str) -> tuple[TaskDat
     has_soft = bool(stage.recipe.task.soft_labels)
     files = {role: paths for role, paths in stage.inputs.task.items() if has_soft or role != "unlabelled"}
     data = read_task(stage.recipe.task, files)
-    for remark in data.remarks:
-        stage.say(remark)
     soft = has_soft and "train" in names
     data = to_learn(data) if soft else data
     datasets, loaded = as_datasets(data), load_tokenizer(tokenizer)

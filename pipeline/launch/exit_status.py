@@ -12,16 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import BAD_INPUT, DISK, FAILED, INTERRUPTED, Interrupted, UserError, WorkFailed, failed_file
+from pipeline.errors import DISK, FAILED, PREFIXES, Interrupted, UserError, WorkFailed, failed_file
 
 STATUS_FILE = "DISTILL_STATUS_FILE"  # a stage writes its true status there: the launcher turns every failure into 1
 
 
 def explain(error: Exception) -> tuple[int, str, bool]:
     """The exit status for an error, one sentence for the user, and whether the sentence needs no traceback with it."""
-    for kind, status in ((UserError, BAD_INPUT), (WorkFailed, FAILED), (Interrupted, INTERRUPTED)):
-        if isinstance(error, kind):
-            return status, str(error), True
+    if isinstance(error, UserError | WorkFailed | Interrupted):
+        return error.status, str(error), True
     if isinstance(error, OSError) and (file := failed_file(error)):
         return FAILED, f"{file}: {error.strerror}", True
     return FAILED, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", False
@@ -45,9 +44,8 @@ def report_exit(status: int, message: str, *, of_peer: bool = False) -> None:
 
     Args: of_peer: the sentence says that another process is gone; that process's own report explains more.
     """
-    prefix = {BAD_INPUT: "error: ", FAILED: "failed: "}.get(status, "")
     with contextlib.suppress(OSError):  # the reader is gone
-        print(f"{prefix}{message}", file=sys.stderr, flush=True)
+        print(f"{PREFIXES.get(status, '')}{message}", file=sys.stderr, flush=True)
     if path := os.environ.get(STATUS_FILE):
         report = json.dumps({"status": status, "message": message, "of_peer": of_peer})
         with contextlib.suppress(OSError):  # a full disk

@@ -67,12 +67,7 @@ def launch_command(
     changes: dict[str, str] = {}
     gpus = gpu_count()
     if "--config_file" not in values:
-        kind = ("cpu", "one_gpu", "multi_gpu")[min(gpus, 2)]
-        options = ["--config_file", str(PROJECT / "accelerate_configs" / f"{kind}.yaml"), *options]
-        if gpus > 1 and "--num_processes" not in values:
-            options += ["--num_processes", str(gpus)]
-        if not values.keys() & {"--main_process_port", "--machine_rank", "--num_machines"}:
-            options += ["--main_process_port", "0"]  # a free one: two runs on one machine do not meet
+        options = [*_device_options(values, gpus), *options]
     settings = {"num_processes": max(1, gpus)}
     settings |= _config_file(values["--config_file"]) if "--config_file" in values else {}
     settings |= {name.lstrip("-"): value for name, value in values.items()}
@@ -94,6 +89,17 @@ def launch_command(
         changes |= {name: os.environ.get(name, value) for name, value in CPU_ENVIRONMENT.items()}
     accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
     return [*accelerate, *options, "-m", "stages", *stages, *arguments], changes
+
+
+def _device_options(values: Mapping[str, str], gpus: int) -> list[str]:
+    """The configuration file for this machine, and what it leaves open. Args: values: of the user's options."""
+    kind = ("cpu", "one_gpu", "multi_gpu")[min(gpus, 2)]
+    options = ["--config_file", str(PROJECT / "accelerate_configs" / f"{kind}.yaml")]
+    if gpus > 1 and "--num_processes" not in values:
+        options += ["--num_processes", str(gpus)]
+    if not values.keys() & {"--main_process_port", "--machine_rank", "--num_machines"}:
+        options += ["--main_process_port", "0"]  # a free one: two runs on one machine do not meet
+    return options
 
 
 def _config_file(path: str) -> dict[str, Any]:
