@@ -1,4 +1,4 @@
-"""Task distillation, first step: the layers of the task's teacher (TinyBERT, section 3.3).
+"""Task distillation, first step: the layers of the task's teacher (TinyBERT, section 3.2).
 
     accelerate launch -m stages.distill_layers --recipe recipes/rotten_tomatoes.yaml
 

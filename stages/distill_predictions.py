@@ -1,4 +1,4 @@
-"""Task distillation, second step: the teacher's predictions (TinyBERT, section 3.3, eq. 10).
+"""Task distillation, second step: the teacher's predictions (TinyBERT, section 3.2, eq. 10).
 
     accelerate launch -m stages.distill_predictions --recipe recipes/rotten_tomatoes.yaml
 

@@ -90,7 +90,7 @@ class TaskDistillation(Training):
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class DistillLayers(TaskDistillation, LayerObjectives):
-    """Task distillation of the layers (TinyBERT, section 3.3, first step)."""
+    """Task distillation of the layers (TinyBERT, section 3.2, task-specific distillation: first step)."""
 
     epochs: NonNegative = 20
     """Passes over the examples, or over the augmented dataset (`epoch_covers`)."""
@@ -102,15 +102,15 @@ class DistillLayers(TaskDistillation, LayerObjectives):
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class DistillPredictions(TaskDistillation, LayerObjectives):
-    """Task distillation of the predictions (TinyBERT, section 3.3, second step)."""
+    """Task distillation of the predictions (TinyBERT, section 3.2, task-specific distillation: second step)."""
 
     learning_rate: AboveZero = 3e-5
     prediction: NonNegative = 1.0
-    """Weight of the teacher's predictions as soft targets (eq. 10): the alpha of Hinton et al."""
+    """Weight of the teacher's predictions as soft targets (eq. 10): the alpha of PKD (arXiv:1908.09355)."""
     temperature: AboveZero = 1.0
     """Temperature t of eq. 10."""
     label: NonNegative = 0.0
-    """Weight of the task's labels (a variant has the label of its original): the 1 - alpha of Hinton et al."""
+    """Weight of the task's labels (a variant has the label of its original): the 1 - alpha of PKD."""
     embedding: NonNegative = 0.0
     """Weight of the mean squared error of the embeddings (eq. 9). With a layer objective here, the teacher runs
     in this stage too."""

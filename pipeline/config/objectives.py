@@ -22,7 +22,7 @@ def layer_map(rule: str | Sequence[int], *, teacher_layers: int, student_layers:
 
     With N teacher and M student layers, student layer m learns from
 
-        uniform   m * N / M (TinyBERT, section 3.1), the nearest layer where M does not divide N, the upper of two
+        uniform   m * N / M (TinyBERT, section 4.2), the nearest layer where M does not divide N, the upper of two
         top       N - M + m
         bottom    m
         last      the last one from the last one, the others from none

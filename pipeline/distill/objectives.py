@@ -147,7 +147,7 @@ def layer_terms(
 def language_model_terms(blocks: MaskedBlocks | CausalBlocks, settings: DistillGeneral) -> MoreTerms:
     """The terms of a student that learns masked or next tokens, and the teacher's guesses at them.
 
-    Both are means over the predicted tokens of the whole global batch (DistilBERT, arXiv:1910.01108, section 3).
+    Both are means over the predicted tokens of the whole global batch (DistilBERT, arXiv:1910.01108, section 2).
     """
     hard, soft = CAUSAL_LM if isinstance(blocks, CausalBlocks) else MASKED_LM
     of_labels, of_teacher = getattr(settings, hard), getattr(settings, soft)

@@ -15,7 +15,7 @@ from pipeline.losses.tinybert import AttentionStates, same_heads
 
 
 def cosine_loss(student_BTD: Tensor, teacher_BTD: Tensor, real_BT: Tensor, *, tokens: int | None = None) -> Tensor:
-    """One minus the cosine of hidden states: DistilBERT (Sanh et al., arXiv:1910.01108, section 3, L_cos).
+    """One minus the cosine of hidden states: DistilBERT (Sanh et al., arXiv:1910.01108, section 2, L_cos).
 
         L = 1 - cos(h^S W_h, h^T)
 

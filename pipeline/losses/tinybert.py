@@ -3,10 +3,10 @@
 Legend: B batch, T tokens, D hidden width, H heads, S and R head widths of student and teacher, C classes, E
 numbers that are a score or an embedding.
 
-Every loss is a scalar, a mean over real tokens (or pairs of real tokens, or examples), computed in float32 with
-autocast off. A batch is often one of several micro-batches of a global batch: give the count of `tokens`, `pairs` (the
-sum of squared lengths) or `examples` over all of them, and the micro-batches' losses add up to the mean. None: the
-count of this batch. `real_BT` is True on tokens, False on padding.
+Every loss is a scalar, a mean over real tokens (or pairs of real tokens, or examples), computed in float32; a loss that
+multiplies matrices turns autocast off. A batch is often one of several micro-batches of a global batch: give the count
+of `tokens`, `pairs` (the sum of squared lengths) or `examples` over all of them, and the micro-batches' losses add up
+to the mean. None: the count of this batch. `real_BT` is True on tokens, False on padding.
 """
 
 from typing import Any, NamedTuple
