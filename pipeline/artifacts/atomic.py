@@ -54,8 +54,8 @@ def damaged_file(path: Path) -> Path | None:
     return path / different[0].partition(" ")[2] if different else None
 
 
-def is_sealed(path: Path) -> bool:
-    """Whether a file or folder is as it was sealed; a damaged one is removed."""
+def keep_if_sealed(path: Path) -> bool:
+    """Whether a file or folder is as it was sealed; else it is removed."""
     damaged = damaged_file(path) is not None
     if damaged:
         remove(path)

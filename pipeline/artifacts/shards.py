@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.artifacts.atomic import is_sealed, remove, seal
+from pipeline.artifacts.atomic import keep_if_sealed, remove, seal
 
 
 def write_once(write: Callable[..., object], *paths: Path) -> None:
@@ -13,7 +13,7 @@ def write_once(write: Callable[..., object], *paths: Path) -> None:
         write: takes one temporary path for each of `paths` and writes a file or a folder there.
         paths: the files or folders of the shard. Each needs a name of its own without its suffix.
     """
-    if all(is_sealed(path) for path in paths):
+    if all(keep_if_sealed(path) for path in paths):
         return
     temporary_paths = [path.with_suffix(".part") for path in paths]
     for temporary in temporary_paths:

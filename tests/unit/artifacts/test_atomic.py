@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts.atomic import is_sealed, link_or_copy, seal, write_atomically
+from pipeline.artifacts.atomic import keep_if_sealed, link_or_copy, seal, write_atomically
 from tests.helpers.disks import MEGABYTE, Disk
 
 
@@ -32,16 +32,16 @@ DAMAGES = {"cut off": lambda path: path.write_bytes(b"some"), "empty": lambda pa
 
 @pytest.mark.parametrize("folder", [False, True])
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_what_is_sealed_is_known_as_whole_until_it_is_damaged(
+def test_what_keep_if_sealed_is_known_as_whole_until_it_is_damaged(
     tmp_path: Path, folder: bool, damage: Callable[[Path], None]
 ) -> None:
     inner = write(tmp_path / "building", folder=folder).relative_to(tmp_path / "building")
-    assert not is_sealed(tmp_path / "shard")
+    assert not keep_if_sealed(tmp_path / "shard")
     seal(tmp_path / "building", tmp_path / "shard")
     assert not (tmp_path / "building").exists()
-    assert is_sealed(tmp_path / "shard") and is_sealed(tmp_path / "shard")
+    assert keep_if_sealed(tmp_path / "shard") and keep_if_sealed(tmp_path / "shard")
     damage(tmp_path / "shard" / inner)
-    assert not is_sealed(tmp_path / "shard")
+    assert not keep_if_sealed(tmp_path / "shard")
     assert not (tmp_path / "shard").exists()
 
 
@@ -49,12 +49,12 @@ def test_a_hidden_file_that_the_system_puts_into_a_folder_is_no_damage(tmp_path:
     write(tmp_path / "building", folder=True)
     seal(tmp_path / "building", tmp_path / "part")
     (tmp_path / "part" / ".DS_Store").write_bytes(b"anything")
-    assert is_sealed(tmp_path / "part")
+    assert keep_if_sealed(tmp_path / "part")
 
 
 def test_what_nobody_sealed_is_not_trusted(tmp_path: Path) -> None:
     write(tmp_path / "shard", folder=False)
-    assert not is_sealed(tmp_path / "shard")
+    assert not keep_if_sealed(tmp_path / "shard")
 
 
 def test_an_atomic_write_of_the_same_text_changes_no_file(tmp_path: Path) -> None:
