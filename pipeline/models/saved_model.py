@@ -52,9 +52,9 @@ class ModelShape:
         return self.kind in DECODERS
 
 
-def model_shape(folder: Path, role: str) -> ModelShape:
+def model_shape(folder: Path, role: str, *, default_type: str | None = None) -> ModelShape:
     """Layers, heads, pieces and positions of a saved model, under the names that its architecture uses."""
-    path, config = folder / "config.json", read_config(folder, role)
+    path, config = folder / "config.json", read_config(folder, role, default_type=default_type)
 
     def number(*names: str) -> int:
         for name in names:
@@ -116,8 +116,13 @@ def classifier_config(folder: Path, role: str) -> ClassifierConfig:
     )
 
 
-def read_config(folder: Path, role: str) -> dict[str, Any]:
-    """The content of config.json. Args: role: the setting that names the model, for errors."""
+def read_config(folder: Path, role: str, *, default_type: str | None = None) -> dict[str, Any]:
+    """The content of config.json.
+
+    Args:
+        role: the setting that names the model, for errors.
+        default_type: `model_type` where the file has none (TinyBERT is published without it); None: that is an error.
+    """
     path = folder / "config.json"
     config = json_object(path, role)
     if config is None:
@@ -126,8 +131,8 @@ def read_config(folder: Path, role: str) -> dict[str, Any]:
         "auto_map" not in config,
         f"{path} ({role}) wants code of its own (auto_map), which is never run; take a model of transformers' own",
     )
-    if role == "student.model":
-        config.setdefault("model_type", "bert")  # TinyBERT is published without it
+    if default_type:
+        config.setdefault("model_type", default_type)
     check_types(path, config, CONFIG)
     require(config.get("model_type"), f'{path} ({role}) lacks \'model_type\'; add it, such as "model_type": "bert"')
     return config

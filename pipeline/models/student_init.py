@@ -1,6 +1,5 @@
 """How a student's weights are initialised: from a student, the teacher's layers, its embeddings, or at random."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, BertConfig, PreTrainedConfig, PreTrainedModel
+from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from pipeline.config.fields import LayerMap
 from pipeline.config.objectives import layer_map
@@ -17,6 +16,7 @@ from pipeline.models.architectures import LIKE_BERT, rows_before_text
 from pipeline.models.json_files import loading_from
 from pipeline.models.loading import LOAD, load_masked_lm, refuse_missing, set_dropout
 from pipeline.models.new_student import ARCHITECTURES
+from pipeline.models.saved_model import read_config
 
 BY_HEAD = ("attention.self.query", "attention.self.key", "attention.self.value")
 DECODER_LAYER = re.compile(r"(.*\.(?:h|layers)\.)(\d+)(\..*)")  # of GPT-2, of Llama
@@ -161,12 +161,9 @@ def _cut_into(own: Tensor, theirs: Tensor) -> None:
 
 def student_config(folder: Path, *, hidden_dropout: float) -> PreTrainedConfig:
     """The config of a saved student; one without `model_type` (as TinyBERT is published) is a BERT's."""
-    plain = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    plain = read_config(folder, "student.model", default_type="bert")
     with loading_from(folder):
-        if "model_type" in plain:
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        else:
-            config = BertConfig.from_dict(plain)
+        config = CONFIG_MAPPING[plain["model_type"]].from_dict(plain)
     set_dropout(config, hidden_dropout)
     return config
 

@@ -82,7 +82,7 @@ def _check_copied_layers(student: Student, teacher: ModelShape, folder: Path) ->
 
 
 def _check_existing_student(recipe: Recipe, teacher: ModelShape, *, backbone: Path, existing: Path) -> None:
-    student, shape = recipe.student, model_shape(existing, "student.model")
+    student, shape = recipe.student, model_shape(existing, "student.model", default_type="bert")
     kind = teacher.kind if teacher.is_decoder else student.architecture
     require(
         shape.kind == kind,
