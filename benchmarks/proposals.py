@@ -18,9 +18,11 @@ from benchmarks.agreement import Gap
 from benchmarks.both_ways import forward_flops
 from data_augment.masked_lm import masked_copies
 from data_augment.pieces import Context, longest_input, proposable, single_pieces
-from data_augment.propose import propose_shard
+from data_augment.propose import Proposer
 from data_augment.vectors import WordVectors, load_vectors
 from data_augment.words import drawn_words, replaceable_words
+from pipeline.config.data import ProposeCandidates
+from pipeline.data.languages import ENGLISH, Languages
 from pipeline.errors import UserError
 from pipeline.models.loading import freeze, load_masked_lm, load_tokenizer, proposer_of, save_model
 from pipeline.plan.plan import Plan
@@ -90,21 +92,24 @@ class Proposals:
         self, texts: list[str], model: PreTrainedModel, precision: Literal["bf16", "fp32"], way: Way
     ) -> Candidates:
         """The pipeline's candidates: (text, start) -> words and scores."""
-        table = propose_shard(
-            texts,
+        settings = ProposeCandidates(
+            candidates=self._k,
+            decode_tokens=self.stage.recipe.propose_candidates.decode_tokens,
+            context=way.context,
+            mask_share=way.mask_share,
+        )
+        proposer = Proposer(
+            settings=settings,
             tokenizer=self.tokenizer,
             model=model,
             vectors=self.vectors,
-            k=self._k,
-            decode_tokens=self.stage.recipe.propose_candidates.tokens_at_once,
-            precision=precision,
-            context=way.context,
-            mask_share=way.mask_share,
+            languages=Languages((ENGLISH,), guessed=False),
             word_share=way.word_share,
+            precision=precision,
         )
         return {
             (row["text"], row["start"]): list(zip(row["candidates"], row["scores"], strict=True))
-            for row in table.to_pylist()
+            for row in proposer.shard(texts).to_pylist()
         }
 
     def gaps(self, steps: int) -> list[Gap]:

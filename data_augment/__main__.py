@@ -16,6 +16,7 @@ from pathlib import Path
 
 from data_augment.show import dataset_files, shown
 from data_augment.table_rows import TableRows, with_types
+from pipeline.config.data import AugmentData, ProposeCandidates
 from pipeline.errors import UserError, status_of
 from pipeline.inputs.hub import publish
 
@@ -44,17 +45,19 @@ def parser() -> argparse.ArgumentParser:
         help="word vectors, which propose words of several pieces: a GloVe text file, or a folder",
     )
     propose.add_argument("--output", type=Path, required=True, help="the folder to write the candidates to")
-    propose.add_argument("-k", type=int, default=15, help="how many candidates each word gets (default: 15)")
+    k = ProposeCandidates.candidates
+    propose.add_argument("-k", type=int, default=k, help=f"how many candidates each word gets (default: {k})")
     propose.add_argument(
         "--vector-words",
         type=int,
-        default=100_000,
-        help="how many of the most frequent words with vectors may be proposed (default: 100,000)",
+        default=ProposeCandidates.vector_words,
+        help="how many of the most frequent words with vectors may be proposed"
+        f" (default: {ProposeCandidates.vector_words:,})",
     )
     propose.add_argument(
         "--context",
         choices=("single", "pair"),
-        default="single",
+        default=ProposeCandidates.context,
         help="what the masked LM reads: the masked text alone (default), or with the unmasked text after it",
     )
     propose.add_argument(
@@ -68,8 +71,9 @@ def parser() -> argparse.ArgumentParser:
     propose.add_argument(
         "--mask-share",
         type=float,
-        default=0.15,
-        help="share of a text's tokens that are masked together (default: 0.15); 0 masks one word at a time",
+        default=ProposeCandidates.mask_share,
+        help="share of a text's tokens that are masked together"
+        f" (default: {ProposeCandidates.mask_share}); 0 masks one word at a time",
     )
     propose.add_argument("--protect", help="a regular expression; the parts of a text that match it are never replaced")
     propose.add_argument(
@@ -90,14 +94,15 @@ def parser() -> argparse.ArgumentParser:
     propose.add_argument(
         "--several-pieces",
         choices=("vectors", "masked_lm", "both"),
-        default="vectors",
+        default=ProposeCandidates.several_pieces,
         help="what proposes words of several pieces: word vectors (default), the masked LM, or both",
     )
     propose.add_argument(
         "--beam",
         type=int,
-        default=8,
-        help="how many fillings of a word of several pieces the masked LM keeps while it searches (default: 8)",
+        default=ProposeCandidates.beam,
+        help="how many fillings of a word of several pieces the masked LM keeps while it searches"
+        f" (default: {ProposeCandidates.beam})",
     )
     propose.add_argument(
         "--precision",
@@ -121,8 +126,9 @@ def parser() -> argparse.ArgumentParser:
         help="columns of the table that each variant keeps, such as the label; numbers and lists stay such, what a"
         " .csv or .tsv holds is text",
     )
-    sample.add_argument("-n", type=int, default=20, help="variants of each text (default: 20)")
-    sample.add_argument("-p", type=float, default=0.4, help="probability that a word is replaced (default: 0.4)")
+    n, p = AugmentData.variants, AugmentData.replace
+    sample.add_argument("-n", type=int, default=n, help=f"variants of each text (default: {n})")
+    sample.add_argument("-p", type=float, default=p, help=f"probability that a word is replaced (default: {p})")
     sample.add_argument("--seed", type=int, default=0, help="another seed draws other variants (default: 0)")
     sample.add_argument("--licence", default="unknown", help="licence of the dataset, for its card")
     sample.add_argument("--push", metavar="HUB_NAME", help="publish the dataset on the hub under this name: OWNER/NAME")

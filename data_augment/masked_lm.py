@@ -34,8 +34,8 @@ def masked_lm_candidates(
     k: int,
     decode_tokens: int,
     precision: Literal["bf16", "fp32"],
-    context: Context = "single",
-    mask_share: float = 0,
+    context: Context,
+    mask_share: float,
 ) -> dict[tuple[int, Span], list[tuple[str, float]]]:
     """The K words most likely at each given span that is one piece, with their log-probabilities, best first.
 

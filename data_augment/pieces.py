@@ -96,7 +96,7 @@ def single_pieces(
     *,
     tokenizer: PreTrainedTokenizerFast,
     longest: int,
-    context: Context = "single",
+    context: Context,
 ) -> tuple[list[Encoded], list[SinglePiece]]:
     """Each text as tokens, cut at `longest`, and which of the given spans are exactly one known piece of it.
 

@@ -5,7 +5,8 @@ depend on the number of processes.
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
@@ -13,12 +14,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from data_augment.candidates_folder import SCHEMA
 from data_augment.masked_lm import masked_lm_candidates
-from data_augment.pieces import Context
 from data_augment.placeholders import PLACEHOLDERS, own_tokens
-from data_augment.several_pieces import SeveralPieces, several_piece_candidates
+from data_augment.several_pieces import several_piece_candidates
 from data_augment.vectors import WordVectors
-from data_augment.words import drawn_words, is_one_word, replaceable_words, stop_list
-from pipeline.data.languages import ONLY_ENGLISH, Languages
+from data_augment.words import Span, drawn_words, is_one_word, replaceable_words, stop_list
+from pipeline.config.data import ProposeCandidates
+from pipeline.data.languages import Languages
+
+Ranked = dict[tuple[int, Span], list[tuple[str, float]]]
+"""By the number of a text and the span of a word there: its candidates with their scores, best first."""
 
 
 def unique_texts(texts: Iterable[str]) -> list[str]:
@@ -31,86 +35,97 @@ def shards(texts: Sequence[str], *, shard_texts: int) -> list[Sequence[str]]:
     return [texts[first : first + shard_texts] for first in range(0, max(1, len(texts)), shard_texts)]
 
 
-def propose_shard(
-    texts: Sequence[str],
-    *,
-    tokenizer: PreTrainedTokenizerFast,
-    model: PreTrainedModel,
-    vectors: WordVectors | None,
-    k: int,
-    decode_tokens: int,
-    precision: Literal["bf16", "fp32"],
-    context: Context = "single",
-    mask_share: float = 0,
-    word_share: float = 1,
-    protect: re.Pattern[str] | None = None,
-    placeholders: bool = True,
-    stop_words: Collection[str] | None = None,
-    languages: Languages = ONLY_ENGLISH,
-    several_pieces: SeveralPieces = "vectors",
-    beam: int = 8,
-) -> pa.Table:
-    """The candidates of one shard, as a table of SCHEMA, by text and then by span.
+@dataclass(frozen=True, kw_only=True)
+class Proposer:
+    """What proposes candidates for the words of texts, as the settings say."""
 
-    The masked LM proposes for words of one piece; the vectors for all others, words beyond its longest input among
-    them, or the masked LM here too (`several_pieces`). A word for which nothing is proposed has no row.
+    settings: ProposeCandidates
+    tokenizer: PreTrainedTokenizerFast
+    model: PreTrainedModel
+    vectors: WordVectors | None
+    languages: Languages  # of the texts
+    word_share: float  # share of the replaceable words that get candidates at all (`drawn_words`)
+    precision: Literal["bf16", "fp32"]
 
-    Args:
-        texts: different texts.
-        context, mask_share: what the masked LM sees, and how much of it is masked at once (`masked_lm_candidates`).
-        word_share: share of the replaceable words that get candidates at all (`drawn_words`).
-        placeholders: whether placeholders, addresses, @names and #tags stay (`PLACEHOLDERS`); the tokenizer's own
-            tokens always do.
-        protect, stop_words: what is never replaced (`replaceable_words`, `stop_list`).
-        languages: of the texts.
-        several_pieces: where candidates for words of several pieces come from.
-        beam: of the masked LM for these (`several_piece_candidates`).
-    """
-    stop = {language: stop_list(stop_words, language) for language in languages.found}
-    named = [(text, languages.of(text)) for text in texts]
-    never = [own_tokens(tokenizer), *([PLACEHOLDERS] if placeholders else [])]
-    replaceable = (
-        replaceable_words(text, stop_words=stop[name], protect=protect, never=never, language=name)
-        for text, name in named
-    )
-    spans = [drawn_words(text, words, word_share) for text, words in zip(texts, replaceable, strict=True)]
-    proposed = masked_lm_candidates(
-        texts,
-        spans,
-        model=model,
-        tokenizer=tokenizer,
-        k=k,
-        decode_tokens=decode_tokens,
-        precision=precision,
-        context=context,
-        mask_share=mask_share,
-    )
-    if several_pieces != "vectors":
-        known = vectors.row if several_pieces == "both" and vectors else lambda _: None
-        open_spans = [
-            [span for span in words if known(text[slice(*span)]) is None]
-            for text, words in zip(texts, spans, strict=True)
+    def shard(self, texts: Sequence[str]) -> pa.Table:
+        """The candidates of different texts, as a table of SCHEMA, by text and then by span.
+
+        The masked LM proposes for words of one piece; the vectors for all others, words beyond its longest input among
+        them, or the masked LM here too (`several_pieces`). A word for which nothing is proposed has no row.
+        """
+        spans = self._spans(texts)
+        by_model = self._by_model(texts, spans)
+        others = [
+            texts[index][slice(*span)]
+            for index, words in enumerate(spans)
+            for span in words
+            if (index, span) not in by_model
         ]
-        proposed |= several_piece_candidates(
+        k = self.settings.candidates
+        near = dict(zip(others, self.vectors.neighbours(others, k), strict=True)) if self.vectors else {}
+        return _table(texts, spans, by_model, near)
+
+    def _spans(self, texts: Sequence[str]) -> list[list[Span]]:
+        """The words of each text that get candidates."""
+        settings, found = self.settings, []
+        stop = {language: stop_list(settings.stop_words, language) for language in self.languages.found}
+        protect = re.compile(settings.protect) if settings.protect else None
+        never = [own_tokens(self.tokenizer), *([PLACEHOLDERS] if settings.placeholders else [])]
+        for text in texts:
+            language = self.languages.of(text)
+            words = replaceable_words(text, stop_words=stop[language], protect=protect, never=never, language=language)
+            found.append(drawn_words(text, words, self.word_share))
+        return found
+
+    def _by_model(self, texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> Ranked:
+        """What the masked LM proposes."""
+        settings, mode = self.settings, self.settings.several_pieces
+        found = masked_lm_candidates(
             texts,
-            open_spans,
-            model=model,
-            tokenizer=tokenizer,
-            k=k,
-            beam=beam,
-            decode_tokens=decode_tokens,
-            precision=precision,
-            mask_share=mask_share,
-            one_word=lambda index, word: is_one_word(word, named[index][1]),
+            spans,
+            model=self.model,
+            tokenizer=self.tokenizer,
+            k=settings.candidates,
+            decode_tokens=settings.tokens_at_once,
+            precision=self.precision,
+            context=settings.context,
+            mask_share=settings.mask_share,
         )
-    places = [(index, span) for index, words in enumerate(spans) for span in words]
-    others = [texts[index][slice(*span)] for index, span in places if (index, span) not in proposed]
-    near = dict(zip(others, vectors.neighbours(others, k), strict=True)) if vectors else {}
+        if mode == "vectors":
+            return found
+        if mode == "both" and self.vectors:
+            known = self.vectors.row
+            spans = [
+                [span for span in words if known(text[slice(*span)]) is None]
+                for text, words in zip(texts, spans, strict=True)
+            ]
+        languages = [self.languages.of(text) for text in texts]
+        return found | several_piece_candidates(
+            texts,
+            spans,
+            model=self.model,
+            tokenizer=self.tokenizer,
+            k=settings.candidates,
+            beam=settings.beam,
+            decode_tokens=settings.tokens_at_once,
+            precision=self.precision,
+            mask_share=settings.mask_share,
+            one_word=lambda index, word: is_one_word(word, languages[index]),
+        )
+
+
+def _table(
+    texts: Sequence[str],
+    spans: Sequence[Sequence[Span]],
+    by_model: Ranked,
+    near: Mapping[str, list[tuple[str, float]]],
+) -> pa.Table:
+    """A row for each word with candidates. Args: near: words -> what the vectors propose for them."""
     rows = []
-    for index, span in places:
+    for index, span in ((index, span) for index, words in enumerate(spans) for span in words):
         word = texts[index][slice(*span)]
-        by_model = proposed.get((index, span))
-        ranked = near.get(word, []) if by_model is None else by_model
+        is_by_model = (index, span) in by_model
+        ranked = by_model[index, span] if is_by_model else near.get(word)
         if ranked:
             rows.append(
                 {
@@ -118,7 +133,7 @@ def propose_shard(
                     "start": span[0],
                     "end": span[1],
                     "word": word,
-                    "source": "vectors" if by_model is None else "masked_lm",
+                    "source": "masked_lm" if is_by_model else "vectors",
                     "candidates": [candidate for candidate, _ in ranked],
                     "scores": [score for _, score in ranked],
                 }

@@ -1,25 +1,23 @@
 """Candidates for any texts, written to a folder; killed and called again it goes on."""
 
 import hashlib
-import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
 from tqdm import tqdm
 
 from data_augment.candidates_folder import shard_path, write_candidates
-from data_augment.provenance import (
-    checksums,
-    record_provenance,
-    versions,
-)
+from data_augment.provenance import checksums, record_provenance, versions
 from data_augment.vectors import load_vectors
+from pipeline.config.data import ProposeCandidates
+from pipeline.config.fields import WRONG
 from pipeline.data.languages import AUTO, ENGLISH, check_packages, languages_of
 from pipeline.errors import UserError
-from pipeline.hardware import resolve_precision, resolve_tokens
+from pipeline.hardware import resolve_precision
 from pipeline.models.saved_model import MODEL_FILES, check_tokenizer, model_shape
 
 
@@ -29,18 +27,18 @@ def propose(
     *,
     masked_lm: str | Path,
     vectors: str | Path | None = None,
-    k: int = 15,
-    vector_words: int = 100_000,
-    context: Literal["single", "pair"] = "single",
-    mask_share: float = 0.15,
+    k: int = ProposeCandidates.candidates,
+    vector_words: int = ProposeCandidates.vector_words,
+    context: Literal["single", "pair"] = ProposeCandidates.context,
+    mask_share: float = ProposeCandidates.mask_share,
     word_share: float = 1,
     protect: str | None = None,
-    placeholders: bool = True,
+    placeholders: bool = ProposeCandidates.placeholders,
     stop_words: Collection[str] | None = None,
     language: str = AUTO,
-    several_pieces: Literal["vectors", "masked_lm", "both"] = "vectors",
-    beam: int = 8,
-    shard_texts: int = 512,
+    several_pieces: Literal["vectors", "masked_lm", "both"] = ProposeCandidates.several_pieces,
+    beam: int = ProposeCandidates.beam,
+    shard_texts: int = ProposeCandidates.shard_texts,
     decode_tokens: int | None = None,
     precision: Literal["auto", "bf16", "fp32"] = "auto",
 ) -> Path:
@@ -71,29 +69,30 @@ def propose(
     """
     import torch  # noqa: PLC0415 (all of these: `sample` does without torch and transformers)
 
-    from data_augment.propose import propose_shard, shards, unique_texts  # noqa: PLC0415
-    from pipeline.models.loading import (  # noqa: PLC0415
-        freeze,
-        load_masked_lm,
-        load_tokenizer,
-    )
+    from data_augment.propose import Proposer, shards, unique_texts  # noqa: PLC0415
+    from pipeline.models.loading import freeze, load_masked_lm, load_tokenizer  # noqa: PLC0415
 
     output, masked_lm = Path(output), _model_folder(Path(masked_lm))
-    if k < 1:
-        raise UserError(f"k is {k}; a word needs at least one candidate")
-    for name, number in {"beam": beam, "vector_words": vector_words, "shard_texts": shard_texts}.items():
-        if number < 1:
-            raise UserError(f"{name} is {number}; give 1 or more")
-    if not 0 <= mask_share < 1:
-        raise UserError(f"mask_share is {mask_share}; a share of the tokens is at least 0 and below 1")
+    settings = _settings(
+        candidates=k,
+        vector_words=vector_words,
+        context=context,
+        mask_share=mask_share,
+        protect=protect,
+        placeholders=placeholders,
+        stop_words=stop_words,
+        several_pieces=several_pieces,
+        beam=beam,
+        shard_texts=shard_texts,
+        decode_tokens=decode_tokens,
+    )
     if not 0 < word_share <= 1:
         raise UserError(f"word_share is {word_share}; a share of the words is above 0 and at most 1")
-    protected = _pattern(protect)
     different = unique_texts(texts)
     languages = languages_of(different, language)
     check_packages(languages.found, stop_words=stop_words)
     print(f"language: {languages}", file=sys.stderr)
-    resolved, tokens = resolve_precision(precision), resolve_tokens(decode_tokens, on_cpu=2048)
+    resolved = resolve_precision(precision)
     table = None
     if vectors and several_pieces != "masked_lm":
         table = load_vectors(vectors, vector_words=vector_words)
@@ -107,7 +106,7 @@ def propose(
         "placeholders": placeholders,
         "stop_words": None if stop_words is None else sorted(stop_words),
         "shard_texts": shard_texts,
-        "decode_tokens": tokens,
+        "decode_tokens": settings.tokens_at_once,
         "precision": resolved,
         "packages": versions(),
     }
@@ -123,27 +122,18 @@ def propose(
     torch.nn.Module.to(model, device)
     record_provenance(output, provenance)
     parts = shards(different, shard_texts=shard_texts)
-    propose_part = partial(
-        propose_shard,
+    proposer = Proposer(
+        settings=settings,
         tokenizer=tokenizer,
         model=model,
         vectors=table,
-        k=k,
-        decode_tokens=tokens,
-        precision=resolved,
-        context=context,
-        mask_share=mask_share,
-        word_share=word_share,
-        protect=protected,
-        placeholders=placeholders,
-        stop_words=stop_words,
         languages=languages,
-        several_pieces=several_pieces,
-        beam=beam,
+        word_share=word_share,
+        precision=resolved,
     )
     with tqdm(total=len(different), unit="text", desc="propose") as bar:
         for number, part in enumerate(parts):
-            write_candidates(partial(propose_part, part), shard_path(output, index=number, count=len(parts)))
+            write_candidates(partial(proposer.shard, part), shard_path(output, index=number, count=len(parts)))
             bar.update(len(part))
     return output
 
@@ -162,11 +152,15 @@ def _inputs_provenance(texts: Sequence[str], masked_lm: Path, vectors: str | Pat
     }
 
 
-def _pattern(protect: str | None) -> re.Pattern[str] | None:
+def _settings(**given: Any) -> ProposeCandidates:
+    """Raises: UserError for the first value that is none for its setting."""
     try:
-        return re.compile(protect) if protect else None
-    except re.error as error:
-        raise UserError(f"protect: {protect!r} is no regular expression: {error}") from None
+        return ProposeCandidates(**given)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        name = "k" if wrong["loc"][0] == "candidates" else wrong["loc"][0]
+        said = wrong["msg"] if wrong["type"] == WRONG else f"{wrong['input']!r} does not fit: {wrong['msg']}"
+        raise UserError(f"{name}: {said}") from None
 
 
 def _model_folder(folder: Path) -> Path:

@@ -21,6 +21,7 @@ from data_augment.provenance import (
     versions,
 )
 from data_augment.samples import KnownTexts, Row, augment_rows, count_occurrences, digest
+from pipeline.config.data import AugmentData
 from pipeline.data.languages import ENGLISH
 from pipeline.errors import UserError
 
@@ -33,8 +34,8 @@ def sample(
     *,
     candidates: str | Path,
     text_columns: Sequence[str],
-    variants: int = 20,
-    p: float = 0.4,
+    variants: int = AugmentData.variants,
+    p: float = AugmentData.replace,
     seed: int = 0,
     features: Features | None = None,
     licence: str = "unknown",

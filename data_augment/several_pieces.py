@@ -47,8 +47,8 @@ def several_piece_candidates(
     beam: int,
     decode_tokens: int,
     precision: Literal["bf16", "fp32"],
-    mask_share: float = 0.0,
-    one_word: Callable[[int, str], bool] = lambda text, candidate: True,
+    mask_share: float,
+    one_word: Callable[[int, str], bool],
 ) -> dict[tuple[int, Span], Ranked]:
     """The best fillings of each word of several pieces, with their pseudo-log-likelihoods, best first.
 

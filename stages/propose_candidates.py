@@ -9,7 +9,6 @@ A fixed shard of texts is a unit of work: processes take shards by number, and f
 crash. Batches are formed inside a shard, so the candidates do not depend on the number of processes.
 """
 
-import re
 import shutil
 from collections import Counter
 from functools import partial
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 
 from data_augment.candidates_folder import shard_path, write_candidates
 from data_augment.placeholders import PLACEHOLDERS
-from data_augment.propose import propose_shard, shards
+from data_augment.propose import Proposer, shards
 from data_augment.vectors import load_vectors
 from pipeline.data.languages import languages_of
 from pipeline.launch.stage_runner import run_stage
@@ -45,27 +44,18 @@ def main(stage: Stage) -> dict[str, Any]:
         vectors = load_vectors(stage.inputs.vectors, vector_words=settings.vector_words)
     elif settings.several_pieces == "vectors":
         stage.say("no word vectors: words of several pieces stay as they are")
-    propose = partial(
-        propose_shard,
+    proposer = Proposer(
+        settings=settings,
         tokenizer=tokenizer,
         model=model,
         vectors=vectors,
-        k=settings.candidates,
-        decode_tokens=settings.tokens_at_once,
-        precision=stage.precision,
-        context=settings.context,
-        mask_share=settings.mask_share,
-        word_share=stage.recipe.word_share,
-        protect=re.compile(settings.protect) if settings.protect else None,
-        placeholders=settings.placeholders,
-        stop_words=settings.stop_words,
         languages=languages,
-        several_pieces=settings.several_pieces,
-        beam=settings.beam,
+        word_share=stage.recipe.word_share,
+        precision=stage.precision,
     )
 
     def write(number: int) -> None:
-        write_candidates(partial(propose, parts[number]), shard_path(stage.work, index=number, count=len(parts)))
+        write_candidates(partial(proposer.shard, parts[number]), shard_path(stage.work, index=number, count=len(parts)))
 
     stage.work_through(write, sizes=[len(part) for part in parts], unit="text")
     if not stage.is_main:

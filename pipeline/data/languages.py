@@ -53,9 +53,6 @@ class Languages:
         return f"{', '.join(self.found)} ({how})"
 
 
-ONLY_ENGLISH = Languages((ENGLISH,), guessed=False)
-
-
 def languages_of(texts: Sequence[str], language: str = AUTO) -> Languages:
     """The language that is given, or the languages guessed from a sample of the texts.
 

@@ -8,7 +8,9 @@ import pyarrow as pa
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer, PreTrainedModel
 
-from data_augment.propose import propose_shard
+from data_augment.propose import Proposer
+from pipeline.config.data import ProposeCandidates
+from pipeline.data.languages import ENGLISH, Languages
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 WORDS = "film movie drama story plot actor grand slow funny sad warm cold sharp dull charming clever"
@@ -23,6 +25,7 @@ TEXTS = [
 SIZE: dict[str, Any] = {"vocab_size": len(VOCAB), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 SMALL: dict[str, Any] = {**SIZE, "intermediate_size": 64, "max_position_embeddings": 32}
 BERT = BertConfig(**SMALL)
+ONLY_ENGLISH = Languages((ENGLISH,), guessed=False)
 
 
 def load_tokenizer(folder: Path) -> BertTokenizer:
@@ -45,19 +48,20 @@ def spread(model: Model) -> Model:
 
 
 def propose_table(
-    texts: Sequence[str], tokenizer, model, *, vectors=None, k=5, decode_tokens=64, **options
+    texts: Sequence[str], tokenizer, model, *, vectors=None, word_share=1.0, languages=ONLY_ENGLISH, k=5, **settings
 ) -> pa.Table:
     """What is proposed for texts, as it goes into a shard."""
-    return propose_shard(
-        texts,
+    given: dict[str, Any] = {"decode_tokens": 64, "mask_share": 0} | settings
+    proposer = Proposer(
+        settings=ProposeCandidates(candidates=k, **given),
         tokenizer=tokenizer,
         model=model,
         vectors=vectors,
-        k=k,
-        decode_tokens=decode_tokens,
+        languages=languages,
+        word_share=word_share,
         precision="fp32",
-        **options,
     )
+    return proposer.shard(texts)
 
 
 def propose(texts: Sequence[str], tokenizer, model, **options: Any) -> list[dict[str, Any]]:

@@ -115,6 +115,7 @@ def test_equal_scores_go_by_id(tokenizer, model):
 
 def test_bf16_proposes_nearly_the_same_words(tokenizer, model):
     options = {"model": model, "tokenizer": tokenizer, "k": 5, "decode_tokens": 64}
+    options |= {"context": "single", "mask_share": 0}
     spans = [replaceable_words(text) for text in TEXTS]
     exact = masked_lm_candidates(TEXTS, spans, precision="fp32", **options)
     rough = masked_lm_candidates(TEXTS, spans, precision="bf16", **options)

@@ -55,7 +55,8 @@ def model() -> BertForMaskedLM:
 
 def candidates(texts: list[str], tokenizer: BertTokenizer, model: BertForMaskedLM, **options: Any) -> dict[str, Any]:
     """Word -> its candidates, of texts in which each word stands once."""
-    settings: dict[str, Any] = {"k": 50, "beam": 50, "decode_tokens": 64, "precision": "fp32", **options}
+    settings: dict[str, Any] = {"k": 50, "beam": 50, "decode_tokens": 64, "precision": "fp32", "mask_share": 0}
+    settings |= {"one_word": lambda text, candidate: True, **options}
     spans = [find_words(text, "zh") for text in texts]
     found = several_piece_candidates(texts, spans, model=model, tokenizer=tokenizer, **settings)
     return {texts[index][slice(*span)]: ranked for (index, span), ranked in found.items()}
