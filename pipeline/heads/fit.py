@@ -49,7 +49,7 @@ def fit_head(head: Head, model: PreTrainedModel, batches: Sequence[Batch], *, ne
 
 def _inputs_of(head: Head, model: nn.Module, module: nn.Module, batches: Sequence[Batch]) -> Tensor:
     """What goes into a module, of the units that are compared, (units, width)."""
-    with keeping({"inputs": module}, {"inputs": "input"}) as kept:
+    with keeping({"inputs": (module, "input")}) as kept:
         for batch in batches:
             head.outputs(model, batch)
     return torch.cat([_answers(head, batch, states) for batch, states in zip(batches, kept["inputs"], strict=True)])

@@ -90,7 +90,7 @@ class FitSample:
 
     def embedded(self, student: PreTrainedModel) -> Tensor:
         """What goes into the layer norm of a BERT's embeddings."""
-        with keeping({"sum": student.get_submodule("embeddings.LayerNorm")}, {"sum": "input"}) as kept:
+        with keeping({"sum": (student.get_submodule("embeddings.LayerNorm"), "input")}) as kept:
             for batch in self.batches:
                 student.get_submodule("embeddings")(input_ids=batch.input_ids, token_type_ids=batch.token_type_ids)
         return self.flat(kept["sum"])
@@ -99,11 +99,12 @@ class FitSample:
         """The output of the embeddings (n, D), and the layers, in one pass. Args: layers: their numbers, from 1."""
         found = {number: _teacher_layer(teacher, number) for number in layers}
         modules = {
-            (number, name): layer.parts[part] for number, layer in found.items() for name, (part, _) in _KEPT.items()
+            (number, name): (layer.parts[part], side)
+            for number, layer in found.items()
+            for name, (part, side) in _KEPT.items()
         }
-        sides = {(number, name): _KEPT[name][1] for number, name in modules}
         hidden: dict[int, list[Tensor]] = {number: [] for number in (0, *(number - 1 for number in layers))}
-        with keeping(modules, sides) as kept:
+        with keeping(modules) as kept:
             for batch in self.batches:
                 inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
                 if batch.token_type_ids is not None:
@@ -131,17 +132,17 @@ def rows_that_fit(lengths: np.ndarray, *, width: int, layers: int) -> Rows:
 
 
 @contextmanager
-def keeping(modules: Mapping[Any, nn.Module], sides: Mapping[Any, str]) -> Iterator[dict[Any, list[Tensor]]]:
-    """Meanwhile what goes into some modules, or comes out of them, is kept, a call after the other."""
+def keeping(modules: Mapping[Any, tuple[nn.Module, str]]) -> Iterator[dict[Any, list[Tensor]]]:
+    """Meanwhile what goes into some modules ("input"), or comes out of them ("output"), is kept, call after call."""
     kept: dict[Any, list[Tensor]] = {name: [] for name in modules}
 
-    def keep(name: Any) -> Callable[..., None]:
+    def keep(name: Any, side: str) -> Callable[..., None]:
         def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            kept[name].append(inputs[0] if sides[name] == "input" else output)
+            kept[name].append(inputs[0] if side == "input" else output)
 
         return hook
 
-    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+    handles = [module.register_forward_hook(keep(name, side)) for name, (module, side) in modules.items()]
     try:
         yield kept
     finally:
