@@ -28,7 +28,7 @@ from pipeline.distill.layers import (
     mapped_layers,
 )
 from pipeline.distill.objectives import Terms
-from pipeline.distill.start import fit_on_logits, has_copied_head, started_fitted
+from pipeline.distill.start import fit_on_logits, head_is_copied, started_fitted
 from pipeline.evaluate.inference import StoredOutputs, predict_together
 from pipeline.evaluate.scoring import dev_scorer, labelled_splits, set_thresholds
 from pipeline.heads import head_of
@@ -53,8 +53,7 @@ def main(stage: Stage) -> dict[str, Any]:
     student = head.load(source, label_names=task.label_names, new_head=False, hidden_dropout=dropout)
     student = student.to(stage.accelerator.device)
     stored, scale = StoredOutputs(data.texts, logits), head.scale(logits)
-    from_teacher = stage.recipe.student.start_from == "task_teacher"
-    if scale and from_teacher and has_copied_head(student, stage.upstream["finetune_teacher"]):
+    if scale and head_is_copied(stage, student):
         scale.take_out_of(student)  # the teacher's head gives scores, a new one starts around 0
     model, loss, packed = model_and_loss(stage, data, student)
 

@@ -135,6 +135,15 @@ def has_copied_head(student: PreTrainedModel, teacher: Path) -> bool:
     return f"{name}.weight" in weight_names(teacher)
 
 
+def head_is_copied(stage: Stage, student: PreTrainedModel) -> bool:
+    """Whether the last layer of a task's student started as its teacher's, cut to the student's width."""
+    if stage.recipe.student.start_from != "task_teacher":
+        return False
+    if stage.recipe.task.kind == "embedding":  # its projection has the teacher's in it, under another name
+        return True
+    return has_copied_head(student, stage.upstream["finetune_teacher"])
+
+
 def started_fitted(stage: Stage) -> bool:
     """Whether the student of a task started fitted to its teacher, or to the backbone."""
     return start_of(stage.recipe.student, model_shape(stage.upstream["finetune_teacher"], "teacher").kind) == "fitted"
@@ -144,14 +153,12 @@ def fit_on_logits(
     stage: Stage, data: AugmentedTexts, student: PreTrainedModel, collate: Callable[[Rows, int], Batch]
 ) -> None:
     """Set the head of a student on the task by least squares. Args: collate: makes batches with `teacher_outputs`."""
-    lengths, teacher = data.texts.lengths, stage.upstream["finetune_teacher"]
+    lengths = data.texts.lengths
     rows = spread_rows(lengths, HEAD_TOKENS)
     stage.say(f"fitting the student's head to the teacher's outputs of {len(rows):,} texts")
     head, device = head_of(data.texts.kind), stage.accelerator.device
-    copied = stage.recipe.student.start_from == "task_teacher"
-    copied = copied and student.config.hidden_size == model_shape(teacher, "teacher").width
-    if stage.recipe.task.kind != "embedding":  # its projection has the teacher's in it, under another name
-        copied = copied and has_copied_head(student, teacher)
+    same_width = student.config.hidden_size == model_shape(stage.upstream["finetune_teacher"], "teacher").width
+    copied = same_width and head_is_copied(stage, student)
     if stage.is_main:
         with all_cores():
             parts = cut_into_micro_batches(rows, lengths[rows], AT_ONCE, packed=False)
