@@ -97,19 +97,8 @@ class OnnxDecoder(nn.Module):
         """Padding is on the right, where nothing looks, or `attention_mask` says where it is."""
         ids = np.asarray(input_ids.cpu())
         mask = np.ones_like(ids) if attention_mask is None else np.asarray(attention_mask.cpu())
-        return ModelOutput(logits=torch.from_numpy(self.step(ids, mask)[0]))
-
-    def step(
-        self, input_ids: np.ndarray, attention_mask: np.ndarray, past: list[np.ndarray] | None = None
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """The logits, and the past of the tokens that follow.
-
-        Args: attention_mask: of the past too. past: of the tokens before these; None: there are none.
-        """
-        names = past_names(self.config, "past_key_values")
-        if past is None:
-            heads, width = past_sizes(self.config)
-            past = [np.zeros((len(input_ids), heads, 0, width), dtype=np.float32) for _ in names]
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **dict(zip(names, past, strict=True))}
-        logits, *presents = (np.asarray(output) for output in self.session.run(None, inputs))
-        return logits, presents
+        heads, width = past_sizes(self.config)
+        no_past = np.zeros((len(ids), heads, 0, width), dtype=np.float32)
+        past = dict.fromkeys(past_names(self.config, "past_key_values"), no_past)
+        logits = self.session.run(["logits"], {"input_ids": ids, "attention_mask": mask, **past})[0]
+        return ModelOutput(logits=torch.from_numpy(np.asarray(logits)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.export.decoder_onnx import OnnxDecoder, export_decoder
+from pipeline.export.decoder_onnx import OnnxDecoder, export_decoder, past_names, past_sizes
 from pipeline.export.onnx import quantise
 from tests.helpers.decoders import decoder
 
@@ -25,10 +25,13 @@ def test_tokens_after_their_past_are_what_they_are_in_the_whole_text(tmp_path: P
     np.testing.assert_allclose(
         small(torch.from_numpy(ids)).logits.numpy(), right, rtol=0, atol=0.2 * np.abs(right).max()
     )
-    found, past = [], None
+    heads, width = past_sizes(model.config)
+    found, past = [], [np.zeros((3, heads, 0, width), dtype=np.float32)] * 2
+    names = past_names(model.config, "past_key_values")
     for begin, end in ((0, 4), (4, 5), (5, 9)):
-        logits, past = exact.step(ids[:, begin:end], mask[:, :end], past)
+        inputs = {"input_ids": ids[:, begin:end], "attention_mask": mask[:, :end]}
+        logits, *past = exact.session.run(None, inputs | dict(zip(names, past, strict=True)))
         found.append(logits)
     np.testing.assert_allclose(np.concatenate(found, axis=1), right, rtol=1e-4, atol=1e-5)
-    padded_ids, padded_mask = (np.pad(array, ((0, 0), (2, 0))) for array in (ids, mask))
-    np.testing.assert_allclose(exact.step(padded_ids, padded_mask)[0][:, 2:], right, rtol=1e-4, atol=1e-5)
+    padded = (torch.from_numpy(np.pad(array, ((0, 0), (2, 0)))) for array in (ids, mask))
+    np.testing.assert_allclose(exact(*padded).logits[:, 2:].numpy(), right, rtol=1e-4, atol=1e-5)
