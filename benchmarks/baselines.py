@@ -30,7 +30,7 @@ from benchmarks.quality import LABELS_ALONE_RATE, epochs_of, random_student, run
 from benchmarks.runs import made_by, note_of, published
 from benchmarks.static_embeddings import MISSING, installed, static_student
 from pipeline.errors import UserError, status_of
-from pipeline.evaluate.exported_forms import save_forms
+from pipeline.evaluate.exported_forms import add_tokenizer_and_onnx
 from pipeline.evaluate.scoring import labelled_split
 from pipeline.export.onnx_session import INT8, SIDE_FILES
 from pipeline.heads import head_of
@@ -190,10 +190,10 @@ def export(plan: Plan, rows: LabelledTexts, trained: Path, folder: Path) -> None
         trim_embeddings(student, kept)
         save_tokenizer(tokenizer, folder / CUT, kept=kept)
         trained = folder / CUT
-    save_forms(
+    head.save(student, folder, tokenizer_of=trained)
+    add_tokenizer_and_onnx(
         student,
         folder,
-        kind=task.kind,
         tokenizer_of=trained,
         inputs=train.model_inputs(),
         max_length=settings.task.max_length,

@@ -11,14 +11,17 @@ Each form is scored on the dev and test rows. One that loses more than `largest_
 published; but the int8 file gets a second chance with its words' embeddings in 8 bits.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from pipeline.evaluate.exported_forms import (
+    Forms,
+    add_tokenizer_and_onnx,
     checked_forms,
     measure_forms,
-    save_forms,
-    ship,
     shipped_beside_teacher,
 )
 from pipeline.evaluate.general import INPUTS, load_general, measure_general_forms, measure_of
@@ -40,10 +43,10 @@ def main(stage: Stage) -> dict[str, Any]:
     load = partial(head.load, label_names=task.label_names, new_head=False)
     student = load(source, attention="eager").eval()
     if stage.is_main:
-        save_forms(
+        head.save(student, stage.output, tokenizer_of=source)
+        add_tokenizer_and_onnx(
             student,
             stage.output,
-            kind=task.kind,
             tokenizer_of=source,
             inputs=before.texts.model_inputs(),
             max_length=stage.recipe.task.max_length,
@@ -60,11 +63,7 @@ def main(stage: Stage) -> dict[str, Any]:
     if not stage.is_main:
         return {}
     add_to_config(stage.output, task.kind.student_config(task.splits, after.texts.task))
-    metrics = {"metric": task.metric, "score_before": measured.student_score}
-    shipped = shipped_beside_teacher(stage, measured, partial(score, task), stage.output)
-    metrics |= {"forms": measured.forms, "shipped": shipped}
-    write_card(stage, metrics)
-    return metrics
+    return figures_with_card(stage, measured, task.metric, partial(score, task))
 
 
 def export_general(stage: Stage) -> dict[str, Any]:
@@ -74,7 +73,7 @@ def export_general(stage: Stage) -> dict[str, Any]:
     if stage.is_main:
         save_model(student, stage.output, tokenizer_of=source)
         positions = student.config.max_position_embeddings
-        ship(
+        add_tokenizer_and_onnx(
             student.cpu(),
             stage.output,
             tokenizer_of=source,
@@ -92,17 +91,22 @@ def export_general(stage: Stage) -> dict[str, Any]:
     forms = checked_forms(stage, stage.output, measure.metric, measured)
     if not stage.is_main:
         return {}
-    shipped = shipped_beside_teacher(stage, forms, measure.score, stage.output)
-    metrics = {"metric": measure.metric, "score_before": forms.student_score, "forms": forms.forms}
-    metrics |= {"shipped": shipped}
-    write_card(stage, metrics)
-    return metrics
+    return figures_with_card(stage, forms, measure.metric, measure.score)
 
 
-def write_card(stage: Stage, metrics: dict[str, Any]) -> None:
-    """The model card, beside what it describes."""
+def figures_with_card(
+    stage: Stage, forms: Forms, metric: str, score_of: Callable[[np.ndarray], float]
+) -> dict[str, Any]:
+    """What stage.json says of the forms; writes the model card, beside what it describes."""
+    metrics = {
+        "metric": metric,
+        "score_before": forms.student_score,
+        "forms": {name: vars(form) for name, form in forms.forms.items()},
+        "shipped": shipped_beside_teacher(stage, forms, score_of, stage.output),
+    }
     card = model_card(stage.recipe, stage.inputs, evaluation=stage.upstream["evaluate_student"], exported=metrics)
     (stage.output / CARD).write_text(card, encoding="utf-8")
+    return metrics
 
 
 if __name__ == "__main__":

@@ -20,24 +20,35 @@ from pipeline.evaluate.scoring import LabelledSplit, score, thresholds_of
 from pipeline.export.decoder_onnx import export_decoder
 from pipeline.export.onnx import OnnxModel, export_onnx, quantise
 from pipeline.export.onnx_session import FLOAT32, INT8, QUANTIZED, SIDE_FILES
-from pipeline.heads import head_of
 from pipeline.models.loading import load_tokenizer, parameter_count
 from pipeline.models.saved_model import TOKENIZER_FILES, is_decoder
 from pipeline.models.vocabulary import save_tokenizer
 from pipeline.plan.run_folder import RESULTS, TEACHER_STATISTICS
 from pipeline.runtime.processes import machine
 from pipeline.runtime.stage import Stage
-from pipeline.tasks.base import TaskKind
 
 WEIGHTS = "model.safetensors"
 ROUNDING = 1e-3  # between PyTorch and ONNX in float32; relative where outputs are larger than 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forms:
-    """What was measured of each form, by its file's name."""
+class Form:
+    """What was measured of one form, as stage.json has it."""
 
-    forms: dict[str, dict[str, Any]]
+    score: float  # on the rows that check it
+    test_score: float
+    largest_difference: float  # of its outputs from those of the weights that it was made of
+    bytes: int
+    parameters: int
+    latency_ms: float  # of a text of 32 tokens
+    examples_per_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forms:
+    """The forms by their files' names, and what they are compared with."""
+
+    forms: dict[str, Form]
     test_statistics: Mapping[str, np.ndarray]  # of the test rows, (rows, S)
     student_score: float  # before export
     teacher_latency_ms: float  # measured in turn with theirs
@@ -47,77 +58,55 @@ class Forms:
     def lines(self, metric: str) -> list[str]:
         """A line on each form: its size, its score, how far it is from the weights it was made of, its latency."""
         return [
-            f"{name}: {form['bytes'] / 1e6:.2f} MB, {metric} on {self.rows} {form['score']:.4f} (the student's:"
-            f" {self.student_score:.4f}), outputs differ by {form['largest_difference']:.2g} at most,"
-            f" {form['latency_ms']:.2f} ms a text of 32 tokens"
+            f"{name}: {form.bytes / 1e6:.2f} MB, {metric} on {self.rows} {form.score:.4f} (the student's:"
+            f" {self.student_score:.4f}), outputs differ by {form.largest_difference:.2g} at most,"
+            f" {form.latency_ms:.2f} ms a text of 32 tokens"
             for name, form in self.forms.items()
         ]
 
     def loses_more(self, name: str, largest_loss: float) -> bool:
         """Whether a form scores so much less than the student, or no number."""
-        return not self.student_score - self.forms[name]["score"] <= largest_loss
+        return not self.student_score - self.forms[name].score <= largest_loss
 
     def check(self, *, largest_loss: float) -> None:
         """Raises: WorkFailed for a form that loses too much, or an ONNX file that is not the PyTorch model."""
         for name, form in self.forms.items():
             if self.loses_more(name, largest_loss):
                 raise WorkFailed(
-                    f"{name} scores {form['score']:.4f} on {self.rows}, the student {self.student_score:.4f}: more than"
+                    f"{name} scores {form.score:.4f} on {self.rows}, the student {self.student_score:.4f}: more than"
                     f" export_student.largest_loss, {largest_loss:g}, below; raise it"
                 )
-        gap = self.forms[FLOAT32]["largest_difference"]
+        gap = self.forms[FLOAT32].largest_difference
         if not gap <= ROUNDING * max(1.0, self.largest_output):
             raise WorkFailed(
                 f"{FLOAT32}: its outputs differ by {gap:.2g} from those of PyTorch, more than rounding does"
             )
 
 
-def save_forms(
-    student: PreTrainedModel,
+def add_tokenizer_and_onnx(
+    model: PreTrainedModel,
     folder: Path,
     *,
-    kind: TaskKind,
     tokenizer_of: Path,
-    inputs: Sequence[str],
     max_length: int,
+    inputs: Sequence[str],
     embedding_bits: int,
 ) -> None:
-    """Every form of a student, in a folder that is there.
+    """What a saved model's folder still needs to ship.
 
     Args:
-        student: loaded with eager attention.
-        tokenizer_of: the folder that holds its tokenizer.
+        model: that is saved there, loaded with eager attention.
+        tokenizer_of: the folder that holds its tokenizer. max_length: at which that cuts texts.
         inputs: the names of what the ONNX files take.
         embedding_bits: of the words' embeddings in the int8 file, 4 or 8.
     """
-    head_of(kind).save(student, folder, tokenizer_of=tokenizer_of)
-    ship(
-        student,
-        folder,
-        tokenizer_of=tokenizer_of,
-        max_length=max_length,
-        inputs=inputs,
-        embedding_bits=embedding_bits,
-    )
-
-
-def ship(
-    exported: PreTrainedModel,
-    folder: Path,
-    *,
-    tokenizer_of: Path,
-    max_length: int,
-    inputs: Sequence[str],
-    embedding_bits: int,
-) -> None:
-    """What a saved model's folder still needs: a tokenizer that cuts at a length, and the ONNX files."""
     for path in (path for pattern in TOKENIZER_FILES for path in folder.glob(pattern)):
         path.unlink()  # a vocab.txt beside tokenizer.json would still be the whole one
     save_tokenizer(load_tokenizer(tokenizer_of), folder, max_length=max_length)
     if is_decoder(folder):
-        export_decoder(exported, folder / FLOAT32)
+        export_decoder(model, folder / FLOAT32)
     else:
-        export_onnx(exported, folder / FLOAT32, inputs=inputs)
+        export_onnx(model, folder / FLOAT32, inputs=inputs)
     write_int8(folder, embedding_bits=embedding_bits)
 
 
@@ -137,7 +126,7 @@ def checked_forms(stage: Stage, folder: Path, metric: str, measure: Callable[[],
     """
     settings, forms = stage.recipe.export_student, measure()
     if settings.embedding_bits == 4 and forms.loses_more(INT8, settings.largest_loss):
-        score = forms.forms[INT8]["score"]
+        score = forms.forms[INT8].score
         stage.say(
             f"{INT8}: with the words' embeddings in 4 bits {metric} on {forms.rows} is {score:.4f}, of the student"
             f" {forms.student_score:.4f}; they get 8 bits"
@@ -185,15 +174,15 @@ def measure_forms(
     teacher, models[WEIGHTS] = teacher.cpu(), exported.cpu()  # where the ONNX files run: all are timed on one processor
     of_teacher, latencies = latencies_in_turn(teacher, models, inputs) if stage.is_main else (0.0, {})
     forms = {
-        name: {
-            "score": after.score(found, thresholds),
-            "test_score": score(test.task, of_rows[name]),
-            "largest_difference": _largest_difference(found, base if name == WEIGHTS else outputs[WEIGHTS]),
-            "bytes": (folder / name).stat().st_size,
-            "parameters": parameter_count(exported.parameters()),
-            "latency_ms": latencies.get(name, 0.0),
-            "examples_per_s": rates[name],
-        }
+        name: Form(
+            score=after.score(found, thresholds),
+            test_score=score(test.task, of_rows[name]),
+            largest_difference=_largest_difference(found, base if name == WEIGHTS else outputs[WEIGHTS]),
+            bytes=(folder / name).stat().st_size,
+            parameters=parameter_count(exported.parameters()),
+            latency_ms=latencies.get(name, 0.0),
+            examples_per_s=rates[name],
+        )
         for name, found in outputs.items()
     }
     return Forms(
@@ -229,15 +218,15 @@ def shipped_beside_teacher(
     disk_bytes = sum((folder / name).stat().st_size for name in (INT8, *SIDE_FILES))
     return {
         "file": INT8,
-        "score": form["test_score"],
-        "kept": form["test_score"] / teacher["score"] if results["kept"] is not None else None,
+        "score": form.test_score,
+        "kept": form.test_score / teacher["score"] if results["kept"] is not None else None,
         "kept_interval": interval,
         "disk_bytes": disk_bytes,
-        "latency_ms": form["latency_ms"],
+        "latency_ms": form.latency_ms,
         "teacher_latency_ms": forms.teacher_latency_ms,
-        "examples_per_s": form["examples_per_s"],
+        "examples_per_s": form.examples_per_s,
         "times_smaller": teacher["disk_bytes"] / disk_bytes,
-        "times_faster": forms.teacher_latency_ms / form["latency_ms"],
+        "times_faster": forms.teacher_latency_ms / form.latency_ms,
         "machine": machine("cpu"),
     }
 

@@ -9,8 +9,8 @@ from transformers import PreTrainedModel
 
 from pipeline.config.objectives import layer_map
 from pipeline.data.corpus import HELD_OUT, Corpus
-from pipeline.evaluate.comparison import kept_interval, size
-from pipeline.evaluate.exported_forms import WEIGHTS, Forms
+from pipeline.evaluate.comparison import gains, kept_interval, size
+from pipeline.evaluate.exported_forms import WEIGHTS, Form, Forms
 from pipeline.evaluate.held_out import MaskedWords, Measure, NextTokens, States, linear_cka
 from pipeline.evaluate.latency import latencies_in_turn, latencies_ms
 from pipeline.export.decoder_onnx import OnnxDecoder
@@ -77,9 +77,7 @@ def compare_general(stage: Stage, *, teacher: Path, student: Path) -> tuple[dict
         "kept_interval": interval,
         "agreement": measure.agreement(outputs["teacher"], outputs["student"]),
         "layers": layers_alike(stage, measure, **models),
-        "times_smaller": theirs["parameters"] / ours["parameters"],
-        "encoder_times_smaller": theirs["encoder_parameters"] / ours["encoder_parameters"],
-        "times_faster": theirs["latency_ms"] / ours["latency_ms"],
+        **gains(theirs, ours),
         "seed": stage.recipe.seed,
     }
     return results, statistics["teacher"]
@@ -128,15 +126,15 @@ def measure_general_forms(
         statistics[name], values[name] = measure.statistics(outputs), measure.values(outputs)
         gap = np.abs(values[name] - values["" if name == WEIGHTS else WEIGHTS])
         score = measure.score(statistics[name])
-        forms[name] = {
-            "score": score,
-            "test_score": score,
-            "largest_difference": float(gap.max()),
-            "bytes": (folder / name).stat().st_size,
-            "parameters": parameter_count(exported.parameters()),
-            "latency_ms": latencies.get(name, 0.0),
-            "examples_per_s": rate,
-        }
+        forms[name] = Form(
+            score=score,
+            test_score=score,
+            largest_difference=float(gap.max()),
+            bytes=(folder / name).stat().st_size,
+            parameters=parameter_count(exported.parameters()),
+            latency_ms=latencies.get(name, 0.0),
+            examples_per_s=rate,
+        )
     return Forms(
         forms=forms,
         test_statistics=statistics,

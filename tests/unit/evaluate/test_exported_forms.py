@@ -11,7 +11,7 @@ import pytest
 from pipeline.config import ExportStudent
 from pipeline.errors import WorkFailed
 from pipeline.evaluate import exported_forms
-from pipeline.evaluate.exported_forms import WEIGHTS, Forms, checked_forms
+from pipeline.evaluate.exported_forms import WEIGHTS, Form, Forms, checked_forms
 from pipeline.export.onnx_session import FLOAT32, INT8
 
 
@@ -19,8 +19,8 @@ def forms_of(*, int8_score: float = 0.9, gap: float = 0.0) -> Forms:
     """Of a student that scores 0.9, whose outputs are at most 1."""
     scores = {WEIGHTS: 0.9, FLOAT32: 0.9, INT8: int8_score}
     gaps = {WEIGHTS: 0.0, FLOAT32: gap, INT8: 0.0}
-    rest = {"bytes": 0, "latency_ms": 0.0}
-    forms = {name: {"score": score, "largest_difference": gaps[name]} | rest for name, score in scores.items()}
+    rest: dict[str, Any] = {"test_score": 0.9, "bytes": 0, "parameters": 0, "latency_ms": 0.0, "examples_per_s": 0.0}
+    forms = {name: Form(score=score, largest_difference=gaps[name], **rest) for name, score in scores.items()}
     return Forms(forms=forms, test_statistics={}, student_score=0.9, teacher_latency_ms=1.0, largest_output=1.0)
 
 
@@ -48,7 +48,7 @@ def test_an_int8_file_that_loses_too_much_is_written_again_with_8_bits(
     )
     measure = partial(checked_forms, stage, tmp_path, "accuracy", lambda: next(measured))
     if written:
-        assert measure().forms[INT8]["score"] == 0.899
+        assert measure().forms[INT8].score == 0.899
         assert "with the words' embeddings in 4 bits accuracy on dev is 0.8000" in said[0]
     else:
         with pytest.raises(WorkFailed, match=r"scores 0\.8000"):
