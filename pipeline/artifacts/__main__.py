@@ -17,6 +17,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from pipeline import PROJECT
+from pipeline.artifacts.locks import locks_needed
 from pipeline.artifacts.store import MANIFEST, RECIPE, Artifact, folders_of_runs
 from pipeline.errors import UserError, status_of
 
@@ -111,15 +112,21 @@ def _runs_by_artifact(root: Path, runs: Path) -> tuple[dict[Path, list[str]], li
     return runs_of, lost
 
 
-def _remove(folder: Path) -> bool:
-    """Remove a folder of the store, unless a process works on it."""
+def _remove(folder: Path, runs: Path) -> str:
+    """Remove a folder of the store, unless a process works on it or a run uses it by now; returns what was done."""
+    root = folder.parent.parent
     path = folder.with_name(f"{folder.name.partition('.')[0]}.lock")
     try:
-        with FileLock(path, timeout=0) if path.exists() else contextlib.nullcontext():
+        with locks_needed(root), FileLock(path, timeout=0) if path.exists() else contextlib.nullcontext():
+            runs_of, lost = _runs_by_artifact(root, runs)  # a run may have begun since `gc` did
+            if lost:
+                return f"kept: {lost[0]}"
+            if folder.resolve() in runs_of:
+                return "kept: a run uses it by now"
             shutil.rmtree(folder)
     except Timeout:
-        return False
-    return True
+        return "kept: a process works on it"
+    return "removed"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -142,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
         runs = dict.fromkeys(runs_of.get(folder.resolve(), ()))
         print(f"{_size(folder) / 1e6:10.1f} MB  {folder}  {', '.join(runs) or 'no run'}")
         if options.command == "gc" and not runs and not _may_go_on(folder):
-            print(f"{'':10}     {'removed' if _remove(folder) else 'kept: a process works on it'}")
+            print(f"{'':10}     {_remove(folder, options.runs)}")
     return 0
 
 

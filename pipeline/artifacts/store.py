@@ -24,6 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pipeline.artifacts.atomic import checksum, sync, sync_tree, write_atomically
+from pipeline.artifacts.locks import locks_needed
 from pipeline.errors import UserError, WorkFailed, require
 
 MANIFEST = "stage.json"
@@ -132,13 +133,14 @@ class Artifact:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the artifact while working on it. Raises UserError that says who else does."""
+        """Hold the artifact while working on it. Raises UserError: who else does, or that the disk has no locks."""
         path = self.folder.with_name(f"{self.fingerprint}.lock")
         path.parent.mkdir(parents=True, exist_ok=True)
         holder = path.with_suffix(".holder")
         lock = FileLock(path)
         try:
-            lock.acquire(timeout=0)
+            with locks_needed(path.parent):
+                lock.acquire(timeout=0)
         except Timeout:
             process = "another process"
             with contextlib.suppress(OSError):  # it may have ended this moment

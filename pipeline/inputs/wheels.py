@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock
 
 from pipeline.artifacts.atomic import checksum
+from pipeline.artifacts.locks import locks_needed
 from pipeline.errors import UserError
 
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
@@ -29,7 +30,7 @@ def unpacked_wheel(requirement: str, *, cache: Path, checksums: Mapping[str, str
         requirement: NAME==VERSION.
         cache: where wheels are kept, each in `wheels/NAME-VERSION`.
         checksums: SHA-256 of the wheels by NAME==VERSION.
-    Raises: UserError where the wheel has no checksum, another one, or cannot be had.
+    Raises: UserError where the wheel has no checksum, another one, or cannot be had, and where the cache has no locks.
     """
     if not REQUIREMENT.fullmatch(requirement):
         raise UserError(f"wheel:{requirement} names no version: write wheel:NAME==VERSION#PATH/IN/WHEEL")
@@ -37,7 +38,7 @@ def unpacked_wheel(requirement: str, *, cache: Path, checksums: Mapping[str, str
     marker = folder / MARKER
     if not marker.is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / LOCK):
+        with locks_needed(folder.parent), FileLock(folder.parent / LOCK):
             if not marker.is_file():  # else the process that held the lock brought it
                 _bring(requirement, folder, checksums)
     _check(requirement, marker.read_text("utf-8").strip(), checksums, f"; to download it again, remove {folder}")

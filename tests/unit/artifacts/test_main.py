@@ -44,6 +44,18 @@ def test_gc_keeps_what_a_process_works_on(artifact: Artifact, capsys: pytest.Cap
     assert names(artifact) == ["f00d", "f00d.lock"]
 
 
+def test_gc_keeps_what_a_run_links_while_it_is_at_work(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(artifact)
+    runs = artifact.root.parent / "runs"
+    runs.mkdir()
+    monkeypatch.setattr("pipeline.artifacts.__main__._size", lambda _: link(runs / "mine", artifact) or 0)
+    assert main(["gc", "--root", str(artifact.root), "--runs", str(runs)]) == 0
+    assert names(artifact) == ["f00d"]
+    assert "kept: a run uses it by now" in capsys.readouterr().out
+
+
 def test_gc_keeps_the_work_on_what_is_damaged(artifact: Artifact) -> None:
     (publish(artifact) / "weights").write_text("one two")
     runs = artifact.root.parent / "runs"

@@ -1,5 +1,7 @@
 """The artifact store: fingerprints, publishing, damage, locks, links."""
 
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -160,6 +162,17 @@ def test_a_second_holder_is_told_who_holds_and_since_when(artifact: Artifact) ->
         holder.kill()
     with artifact.lock():  # the lock of a killed process is free
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_one_sentence(artifact: Artifact, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    folder = artifact.folder.parent
+    with pytest.raises(UserError, match=f"{folder} lies on a disk without locks .*: put run.artifacts on a disk with"):
+        artifact.lock().__enter__()
 
 
 def test_a_lock_is_free_again_after_an_error(artifact: Artifact) -> None:
