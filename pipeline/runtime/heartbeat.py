@@ -18,9 +18,9 @@ import torch
 import torch.distributed as dist
 
 from pipeline.errors import FAILED, INTERRUPTED, OK
+from pipeline.runtime.patience import MEETING_SECONDS
 
 FOREVER = timedelta(days=30)
-MEETING_SECONDS = 1800.0  # until all have come: a cluster's queue may start one machine after the other
 STOP_SECONDS = 90.0  # for a checkpoint, once another process was asked to stop
 PEER_SECONDS = 5.0  # until the end of a process is known to all
 ALIVE = -1  # instead of an exit status: the process works

@@ -22,9 +22,9 @@ from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from pipeline.errors import require
 from pipeline.hardware import cpu_cores
 from pipeline.runtime.heartbeat import FOREVER, Heartbeat, Report, meeting
+from pipeline.runtime.patience import NETWORK_DISK_SECONDS
 
 OTHER_WAYS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG")  # of sharing a model, as Accelerate names them
-NETWORK_DISK_SECONDS = 20.0  # a client may remember for a while that a file was not there
 
 
 def meet_processes(report: Report) -> Heartbeat:
@@ -140,16 +140,16 @@ def check_shared(folder: Path) -> None:
         mark.touch()
     state.wait_for_everyone()
     end = time.monotonic() + NETWORK_DISK_SECONDS
-    while not mark.exists():
-        require(
-            time.monotonic() < end,
-            f"process {state.process_index} on {socket.gethostname()} sees another {folder} than the main process on"
-            f" {host}: put run.artifacts and run.runs on storage that all machines share",
-        )
+    while not (seen := mark.exists()) and time.monotonic() < end:
         time.sleep(0.1)
     state.wait_for_everyone()
     if state.is_main_process:
         mark.unlink()
+    require(
+        seen,
+        f"process {state.process_index} on {socket.gethostname()} sees another {folder} than the main process on"
+        f" {host}: put run.artifacts and run.runs on storage that all machines share",
+    )
 
 
 def cores_in_use(accelerator: Accelerator) -> str:

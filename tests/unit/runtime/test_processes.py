@@ -1,6 +1,7 @@
 """What a stage sets up for its processes."""
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,6 +33,32 @@ def test_another_way_to_share_a_model_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(f"ACCELERATE_USE_{way}", "true")
     with pytest.raises(UserError, match=f"ask for {way}, which is not supported here"):
         meet_processes(lambda *_: None)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_mark_on_a_shared_disk_is_removed_once_all_have_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    met: list[list[str]] = []  # what lies there whenever all processes meet
+
+    def meet() -> None:
+        met.append(names())
+
+    def names() -> list[str]:
+        return [path.name.rpartition("-")[0] for path in tmp_path.iterdir()]
+
+    state = SimpleNamespace(num_processes=2, is_main_process=shared, process_index=1, wait_for_everyone=meet)
+    monkeypatch.setattr(processes, "PartialState", lambda: state)
+    monkeypatch.setattr(processes, "from_main", lambda value: value)
+    monkeypatch.setattr(processes, "NETWORK_DISK_SECONDS", 0.0)
+    if shared:
+        processes.check_shared(tmp_path)
+        assert met == [[".seen-by-all"], [".seen-by-all"]]
+    else:
+        with pytest.raises(UserError, match=f"process 1 on .* sees another {tmp_path} than the main process"):
+            processes.check_shared(tmp_path)
+        assert len(met) == 2  # it fails after the main process heard that it has looked
+    assert names() == []
 
 
 @pytest.mark.parametrize(
