@@ -10,6 +10,7 @@ import shlex
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from pipeline import PROJECT
 from pipeline.config.reference import help_page, settings
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, require, status_of
 from pipeline.launch.exit_status import survive_closed_readers
-from pipeline.launch.launcher import launch_command, run_launched, stop_signals_call
+from pipeline.launch.launcher import launch_command, machines_of, run_launched, stop_signals_call
 from pipeline.launch.listing import forecast, show
 from pipeline.launch.stage_logs import StageLogs
 from pipeline.launch.table_recipe import OPTIONS, from_here, is_table, recipe_for
@@ -26,6 +27,7 @@ from pipeline.plan.plan import Plan, check_inputs, make_plan, reasons
 from pipeline.plan.run_folder import RESULTS, check_writable, publish_run
 from pipeline.plan.stages import STAGES
 from pipeline.report.results import refresh_report, table
+from pipeline.runtime.patience import NETWORK_DISK_SECONDS
 
 SETTINGS = tuple(dict.fromkeys(setting.name.partition(".")[0] for setting in settings()))  # and sections
 WIDEST_HELP = 110  # columns
@@ -76,11 +78,28 @@ def _run(arguments: list[str]) -> int:
     if selected:
         print(*(f"data: {line}" for line in plan.data), sep="\n", file=sys.stderr, flush=True)
         command, changes = launch_command(selected, ["--recipe", str(recipe.absolute()), *overrides], launcher)
-        status = _launch(plan, selected, command, changes)
+        machines = machines_of(launcher)
+        status, trouble = _launch(plan, selected, command, changes, machines)
+        if status == INTERRUPTED and not _lost(make_plan(recipe, overrides, checked=False), selected):
+            status = OK  # asked to stop when the last stage was all but done
         if status != OK:
-            print(f"  resume: {_resuming(arguments)}", file=sys.stderr)
+            print(f"{trouble}\n  resume: {_resuming(arguments)}", file=sys.stderr)
             return status
+        if machines > 1:
+            _wait_until_seen(recipe, overrides, selected)
     return _finish(make_plan(recipe, overrides, checked=False), selected, push)
+
+
+def _lost(plan: Plan, launched: Sequence[str]) -> list[str]:
+    """Those of the launched stages that are not done."""
+    return [stage for stage in launched if stage in plan.why]
+
+
+def _wait_until_seen(recipe: Path, overrides: Sequence[str], launched: Sequence[str]) -> None:
+    """Wait until the shared disk shows what the first machine published; for a while, since it may be nothing."""
+    end = time.monotonic() + NETWORK_DISK_SECONDS
+    while _lost(make_plan(recipe, overrides, checked=False), launched) and time.monotonic() < end:
+        time.sleep(1)
 
 
 def _discard(plan: Plan, stage: str, *, first: str | None, last: str | None) -> Plan:
@@ -101,7 +120,7 @@ def _finish(plan: Plan, selected: Sequence[str], push: Callable[[Path], str] | N
     """After the last stage: the run's folder, what is still to run, or the results. Returns the exit status."""
     plan.book.save()
     publish_run(plan)
-    if lost := [stage for stage in selected if stage in plan.why]:
+    if lost := _lost(plan, selected):
         print(f"{lost[0]} ended but published nothing; see {plan.run_folder / 'logs'}", file=sys.stderr)
         return FAILED
     if plan.why:
@@ -115,19 +134,19 @@ def _finish(plan: Plan, selected: Sequence[str], push: Callable[[Path], str] | N
     return OK
 
 
-def _launch(plan: Plan, stages: Sequence[str], command: Sequence[str], changes: Mapping[str, str]) -> int:
-    """Run stages in one launch; returns its exit status, and prints which one went wrong, how, and its log's path."""
+def _launch(
+    plan: Plan, stages: Sequence[str], command: Sequence[str], changes: Mapping[str, str], machines: int
+) -> tuple[int, str]:
+    """Run stages in one launch; returns its exit status, and which stage went wrong, how, and its log's path."""
 
     def begins(stage: str) -> None:
         print(f"== {stage} ({plan.why[stage]})", file=sys.stderr, flush=True)
 
     begins(stages[0])
     logs = StageLogs(plan.run_folder / "logs", stages, begins)
-    status, message = run_launched(command, changes, logs)
-    if status != OK:
-        outcome = "was interrupted" if status == INTERRUPTED else "failed"
-        print(f"{logs.stage} {outcome}{message and ': '}{message}\n  log:    {logs.path}", file=sys.stderr)
-    return status
+    status, message = run_launched(command, changes, logs, machines)
+    outcome = "was interrupted" if status == INTERRUPTED else "failed"
+    return status, f"{logs.stage} {outcome}{message and ': '}{message}\n  log:    {logs.path}"
 
 
 def _show_results(run_folder: Path) -> None:

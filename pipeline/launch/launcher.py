@@ -23,6 +23,7 @@ from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, require
 from pipeline.hardware import cpu_cores, gpu_count
 from pipeline.launch.exit_status import STATUS_FILE
 from pipeline.launch.stage_logs import LOGGED, StageLogs
+from pipeline.runtime.patience import MEETING_SECONDS
 
 LAUNCHED_AT = "DISTILL_LAUNCHED_AT"  # seconds since the epoch, so that a stage knows what its start cost
 LAUNCHED_BY = "DISTILL_LAUNCHED_BY"  # the command's process: its machine, its namespace of process numbers, its number
@@ -42,6 +43,7 @@ OTHER_TYPES = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "XLA")  # its distributed_typ
 NO_REPORT = (
     "it ended without a report: it was killed, perhaps because memory ran out, or its launcher's options are wrong"
 )
+NOT_STARTED = ", or not all machines were started"
 GRACE_SECONDS = 120  # for checkpoints after a signal
 
 
@@ -54,11 +56,11 @@ def launch_command(
         arguments: of the stages: --recipe R and overrides.
         launcher: the user's options of `accelerate launch`; empty: one process on a CPU, or all GPUs.
 
-    Raises: UserError for an OMP_NUM_THREADS that is no number, for more processes than GPUs, and for options or a
-    configuration file that cannot work here.
+    Raises: UserError for an OMP_NUM_THREADS that is no number, for more processes than GPUs or that machines do not
+    share equally, and for options or a configuration file that cannot work here.
 
-    A configuration file is always named, else the one in the user's home would be taken. Without a GPU several
-    processes need `--multi_gpu` and ACCELERATE_USE_CPU=true: `--cpu --num_processes 2` starts one.
+    A configuration file is always named, else the one in the user's home would be taken. Several processes need
+    `--multi_gpu` on CPUs too, with ACCELERATE_USE_CPU=true: beside `--cpu`, NO or MULTI_CPU Accelerate starts one.
     """
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     if not threads.isdecimal() or int(threads) < 1:
@@ -68,24 +70,27 @@ def launch_command(
     gpus = gpu_count()
     if "--config_file" not in values:
         options = [*_device_options(values, gpus), *options]
-    settings = {"num_processes": max(1, gpus)}
-    settings |= _config_file(values["--config_file"]) if "--config_file" in values else {}
-    settings |= {name.lstrip("-"): value for name, value in values.items()}
-    _refuse_what_cannot_work(settings)
-    counts = [str(settings.get(name, 1)) for name in ("num_processes", "num_machines")]
-    processes, machines = (int(count) if count.isdigit() else 1 for count in counts)
-    here = processes // max(1, machines)
-    if 0 < gpus < here and not values.keys() & {"--config_file", "--cpu"}:
+    settings = {"num_processes": max(1, gpus)} | _settings(options)
+    _refuse_what_cannot_work(settings, gpus)
+    processes, machines = (_count(settings, name) for name in ("num_processes", "num_machines"))
+    require(
+        processes % machines == 0,
+        f"num_processes: {machines} machines do not share {processes} processes equally; take a multiple of {machines}",
+    )
+    here = processes // machines
+    if 0 < gpus < here and "--config_file" not in values:
         raise UserError(
             f"--num_processes: {here} processes on a machine, which has {gpus} GPU{'s' * (gpus > 1)}; take one for each"
         )
+    if processes > 1:
+        options = [option for option in options if option not in ("--cpu", "--multi_gpu")] + ["--multi_gpu"]
+    if machines > 1 and "--rdzv_conf" not in values:
+        options += ["--rdzv_conf", f"timeout={MEETING_SECONDS:.0f}"]
     decided = "--num_cpu_threads_per_process" in values or (gpus and "--config_file" in values)
     if "OMP_NUM_THREADS" not in os.environ and not decided:  # else it takes one, beside GPUs too
-        options += ["--num_cpu_threads_per_process", str(max(1, cpu_cores() * machines // max(1, processes)))]
+        options += ["--num_cpu_threads_per_process", str(max(1, cpu_cores() * machines // processes))]
     if not gpus:
         changes["ACCELERATE_USE_CPU"] = "true"
-        if processes > 1 and not values.keys() & {"--multi_gpu", "--config_file"}:
-            options += ["--multi_gpu"]
         changes |= {name: os.environ.get(name, value) for name, value in CPU_ENVIRONMENT.items()}
     accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
     return [*accelerate, *options, "-m", "stages", *stages, *arguments], changes
@@ -102,6 +107,24 @@ def _device_options(values: Mapping[str, str], gpus: int) -> list[str]:
     return options
 
 
+def machines_of(launcher: Sequence[str]) -> int:
+    """How many machines the user's options of `accelerate launch` ask for. Raises UserError as `launch_command`."""
+    return _count(_settings(launcher), "num_machines")
+
+
+def _settings(options: Sequence[str]) -> dict[str, Any]:
+    """What the configuration file and the options say, by name."""
+    values = _option_values(options)
+    found = _config_file(values["--config_file"]) if "--config_file" in values else {}
+    return found | {name.lstrip("-"): value for name, value in values.items()}
+
+
+def _count(settings: Mapping[str, Any], name: str) -> int:
+    """A number of processes or machines; 1 for what Accelerate will refuse."""
+    count = str(settings.get(name, 1))
+    return max(1, int(count)) if count.isdecimal() else 1
+
+
 def _config_file(path: str) -> dict[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -115,13 +138,17 @@ def _config_file(path: str) -> dict[str, Any]:
     return found
 
 
-def _refuse_what_cannot_work(settings: Mapping[str, Any]) -> None:
-    """Raises UserError. Args: settings: of the configuration file and the options, by name."""
+def _refuse_what_cannot_work(settings: Mapping[str, Any], gpus: int) -> None:
+    """Raises UserError.
+
+    Args:
+        settings: of the configuration file and the options, by name.
+        gpus: of this machine.
+    """
     ways = [name for name in OTHER_OPTIONS if settings.get(name, False) is not False]
     if settings.get("distributed_type") in OTHER_TYPES:
         ways.append(f"distributed_type: {settings['distributed_type']}")
-    if settings.get("parallelism_config"):
-        ways.append("parallelism_config")
+    ways += [name for name in ("parallelism_config", "mpirun_config", "mpirun_hostfile") if settings.get(name)]
     if ways:
         raise UserError(
             f"the launcher's {ways[0]} is not supported: every process holds the whole model, on a CPU or on an NVIDIA"
@@ -130,6 +157,14 @@ def _refuse_what_cannot_work(settings: Mapping[str, Any]) -> None:
     require(
         settings.get("mixed_precision") != "fp8",
         "the launcher's mixed_precision: fp8 is not supported: the recipe's `precision` decides; leave it out",
+    )
+    require(
+        not gpus or ("cpu" not in settings and not settings.get("use_cpu")),
+        "the launcher's cpu is not supported beside GPUs: leave it out, and set CUDA_VISIBLE_DEVICES= to use the CPU",
+    )
+    require(
+        str(settings.get("max_restarts", 0)) == "0",
+        "the launcher's max_restarts is not supported: leave it out, and give the same command again, which goes on",
     )
 
 
@@ -147,9 +182,12 @@ def _option_values(arguments: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def run_launched(command: Sequence[str], changes: Mapping[str, str], logs: StageLogs) -> tuple[int, str]:
+def run_launched(
+    command: Sequence[str], changes: Mapping[str, str], logs: StageLogs, machines: int = 1
+) -> tuple[int, str]:
     """Run a launcher to its end, its output shown and logged, signals passed on to its whole process group.
 
+    Args: machines: on which it is started.
     Returns: the true exit status of the last stage that began, and the sentence that it reported, or ''.
     """
     with tempfile.TemporaryDirectory(prefix="distill-") as folder:
@@ -175,9 +213,11 @@ def run_launched(command: Sequence[str], changes: Mapping[str, str], logs: Stage
             assert process.stdout is not None
             logs.copy(process.stdout.fileno())
             status = process.wait()
+        if status == 0:
+            return OK, ""
         reported = _reported(Path(folder), signalled=bool(signalled))
-    unreported = (INTERRUPTED, "") if signalled else (OK, "") if status == 0 else (FAILED, NO_REPORT)
-    return reported or unreported
+    no_report = NO_REPORT + NOT_STARTED * (machines > 1)
+    return reported or ((INTERRUPTED, "") if signalled else (FAILED, no_report))
 
 
 def _reported(folder: Path, *, signalled: bool) -> tuple[int, str] | None:

@@ -128,7 +128,7 @@ def launches(patch: pytest.MonkeyPatch) -> list[str]:
         launched.extend(" ".join([stage, *launcher]) for stage in stages)
         return [*stages, *arguments], {}
 
-    def run(words: list[str], changes: dict[str, str], logs: StageLogs) -> tuple[int, str]:
+    def run(words: list[str], changes: dict[str, str], logs: StageLogs, machines: int) -> tuple[int, str]:
         publish_launched(words, logs.turn_to)
         return 0, ""
 

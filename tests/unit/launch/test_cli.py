@@ -305,6 +305,34 @@ def test_a_stage_that_ends_well_and_publishes_nothing_is_a_failure(
     assert launched == ["evaluate_student", "export_student"]
 
 
+def test_what_a_shared_disk_shows_late_is_waited_for_on_several_machines(
+    world: Path, launched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_until(world, "distill_predictions")
+    monkeypatch.setattr(cli, "run_launched", lambda *_: (0, ""))
+    monkeypatch.setattr(cli.time, "sleep", lambda _: publish(plan_of(world), "evaluate_student", "export_student"))
+    words = ["--", "--num_processes", "2", "--num_machines", "2", "--machine_rank", "1"]
+    assert started(world, *words) == 0
+
+
+@pytest.mark.parametrize("published", [1, 2])
+def test_a_run_that_was_asked_to_stop_when_all_was_done_is_done(
+    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, published: int
+) -> None:
+    publish_until(world, "distill_predictions")
+
+    def run(*_: object) -> tuple[int, str]:
+        for stage in ["evaluate_student", "export_student"][:published]:
+            publish(plan_of(world), stage)
+        return 75, ""
+
+    monkeypatch.setattr(cli, "run_launched", run)
+    assert started(world) == (0 if published == 2 else 75)
+    said = capsys.readouterr()
+    assert ("was interrupted" in said.err) == (published == 1)
+    assert ("rows, test" in said.out) == (published == 2)
+
+
 def test_help_explains_every_option_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match=r"^0$"):
         cli.main(["--help"])

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 
 from pipeline import PROJECT
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError
@@ -22,10 +23,12 @@ from pipeline.launch.launcher import (
     NO_REPORT,
     command_is_gone,
     launch_command,
+    machines_of,
     run_launched,
     stop_signals,
 )
 from pipeline.launch.stage_logs import StageLogs
+from pipeline.runtime.patience import MEETING_SECONDS
 from tests.helpers.launched import alive, wait_for
 
 STAGES = ["augment_data", "annotate_data"]
@@ -78,6 +81,54 @@ def test_two_processes_on_cpus_are_several_and_share_the_cores(launcher: list[st
     assert changes["ACCELERATE_USE_CPU"] == "true"
 
 
+@pytest.mark.parametrize("kind", ["NO", "MULTI_CPU", "MULTI_GPU"])
+@pytest.mark.parametrize("launcher", [[], ["--cpu"], ["--num_processes", "4"]], ids=" ".join)
+def test_accelerate_starts_as_many_processes_as_a_configuration_file_or_an_option_asks_for(
+    tmp_path: Path, kind: str, launcher: list[str]
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"distributed_type: '{kind}'\nuse_cpu: true\nnum_processes: 2\n")
+    words, _ = options("--config_file", str(path), *launcher)
+    asked = launch_command_parser().parse_args([*words, "-m", "stages"])
+    understood, _, _ = _validate_launch_command(asked)
+    assert (understood.multi_gpu, understood.cpu) == (True, False)  # else it starts one
+    assert understood.num_processes == (4 if "--num_processes" in launcher else 2)
+
+
+def test_a_single_process_may_ask_for_the_cpu() -> None:
+    assert "--cpu" in options("--cpu")[0]
+
+
+@pytest.mark.parametrize(("count", "machines"), [("3", "2"), ("1", "2"), ("4", "3")])
+def test_processes_that_machines_do_not_share_equally_are_refused(count: str, machines: str) -> None:
+    sentence = f"{machines} machines do not share {count} processes equally; take a multiple of {machines}"
+    with pytest.raises(UserError, match=sentence):
+        options("--num_processes", count, "--num_machines", machines, "--machine_rank", "0")
+
+
+def test_machines_wait_as_long_for_each_other_as_their_processes_do() -> None:
+    launcher = ["--num_processes", "2", "--num_machines", "2", "--machine_rank", "0"]
+    assert value(options(*launcher)[0], "--rdzv_conf") == f"timeout={MEETING_SECONDS:.0f}"
+    given = options(*launcher, "--rdzv_conf", "timeout=60")[0]
+    assert given.count("--rdzv_conf") == 1 and value(given, "--rdzv_conf") == "timeout=60"
+    assert "--rdzv_conf" not in options("--num_processes", "2")[0]
+
+
+def test_machines_are_counted_in_the_configuration_file_and_in_options() -> None:
+    assert machines_of([]) == 1
+    assert machines_of(["--config_file", config("two_machines")]) == 2
+    assert machines_of(["--config_file", config("two_machines"), "--num_machines=3"]) == 3
+
+
+@pytest.mark.parametrize("option", ["--cpu", "use_cpu: true"])
+def test_a_cpu_beside_gpus_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, option: str) -> None:
+    gpus(monkeypatch, 1)
+    (tmp_path / "mine.yaml").write_text(option)
+    launcher = [option] if option == "--cpu" else ["--config_file", str(tmp_path / "mine.yaml")]
+    with pytest.raises(UserError, match="cpu is not supported beside GPUs: leave it out, and set CUDA_VISIBLE"):
+        options(*launcher)
+
+
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus(monkeypatch, 1)
     with pytest.raises(UserError, match="2 processes on a machine, which has 1 GPU; take one for each"):
@@ -106,7 +157,10 @@ def test_the_processes_of_gpus_share_the_cores_too(monkeypatch: pytest.MonkeyPat
 def test_a_configuration_file_of_the_user_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     gpus(monkeypatch, 2)
     two = config("two_machines")
-    assert options("--config_file", two) == (["--quiet", "--config_file", two], {})
+    assert options("--config_file", two) == (
+        ["--quiet", "--config_file", two, "--multi_gpu", "--rdzv_conf", "timeout=1800"],
+        {},
+    )
 
 
 @pytest.mark.parametrize(
@@ -119,6 +173,8 @@ def test_a_configuration_file_of_the_user_decides(monkeypatch: pytest.MonkeyPatc
         (["--tpu"], "tpu is not supported"),
         (["--mixed_precision", "fp8"], "mixed_precision: fp8 is not supported: the recipe's `precision` decides"),
         (["--mixed_precision=fp8"], "mixed_precision: fp8 is not supported"),
+        (["--max_restarts", "3"], "max_restarts is not supported: leave it out, and give the same command again"),
+        (["--mpirun_hostfile", "hosts"], "mpirun_hostfile is not supported"),
         (["--config_file", "/no/where.yaml"], "--config_file: .*/no/where.yaml.* cannot be read: No such file"),
         (["--config_file"], "--config_file: '' cannot be read"),
     ],
@@ -155,12 +211,15 @@ def test_precisions_that_change_nothing_are_let_through() -> None:
     assert value(options("--mixed_precision", "bf16")[0], "--mixed_precision") == "bf16"
 
 
+def test_no_restarts_are_let_through() -> None:
+    assert value(options("--max_restarts", "0")[0], "--max_restarts") == "0"
+
+
 def test_the_cores_are_shared_by_the_processes_that_a_configuration_file_asks_for(tmp_path: Path) -> None:
     path = tmp_path / "four.yaml"
     path.write_text("num_processes: 4\nnum_machines: 2\n")
     words, _ = options("--config_file", str(path))
     assert value(words, "--num_cpu_threads_per_process") == "2"  # two of the four run on each machine, on its 4 cores
-    assert "--multi_gpu" not in words
 
 
 def test_each_machine_s_processes_share_its_cores() -> None:
@@ -240,6 +299,20 @@ def test_after_a_signal_the_launcher_waits_as_long_as_the_command(tmp_path: Path
 @pytest.mark.parametrize("status", [1, 3, 75])
 def test_an_end_without_a_word_is_a_failure(tmp_path: Path, status: int) -> None:
     assert launched(f"raise SystemExit({status})", tmp_path / "stage.log") == (FAILED, NO_REPORT)
+
+
+def test_an_end_without_a_word_on_one_of_several_machines_may_be_another_one_s(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "raise SystemExit(1)"]
+    _, sentence = run_launched(command, {}, StageLogs(tmp_path, ["stage"]), 2)
+    assert sentence.endswith("options are wrong, or not all machines were started")
+
+
+def test_a_launcher_that_ends_well_is_believed_whatever_was_reported_before(tmp_path: Path) -> None:
+    code = """
+        import os, pathlib
+        pathlib.Path(os.environ["DISTILL_STATUS_FILE"]).write_text('{"status": 1, "message": "process 1 is gone"}')
+    """
+    assert launched(code, tmp_path / "stage.log") == (OK, "")
 
 
 @pytest.mark.parametrize("said", [{"status": 2, "message": "error: no"}, {"status": 75, "message": "saved"}])
