@@ -11,7 +11,8 @@ lines end in LF or CRLF.
 import contextlib
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -198,11 +199,17 @@ def _table(
 
 def _check_header(where: str, header: Sequence[str], columns: Sequence[str]) -> None:
     """Raises UserError for a name that stands twice, and for a wanted column that is missing."""
-    if repeated := [name for name in header if name and header.count(name) > 1]:
+    counts = Counter(header)
+    if repeated := [name for name, count in counts.items() if name and count > 1]:
         raise UserError(f"{where}: two columns are named '{repeated[0]}'; rename one")
+    _check_wanted(where, set(header), columns)
+
+
+def _check_wanted(where: str, names: Collection[str], columns: Sequence[str]) -> None:
+    """Raises UserError for a wanted column that is missing. Args: names: a set, or a row by name."""
     for column in columns:
-        if column not in header:
-            raise UserError(f"{where}: no column '{column}'{nearest(column, header)}")
+        if column not in names:
+            raise UserError(f"{where}: no column '{column}'{nearest(column, names)}")
 
 
 def _read_jsonl(path: Path, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
@@ -265,7 +272,7 @@ def _json_row(where: str, line: int, values: Any, columns: Sequence[str], option
     _refuse_columns(where, values, columns)
     if not isinstance(values, dict):
         raise UserError(f'{where}: not a JSON object; each line is one, such as {{"{columns[0]}": "..."}}')
-    _check_header(where, list(values), columns)
+    _check_wanted(where, values, columns)  # a key that stands twice is refused where JSON is parsed
     wanted = {column: values[column] for column in columns} | {column: values.get(column) for column in optional}
     for column, value in wanted.items():
         try:
