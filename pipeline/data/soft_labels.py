@@ -150,12 +150,12 @@ class SoftColumns:
 
 def _in_order(values: Values, label_names: Sequence[str]) -> list[float]:
     if isinstance(values, Mapping):
-        for name in values:
-            if name not in label_names:
-                raise ValueError(f"the soft labels name the unknown label '{name}'{nearest(name, label_names)}")
-        for name in label_names:
-            if name not in values:
-                raise ValueError(f"the soft labels lack the label '{name}'; write 0 where the teacher gave it nothing")
+        if values.keys() != set(label_names):
+            for name in values:
+                if name not in label_names:
+                    raise ValueError(f"the soft labels name the unknown label '{name}'{nearest(name, label_names)}")
+            missing = next(name for name in label_names if name not in values)
+            raise ValueError(f"the soft labels lack the label '{missing}'; write 0 where the teacher gave it nothing")
         return [values[name] for name in label_names]
     if len(values) != len(label_names):
         raise ValueError(
