@@ -51,6 +51,7 @@ def check_labels(splits: Splits, label_names: tuple[str, ...], *, several: bool 
 
     Args: several: whether a row has a tuple of labels.
     """
+    known = set(label_names)
     trained = {label for example in splits["train"] for label in labels_of(example, several=several)}
     if any(example.soft is not None for example in splits["train"]):
         trained.update(label_names)  # a soft label tells of every one
@@ -58,12 +59,12 @@ def check_labels(splits: Splits, label_names: tuple[str, ...], *, several: bool 
     for examples in splits.values():
         for example in examples:
             for label in labels_of(example, several=several):
-                if label in label_names and label in trained:
+                if label in known and label in trained:
                     continue
                 reason = f"unknown label '{label}'{nearest(label, label_names)}{dropping}"
                 if label == HIDDEN:
                     reason = IS_HIDDEN
-                elif label in label_names:
+                elif label in known:
                     reason = f"no training row has the label '{label}'; add some{dropping}"
                 raise UserError(f"{example.location}: {reason}")
     read = {example.path for example in splits["train"]}
@@ -127,13 +128,13 @@ def split_by_group(
     by_group: dict[Hashable, list[int]] = {}
     for row, group in enumerate(groups):
         by_group.setdefault(group, []).append(row)
-    free = list(by_group.values())
+    free, whole = list(by_group.values()), Counter(labels)
     held_out = {}
     for name, share in shares.items():
         wanted = round(share * len(groups))
         draws = [[free[i] for i in _shuffled(len(free), seed + (draw << 32))] for draw in range(DRAWS)]
         fills = [_fill(draw, wanted) for draw in draws]
-        taken, free = min(fills, key=lambda fill: _imbalance(fill[0], labels))
+        taken, free = min(fills, key=lambda fill: _imbalance(fill[0], labels, whole))
         held_out[name] = sorted(taken)
     return held_out
 
@@ -155,9 +156,12 @@ def _fill(groups: Sequence[list[int]], wanted: int) -> tuple[list[int], list[lis
     return taken, left
 
 
-def _imbalance(rows: Sequence[int], labels: Sequence[Hashable]) -> float:
-    """How far the labels of some rows are from those of all rows: the sum of the differences of their shares."""
-    whole, part = Counter(labels), Counter(labels[row] for row in rows)
+def _imbalance(rows: Sequence[int], labels: Sequence[Hashable], whole: Counter[Hashable]) -> float:
+    """How far the labels of some rows are from those of all rows: the sum of the differences of their shares.
+
+    Args: whole: how often each label occurs in all rows.
+    """
+    part = Counter(labels[row] for row in rows)
     return sum(abs(whole[label] / len(labels) - part[label] / max(len(rows), 1)) for label in whole)
 
 
