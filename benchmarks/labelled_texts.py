@@ -47,12 +47,11 @@ class LabelledTexts:
         splits = {
             name: [each for each in task.splits[name] if each.label is not None] for name in ("train", "dev", "test")
         }
-        numbers = {name: number for number, name in enumerate(task.label_names)}
         read = [text for each in splits["train"] for text in each.texts]
         return cls(
             task=task,
             texts={name: [tuple(each.texts) for each in rows] for name, rows in splits.items()},
-            labels={name: np.array([numbers[each.label] for each in rows]) for name, rows in splits.items()},
+            labels={name: np.array([task.label_numbers[each.label] for each in rows]) for name, rows in splits.items()},
             language=languages_of(read, recipe.task.language).found[0],
         )
 

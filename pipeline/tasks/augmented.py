@@ -184,7 +184,9 @@ def _label(value: Any, names: tuple[str, ...] | None, data: TaskData, where: str
     """A row's label, or the tags of its words, as the task numbers them; None where it has none."""
     if not data.label_names:
         return _score(value, where) if isinstance(value, str) else value
-    if value is None or (value == -1 and HIDDEN not in data.label_names):  # as `datasets` writes one that is not known
+    if value is None or (
+        value == -1 and HIDDEN not in data.label_numbers
+    ):  # as `datasets` writes one that is not known
         return None
     if isinstance(value, list):
         return [_number(tag, names, data, where) for tag in value]
@@ -196,9 +198,9 @@ def _number(label: Any, names: tuple[str, ...] | None, data: TaskData, where: st
     if names and (label is None or not 0 <= label < len(names)):
         raise UserError(f"{where}: its label {label} has no name; the column names {len(names)}, from 0")
     name = label_name(names[label] if names else label)
-    if name not in data.label_names:
+    if name not in data.label_numbers:
         raise UserError(f"{where}: its label '{name}' is none of the task's, {', '.join(data.label_names)}")
-    return data.label_names.index(name)
+    return data.label_numbers[name]
 
 
 def _score(text: str, where: str) -> float | None:

@@ -7,6 +7,7 @@ Splits: `train`; `dev`, which chooses checkpoints; `test`, which only measures, 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pipeline.config.data import MetricName, Task
@@ -36,6 +37,11 @@ class TaskData:
     left_out: Mapping[str, int]
     """Rows left out: 'dropped' for their label, 'empty', 'repeated', 'malformed' (QQP has some), 'lost' answers."""
     remarks: tuple[str, ...] = ()  # what was done to soft labels, in sentences
+
+    @cached_property
+    def label_numbers(self) -> Mapping[str, int]:
+        """The number of each label."""
+        return {name: number for number, name in enumerate(self.label_names)}
 
     def texts_to_vary(self) -> list[str]:
         """The different texts of training and unlabelled rows, in the order in which each first occurs."""

@@ -26,7 +26,6 @@ def as_datasets(data: TaskData) -> DatasetDict:
     Features: each text column string; the label column as the kind of task has it (ClassLabel, float32, ...), None in
     unlabelled rows; `id` int64, the row's position in its split.
     """
-    numbers = {name: number for number, name in enumerate(data.label_names)}
     string, integer = {"dtype": "string", "_type": "Value"}, {"dtype": "int64", "_type": "Value"}
     label = {data.label_column: data.kind.feature(data.label_names)}
     features = Features.from_dict(dict.fromkeys(data.text_columns, string) | label | {ID: integer})
@@ -35,7 +34,7 @@ def as_datasets(data: TaskData) -> DatasetDict:
         columns: dict[str, Sequence[object]] = {
             column: [example.texts[side] for example in examples] for side, column in enumerate(data.text_columns)
         }
-        columns[data.label_column] = [data.kind.column_value(example.label, numbers) for example in examples]
+        columns[data.label_column] = [data.kind.column_value(example.label, data.label_numbers) for example in examples]
         columns[ID] = range(len(examples))
         datasets[split] = Dataset.from_dict(columns, features=features)
     return datasets
