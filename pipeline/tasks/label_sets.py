@@ -80,11 +80,35 @@ def average_precision(margins: NDArray, right: NDArray) -> float:
 
 def beats_constant(metric: MetricName, margins: NDArray, right: NDArray) -> bool:
     """Whether the score is better than that of the same labels for every row: the most frequent one, or two, ..."""
-    by_frequency = np.argsort(-right.sum(axis=0), kind="stable")
-    counts = [0] if metric == "mean_average_precision" else range(len(by_frequency) + 1)  # it ranks, so all are equal
-    constants = [np.isin(np.arange(right.shape[1]), by_frequency[:count]) for count in counts]
-    scores = (_mean(metric, np.tile(np.where(given, 1.0, -1.0), (len(right), 1)), right) for given in constants)
-    return _mean(metric, margins, right) > max(scores)
+    scores = np.mean([constant_scores(part, right) for part in PARTS.get(metric, (metric,))], axis=0)
+    return _mean(metric, margins, right) > float(scores.max())
+
+
+def constant_scores(metric: str, right: NDArray) -> NDArray:
+    """(C + 1,) scores of giving every row the same labels: none, the most frequent one, the two most frequent, ...
+
+    Exactly those of `score`, without its arrays (R, C) for each of them.
+    """
+    rows, labels = right.shape
+    is_right = right > 0
+    having = is_right.sum(axis=0)
+    by_frequency = np.argsort(-having, kind="stable")
+    match metric:
+        case "micro_f1":
+            both = np.r_[0, np.cumsum(having[by_frequency])]
+            return f1(both, rows * np.arange(labels + 1), having.sum())
+        case "macro_f1":
+            of_given, rank = f1(having, np.array(rows), having), np.argsort(by_frequency)
+            return np.array([np.where(rank < count, of_given, 0.0).mean() for count in range(labels + 1)])
+        case "sample_f1":
+            in_row, both = is_right.sum(axis=1), np.zeros(rows, dtype=np.int64)
+            scores = [f1(both, np.array(0), in_row, of_nothing=1.0).mean()]
+            for count, label in enumerate(by_frequency, 1):
+                both += is_right[:, label]
+                scores.append(f1(both, np.array(count), in_row, of_nothing=1.0).mean())
+            return np.array(scores)
+        case _:  # it ranks rows, and a constant ranks none before another
+            return np.full(labels + 1, score(metric, np.zeros(right.shape), right))
 
 
 def one_threshold(metric: MetricName, logits: NDArray, right: NDArray) -> float:
@@ -99,10 +123,12 @@ def one_threshold(metric: MetricName, logits: NDArray, right: NDArray) -> float:
 
 def each_threshold(logits: NDArray, right: NDArray, *, otherwise: float) -> list[float]:
     """Of each label the probability of GRID with its best F1. Args: otherwise: of labels that no row has."""
-    given = logits[None] > log_odds(GRID)[:, None, None]  # (99, R, C)
-    both = (given & (right > 0)[None]).sum(axis=1)
-    best = _nearest_to_half(f1(both, given.sum(axis=1), right.sum(axis=0)[None]))
-    occurs = (right.sum(axis=0) > 0).tolist()
+    is_right, having, scores = right > 0, right.sum(axis=0), []
+    for bound in log_odds(GRID):
+        given = logits > bound
+        scores.append(f1((given & is_right).sum(axis=0), given.sum(axis=0), having))
+    best = _nearest_to_half(np.array(scores))
+    occurs = (having > 0).tolist()
     return [threshold if has_rows else otherwise for threshold, has_rows in zip(best, occurs, strict=True)]
 
 

@@ -1,5 +1,7 @@
 """Scores of several labels a text against slow loops and sklearn; thresholds against trying them all."""
 
+import time
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -12,6 +14,7 @@ from pipeline.tasks.label_sets import (
     GRID,
     average_precision,
     beats_constant,
+    constant_scores,
     details,
     each_threshold,
     log_odds,
@@ -105,3 +108,34 @@ def test_the_same_labels_for_every_text_are_no_better_than_themselves(metric) ->
     assert beats_constant(metric, MARGINS, RIGHT)
     for given in ([1, -1, -1, -1, -1], [1, 1, 1, 1, 1], [-1, -1, -1, -1, -1]):
         assert not beats_constant(metric, np.tile(np.array(given, dtype=float), (60, 1)), RIGHT)
+
+
+@pytest.mark.parametrize("metric", ["micro_f1", "macro_f1", "sample_f1", "mean_average_precision"])
+@pytest.mark.parametrize(("rows", "labels"), [(1, 1), (60, 5), (300, 70)])
+def test_the_scores_of_constant_labels_are_those_of_arrays_that_hold_them(metric, rows, labels) -> None:
+    right = (RANDOM.random((rows, labels)) < 0.4 * RANDOM.random(labels)).astype(float)
+    by_frequency = np.argsort(-right.sum(axis=0), kind="stable")
+    wanted = []
+    for count in range(labels + 1):
+        given = np.full((rows, labels), -1.0)
+        given[:, by_frequency[:count]] = 1.0
+        wanted.append(score(metric, given, right))
+    assert constant_scores(metric, right).tolist() == wanted
+
+
+def test_a_thousand_labels_are_compared_with_constants_in_a_moment() -> None:
+    right = (RANDOM.random((1000, 1000)) < 0.01).astype(float)
+    begin = time.process_time()
+    for metric in ("micro_f1", "macro_f1", "sample_f1"):
+        assert beats_constant(metric, right - 0.5, right)
+    assert time.process_time() - begin < 2
+
+
+def test_thresholds_are_chosen_in_the_memory_of_the_outputs() -> None:
+    outputs = RANDOM.normal(size=(400, 200)).astype(np.float32)
+    right = (outputs > 1).astype(np.float32)
+    tracemalloc.start()
+    each_threshold(outputs, right, otherwise=0.5)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * outputs.nbytes
