@@ -59,6 +59,8 @@ def beats_majority(metric: MetricName, predictions: ArrayLike, labels: ArrayLike
     if len(names) == 1:
         return score("accuracy", predictions, right) > 0.5
     most_frequent = names[counts == counts.max()]  # several where they are equally frequent
+    if metric not in TWO_LABELS:
+        most_frequent = most_frequent[:1]  # the others score the same: only f1 is of one label
     return score(metric, predictions, right) > max(
         score(metric, np.full_like(right, name), right) for name in most_frequent
     )

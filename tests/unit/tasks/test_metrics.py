@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from pipeline.errors import UserError, WorkFailed
-from pipeline.tasks import KINDS
+from pipeline.tasks import KINDS, metrics
 from pipeline.tasks.metrics import GLUE_METRICS, beats_majority, details, score
 
 LABELS = np.array([0, 0, 1, 1, 1, 0, 1, 0])
@@ -116,3 +116,17 @@ def test_glue_brings_its_own_metrics():
 def test_a_metric_that_cannot_score_the_task_is_refused(metric, kind, count):
     with pytest.raises(UserError, match=f"task.metric: '{metric}'"):
         KINDS[kind].check_metric(metric, label_count=count)
+
+
+@pytest.mark.parametrize(("metric", "constants"), [("macro_f1", 1), ("accuracy", 1), ("matthews", 1), ("f1", 2)])
+def test_of_equally_frequent_labels_one_is_scored_where_all_score_the_same(metric, constants, monkeypatch) -> None:
+    scored = []
+
+    def counted(*given):
+        scored.append(given)
+        return score(*given)
+
+    labels = [0, 1] if metric == "f1" else list(range(30))
+    monkeypatch.setattr(metrics, "score", counted)
+    assert beats_majority(metric, labels, labels)
+    assert len(scored) == 1 + constants
