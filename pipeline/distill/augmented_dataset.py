@@ -1,6 +1,6 @@
 """The augmented dataset as the stages that train or run on it see it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -175,11 +175,22 @@ def _by_shards(stage: Stage, texts: TokenisedTexts, outputs: Callable[[np.ndarra
         sizes=[len(part) for part in parts],
         unit="text",
     )
-    return np.concatenate([np.load(path, allow_pickle=False) for path in paths])
+    return _joined(paths)
+
+
+def _joined(paths: Sequence[Path]) -> np.ndarray:
+    """The arrays (units, C) of some files one after another. No more than one file is in memory beside them."""
+    first = np.load(paths[0], mmap_mode="r", allow_pickle=False)
+    counts = [len(np.load(path, mmap_mode="r", allow_pickle=False)) for path in paths]
+    joined, begin = np.empty((sum(counts), first.shape[1]), first.dtype), 0
+    for path, count in zip(paths, counts, strict=True):
+        joined[begin : begin + count] = np.load(path, allow_pickle=False)
+        begin += count
+    return joined
 
 
 def with_soft_labels(stage: Stage, texts: TokenisedTexts, logits: np.ndarray) -> np.ndarray:
-    """The teacher's logits, where an original has soft labels replaced by these; its variants keep the teacher's.
+    """The teacher's logits, where an original has soft labels replaced by these, in place; its variants keep theirs.
 
     Rows of a dataset that is reused are found by their texts, others by their numbers.
     """
@@ -192,13 +203,13 @@ def with_soft_labels(stage: Stage, texts: TokenisedTexts, logits: np.ndarray) ->
         if row["variant"] == 0:
             key = tuple(row[column] for column in task.text_columns)
             given[number] = by_text.get(key) if stage.inputs.augmented else rows[row["source_id"]].soft
-    found, replaced, width = logits.copy(), 0, logits.shape[1]
+    replaced, width = 0, logits.shape[1]
     for number, (row, place) in enumerate(zip(texts.row.tolist(), texts.place.tolist(), strict=True)):
         if given.get(row) is not None:
-            found[number] = given[row][place * width : (place + 1) * width]  # a vector a text, or all
+            logits[number] = given[row][place * width : (place + 1) * width]  # a vector a text, or all
             replaced += 1
-    stage.say(f"{replaced:,} of {len(found):,} rows have the given soft labels, the others the teacher's logits")
-    return found
+    stage.say(f"{replaced:,} of {len(logits):,} rows have the given soft labels, the others the teacher's logits")
+    return logits
 
 
 def _label_column(dataset: Dataset) -> str:

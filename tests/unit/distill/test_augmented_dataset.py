@@ -1,12 +1,14 @@
 """The augmented dataset as stages read it: which outputs have a label that is known."""
 
+import tracemalloc
 from pathlib import Path
 
+import numpy as np
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from pipeline.artifacts.store import Artifact
 from pipeline.config.data import Task
-from pipeline.distill.augmented_dataset import _known_labels, read_augmented
+from pipeline.distill.augmented_dataset import _by_shards, _known_labels, read_augmented
 from pipeline.models.loading import load_tokenizer
 from pipeline.tasks.tokenised import TokenisedTexts
 from tests.helpers.one_process import make_stage
@@ -56,3 +58,22 @@ def test_of_a_dataset_in_the_making_hidden_files_are_not_read(tmp_path: Path) ->
     Dataset.from_dict({"text": ["the film"]}).to_parquet(tmp_path / "everything" / "data" / "train-0.parquet")
     (tmp_path / "everything" / "data" / "._train-0.parquet").write_bytes(b"of a file system")
     assert len(read_augmented(make_stage(tmp_path), tmp_path / "everything")) == 1
+
+
+def test_logits_of_all_shards_are_in_memory_once(tmp_path: Path, tiny_template: Path, monkeypatch) -> None:
+    monkeypatch.setattr("pipeline.distill.augmented_dataset.SHARD", 3)
+    rows = Dataset.from_dict({"text": ["the film"] * 20})
+    texts = TokenisedTexts(rows, load_tokenizer(tiny_template / "model"), text_columns=["text"], max_length=32)
+    stage = make_stage(tmp_path)
+    stage.work.mkdir()
+
+    def logits_of(rows: np.ndarray) -> np.ndarray:
+        return np.repeat(rows[:, None], 100_000, axis=1).astype(np.float32)
+
+    _by_shards(stage, texts, logits_of)
+    tracemalloc.start()
+    found = _by_shards(stage, texts, logits_of)  # the shards are there
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.shape == (20, 100_000) and (found == np.arange(20)[:, None]).all()
+    assert peak < 1.5 * found.nbytes
