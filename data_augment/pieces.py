@@ -139,6 +139,7 @@ def located(
         one = batch.encodings[index]  # pyright: ignore[reportOptionalSubscript] (a fast tokenizer has them)
         cut = len(one.ids) > longest
         ids = [*one.ids[: longest - 1], one.ids[-1]] if cut else one.ids
+        sequence_ids = one.sequence_ids  # made anew at each access
         segments = one.type_ids[: len(ids)] if second and "token_type_ids" in tokenizer.model_input_names else None
         yield (
             Encoded(ids, segments),
@@ -146,7 +147,7 @@ def located(
                 # A byte-level token may include the blank before it.
                 position: (end - len(text[start:end].lstrip()), end)
                 for position, (start, end) in enumerate(one.offsets[: len(ids) - cut])
-                if one.sequence_ids[position] == 0
+                if sequence_ids[position] == 0
             },
         )
 

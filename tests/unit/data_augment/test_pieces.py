@@ -1,5 +1,6 @@
 """Which pieces of a tokenizer are whole words, and how much of a text a masked LM reads."""
 
+import time
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-from data_augment.pieces import BEGINS, CONTINUES, kinds_of, longest_input, proposable
+from data_augment.pieces import BEGINS, CONTINUES, kinds_of, located, longest_input, proposable
 from data_augment.words import find_words
 from pipeline.errors import UserError
 from tests.helpers.tiny_masked_lm import SMALL, VOCAB, propose, spread
@@ -26,6 +27,13 @@ def test_a_text_is_cut_at_the_tokenizers_limit(tokenizer, model):
     tokenizer.model_max_length = 5
     rows = propose(["film film film film film"], tokenizer, model)
     assert [row["start"] for row in rows] == [0, 5, 10]
+
+
+def test_the_tokens_of_a_long_text_are_located_in_a_moment(tokenizer):
+    begin = time.process_time()
+    ((encoded, places),) = located(["film " * 20_000], tokenizer=tokenizer, longest=5000)
+    assert time.process_time() - begin < 1
+    assert len(encoded.ids) == 5000 and places[4998] == (24985, 24989)
 
 
 def test_a_word_cut_in_the_middle_is_not_one_piece(tokenizer, model):
