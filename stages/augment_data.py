@@ -113,9 +113,10 @@ def reused_rows(stage: Stage, data: TaskData, dropped: Counter[str]) -> Iterator
 def new_shards(stage: Stage, data: TaskData, datasets: DatasetDict) -> list[Shard]:
     """The task's rows and their variants."""
     settings, columns = stage.recipe.augment_data, data.text_columns
-    rows = concatenate_datasets([datasets[split] for split in ("train", "unlabelled") if split in datasets])
+    splits = [split for split in ("train", "unlabelled") if split in datasets]
+    rows = concatenate_datasets([datasets[split] for split in splits])
     rows = rows.remove_columns("id").add_column("id", list(range(len(rows))))
-    texts = zip(*(rows[column] for column in columns), strict=True)
+    texts = (example.texts for split in splits for example in data.splits[split])
     occurrences = count_occurrences(texts, columns=len(columns))
     candidates = read_candidates(stage.upstream["propose_candidates"]) if settings.variants else None
     originals = {example.texts for examples in data.splits.values() for example in examples}

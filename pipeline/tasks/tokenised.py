@@ -123,7 +123,7 @@ class TokenisedTexts:
 
     def share_cut(self) -> float:
         """Share of the texts that were longer than `max_length`."""
-        return float(np.mean(self.rows["cut"])) if len(self) else 0.0
+        return float(np.mean(self._numbers("cut"))) if len(self) else 0.0
 
     def share_changed(self, other: "TokenisedTexts", numbers: np.ndarray) -> float:
         """Share of the rows whose texts another tokenizer cuts otherwise. Args: numbers: the ids here of its ids."""
@@ -133,7 +133,7 @@ class TokenisedTexts:
 
     def _ids_by_row(self) -> list[list[int]]:
         found: list[list[int]] = [[] for _ in range(int(self.row.max(initial=-1)) + 1)]
-        for row, ids in zip(self.row, self.rows["input_ids"], strict=True):
+        for row, ids in zip(self.row, self.rows["input_ids"][:], strict=True):
             found[row] += ids
         return found
 
