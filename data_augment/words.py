@@ -2,9 +2,11 @@
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Collection, Sequence, Set
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import accumulate
 
 from data_augment.diversity import WITHOUT_BLANKS
 from data_augment.segmentation import (
@@ -72,7 +74,13 @@ def replaceable_words(
     numbers in words of their own (二十), and words of which `protect` or one of `never` finds a part.
     """
     patterns = [*never, *([protect] if protect else [])]
-    protected = [match.span() for pattern in patterns for match in pattern.finditer(text)]
+    protected = sorted(match.span() for pattern in patterns for match in pattern.finditer(text))
+    firsts = [first for first, _ in protected]
+    furthest = list(accumulate((last for _, last in protected), max))  # the end of the longest reach so far
+
+    def is_protected(start: int, end: int) -> bool:
+        before = bisect_left(firsts, end)  # so many begin before the word ends
+        return before > 0 and furthest[before - 1] > start
 
     def may_go(start: int, end: int) -> bool:
         word = text[start:end]
@@ -82,7 +90,7 @@ def replaceable_words(
             word.lower() in stop_words
             or (word.lower() in CONTRACTION_PIECES if language == ENGLISH else not may_be_replaced(word, language))
             or any(character.isdigit() for character in word)
-            or any(first < end and start < last for first, last in protected)
+            or is_protected(start, end)
         )
 
     return [span for span in find_words(text, language) if may_go(*span)]
@@ -90,6 +98,8 @@ def replaceable_words(
 
 def drawn_words(text: str, spans: Sequence[Span], share: float) -> list[Span]:
     """Each of the words with a probability, `share`; a pure function of the text and the place in it."""
+    if share >= 1:  # for each word below the whole text is read
+        return list(spans)
     key, below = text.encode("utf-8", "surrogatepass"), share * 2**32
     return [
         span

@@ -1,6 +1,8 @@
 """Which words of a text may be replaced, and in which case a replacement is written."""
 
+import random
 import re
+import time
 
 import pytest
 
@@ -106,3 +108,27 @@ def test_what_is_no_word_may_not_be_put_into_a_text(token: str):
 )
 def test_a_replacement_takes_the_case_of_the_word(replacement: str, original: str, written: str):
     assert match_case(replacement, original) == written
+
+
+@pytest.mark.parametrize("protect", ["b+", "b*", "b.{0,9}a|a", "(?=b)", " ", "c"])
+def test_a_word_is_protected_where_a_pattern_finds_a_part_of_it(protect: str) -> None:
+    source, pattern, never = random.Random(0), re.compile(protect), [re.compile("x[^y]*y")]
+    for _ in range(100):
+        text = "".join(source.choices("abxy  ", k=40))
+        found = [match.span() for one in (pattern, *never) for match in one.finditer(text)]
+        wanted = [
+            (start, end)
+            for start, end in find_words(text)
+            if not any(first < end and start < last for first, last in found)
+        ]
+        assert replaceable_words(text, stop_words=set(), protect=pattern, never=never) == [
+            span for span in wanted if span in replaceable_words(text, stop_words=set())
+        ]
+
+
+def test_the_words_of_a_long_text_with_many_names_are_found_in_a_moment() -> None:
+    text = "@name film " * 20_000
+    begin = time.process_time()
+    spans = replaceable_words(text, never=[re.compile(r"@\w+")])
+    assert drawn_words(text, spans, 1.0) == spans and len(spans) == 20_000
+    assert time.process_time() - begin < 3
