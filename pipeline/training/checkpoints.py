@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import Tensor, nn
 
 from pipeline.artifacts.atomic import damaged_file, remove, seal, seal_of
@@ -32,7 +32,7 @@ def save_checkpoint(
     building = work / f"{final.name}.tmp"
     remove(building)  # of a process that was killed
     building.mkdir(parents=True)
-    save_file(own_tensors(model), building / "model.safetensors")
+    save_model(model, str(building / "model.safetensors"))
     save_file(_optimizer_tensors(optimizer), building / "optimizer.safetensors")
     if best is not None:
         save_file(best, building / "best.safetensors")
@@ -70,7 +70,7 @@ def load_checkpoint(
     folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
     """Put weights and optimiser back; returns the state and the best weights so far."""
-    model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)  # tied tensors are stored once
+    load_model(model, folder / "model.safetensors")
     _load_optimizer(optimizer, load_file(folder / "optimizer.safetensors"))
     best = folder / "best.safetensors"
     state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
