@@ -28,7 +28,7 @@ from pipeline.evaluate.inference import predict
 from pipeline.losses.tinybert import prediction_loss
 from pipeline.models.attention import ATTENTION, can_pack
 from pipeline.models.collate import Batch, Rows, collate
-from pipeline.models.loading import freeze, load_classifier, load_masked_lm, load_tokenizer
+from pipeline.models.loading import freeze, load_classifier, load_language_model, load_tokenizer
 from pipeline.models.new_student import new_student
 from pipeline.models.trace import forward
 from pipeline.plan.plan import Plan
@@ -155,7 +155,7 @@ def predictions(stage: Stage, *, examples: int, only: str = "") -> Case:
 
 def load_encoder(folder: Path) -> PreTrainedModel:
     """A model without its head."""
-    return cast(PreTrainedModel, load_masked_lm(folder, new_head=True).base_model)
+    return cast(PreTrainedModel, load_language_model(folder, new_head=True).base_model)
 
 
 def task_texts(stage: Stage, examples: int) -> TokenisedTexts:

@@ -24,7 +24,7 @@ from data_augment.words import drawn_words, replaceable_words
 from pipeline.config.data import ProposeCandidates
 from pipeline.data.languages import ENGLISH, Languages
 from pipeline.errors import UserError
-from pipeline.models.loading import freeze, load_masked_lm, load_tokenizer, proposer_of, save_model
+from pipeline.models.loading import freeze, load_language_model, load_tokenizer, proposer_of, save_model
 from pipeline.plan.plan import Plan
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.labelled_data import read_task
@@ -174,7 +174,7 @@ def proposals(stage: Stage, plan: Plan, *, models: str, examples: int, only: str
             )
         folder = proposer_of(artifact.folder)
     settings = stage.recipe.propose_candidates
-    model, slow_model = _models(lambda: load_masked_lm(folder), stage, only)
+    model, slow_model = _models(lambda: load_language_model(folder), stage, only)
     vectors = stage.inputs.vectors
     tokenizer = load_tokenizer(folder)
     proposable(tokenizer)  # made once for a whole run
@@ -182,7 +182,7 @@ def proposals(stage: Stage, plan: Plan, *, models: str, examples: int, only: str
         stage=stage,
         texts=texts,
         tokenizer=tokenizer,
-        load=lambda: load_masked_lm(folder),
+        load=lambda: load_language_model(folder),
         model=model,
         slow_model=slow_model,
         vectors=load_vectors(vectors, vector_words=settings.vector_words) if vectors else None,

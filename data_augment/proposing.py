@@ -70,7 +70,7 @@ def propose(
     import torch  # noqa: PLC0415 (all of these: `sample` does without torch and transformers)
 
     from data_augment.propose import Proposer, shards, unique_texts  # noqa: PLC0415
-    from pipeline.models.loading import freeze, load_masked_lm, load_tokenizer  # noqa: PLC0415
+    from pipeline.models.loading import freeze, load_language_model, load_tokenizer  # noqa: PLC0415
 
     output, masked_lm = Path(output), _model_folder(Path(masked_lm))
     settings = _settings(
@@ -118,7 +118,7 @@ def propose(
         provenance |= {"several_pieces": several_pieces, "beam": beam}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(masked_lm)
-    model = freeze(load_masked_lm(masked_lm), precision=resolved)
+    model = freeze(load_language_model(masked_lm), precision=resolved)
     torch.nn.Module.to(model, device)
     record_provenance(output, provenance)
     parts = shards(different, shard_texts=shard_texts)

@@ -36,7 +36,7 @@ from pipeline.models.collate import Batch, Rows, collate
 from pipeline.models.loading import (
     backbone_of,
     distilled_from,
-    load_masked_lm,
+    load_language_model,
     load_tokenizer,
     parameter_count,
     save_model,
@@ -57,7 +57,7 @@ def main(stage: Stage) -> dict[str, Any]:
     settings, pretrained = stage.recipe.distill_general, stage.upstream["pretrain_teacher"]
     decoder = is_decoder(backbone_of(pretrained))
     needs_head = decoder or bool(settings.soft_masked_lm or settings.masked_lm_head)  # of the teacher
-    teacher_model = load_masked_lm(distilled_from(pretrained, settings), new_head=not needs_head)
+    teacher_model = load_language_model(distilled_from(pretrained, settings), new_head=not needs_head)
     student, saved = make_decoder(stage, teacher_model) if decoder else make_student(stage, teacher_model)
     progress = None
     if settings.epochs:
@@ -133,7 +133,7 @@ def general_job(stage: Stage, teacher: Teacher, student: ProjectedStudent) -> Jo
     if chosen(settings, (*MASKED_LM, *CAUSAL_LM)):
         causal = chosen(settings, CAUSAL_LM)
         blocks = CausalBlocks(corpus, np.arange(len(corpus))) if causal else masked_blocks(stage, packed=packed)
-        more, wanted = language_model_terms(blocks, settings), Wanted(masked_logits=True)
+        more, wanted = language_model_terms(blocks, settings), Wanted(predicted_logits=True)
         collated, loss = blocks.collate, layer_loss(teacher, layers, settings, more=more, more_wants=wanted)
     else:
         collated, loss = blocks_as_they_are, layer_loss(teacher, layers, settings)

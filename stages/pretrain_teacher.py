@@ -24,7 +24,7 @@ from pipeline.models.loading import (
     backbone_of,
     copy_model_files,
     load_config,
-    load_masked_lm,
+    load_language_model,
     load_tokenizer,
     pooler_of,
     random_language_model,
@@ -33,16 +33,10 @@ from pipeline.models.loading import (
 from pipeline.models.saved_model import is_decoder, special_id
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import planned
-from pipeline.training.causal_lm import CausalBlocks, text_loss
+from pipeline.training.causal_lm import CausalBlocks
+from pipeline.training.language_model import LanguageModel
 from pipeline.training.loop import Job, train
-from pipeline.training.masked_lm import (
-    MaskedBlocks,
-    MaskedLM,
-    first_blocks,
-    masked_accuracy,
-    split_blocks,
-    start_bias,
-)
+from pipeline.training.masked_lm import MaskedBlocks, first_blocks, split_blocks, start_bias
 from pipeline.training.optimizer import train_only
 
 
@@ -55,39 +49,36 @@ def main(stage: Stage) -> dict[str, Any]:
     torch.manual_seed(settings.seed)
     tokenizer_of = stage.upstream["prepare_corpus"] / TOKENIZER if settings.tokenizer == "train" else backbone
     tokenizer = load_tokenizer(tokenizer_of)
-    decoder = is_decoder(backbone)
     plain = untrained(stage, tokenizer)
     if settings.upper_layers is not None:
         train_only(plain, settings.upper_layers)
-    model = MaskedLM(plain.to(stage.accelerator.device))
+    model = LanguageModel(plain.to(stage.accelerator.device))
     corpus = Corpus(stage.upstream["prepare_corpus"])
     rows = split_blocks(first_blocks(corpus.lengths, settings.tokens), held_out=settings.held_out, seed=settings.seed)
-    if decoder:
+    if is_decoder(backbone):
         trained, measured = (CausalBlocks(corpus, part) for part in rows)
     else:
         how = {"vocab_size": plain.config.vocab_size, "seed": settings.seed, "packed": can_pack(plain)}
         trained, measured = (MaskedBlocks(corpus, part, tokenizer, share=settings.mask_share, **how) for part in rows)
         start_bias(plain, corpus, special=tokenizer.all_special_ids)
-    before = measure(model, measured, stage)
+    before = measured.measure(model, stage, tokens=settings.tokens_at_once)
     job = Job(
         model=model,
         batches=planned(trained.lengths, settings, seed=settings.seed, packed=trained.packed),
         collate=trained.collate,
         loss=trained.loss,
         settings=settings,
-        flops=lambda batch: model.flops(batch, trained.masked_count(batch)),
+        flops=lambda batch: model.flops(batch, trained.predicted_count(batch)),
     )
     progress = train(job, stage)
-    after = measure(model, measured, stage)
-    name = "perplexity" if decoder else "masked accuracy"
-    shown = [f"{value:.2f}" if decoder else f"{value:.1%}" for value in (before, after)]
-    stage.say(f"{name} on held-out blocks: {shown[0]} before, {shown[1]} after")
+    after = measured.measure(model, stage, tokens=settings.tokens_at_once)
+    name, shown = measured.metric, [format(value, measured.metric_format) for value in (before, after)]
+    stage.say(f"{name.replace('_', ' ')} on held-out blocks: {shown[0]} before, {shown[1]} after")
     if stage.is_main:
         place = stage.output / PROPOSER if settings.only_proposes else backbone_of(stage.output)
         save_model(
             plain, place, tokenizer_of=tokenizer_of, extra={} if settings.from_scratch else pooler_of(backbone, plain)
         )
-    name = name.replace(" ", "_")
     return {f"{name}_before": before, f"{name}_after": after, "curve": progress.curve}
 
 
@@ -95,7 +86,7 @@ def untrained(stage: Stage, tokenizer: PreTrainedTokenizerFast) -> PreTrainedMod
     """The backbone with its head as the training finds it, or one like it with random weights."""
     settings, backbone = stage.recipe.pretrain_teacher, stage.inputs.backbone
     if not settings.from_scratch:
-        return load_masked_lm(backbone, new_head=True, hidden_dropout=settings.hidden_dropout)
+        return load_language_model(backbone, new_head=True, hidden_dropout=settings.hidden_dropout)
     config: Any = load_config(backbone, hidden_dropout=settings.hidden_dropout)
     if settings.tokenizer == "train":
         config.vocab_size = len(tokenizer)
@@ -104,14 +95,6 @@ def untrained(stage: Stage, tokenizer: PreTrainedTokenizerFast) -> PreTrainedMod
         else:
             config.pad_token_id = special_id(tokenizer, "pad_token_id")
     return random_language_model(config)
-
-
-def measure(model: MaskedLM, blocks: MaskedBlocks | CausalBlocks, stage: Stage) -> float:
-    """The masked accuracy on blocks, or a decoder's perplexity."""
-    tokens = stage.recipe.pretrain_teacher.tokens_at_once
-    if isinstance(blocks, CausalBlocks):
-        return text_loss(model, blocks, stage, tokens=tokens).perplexity
-    return masked_accuracy(model, blocks, stage, tokens=tokens)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from data_augment.propose import Proposer, shards
 from data_augment.vectors import load_vectors
 from pipeline.data.languages import languages_of
 from pipeline.launch.stage_runner import run_stage
-from pipeline.models.loading import freeze, load_masked_lm, load_tokenizer, proposer_of
+from pipeline.models.loading import freeze, load_language_model, load_tokenizer, proposer_of
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.labelled_data import read_task
 
@@ -35,7 +35,7 @@ def main(stage: Stage) -> dict[str, Any]:
     if settings.placeholders and (kept := sum(PLACEHOLDERS.search(text) is not None for text in texts)):
         stage.say(f"{kept} texts have placeholders or addresses, which stay (propose_candidates.placeholders)")
     parts = shards(texts, shard_texts=settings.shard_texts)
-    model = freeze(load_masked_lm(folder), precision=stage.precision).to(stage.accelerator.device)
+    model = freeze(load_language_model(folder), precision=stage.precision).to(stage.accelerator.device)
     tokenizer = load_tokenizer(folder)
     vectors = None
     if settings.several_pieces == "masked_lm":

@@ -140,9 +140,9 @@ def layer_loss(
     """
     of_student, of_teacher = wanted_by(weights, layers)
     if more_wants is not None:
-        output, masked_logits = more_wants.output, more_wants.masked_logits
-        of_student = of_student._replace(output=output, masked_logits=masked_logits)
-        of_teacher = of_teacher._replace(masked_logits=masked_logits)
+        output, predicted_logits = more_wants.output, more_wants.predicted_logits
+        of_student = of_student._replace(output=output, predicted_logits=predicted_logits)
+        of_teacher = of_teacher._replace(predicted_logits=predicted_logits)
 
     passes = TeacherPasses(teacher, of_teacher)
 

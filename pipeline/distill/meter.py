@@ -20,7 +20,7 @@ from pipeline.models.collate import Batch, collate
 from pipeline.models.loading import (
     freeze,
     load_config,
-    load_masked_lm,
+    load_language_model,
     random_language_model,
     separate_head,
 )
@@ -30,7 +30,7 @@ from pipeline.models.trace import Trace, Wanted, forward
 from pipeline.plan.estimate import Counts
 from pipeline.plan.plan import Plan
 from pipeline.training.batches import planned
-from pipeline.training.masked_lm import MaskedLM
+from pipeline.training.language_model import LanguageModel
 from pipeline.training.optimizer import make_optimizer, train_only
 
 AT_ONCE = 2048  # tokens of a try: enough for the products to be as fast as they get
@@ -64,7 +64,7 @@ class Meter:
     def _backbone(self, hidden_dropout: float = 0.0) -> PreTrainedModel:
         """With its masked-LM head; its weights do not matter, and before a training from scratch there are none."""
         if not self.recipe.pretrain_teacher.from_scratch:
-            return load_masked_lm(self.folder, new_head=True, hidden_dropout=hidden_dropout)
+            return load_language_model(self.folder, new_head=True, hidden_dropout=hidden_dropout)
         return random_language_model(load_config(self.folder, hidden_dropout=hidden_dropout))
 
     def _forward(self, model: PreTrainedModel) -> float:
@@ -108,7 +108,7 @@ class Meter:
         if isinstance(settings, TrainedTeacher) and settings.upper_layers is not None:
             train_only(whole, settings.upper_layers)
         if stage == "pretrain_teacher":
-            return MaskedLM(whole), _masked_loss, can_pack(whole)
+            return LanguageModel(whole), _masked_loss, can_pack(whole)
         if stage == "finetune_teacher":
             return encoder, _first_token_loss, can_pack(encoder)
         decoder = is_decoder(self.folder)
@@ -122,7 +122,7 @@ class Meter:
         teacher = Teacher(model=encoder, encoder=encoder, masked_lm_head=heads[0])
         projected = ProjectedStudent(student, teacher_width=encoder.config.hidden_size, masked_lm_head=heads[1])
         layers = layer_map(settings.layer_map, teacher_layers=N, student_layers=M)
-        more = {"more": _next_token_terms, "more_wants": Wanted(masked_logits=True)} if decoder else {}
+        more = {"more": _next_token_terms, "more_wants": Wanted(predicted_logits=True)} if decoder else {}
         return projected, layer_loss(teacher, layers, settings, **more), both_pack(teacher, projected)
 
     def _some(self, lengths: np.ndarray, most: int = AT_ONCE) -> np.ndarray:
@@ -133,9 +133,9 @@ class Meter:
     def _batch(self, lengths: np.ndarray, *, packed: bool) -> tuple[Batch, int]:
         ids = [self.random.integers(5, 50, length) for length in np.sort(lengths)[::-1]]  # as a micro-batch has them
         batch = collate({"input_ids": ids}, 0, packed=packed)
-        masked_BT = torch.from_numpy(self.random.random(batch.input_ids.shape) < self.predicted)
-        masked_BT = (masked_BT & batch.attention_mask.bool()).to(self.device)
-        return batch.to(self.device).with_targets(masked=masked_BT), int(lengths.sum())
+        predicted_BT = torch.from_numpy(self.random.random(batch.input_ids.shape) < self.predicted)
+        predicted_BT = (predicted_BT & batch.attention_mask.bool()).to(self.device)
+        return batch.to(self.device).with_targets(predicted=predicted_BT), int(lengths.sum())
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
@@ -165,7 +165,7 @@ def _masked_loss(model: nn.Module, batch: Batch, _: Any) -> dict[str, Tensor]:
 
 
 def _next_token_terms(student: Trace, teacher: Trace, _batch: Batch, _global_batch: Any) -> dict[str, Tensor]:
-    ours, theirs = student.masked_logits, teacher.masked_logits
+    ours, theirs = student.predicted_logits, teacher.predicted_logits
     assert ours is not None and theirs is not None
     return {"soft_causal_lm": prediction_loss(ours, theirs, temperature=1.0)}
 

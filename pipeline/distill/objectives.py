@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 
 from pipeline.config.distillation import DistillGeneral, LayerObjectives
-from pipeline.config.objectives import CAUSAL_LM, MASKED_LM, OF_ATTENTION, chosen
+from pipeline.config.objectives import OF_ATTENTION, chosen
 from pipeline.losses.related_methods import attention_map_loss, cosine_loss, normalised_hidden_loss, relation_loss
 from pipeline.losses.tinybert import AttentionStates, attention_loss, hidden_loss, label_loss, prediction_loss
 from pipeline.models.collate import Batch
 from pipeline.models.trace import Trace, Wanted
 from pipeline.training.batches import GlobalBatch
-from pipeline.training.causal_lm import CausalBlocks
-from pipeline.training.masked_lm import MaskedBlocks
+from pipeline.training.language_model import Blocks
 
 Terms = dict[str, Tensor]
 MoreTerms = Callable[[Trace, Trace, Batch, GlobalBatch], Terms]  # terms from the student's and the teacher's trace
@@ -144,23 +143,23 @@ def layer_terms(
     return found
 
 
-def language_model_terms(blocks: MaskedBlocks | CausalBlocks, settings: DistillGeneral) -> MoreTerms:
+def language_model_terms(blocks: Blocks, settings: DistillGeneral) -> MoreTerms:
     """The terms of a student that learns masked or next tokens, and the teacher's guesses at them.
 
     Both are means over the predicted tokens of the whole global batch (DistilBERT, arXiv:1910.01108, section 2).
     """
-    hard, soft = CAUSAL_LM if isinstance(blocks, CausalBlocks) else MASKED_LM
+    hard, soft = blocks.objectives
     of_labels, of_teacher = getattr(settings, hard), getattr(settings, soft)
 
     def terms(student: Trace, teacher: Trace, batch: Batch, global_batch: GlobalBatch) -> Terms:
-        ours, theirs = student.masked_logits, teacher.masked_logits
+        ours, theirs = student.predicted_logits, teacher.predicted_logits
         assert ours is not None and theirs is not None
-        count, found = blocks.masked_count(global_batch), {}
+        count, found = blocks.predicted_count(global_batch), {}
         if of_teacher:
             gap = prediction_loss(ours, theirs, temperature=settings.temperature, examples=count)
             found[soft] = of_teacher * gap
         if of_labels:
-            gap = label_loss(ours, batch.targets["masked_ids"], examples=count)
+            gap = label_loss(ours, batch.targets["predicted_ids"], examples=count)
             found[hard] = of_labels * gap
         return found
 

@@ -16,7 +16,7 @@ from pipeline.evaluate.latency import latencies_in_turn, latencies_ms
 from pipeline.export.decoder_onnx import OnnxDecoder
 from pipeline.export.onnx import OnnxModel
 from pipeline.export.onnx_session import FLOAT32, INT8
-from pipeline.models.loading import load_masked_lm, load_tokenizer, parameter_count
+from pipeline.models.loading import load_language_model, load_tokenizer, parameter_count
 from pipeline.models.saved_model import is_decoder
 from pipeline.plan.run_folder import TEACHER_STATISTICS
 from pipeline.runtime.stage import Stage
@@ -28,7 +28,7 @@ TASK, TEXT = "general student", "held-out text"
 def load_general(stage: Stage, folder: Path, *, attention: str) -> PreTrainedModel:
     """A masked LM, or the encoder alone where the recipe keeps no masked-LM head; a decoder has its head."""
     with_head = bool(stage.recipe.distill_general.masked_lm_head) or is_decoder(folder)
-    model = load_masked_lm(folder, new_head=not with_head, attention=attention)
+    model = load_language_model(folder, new_head=not with_head, attention=attention)
     model = model if with_head else cast(PreTrainedModel, model.base_model)
     return model.to(stage.accelerator.device).eval()  # pyright: ignore[reportArgumentType]
 

@@ -23,8 +23,9 @@ from pipeline.models.saved_model import special_id
 from pipeline.models.trace import Wanted, forward, trace
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import cut_into_micro_batches
-from pipeline.training.causal_lm import PADDING, CausalBlocks, TextLoss
-from pipeline.training.masked_lm import MEASURED, MaskedBlocks
+from pipeline.training.causal_lm import PADDING, CausalBlocks, bits_a_byte, perplexity
+from pipeline.training.language_model import MEASURED, Blocks
+from pipeline.training.masked_lm import MaskedBlocks
 
 MOST_TOKENS = 1 << 17  # of the held-out text that is used
 STATES = 4096  # tokens whose hidden states are compared
@@ -125,7 +126,7 @@ class MaskedWords(Measure):
         self.begins = np.cumsum([0, *map(len, wanted)])  # of each block's masked tokens
         self.wanted = np.concatenate(wanted)
 
-    def blocks_to_predict(self) -> MaskedBlocks | CausalBlocks:
+    def blocks_to_predict(self) -> Blocks:
         """What makes the batches."""
         size = len(self.tokenizer)
         return MaskedBlocks(self.corpus, self.rows, self.tokenizer, vocab_size=size, seed=0, packed=False)
@@ -140,8 +141,8 @@ class MaskedWords(Measure):
             for number in self.stage.shares(len(batches)):
                 rows = batches[number]
                 batch = with_mask(self.blocks.collate(rows, MEASURED)).to(self.stage.accelerator.device)
-                logits = forward(model, batch).logits[batch.targets["masked"]].float()
-                wanted = batch.targets["masked_ids"]
+                logits = forward(model, batch).logits[batch.targets["predicted"]].float()
+                wanted = batch.targets["predicted_ids"]
                 gap = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
                 places = np.concatenate([np.arange(*self.begins[row : row + 2].tolist()) for row in rows.tolist()])
                 found[places] = torch.stack([logits.argmax(dim=-1), gap], dim=1).cpu()
@@ -180,9 +181,9 @@ class NextTokens(MaskedWords):
 
     def details(self, outputs: np.ndarray) -> dict[str, Any]:
         """Perplexity of a token, and bits a byte, which also compares models with other tokenizers."""
-        found = TextLoss(float(outputs[:, 1].sum(dtype=np.float64)), 0, len(outputs))
+        nats = float(outputs[:, 1].sum(dtype=np.float64))
         size = sum(text_bytes(self.tokenizer, self.corpus[int(row)]) for row in self.rows)
-        return {"all_scores": {"perplexity": found.perplexity, "bits_a_byte": found.bits_a_byte(size)}}
+        return {"all_scores": {"perplexity": perplexity(nats, len(outputs)), "bits_a_byte": bits_a_byte(nats, size)}}
 
 
 class States(Measure):

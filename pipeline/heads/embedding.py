@@ -22,7 +22,7 @@ from pipeline.heads.base import Head
 from pipeline.losses.tinybert import regression_loss, similarity_loss
 from pipeline.models.attention import ATTENTION
 from pipeline.models.collate import Batch
-from pipeline.models.loading import load_masked_lm, save_model
+from pipeline.models.loading import load_language_model, save_model
 from pipeline.models.packing import Packing
 from pipeline.models.trace import forward
 
@@ -36,7 +36,7 @@ class EmbeddingHead(Head):
         self, folder: Path, *, hidden_dropout: float = 0.0, attention: str = ATTENTION, **_: Any
     ) -> PreTrainedModel:
         """An encoder whose logits are embeddings, with the projection that was saved beside it; it has no labels."""
-        masked_lm = load_masked_lm(folder, new_head=True, hidden_dropout=hidden_dropout, attention=attention)
+        masked_lm = load_language_model(folder, new_head=True, hidden_dropout=hidden_dropout, attention=attention)
         weights = folder / DENSE / "model.safetensors"
         projection = new_projection(load_file(weights)["linear.weight"]) if weights.is_file() else None
         return SentenceEncoder(cast(PreTrainedModel, masked_lm.base_model), projection)

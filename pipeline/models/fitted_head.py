@@ -39,7 +39,7 @@ def fit_masked_lm_head(student: Any, teacher: PreTrainedModel, batches: Iterable
     Args:
         student: a BERT with a masked-LM head, in eval mode.
         teacher: a masked LM in eval mode.
-        batches: with the target `masked`, on the same device as both.
+        batches: with the target `predicted`, on the same device as both.
     """
     states_nS, theirs_nD = _states(student, teacher, batches)
     decoder: Any = teacher.get_output_embeddings()
@@ -74,13 +74,13 @@ def _states(student: Any, teacher: PreTrainedModel, batches: Iterable[Batch]) ->
     hook = decoder.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
     try:
         for batch in batches:
-            masked = batch.targets["masked"]
-            ours.append(forward(student.base_model, batch).last_hidden_state[masked])
+            predicted = batch.targets["predicted"]
+            ours.append(forward(student.base_model, batch).last_hidden_state[predicted])
             if head is None:
                 forward(teacher, batch)
-                theirs.append(given[-1][masked])
+                theirs.append(given[-1][predicted])
             else:
-                head(forward(teacher.base_model, batch).last_hidden_state[masked])
+                head(forward(teacher.base_model, batch).last_hidden_state[predicted])
                 theirs.append(given[-1])
             given.clear()
     finally:

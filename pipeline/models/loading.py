@@ -103,7 +103,7 @@ def attention_of(config: PreTrainedConfig, wanted: str = ATTENTION) -> str:
     return "eager" if config.model_type in WITHOUT_QUERIES else wanted
 
 
-def load_masked_lm(
+def load_language_model(
     folder: Path, *, new_head: bool = False, hidden_dropout: float = 0.0, attention: str = ATTENTION
 ) -> PreTrainedModel:
     """A backbone with its masked-LM head, or a decoder with its head.

@@ -14,7 +14,7 @@ from pipeline.config.objectives import layer_map
 from pipeline.config.student import Student
 from pipeline.models.architectures import LIKE_BERT, rows_before_text
 from pipeline.models.json_files import loading_from
-from pipeline.models.loading import LOAD, load_masked_lm, refuse_missing, set_dropout
+from pipeline.models.loading import LOAD, load_language_model, refuse_missing, set_dropout
 from pipeline.models.new_student import ARCHITECTURES
 from pipeline.models.saved_model import read_config
 
@@ -50,7 +50,7 @@ def init_decoder(
     teacher's (`student_checks`).
     """
     if existing is not None:
-        student.load_state_dict(load_masked_lm(existing).state_dict())
+        student.load_state_dict(load_language_model(existing).state_dict())
     if settings.start != "layers":
         return {}
     teacher_layers, student_layers = (model.config.num_hidden_layers for model in (teacher, student))

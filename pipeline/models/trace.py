@@ -20,8 +20,8 @@ class Wanted(NamedTuple):
     layers: tuple[int, ...] = ()  # whose hidden states; 0 is the output of the embeddings
     attention: bool = False  # whether these layers' queries, keys and values too
     output: bool = False  # whether the model's own output
-    masked_logits: bool = False
-    """Whether a masked LM's logits of the tokens that the batch's target `masked` (B, T) marks."""
+    predicted_logits: bool = False
+    """Whether a language model's logits of the tokens that the batch's target `predicted` (B, T) marks."""
 
 
 class Trace(NamedTuple):
@@ -32,7 +32,7 @@ class Trace(NamedTuple):
     real: Tensor  # (B, T) or (1, N): True on tokens, False on padding
     packing: Packing | None
     output: Any = None  # with padded logits
-    masked_logits: Tensor | None = None  # (masked tokens, vocabulary)
+    predicted_logits: Tensor | None = None  # (predicted tokens, vocabulary)
     causal: bool = False  # whether a token attends to itself and those before it alone
 
     @property
@@ -84,7 +84,7 @@ def trace(model: PreTrainedModel, batch: Batch, wanted: Wanted, *, masked_lm_hea
         real=real,
         packing=packing,
         output=output if wanted.output else None,
-        masked_logits=_masked_logits(output, batch, masked_lm_head) if wanted.masked_logits else None,
+        predicted_logits=_predicted_logits(output, batch, masked_lm_head) if wanted.predicted_logits else None,
         causal=model.config.model_type in DECODERS,
     )
 
@@ -132,10 +132,11 @@ def _attention_states(model: PreTrainedModel, output: Any, wanted: Wanted) -> di
     return {layer: found[layer - 1] for layer in wanted.layers if layer}
 
 
-def _masked_logits(output: Any, batch: Batch, head: nn.Module | None) -> Tensor:
-    """(masked tokens, vocabulary); with a head of its own only the masked states go through it."""
-    masked_BT = batch.targets["masked"]
+def _predicted_logits(output: Any, batch: Batch, head: nn.Module | None) -> Tensor:
+    """(predicted tokens, vocabulary); with a head of its own only their states go through it."""
+    predicted_BT = batch.targets["predicted"]
     if head is None:
-        return output.logits[masked_BT]
-    masked = masked_BT if batch.packing is None else batch.packing.pack(masked_BT)  # as the encoder's states lie
-    return head(output.last_hidden_state[masked])
+        return output.logits[predicted_BT]
+    if batch.packing is not None:
+        predicted_BT = batch.packing.pack(predicted_BT)  # as the encoder's states lie
+    return head(output.last_hidden_state[predicted_BT])

@@ -1,49 +1,22 @@
-"""Masked-LM training and measuring of a backbone (BERT, arXiv:1810.04805, section 3.1).
-
-Only the masked positions go through the head: its product with the vocabulary would cost more than a small encoder.
-"""
+"""Masked-LM training and measuring of a backbone (BERT, arXiv:1810.04805, section 3.1)."""
 
 from collections.abc import Collection
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from pipeline.config.data import MASKED_ACCURACY
+from pipeline.config.objectives import MASKED_LM
 from pipeline.data.corpus import Corpus
 from pipeline.data.masking import mask_tokens
-from pipeline.losses.tinybert import label_loss
 from pipeline.models.collate import Batch, Rows, collate
-from pipeline.models.loading import separate_head
 from pipeline.models.saved_model import special_id
-from pipeline.models.trace import forward
-from pipeline.runtime.stage import Stage
-from pipeline.training.batches import GlobalBatch, cut_into_micro_batches
-from pipeline.training.throughput import training_flops
+from pipeline.training.batches import GlobalBatch
+from pipeline.training.language_model import Blocks
 
 COUNTED = 20_000  # blocks whose tokens are counted for a new head's bias
-MEASURED = 2**31 - 1  # the epoch number whose masks measure: the same before and after, and never trained on
-
-
-class MaskedLM(nn.Module):
-    """A backbone with its head, as logits of the masked positions alone."""
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        super().__init__()
-        self.model = model
-        self.head = separate_head(model)
-
-    def forward(self, batch: Batch) -> Tensor:
-        """(masked positions, vocabulary), of a batch whose target `masked` (B, T) marks them."""
-        masked_BT = batch.targets["masked"]
-        if self.head is None:
-            return forward(self.model, batch).logits[masked_BT]
-        return self.head(forward(self.model.base_model, batch).last_hidden_state[masked_BT])
-
-    def flops(self, batch: GlobalBatch, masked: int) -> float:
-        """FLOPs of a forward pass, and of a backward pass through what is trained; the head on masked tokens alone."""
-        head = sum(p.numel() for p in self.head.parameters() if p.ndim == 2) if self.head else 0
-        return training_flops(self.model)(batch) + 6.0 * head * masked
 
 
 def start_bias(model: PreTrainedModel, corpus: Corpus, *, special: Collection[int]) -> None:
@@ -63,13 +36,10 @@ def start_bias(model: PreTrainedModel, corpus: Corpus, *, special: Collection[in
         bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
 
 
-class MaskedBlocks:
-    """Blocks of a corpus with some tokens masked, other ones in every epoch.
+class MaskedBlocks(Blocks):
+    """Blocks of a corpus with some tokens masked, other ones in every epoch."""
 
-    Args:
-        rows: the blocks it draws from.
-        packed: whether the models that read them can take a packed batch.
-    """
+    objectives, metric, metric_format = MASKED_LM, MASKED_ACCURACY, ".1%"
 
     def __init__(
         self,
@@ -82,13 +52,12 @@ class MaskedBlocks:
         packed: bool,
         share: float = 0.15,
     ) -> None:
-        self.corpus, self.rows, self.seed, self.share, self.packed = corpus, rows, seed, share, packed
+        super().__init__(corpus, rows, packed=packed)
+        self.seed, self.share, self.vocab_size = seed, share, vocab_size
         self.pad_id = special_id(tokenizer, "pad_token_id")
         self.mask_id = special_id(tokenizer, "mask_token_id")
-        # The first and the last token of a block. [UNK] is a word like others: `masked_count` counts on it.
+        # The first and the last token of a block. [UNK] is a word like others: `predicted_count` counts on it.
         self.special = frozenset({special_id(tokenizer, "cls_token_id"), special_id(tokenizer, "sep_token_id")})
-        self.vocab_size = vocab_size
-        self.lengths = corpus.lengths[rows]
 
     def masked(self, row: int, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The block with its masks, the chosen positions, and what stood there."""
@@ -104,39 +73,25 @@ class MaskedBlocks:
         return ids, positions, block[positions]
 
     def collate(self, rows: Rows, epoch: int) -> Batch:
-        """A batch with `masked` (B, T) bool and `masked_ids`, the ids to find, in the order of `masked`."""
         found = [self.masked(int(row), epoch) for row in rows]
         batch = collate({"input_ids": [ids for ids, _, _ in found]}, self.pad_id, packed=self.packed)
         masked_BT = torch.zeros_like(batch.input_ids, dtype=torch.bool)
         for row, (_, positions, _) in enumerate(found):
             masked_BT[row, torch.from_numpy(positions)] = True
         masked_ids = torch.from_numpy(np.concatenate([ids for _, _, ids in found]))
-        return batch.with_targets(masked=masked_BT, masked_ids=masked_ids)
+        return batch.with_targets(predicted=masked_BT, predicted_ids=masked_ids)
 
-    def loss(self, model: nn.Module, batch: Batch, global_batch: GlobalBatch) -> dict[str, Tensor]:
-        """Cross-entropy of the masked tokens, a mean over those of the whole global batch."""
-        count = self.masked_count(global_batch)
-        return {"masked_lm": label_loss(model(batch), batch.targets["masked_ids"], examples=count)}
-
-    def masked_count(self, batch: GlobalBatch) -> int:
+    def predicted_count(self, batch: GlobalBatch) -> int:
         """Masked tokens of a global batch. They follow from the lengths (mask_tokens): no process asks the others."""
         lengths = self.lengths[np.concatenate(batch.micro_batches)]
         return int(np.maximum(1, np.round(self.share * (lengths - 2))).sum())
 
+    def sum_of(self, logits: Tensor, right: Tensor) -> Tensor:
+        return (logits.argmax(dim=-1) == right).sum()
 
-def masked_accuracy(model: MaskedLM, blocks: MaskedBlocks, stage: Stage, *, tokens: int) -> float:
-    """Share of the masked tokens that the model finds, over all blocks, each process taking its share."""
-    model.eval()
-    right_and_all = torch.zeros(2, dtype=torch.float64)
-    rows = np.arange(len(blocks.rows))
-    batches = cut_into_micro_batches(rows, blocks.lengths, tokens, packed=blocks.packed)
-    with torch.inference_mode(), stage.autocast():
-        for number in stage.shares(len(batches)):
-            batch = blocks.collate(batches[number], MEASURED).to(stage.accelerator.device)
-            wanted = batch.targets["masked_ids"]
-            right_and_all += torch.tensor([(model(batch).argmax(dim=-1) == wanted).sum().item(), len(wanted)])
-    right, count = stage.sum_over_processes(right_and_all).tolist()
-    return right / max(count, 1)
+    def figure(self, total: float, count: int) -> float:
+        """The share of the masked tokens that are found."""
+        return total / max(count, 1)
 
 
 def first_blocks(lengths: np.ndarray, tokens: int) -> int:

@@ -22,7 +22,7 @@ from transformers import (
     XLMRobertaModel,
 )
 
-from pipeline.models.loading import load_masked_lm
+from pipeline.models.loading import load_language_model
 
 SIZE: dict[str, Any] = {
     "vocab_size": 50,
@@ -51,4 +51,4 @@ def write_encoder(folder: Path, kind: str) -> Path:
 
 def load_encoder(folder: Path) -> PreTrainedModel:
     """The encoder of a saved model. Raises: UserError when some of its weights are missing."""
-    return cast(PreTrainedModel, load_masked_lm(folder, new_head=True).base_model)
+    return cast(PreTrainedModel, load_language_model(folder, new_head=True).base_model)

@@ -15,7 +15,7 @@ from pipeline.distill.objectives import OBJECTIVES
 from pipeline.losses.related_methods import relation_loss
 from pipeline.losses.tinybert import attention_loss, hidden_loss
 from pipeline.models.collate import Batch, collate
-from pipeline.models.loading import load_masked_lm
+from pipeline.models.loading import load_language_model
 from pipeline.models.new_student import new_student
 from pipeline.models.trace import Wanted, trace
 from pipeline.training.batches import BatchPlan, GlobalBatch
@@ -30,7 +30,7 @@ TEACHER_LAYERS = {0: 0, 1: 2, 2: 4}  # of each of the student's
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
-    model = load_masked_lm(write_model(tmp_path_factory.mktemp("teacher"), layers=4))
+    model = load_language_model(write_model(tmp_path_factory.mktemp("teacher"), layers=4))
     return Teacher.of(model, make_stage(tmp_path_factory.mktemp("stage")))
 
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForMaskedLM
 from pipeline.data.corpus import Corpus, write_shards
 from pipeline.evaluate.held_out import MaskedWords, linear_cka
 from pipeline.models.loading import load_tokenizer
-from pipeline.training.masked_lm import MEASURED
+from pipeline.training.language_model import MEASURED
 from tests.helpers.one_process import make_stage
 
 

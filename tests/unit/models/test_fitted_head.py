@@ -26,7 +26,7 @@ def batches(seed: int) -> list[Batch]:
     for _ in range(8):
         ids = torch.randint(5, WORDS, (16, 24), generator=random)
         batch = collate({"input_ids": ids.tolist()}, 0, packed=False)
-        found.append(batch.with_targets(masked=torch.rand(ids.shape, generator=random) < 0.3))
+        found.append(batch.with_targets(predicted=torch.rand(ids.shape, generator=random) < 0.3))
     return found
 
 
@@ -36,7 +36,7 @@ def divergence(student: Any, teacher: Any) -> float:
     with torch.no_grad():
         for batch in batches(9):
             theirs, ours = (
-                model(input_ids=batch.input_ids).logits[batch.targets["masked"]].log_softmax(dim=-1)
+                model(input_ids=batch.input_ids).logits[batch.targets["predicted"]].log_softmax(dim=-1)
                 for model in (teacher, student)
             )
             gaps.append((theirs.exp() * (theirs - ours)).sum(dim=-1))

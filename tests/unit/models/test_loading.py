@@ -32,7 +32,7 @@ from pipeline.models.loading import (
     freeze,
     load_classifier,
     load_config,
-    load_masked_lm,
+    load_language_model,
     load_tokenizer,
     parameter_count,
     pooler_of,
@@ -96,7 +96,7 @@ def test_at_full_width_the_embedding_projection_gives_the_teacher_s_back(teacher
 
 
 def test_a_parameter_used_twice_counts_once(teacher_folder: Path) -> None:
-    model = load_masked_lm(teacher_folder)
+    model = load_language_model(teacher_folder)
     tied = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
     untied = sum(tensor.numel() for name, tensor in model.state_dict().items() if name not in tied)
     assert parameter_count(model.parameters()) == untied
@@ -115,7 +115,7 @@ def test_a_checkpoint_that_lacks_encoder_weights_is_refused(copy: Path) -> None:
     with pytest.raises(UserError, match=r"lacks 1 of the model's weights \(bert.encoder.layer.1.output.dense.weight\)"):
         load_classifier(copy, label_names=NAMES, new_head=True)
     with pytest.raises(UserError, match="lacks 1 of"):
-        load_masked_lm(copy, new_head=True)
+        load_language_model(copy, new_head=True)
 
 
 def test_a_missing_head_is_refused_unless_it_is_to_be_new(teacher_folder: Path) -> None:
@@ -172,7 +172,7 @@ def test_the_pooler_outlives_a_masked_lm_stage(
     torch.manual_seed(0)
     original = saved_as(BertConfig.from_pretrained(teacher_folder))
     original.save_pretrained(tmp_path / "begin")
-    masked = load_masked_lm(tmp_path / "begin", new_head=True)
+    masked = load_language_model(tmp_path / "begin", new_head=True)
     (tmp_path / "end").mkdir()
     save_model(masked, tmp_path / "end", tokenizer_of=teacher_folder, extra=pooler_of(tmp_path / "begin", masked))
     model = load_classifier(tmp_path / "end", label_names=NAMES, new_head=True)
@@ -183,7 +183,7 @@ def test_the_pooler_outlives_a_masked_lm_stage(
 def test_tied_weights_are_saved_once_from_a_device_whose_copies_are_new_tensors(
     teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = load_masked_lm(teacher_folder, new_head=True)
+    model = load_language_model(teacher_folder, new_head=True)
     for name in ("here", "from a gpu"):
         (tmp_path / name).mkdir()
         save_model(model, tmp_path / name, tokenizer_of=teacher_folder)

@@ -216,15 +216,15 @@ def test_a_packed_trace_of_a_model_with_a_head_has_its_logits_and_its_last_state
 def test_masked_logits_of_a_packed_batch_are_those_of_the_padded_one(architecture: Any, config: Any) -> None:
     whole = build(architecture, config)
     plain = batch_for(whole)
-    batch = plain.with_targets(masked=plain.attention_mask.bool() & (plain.input_ids % 5 == 0))
+    batch = plain.with_targets(predicted=plain.attention_mask.bool() & (plain.input_ids % 5 == 0))
     head = separate_head(whole)
     assert (head is not None) == (config is BertConfig)
     model = cast(PreTrainedModel, whole.base_model) if head else whole
-    wanted = Wanted(masked_logits=True)
+    wanted = Wanted(predicted_logits=True)
     found, right = (trace(model, given, wanted, masked_lm_head=head) for given in (batch, batch.padded()))
     assert found.packing is not None and right.packing is None
-    assert found.masked_logits is not None and len(found.masked_logits) == batch.targets["masked"].sum()
-    torch.testing.assert_close(found.masked_logits, right.masked_logits, rtol=1e-4, atol=1e-5)
+    assert found.predicted_logits is not None and len(found.predicted_logits) == batch.targets["predicted"].sum()
+    torch.testing.assert_close(found.predicted_logits, right.predicted_logits, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

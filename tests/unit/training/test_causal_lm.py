@@ -9,8 +9,8 @@ import torch
 
 from pipeline.data.corpus import Corpus, write_shards
 from pipeline.training.batches import BatchPlan
-from pipeline.training.causal_lm import CausalBlocks, TextLoss, text_loss
-from pipeline.training.masked_lm import MaskedLM
+from pipeline.training.causal_lm import CausalBlocks, bits_a_byte, perplexity
+from pipeline.training.language_model import LanguageModel
 from tests.helpers.decoders import DECODERS, decoder
 from tests.helpers.one_process import make_stage
 
@@ -45,9 +45,11 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_next_tokens_however_the_batch
     plan = BatchPlan(blocks.lengths, batch_size=4, epochs=1, micro_batch_tokens=10, seed=0)
     batch = plan.at(0)
     assert len(batch.micro_batches) > 1
-    parts = [blocks.loss(MaskedLM(model), blocks.collate(rows, 0), batch)["causal_lm"] for rows in batch.micro_batches]
+    parts = [
+        blocks.loss(LanguageModel(model), blocks.collate(rows, 0), batch)["causal_lm"] for rows in batch.micro_batches
+    ]
     assert sum(part.item() for part in parts) == pytest.approx(sum(right) / len(right), rel=1e-5)
-    assert blocks.masked_count(batch) == len(right) == sum(LENGTHS) - len(LENGTHS)
+    assert blocks.predicted_count(batch) == len(right) == sum(LENGTHS) - len(LENGTHS)
 
 
 @torch.no_grad()
@@ -56,12 +58,10 @@ def test_perplexity_is_the_exponential_of_the_mean_and_bits_a_byte_those_of_all_
 ) -> None:
     model = decoder("gpt2", num_hidden_layers=1)
     right = slow(model, blocks)
-    found = text_loss(MaskedLM(model), blocks, make_stage(tmp_path), tokens=20)
-    assert found.tokens == len(right)
-    assert found.perplexity == pytest.approx(math.exp(sum(right) / len(right)), rel=1e-5)
-    assert found.bits_a_byte(40) == pytest.approx(sum(right) / math.log(2) / 40, rel=1e-5)
-    assert 0 <= found.accuracy <= 1
+    found = blocks.measure(LanguageModel(model), make_stage(tmp_path), tokens=20)
+    assert found == pytest.approx(math.exp(sum(right) / len(right)), rel=1e-5)
+    assert bits_a_byte(sum(right), 40) == pytest.approx(sum(right) / math.log(2) / 40)
 
 
 def test_a_decoder_that_knows_nothing_has_the_perplexity_of_its_pieces() -> None:
-    assert TextLoss(nats=7 * math.log(300), right=0, tokens=7).perplexity == pytest.approx(300)
+    assert perplexity(7 * math.log(300), 7) == pytest.approx(300)

@@ -1,83 +1,20 @@
-"""Masked-LM training: the head on masked positions alone, exact means, and blocks that only measure."""
+"""Masked-LM training: exact means, and blocks that only measure."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    BertConfig,
-    BertForMaskedLM,
-    DistilBertConfig,
-    DistilBertForMaskedLM,
-    ElectraConfig,
-    ElectraForMaskedLM,
-    PreTrainedModel,
-    RobertaConfig,
-    RobertaForMaskedLM,
-)
 
 from pipeline.data.corpus import Corpus, blocks_of, write_shards
-from pipeline.models.collate import Batch, Rows
-from pipeline.models.loading import load_masked_lm, load_tokenizer
+from pipeline.models.collate import Rows
+from pipeline.models.loading import load_language_model, load_tokenizer
 from pipeline.training.batches import BatchPlan, GlobalBatch
-from pipeline.training.masked_lm import (
-    MEASURED,
-    MaskedBlocks,
-    MaskedLM,
-    first_blocks,
-    masked_accuracy,
-    split_blocks,
-    start_bias,
-)
+from pipeline.training.language_model import MEASURED, LanguageModel
+from pipeline.training.masked_lm import MaskedBlocks, first_blocks, split_blocks, start_bias
 from tests.helpers.one_process import make_stage
 from tests.tiny import write_model, write_text
-
-SIZE: dict[str, Any] = {
-    "vocab_size": 50,
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 40,
-}
-Build = Callable[[], PreTrainedModel]
-
-
-def bert() -> PreTrainedModel:
-    return BertForMaskedLM(BertConfig(**SIZE))
-
-
-def roberta() -> PreTrainedModel:
-    return RobertaForMaskedLM(RobertaConfig(**SIZE))
-
-
-def electra() -> PreTrainedModel:
-    return ElectraForMaskedLM(ElectraConfig(**SIZE))
-
-
-def distilbert() -> PreTrainedModel:
-    return DistilBertForMaskedLM(DistilBertConfig(vocab_size=50, dim=16, n_layers=1, n_heads=2, hidden_dim=16))
-
-
-@pytest.mark.parametrize(("build", "separate"), [(bert, True), (roberta, True), (electra, False), (distilbert, False)])
-@torch.no_grad()
-def test_logits_of_masked_positions_are_the_whole_model_s(build: Build, separate: bool) -> None:
-    torch.manual_seed(0)
-    plain = build().eval()
-    ids, masked = torch.randint(5, 50, (3, 9)), torch.rand(3, 9) < 0.3
-    mask = (torch.arange(9) < torch.tensor([9, 5, 7])[:, None]).long()
-    model = MaskedLM(plain)
-    assert (model.head is not None) == separate  # elsewhere the whole model runs, and the result is cut
-    found = model(Batch(input_ids=ids, attention_mask=mask, targets={"masked": masked}))
-    torch.testing.assert_close(found, plain(input_ids=ids, attention_mask=mask).logits[masked])
-
-
-def test_looking_for_the_head_leaves_the_model_in_training() -> None:
-    assert MaskedLM(bert().train()).model.training
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +43,12 @@ def batch_of(blocks: MaskedBlocks) -> GlobalBatch:
 
 
 def test_the_loss_is_a_mean_over_the_masked_tokens_of_the_whole_batch(corpus: Corpus, folder: Path) -> None:
-    blocks, model = masked_blocks(corpus, folder), MaskedLM(load_masked_lm(folder).eval())
+    blocks, model = masked_blocks(corpus, folder), LanguageModel(load_language_model(folder).eval())
     batch = batch_of(blocks)
     whole = blocks.collate(np.concatenate(batch.micro_batches), 0)
     assert len(batch.micro_batches) > 1
     assert (whole.input_ids == 1).any()  # [UNK]: a word like others
-    right = torch.nn.functional.cross_entropy(model(whole), whole.targets["masked_ids"])
+    right = torch.nn.functional.cross_entropy(model(whole), whole.targets["predicted_ids"])
     parts = [blocks.loss(model, blocks.collate(rows, 0), batch)["masked_lm"] for rows in batch.micro_batches]
     assert sum(part.item() for part in parts) == pytest.approx(right.item(), rel=1e-5)
 
@@ -119,12 +56,12 @@ def test_the_loss_is_a_mean_over_the_masked_tokens_of_the_whole_batch(corpus: Co
 def test_labels_are_what_stood_at_the_masked_positions_in_their_order(corpus: Corpus, folder: Path) -> None:
     rows = np.array([5, 2, 9])
     batch = masked_blocks(corpus, folder).collate(rows, 0)
-    masked_BT, masked_ids = batch.targets["masked"], batch.targets["masked_ids"]
+    masked_BT, predicted_ids = batch.targets["predicted"], batch.targets["predicted_ids"]
     before = [
         corpus[int(row)][masked[: len(corpus[int(row)])].numpy()] for row, masked in zip(rows, masked_BT, strict=True)
     ]
-    assert masked_ids.tolist() == np.concatenate(before).tolist()
-    changed = batch.input_ids[masked_BT] != masked_ids
+    assert predicted_ids.tolist() == np.concatenate(before).tolist()
+    changed = batch.input_ids[masked_BT] != predicted_ids
     assert changed.float().mean() > 0.5
 
 
@@ -136,17 +73,17 @@ def test_masks_change_from_epoch_to_epoch_and_not_with_the_company(corpus: Corpu
 
 
 def test_masked_accuracy_is_the_share_of_masked_tokens_found(corpus: Corpus, folder: Path, tmp_path: Path) -> None:
-    blocks, model = masked_blocks(corpus, folder), MaskedLM(load_masked_lm(folder))
+    blocks, model = masked_blocks(corpus, folder), LanguageModel(load_language_model(folder))
     the = load_tokenizer(folder).get_vocab()["the"]
     with torch.no_grad():  # so that it always says 'the'
         model.model.get_parameter("cls.predictions.bias")[the] = 1e3
-    masked_ids = blocks.collate(np.arange(len(corpus)), MEASURED).targets["masked_ids"]
-    accuracy = masked_accuracy(model, blocks, make_stage(tmp_path), tokens=100)
-    assert 0 < accuracy == pytest.approx(np.mean(masked_ids.numpy() == the))
+    predicted_ids = blocks.collate(np.arange(len(corpus)), MEASURED).targets["predicted_ids"]
+    accuracy = blocks.measure(model, make_stage(tmp_path), tokens=100)
+    assert 0 < accuracy == pytest.approx(np.mean(predicted_ids.numpy() == the))
 
 
 def test_a_new_head_starts_from_the_tokens_shares_of_the_corpus(corpus: Corpus, folder: Path) -> None:
-    model = load_masked_lm(folder)
+    model = load_language_model(folder)
     bias = model.get_parameter("cls.predictions.bias")
     torch.nn.init.zeros_(bias)
     start_bias(model, corpus, special=[0, 1, 2, 3])
@@ -156,7 +93,7 @@ def test_a_new_head_starts_from_the_tokens_shares_of_the_corpus(corpus: Corpus, 
 
 
 def test_a_head_that_was_trained_keeps_its_bias(corpus: Corpus, folder: Path) -> None:
-    model = load_masked_lm(folder)
+    model = load_language_model(folder)
     bias = model.get_parameter("cls.predictions.bias")
     torch.nn.init.constant_(bias, 0.25)
     start_bias(model, corpus, special=[])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.models.loading import load_classifier, load_masked_lm
+from pipeline.models.loading import load_classifier, load_language_model
 from pipeline.training.optimizer import train_only
 from tests.tiny import write_model
 
@@ -18,7 +18,7 @@ def test_only_the_head_and_so_many_upper_layers_are_trained(upper: int, trained:
     train_only(model, upper)
     parts = [re.search(r"(?<=layer\.)\d|embeddings|pooler|classifier", name) for name in _trained(model)]
     assert {part.group() for part in parts if part} == trained
-    masked_lm = load_masked_lm(folder, new_head=True)
+    masked_lm = load_language_model(folder, new_head=True)
     train_only(masked_lm, upper)
     parts = [re.search(r"(?<=layer\.)\d|embeddings|cls", name) for name in _trained(masked_lm)]
     assert {part.group() for part in parts if part} == {*map(str, range(3 - upper, 3)), "cls"}
