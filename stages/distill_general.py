@@ -150,7 +150,7 @@ def general_job(stage: Stage, teacher: Teacher, student: ProjectedStudent) -> Jo
 def masked_blocks(stage: Stage, *, packed: bool) -> MaskedBlocks:
     """The blocks of the corpus, with masked tokens."""
     corpus, folder = Corpus(stage.upstream["prepare_corpus"]), backbone_of(stage.upstream["pretrain_teacher"])
-    vocabulary, tokenizer = model_shape(folder, "backbone").vocabulary, load_tokenizer(folder)
+    vocabulary, tokenizer = model_shape(folder, "backbone").vocab_size, load_tokenizer(folder)
     rows, seed = np.arange(len(corpus)), stage.recipe.seed
     return MaskedBlocks(corpus, rows, tokenizer, vocab_size=vocabulary, seed=seed, packed=packed)
 

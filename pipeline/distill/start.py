@@ -146,7 +146,8 @@ def head_is_copied(stage: Stage, student: PreTrainedModel) -> bool:
 
 def started_fitted(stage: Stage) -> bool:
     """Whether the student of a task started fitted to its teacher, or to the backbone."""
-    return start_of(stage.recipe.student, model_shape(stage.upstream["finetune_teacher"], "teacher").kind) == "fitted"
+    teacher = model_shape(stage.upstream["finetune_teacher"], "teacher")
+    return start_of(stage.recipe.student, teacher.model_type) == "fitted"
 
 
 def fit_on_logits(

@@ -33,9 +33,9 @@ LIKE_BERT: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def start_of(student: Student, teacher_kind: str) -> str:
+def start_of(student: Student, teacher_type: str) -> str:
     """How a student's weights are initialised, `student.start` being resolved."""
-    return student.start or ("fitted" if student.may_be_fitted and teacher_kind in LIKE_BERT else "random")
+    return student.start or ("fitted" if student.may_be_fitted and teacher_type in LIKE_BERT else "random")
 
 
 def rows_before_text(config: Mapping[str, Any]) -> int:

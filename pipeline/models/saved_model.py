@@ -35,13 +35,13 @@ class ModelShape:
     layers: int
     width: int
     heads: int
-    vocabulary: int
+    vocab_size: int
     positions: int
     labels: tuple[str, ...]
-    embedding: int  # width of the embeddings, which ELECTRA and ALBERT have narrower than the layers
-    kind: str
+    embedding_size: int  # width of the embeddings, which ELECTRA and ALBERT have narrower than the layers
+    model_type: str
     feed_forward: int
-    classes: tuple[str, ...]
+    architectures: tuple[str, ...]
     """Of transformers, such as BertForSequenceClassification; empty where the file does not say."""
     problem_type: str = ""  # such as multi_label_classification; empty where the file does not say
     key_value_heads: int = 0  # of a decoder; fewer than `heads` where queries share keys and values in groups
@@ -49,7 +49,7 @@ class ModelShape:
     @property
     def is_decoder(self) -> bool:
         """Whether it predicts the next token."""
-        return self.kind in DECODERS
+        return self.model_type in DECODERS
 
 
 def model_shape(folder: Path, role: str, *, default_type: str | None = None) -> ModelShape:
@@ -70,13 +70,13 @@ def model_shape(folder: Path, role: str, *, default_type: str | None = None) -> 
         layers=layers,
         width=width,
         heads=heads,
-        vocabulary=number("vocab_size"),
+        vocab_size=number("vocab_size"),
         positions=number(*POSITIONS) - rows_before_text(config),
         labels=_labels(config),
-        embedding=config.get("embedding_size", width),
-        kind=config["model_type"],
+        embedding_size=config.get("embedding_size", width),
+        model_type=config["model_type"],
         feed_forward=number("intermediate_size", "hidden_dim", "n_inner"),
-        classes=_classes(config),
+        architectures=_architectures(config),
         problem_type=str(config.get("problem_type") or ""),
         key_value_heads=config.get("num_key_value_heads") or heads,
     )
@@ -99,7 +99,7 @@ class ClassifierConfig:
     """What config.json of a classifier of any architecture says of its outputs and its length."""
 
     labels: tuple[str, ...]
-    classes: tuple[str, ...]
+    architectures: tuple[str, ...]
     problem_type: str
     positions: int | None  # tokens of the longest text; None: the file does not say
 
@@ -110,7 +110,7 @@ def classifier_config(folder: Path, role: str) -> ClassifierConfig:
     positions = next((config[name] for name in POSITIONS if isinstance(config.get(name), int)), None)
     return ClassifierConfig(
         labels=_labels(config),
-        classes=_classes(config),
+        architectures=_architectures(config),
         problem_type=str(config.get("problem_type") or ""),
         positions=positions and positions - rows_before_text(config),
     )
@@ -143,7 +143,7 @@ def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(names[key]) for key in sorted(names, key=int))
 
 
-def _classes(config: Mapping[str, Any]) -> tuple[str, ...]:
+def _architectures(config: Mapping[str, Any]) -> tuple[str, ...]:
     classes = config.get("architectures")
     return tuple(map(str, classes)) if isinstance(classes, list) else ()
 
@@ -179,8 +179,8 @@ def check_tokenizer(folder: Path, shape: ModelShape) -> None:
     check_tokenizer_files(folder)
     largest = max(tokenizer_vocabulary(folder).values(), default=-1)
     require(
-        largest < shape.vocabulary,
-        f"{folder}: the tokenizer has a piece number {largest}, the model only {shape.vocabulary} pieces; take the"
+        largest < shape.vocab_size,
+        f"{folder}: the tokenizer has a piece number {largest}, the model only {shape.vocab_size} pieces; take the"
         " tokenizer that the model was trained with",
     )
 

@@ -196,8 +196,8 @@ def _check_other_teacher(recipe: Recipe, data: TaskData, teacher: Path) -> None:
         f"{setting}: a task of kind {data.kind.name} learns from the fine-tuned backbone alone; leave it out",
     )
     require(
-        not config.classes or any(name.endswith(data.kind.head_class) for name in config.classes),
-        f"{setting}: {teacher} is a {', '.join(config.classes)}, and the task needs one with the head of"
+        not config.architectures or any(name.endswith(data.kind.head_class) for name in config.architectures),
+        f"{setting}: {teacher} is a {', '.join(config.architectures)}, and the task needs one with the head of"
         f" {data.kind.head_class.removeprefix('For')}; give a fine-tuned model",
     )
     require(
@@ -228,7 +228,7 @@ def _check_teacher(recipe: Recipe, data: TaskData, *, teacher: Path, backbone: P
         f"finetune_teacher.model: the tokenizer of {teacher} is not that of {backbone}; they must share one",
     )
     head = data.kind.head_class
-    others = [name for name in shape.classes if name.endswith(OTHER_HEADS) and not name.endswith(head)]
+    others = [name for name in shape.architectures if name.endswith(OTHER_HEADS) and not name.endswith(head)]
     require(
         not head or not others,
         f"finetune_teacher.model: {teacher} is a {', '.join(others)}, and the task needs one with the head of"

@@ -12,7 +12,7 @@ from pipeline.models.saved_model import ModelShape, read_config
 def check_decoder(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
     """That the recipe wants of a decoder what a decoder can, and of an encoder nothing that only a decoder can."""
     of_text = recipe.distill_general
-    others = [name for name in teacher.classes if name.endswith(("ForCausalLM", "LMHeadModel"))]
+    others = [name for name in teacher.architectures if name.endswith(("ForCausalLM", "LMHeadModel"))]
     require(
         teacher.is_decoder or not others,
         f"{folder} (backbone) is a {', '.join(others)}; of the decoders {' and '.join(DECODERS)} can be distilled; take"
@@ -22,11 +22,11 @@ def check_decoder(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
         for masked, causal in zip(MASKED_LM, CAUSAL_LM, strict=True):
             require(
                 not chosen(of_text, [causal]),
-                f"distill_general.{causal}: {folder} is a {teacher.kind}, which does not predict the next token; take"
-                f" {masked} instead",
+                f"distill_general.{causal}: {folder} is a {teacher.model_type}, which does not predict the next token;"
+                f" take {masked} instead",
             )
         return
-    named = f"{folder} is a {teacher.kind}, a decoder"
+    named = f"{folder} is a {teacher.model_type}, a decoder"
     require(
         not recipe.has_task,
         f"task: {named}, which is distilled on plain text alone, without augmentation and proposed words; leave task:"
@@ -60,10 +60,10 @@ def _check_sizes(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
     groups = teacher.heads // teacher.key_value_heads
     require(
         student.architecture == "bert",  # the default
-        f"student.architecture: {folder} is a {teacher.kind}, and its student is one too; leave it out",
+        f"student.architecture: {folder} is a {teacher.model_type}, and its student is one too; leave it out",
     )
     require(
-        teacher.kind != "gpt2" or student.key_value_heads in (0, student.heads),
+        teacher.model_type != "gpt2" or student.key_value_heads in (0, student.heads),
         "student.key_value_heads: a gpt2 has keys and values for each head; leave it out",
     )
     require(

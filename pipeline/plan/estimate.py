@@ -92,7 +92,7 @@ def _seconds(plan: Plan, counts: Counts, costs: Costs) -> dict[str, float]:
         for stage in TRAINED
     }
     float32 = FLOAT32_TIMES if resolve_precision(recipe.precision) == "bf16" else 1.0
-    fitted = start_of(recipe.student, model_shape(plan.inputs.backbone, "backbone").kind) == "fitted"
+    fitted = start_of(recipe.student, model_shape(plan.inputs.backbone, "backbone").model_type) == "fitted"
     of_task = recipe.student.start_from == "task_teacher"
     epochs = {stage: getattr(recipe, stage).epochs for stage in TRAINED}
     masked_lm_corpus = _masked_lm_corpus(recipe, counts)
@@ -175,7 +175,7 @@ def _proposal_seconds(plan: Plan, counts: Counts, costs: Costs) -> float:
     together = np.maximum(1, np.floor(settings.mask_share * lengths))  # as `data_augment.masked_lm.masked_copies`
     copies = np.where(together > 1, np.maximum(apart, np.ceil(words / together)), words)
     passed = (copies * lengths).sum() * (2 if settings.context == "pair" else 1)
-    vocabulary = model_shape(plan.inputs.backbone, "backbone").vocabulary
+    vocabulary = model_shape(plan.inputs.backbone, "backbone").vocab_size
     of_sample = passed * costs.teacher + words.sum() * vocabulary * WORD_SECONDS
     return float(of_sample * _distilled(counts.tokens) / max(1.0, lengths.sum()))
 
@@ -183,8 +183,8 @@ def _proposal_seconds(plan: Plan, counts: Counts, costs: Costs) -> float:
 def _sizes(plan: Plan, counts: Counts) -> dict[str, float]:
     shape, small = model_shape(plan.inputs.backbone, "backbone"), plan.recipe.student
     layer = 4 * small.width**2 + 2 * small.width * small.feed_forward
-    teacher = 4.0 * (12 * shape.layers * shape.width**2 + shape.vocabulary * shape.embedding)
-    student = 4.0 * (small.layers * layer + shape.vocabulary * small.width)
+    teacher = 4.0 * (12 * shape.layers * shape.width**2 + shape.vocab_size * shape.embedding_size)
+    student = 4.0 * (small.layers * layer + shape.vocab_size * small.width)
     return {
         **dict.fromkeys(("pretrain_teacher", "finetune_teacher"), teacher),
         **dict.fromkeys(("distill_general", "distill_layers", "distill_predictions"), student),

@@ -41,7 +41,7 @@ def check_without_task(recipe: Recipe) -> None:
 
 def check_head(recipe: Recipe, backbone: ModelShape, folder: Path) -> None:
     """Who proposes words, or is distilled into a masked LM or measured beside one, has a masked-LM head."""
-    others = [name for name in backbone.classes if not name.endswith(("ForMaskedLM", "ForPreTraining"))]
+    others = [name for name in backbone.architectures if not name.endswith(("ForMaskedLM", "ForPreTraining"))]
     if recipe.pretrain_teacher.epochs or not others:
         return
     lacks = f"{folder} is a {', '.join(others)}, without a masked-LM head; give it one (pretrain_teacher.epochs: 1)"

@@ -21,9 +21,9 @@ def check_student(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
     """What the student copies from this teacher, and what it learns from it."""
     student = recipe.student
     require(
-        student.start != "embeddings" or teacher.embedding == teacher.width,
-        f"student.start: {folder} has embeddings of width {teacher.embedding} under layers of width {teacher.width},"
-        " which the student cannot copy; leave it out",
+        student.start != "embeddings" or teacher.embedding_size == teacher.width,
+        f"student.start: {folder} has embeddings of width {teacher.embedding_size} under layers of width"
+        f" {teacher.width}, which the student cannot copy; leave it out",
     )
     require(
         student.start != "embeddings" or student.width <= teacher.width,
@@ -48,20 +48,22 @@ def check_student(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
 
 def check_start(recipe: Recipe, teacher: ModelShape, inputs: RecipeInputs) -> None:
     """The layers, or the existing student, that the student starts from."""
-    student, start = recipe.student, start_of(recipe.student, teacher.kind)
+    student, start = recipe.student, start_of(recipe.student, teacher.model_type)
     if teacher.is_decoder and start == "layers":
         _check_layer_map("student.start_layers", student.start_layers, student, teacher)
     elif start in ("fitted", "layers"):
         require(
-            teacher.kind in LIKE_BERT,
-            f"student.start: {inputs.backbone} is a {teacher.kind}, which no student can start from; leave it out",
+            teacher.model_type in LIKE_BERT,
+            f"student.start: {inputs.backbone} is a {teacher.model_type}, which no student can start from; leave it"
+            " out",
         )
         _check_layer_map("student.start_layers", student.start_layers, student, teacher)
     if start == "layers" and not teacher.is_decoder:
         _check_copied_layers(student, teacher, inputs.backbone)
     require(
         student.start_from == "backbone" or start in ("fitted", "layers"),
-        f"student.start_from: {inputs.backbone} is a {teacher.kind}, which no student can start from; leave it out",
+        f"student.start_from: {inputs.backbone} is a {teacher.model_type}, which no student can start from; leave"
+        " it out",
     )
     require(
         student.start_from == "backbone" or not recipe.distill_general.epochs,
@@ -75,18 +77,18 @@ def _check_copied_layers(student: Student, teacher: ModelShape, folder: Path) ->
     ours = (student.width, student.heads, student.feed_forward, student.width // student.heads)
     theirs = (teacher.width, teacher.heads, teacher.feed_forward, teacher.width // teacher.heads)
     require(
-        all(own <= their for own, their in zip(ours, theirs, strict=True)) and teacher.embedding == teacher.width,
+        all(own <= their for own, their in zip(ours, theirs, strict=True)) and teacher.embedding_size == teacher.width,
         f"student.start: layers are cut, not widened: {folder} has width {teacher.width} (embeddings"
-        f" {teacher.embedding}), {teacher.heads} heads and feed_forward {teacher.feed_forward}; take no more",
+        f" {teacher.embedding_size}), {teacher.heads} heads and feed_forward {teacher.feed_forward}; take no more",
     )
 
 
 def _check_existing_student(recipe: Recipe, teacher: ModelShape, *, backbone: Path, existing: Path) -> None:
     student, shape = recipe.student, model_shape(existing, "student.model", default_type="bert")
-    kind = teacher.kind if teacher.is_decoder else student.architecture
+    kind = teacher.model_type if teacher.is_decoder else student.architecture
     require(
-        shape.kind == kind,
-        f"student.model: {existing} is a {shape.kind}, not a {kind}; set student.architecture, or take a {kind}",
+        shape.model_type == kind,
+        f"student.model: {existing} is a {shape.model_type}, not a {kind}; set student.architecture, or take a {kind}",
     )
     sizes = {name: getattr(shape, name) for name in ("layers", "width", "heads", "feed_forward")}
     require(
@@ -96,7 +98,7 @@ def _check_existing_student(recipe: Recipe, teacher: ModelShape, *, backbone: Pa
     has_tokenizer = any((existing / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
     same = not has_tokenizer or tokenizer_vocabulary(existing) == tokenizer_vocabulary(backbone)
     require(
-        shape.vocabulary == teacher.vocabulary and same,
+        shape.vocab_size == teacher.vocab_size and same,
         f"student.model: the tokenizer of {existing} is not that of {backbone}; they must share one",
     )
     if shape.positions < teacher.positions:
@@ -109,9 +111,9 @@ def _check_objectives(
     """That these two models can be compared as the objectives of a stage compare them."""
     for objective in chosen(settings, OF_ATTENTION):
         require(
-            teacher.kind not in WITHOUT_QUERIES,
-            f"{stage}.{objective}: {folder} is a {teacher.kind}, whose queries, keys and values cannot be taken; set"
-            f" it to 0: the embeddings, the hidden states ({', '.join(HIDDEN_STATES)}) and the predictions can be"
+            teacher.model_type not in WITHOUT_QUERIES,
+            f"{stage}.{objective}: {folder} is a {teacher.model_type}, whose queries, keys and values cannot be taken;"
+            f" set it to 0: the embeddings, the hidden states ({', '.join(HIDDEN_STATES)}) and the predictions can be"
             " copied",
         )
     _check_layer_map(f"{stage}.layer_map", settings.layer_map, student, teacher)

@@ -56,7 +56,7 @@ def model_card(recipe: Recipe, inputs: RecipeInputs, *, evaluation: Path, export
         decoder=is_decoder(inputs.backbone),
         objectives=", ".join(f"{name} {getattr(general, name):g}" for name in chosen(general, GENERAL_OBJECTIVES)),
         recipe=recipe,
-        start=start_of(recipe.student, model_shape(inputs.backbone, "backbone").kind),
+        start=start_of(recipe.student, model_shape(inputs.backbone, "backbone").model_type),
         results=results,
         manifest=manifest,
         exported=exported,

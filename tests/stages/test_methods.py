@@ -94,8 +94,8 @@ def test_the_methods_share_all_but_objectives_beginnings_and_where_the_passes_ar
 def test_a_teacher_of_16_heads_and_a_student_of_12_pass_the_checks_by_relations() -> None:
     recipe = load_recipe(FOLDER / "minilmv2_large_teacher.yaml")
     large = ModelShape(
-        layers=24, width=1024, heads=16, vocabulary=30522, positions=512, labels=(), embedding=1024, kind="bert",
-        feed_forward=4096, classes=(),
+        layers=24, width=1024, heads=16, vocab_size=30522, positions=512, labels=(), embedding_size=1024,
+        model_type="bert", feed_forward=4096, architectures=(),
     )  # fmt: skip
     assert recipe.student.heads == 12
     assert set(chosen(recipe.distill_layers)) == {"query_relations", "key_relations", "value_relations"}
