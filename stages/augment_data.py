@@ -131,7 +131,7 @@ def new_shards(stage: Stage, data: TaskData, datasets: DatasetDict) -> list[Shar
             text_columns=columns,
             candidates=candidates.of(text for column in columns for text in part[column]) if candidates else {},
             variants=settings.variants,
-            p=stage.recipe.replace,
+            p=stage.recipe.replace_probability,
             seed=stage.recipe.seed,
             originals=originals,
             dropped=dropped,

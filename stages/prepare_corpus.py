@@ -19,7 +19,7 @@ from typing import Any
 from pipeline.artifacts.atomic import link_or_copy
 from pipeline.artifacts.shards import write_once
 from pipeline.data.corpus import (
-    HELD_OUT,
+    HELD_OUT_FOLDER,
     SHORTEST,
     TOKENIZER,
     Corpus,
@@ -60,7 +60,7 @@ def main(stage: Stage) -> dict[str, Any]:
         apart: list[str] = []
         write_blocks(trained_on(documents(stage, source), apart, held_out=settings.held_out or 0.0), folder)
         if apart:
-            write_blocks(apart, folder / HELD_OUT)
+            write_blocks(apart, folder / HELD_OUT_FOLDER)
 
     stage.work_through(
         lambda number: write_once(partial(write_part, sources[number]), parts[number]),
@@ -131,9 +131,9 @@ def gather(parts: list[Path], output: Path) -> None:
 
 def gather_held_out(parts: list[Path], stage: Stage) -> dict[str, Any]:
     """The shards of what measures; how much it is, for the manifest."""
-    share, folder = stage.recipe.prepare_corpus.held_out, stage.output / HELD_OUT
+    share, folder = stage.recipe.prepare_corpus.held_out, stage.output / HELD_OUT_FOLDER
     folder.mkdir()
-    found = [part / HELD_OUT for part in parts]
+    found = [part / HELD_OUT_FOLDER for part in parts]
     if not any(path for part in found for path in part.glob("tokens-*.npy")):
         raise UserError(
             f"prepare_corpus.held_out: a share of {share:g} holds out less than one block of text; raise it, or"

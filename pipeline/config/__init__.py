@@ -125,7 +125,7 @@ class Recipe:
         return self.augment_data.replace if one else 1.0
 
     @property
-    def replace(self) -> float:
+    def replace_probability(self) -> float:
         """Probability that a word with candidates is replaced."""
         return 1.0 if self.word_share < 1 else self.augment_data.replace
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 TOKENIZER = "tokenizer"  # the folder of one that was made from the texts
-HELD_OUT = "held_out"  # the folder of the blocks that measure
+HELD_OUT_FOLDER = "held_out"  # the folder of the blocks that measure
 SHORTEST = 16  # tokens of a block
 BATCH_CHARACTERS = 1_000_000  # tokenised at once: enough for all cores, and it fits in memory
 OPEN_SHARDS = 256  # each holds a file descriptor; the usual limit is 1024

@@ -8,7 +8,7 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from pipeline.config.objectives import layer_map
-from pipeline.data.corpus import HELD_OUT, Corpus
+from pipeline.data.corpus import HELD_OUT_FOLDER, Corpus
 from pipeline.evaluate.comparison import gains, kept_interval, size
 from pipeline.evaluate.exported_forms import WEIGHTS, Form, Forms
 from pipeline.evaluate.held_out import MaskedWords, Measure, NextTokens, States, linear_cka
@@ -35,7 +35,7 @@ def load_general(stage: Stage, folder: Path, *, attention: str) -> PreTrainedMod
 
 def measure_of(stage: Stage, folder: Path) -> Measure:
     """How the recipe's student is measured. Args: folder: of a model, whose tokenizer counts."""
-    corpus, tokenizer = Corpus(stage.upstream["prepare_corpus"] / HELD_OUT), load_tokenizer(folder)
+    corpus, tokenizer = Corpus(stage.upstream["prepare_corpus"] / HELD_OUT_FOLDER), load_tokenizer(folder)
     if is_decoder(folder):
         return NextTokens(corpus, tokenizer, stage)
     if stage.recipe.distill_general.masked_lm_head:

@@ -28,7 +28,7 @@ from pipeline.training.language_model import MEASURED, Blocks
 from pipeline.training.masked_lm import MaskedBlocks
 
 MOST_TOKENS = 1 << 17  # of the held-out text that is used
-STATES = 4096  # tokens whose hidden states are compared
+STATE_TOKENS = 4096  # tokens whose hidden states are compared
 AT_ONCE = 1024  # tokens: their logits over a vocabulary fit in memory
 
 
@@ -95,7 +95,7 @@ class Measure(ABC):
 
     def layer_states(self, model: PreTrainedModel, layers: Sequence[int]) -> list[np.ndarray]:
         """Hidden states (n, width) of some layers, 0 being the embeddings, of the same tokens for every model."""
-        rows, found = spread_blocks(self.corpus.lengths, STATES), [[] for _ in layers]
+        rows, found = spread_blocks(self.corpus.lengths, STATE_TOKENS), [[] for _ in layers]
         encoder = cast(PreTrainedModel, model.base_model)
         decoder = model.config.model_type in DECODERS
         pad_id = PADDING if decoder else special_id(self.tokenizer, "pad_token_id")
@@ -192,7 +192,7 @@ class States(Measure):
     metric, can_be_kept = LINEAR_CKA, False
 
     def __init__(self, corpus: Corpus, tokenizer: PreTrainedTokenizerFast, stage: Stage) -> None:
-        super().__init__(corpus, tokenizer, stage, STATES)
+        super().__init__(corpus, tokenizer, stage, STATE_TOKENS)
         self.pad_id = special_id(tokenizer, "pad_token_id")
 
     def outputs(self, model: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, pipeline
 
-from pipeline.data.corpus import HELD_OUT, Corpus, text_bytes
+from pipeline.data.corpus import HELD_OUT_FOLDER, Corpus, text_bytes
 from pipeline.errors import UserError
 from pipeline.export.decoder_onnx import OnnxDecoder
 from pipeline.export.onnx_session import FLOAT32
@@ -57,7 +57,7 @@ def test_a_decoder_goes_through_every_stage(decoders: Path, kind: str) -> None:
     results = json.loads((run / "results.json").read_text())
     assert results["metric"] == "next_token_accuracy"
     assert 1 < results["student"]["all_scores"]["perplexity"] < 300
-    measured = perplexity(shipped, Corpus(run / "prepare_corpus" / HELD_OUT))
+    measured = perplexity(shipped, Corpus(run / "prepare_corpus" / HELD_OUT_FOLDER))
     assert results["student"]["all_scores"]["perplexity"] == pytest.approx(measured, rel=1e-4)
     assert "perplexity" in table(results)
 

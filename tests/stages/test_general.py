@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, pipeline
 
-from pipeline.data.corpus import HELD_OUT, Corpus
+from pipeline.data.corpus import HELD_OUT_FOLDER, Corpus
 from pipeline.plan.run_folder import RESULTS
 from pipeline.report.push import push
 from pipeline.report.results import refresh_report, table
@@ -55,7 +55,7 @@ def results(general: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_documents_that_measure_are_not_trained_on(general: Path) -> None:
-    trained, measured = Corpus(general / "prepare_corpus"), Corpus(general / "prepare_corpus" / HELD_OUT)
+    trained, measured = Corpus(general / "prepare_corpus"), Corpus(general / "prepare_corpus" / HELD_OUT_FOLDER)
     assert 0 < len(measured) < len(trained)
     assert not {block.tobytes() for block in trained} & {block.tobytes() for block in measured}
 
