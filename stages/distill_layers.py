@@ -52,7 +52,7 @@ def main(stage: Stage) -> dict[str, Any]:
         new_head=general is not None,
         hidden_dropout=stage.recipe.student.hidden_dropout,
     )
-    cut_to(whole, data.tokenizer, tokenizer=source / "student")
+    cut_to(whole, data.tokenizer, old_tokenizer=source / "student")
     teacher = Teacher.of(load_task_teacher(stage, data), stage)
     student = ProjectedStudent(
         cast(PreTrainedModel, whole.base_model), teacher_width=teacher.encoder.config.hidden_size

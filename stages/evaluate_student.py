@@ -58,7 +58,7 @@ def vocabulary(stage: Stage, test: LabelledSplit, of_student: LabelledSplit) -> 
     Args: test, of_student: the test rows as each tokenizer cuts them.
     """
     teacher, student = stage.upstream["finetune_teacher"], stage.upstream["distill_predictions"]
-    kept, before = pieces_kept(student, tokenizer=teacher)
+    kept, before = pieces_kept(student, old_tokenizer=teacher)
     changed = test.texts.share_changed(of_student.texts, kept)
     return {"teacher": before, "student": len(kept), "texts_changed": changed}
 

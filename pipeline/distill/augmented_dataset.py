@@ -108,7 +108,7 @@ def load_task_teacher(stage: Stage, data: AugmentedTexts) -> PreTrainedModel:
     """The fine-tuned teacher of the task; it reads the tokens of these rows."""
     folder = stage.upstream["finetune_teacher"]
     teacher = head_of(data.texts.kind).load(folder, label_names=data.label_names, new_head=False)
-    cut_to(teacher, data.tokenizer, tokenizer=folder)
+    cut_to(teacher, data.tokenizer, old_tokenizer=folder)
     return teacher
 
 

@@ -95,24 +95,24 @@ def _renumber(whole: dict[str, Any], new: dict[int, int]) -> None:
                 around[name] = [piece, new[number]]
 
 
-def cut_to(model: PreTrainedModel, vocabulary: Path, *, tokenizer: Path) -> None:
+def cut_to(model: PreTrainedModel, new_tokenizer: Path, *, old_tokenizer: Path) -> None:
     """Keep those embeddings of a model whose pieces are in a vocabulary that was cut from its own.
 
-    Args: vocabulary, tokenizer: folders, of a tokenizer with that vocabulary and of the model's own.
+    Args: new_tokenizer, old_tokenizer: folders, of a tokenizer with that vocabulary and of the model's own.
     """
-    kept, before = pieces_kept(vocabulary, tokenizer=tokenizer)
+    kept, before = pieces_kept(new_tokenizer, old_tokenizer=old_tokenizer)
     if len(kept) < before:
         trim_embeddings(model, kept)
 
 
-def pieces_kept(vocabulary: Path, *, tokenizer: Path) -> tuple[np.ndarray, int]:
+def pieces_kept(new_tokenizer: Path, *, old_tokenizer: Path) -> tuple[np.ndarray, int]:
     """The ids that the pieces of a cut vocabulary had before it was cut, by their ids now; and how many pieces were
     there before.
 
-    Args: vocabulary, tokenizer: folders, of the cut tokenizer and of the whole one.
+    Args: new_tokenizer, old_tokenizer: folders, of the cut tokenizer and of the whole one.
     """
-    numbers, left = (load_tokenizer(folder).get_vocab() for folder in (tokenizer, vocabulary))
-    return np.array([numbers[piece] for piece in sorted(left, key=left.__getitem__)]), len(numbers)
+    old, new = (load_tokenizer(folder).get_vocab() for folder in (old_tokenizer, new_tokenizer))
+    return np.array([old[piece] for piece in sorted(new, key=new.__getitem__)]), len(old)
 
 
 def trim_embeddings(model: PreTrainedModel, kept: np.ndarray) -> None:

@@ -56,7 +56,7 @@ def test_the_answers_of_a_tagger_are_for_the_tokens_that_the_student_reads(world
         load_tokenizer(folder)(words, is_split_into_words=True, truncation=True, max_length=32)["input_ids"]
         for folder in (teacher, student)
     )
-    kept, _ = pieces_kept(student, tokenizer=teacher)
+    kept, _ = pieces_kept(student, old_tokenizer=teacher)
     read = [kept[ids] for ids in ours]
     assert any(ids.tolist() != others for ids, others in zip(read, theirs, strict=True))
     model = AutoModelForTokenClassification.from_pretrained(teacher).eval()

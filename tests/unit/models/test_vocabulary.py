@@ -111,14 +111,14 @@ def test_of_pieces_as_frequent_the_first_stay_and_a_large_vocabulary_stays_whole
 def test_a_model_cut_to_a_vocabulary_reads_its_tokens_as_before(shipped: Path, tmp_path: Path) -> None:
     trimmed(shipped, tmp_path / "small", KEPT)
     whole, cut = tiny.load_eager(shipped), tiny.load_eager(shipped)
-    cut_to(cut, tmp_path / "small", tokenizer=shipped)
-    kept, before = pieces_kept(tmp_path / "small", tokenizer=shipped)
+    cut_to(cut, tmp_path / "small", old_tokenizer=shipped)
+    kept, before = pieces_kept(tmp_path / "small", old_tokenizer=shipped)
     assert before == whole.config.vocab_size > len(kept) == cut.config.vocab_size
     inputs = load_tokenizer(tmp_path / "small")("an unwatchable film", return_tensors="pt")
     theirs = tiny.outputs(whole, {**inputs, "input_ids": torch.from_numpy(kept)[inputs["input_ids"]]})
     assert tiny.outputs(cut, dict(inputs))["logits"] == pytest.approx(theirs["logits"], abs=1e-6)
     same = tiny.load_eager(shipped)
-    cut_to(same, shipped, tokenizer=shipped)
+    cut_to(same, shipped, old_tokenizer=shipped)
     assert same.config.vocab_size == before
 
 
@@ -197,7 +197,7 @@ def test_models_with_sentencepiece_answer_as_before_the_cut(
     whole, cut = (
         load_classifier(folder, label_names=("a", "b"), new_head=False, attention=attention).eval() for _ in range(2)
     )
-    cut_to(cut, small, tokenizer=folder)
+    cut_to(cut, small, old_tokenizer=folder)
     tokenizers = [load_tokenizer(place) for place in (folder, small)]
     assert len(tokenizers[1]) == len(tokenizers[0]) - 1 == cut.config.vocab_size
     theirs, ours = (one(["a film", "a film film"], padding=True, return_tensors="pt") for one in tokenizers)
@@ -215,4 +215,4 @@ def test_a_vocabulary_whose_padding_would_move_is_not_cut_where_positions_begin_
     model = load_classifier(folder, label_names=("a", "b"), new_head=False)
     small = without_good(folder, tmp_path / "small")
     with pytest.raises(UserError, match=r"distill_layers.pieces: .* a xlm-roberta numbers its positions"):
-        cut_to(model, small, tokenizer=folder)
+        cut_to(model, small, old_tokenizer=folder)
