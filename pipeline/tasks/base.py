@@ -19,7 +19,7 @@ from pipeline.data.examples import Columns, Example, read_table
 from pipeline.data.soft_labels import Form
 from pipeline.data.splits import Splits
 from pipeline.errors import UserError
-from pipeline.tasks.metrics import TWO_LABELS
+from pipeline.tasks.metrics import TWO_LABELS, mean_of
 from pipeline.tasks.per_label import OneVersusRest
 
 if TYPE_CHECKING:
@@ -199,8 +199,7 @@ class TaskKind(ABC):
 
     def score(self, metric: MetricName, statistics: np.ndarray) -> float:
         """The score that chooses checkpoints and is reported: the mean of the parts."""
-        parts = self.details(metric, statistics)
-        return sum(parts.values()) / len(parts)
+        return mean_of(self.details(metric, statistics))
 
     @abstractmethod
     def beats_trivial(self, metric: MetricName, statistics: np.ndarray) -> bool:

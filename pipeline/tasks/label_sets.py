@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.data import MetricName
 from pipeline.errors import WorkFailed
-from pipeline.tasks.metrics import NO_NUMBER
+from pipeline.tasks.metrics import NO_NUMBER, mean_of
 
 PARTS: dict[str, tuple[str, ...]] = {"micro_and_macro_f1": ("micro_f1", "macro_f1")}
 ALL_SCORES = ("micro_f1", "macro_f1", "sample_f1", "mean_average_precision")
@@ -143,9 +143,7 @@ def sigmoid(logits: NDArray) -> NDArray:
 
 
 def _mean(metric: MetricName, margins: NDArray, right: NDArray) -> float:
-    """Of the parts of a metric."""
-    parts = details(metric, margins, right)
-    return sum(parts.values()) / len(parts)
+    return mean_of(details(metric, margins, right))
 
 
 def _nearest_to_half(scores: NDArray) -> list[float]:

@@ -4,6 +4,7 @@ A model that says the same of every row scores 0 in Matthews' and the other corr
 predicted numbers is a failure of the model, never a score; in a classification they are labels, which hide it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,11 @@ TWO_LABELS = ("f1", "accuracy_and_f1")
 
 def score(metric: MetricName, predictions: ArrayLike, labels: ArrayLike) -> float:
     """The score that chooses checkpoints and is reported: the mean of `details`."""
-    parts = details(metric, predictions, labels)
+    return mean_of(details(metric, predictions, labels))
+
+
+def mean_of(parts: Mapping[str, float]) -> float:
+    """A metric from its parts."""
     return sum(parts.values()) / len(parts)
 
 
