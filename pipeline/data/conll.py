@@ -7,7 +7,7 @@ joined by single spaces, so `split(" ")` gives the words back.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, MutableMapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -137,36 +137,54 @@ def _conll(path: Path, columns: Columns) -> Iterator[Sentence]:
 def _check_columns(path: Path, lines: Sequence[list[str]], word_column: int, tag_column: int, columns: Columns) -> None:
     """Raises UserError for a column of words, or of tags, that can be none; it names those that can."""
     width = min(map(len, lines), default=0)
-    found = [{fields[column].strip() for fields in lines} for column in range(width)]
-    if not found:
+    if not width:
         return
+    found = [{fields[column].strip() for fields in lines} for column in range(width)]
     tagged = [column for column in range(width) if look_like_tags(found[column])]
     chosen = tag_column % width if columns.label else None
-    hint = ""
-    if other := [column for column in tagged if column not in (chosen, word_column)]:
-        hint = f"; column {other[-1]} can be tags"
     words = [fields[word_column] for fields in lines]
-    numbers = all(text.isdecimal() for text in found[word_column])
-    repeated = sum(word == before for before, word in pairwise(words)) > len(words) / 2
-    if word_column in tagged or (len(lines) > FEW_ROWS and (numbers or repeated)):
-        same = f"the same in {'every line' if len(found[word_column]) == 1 else 'most neighbouring lines'}"
-        what = "tags" if word_column in tagged else "numbers" if numbers else same
+    if what := _why_no_words(words, are_tags=word_column in tagged):
         free = (column for column in range(width) if column not in tagged and column != word_column)
-        swapped = (word_column in tagged and chosen not in tagged) or (repeated and width == 2 and not numbers)
+        swapped = chosen not in tagged if what == "tags" else what != "numbers" and width == 2
         label = f" and task.label: {word_column}" if swapped else ""
         raise UserError(
-            f"{path}: column {word_column} holds {what}, such as '{lines[0][word_column]}', not words; set task.text to"
-            f" the column of the words, such as task.text: {next(free, 1)}{label} (columns count from 0)"
+            f"{path}: column {word_column} holds {what}, such as '{words[0]}', not words; set task.text to the column"
+            f" of the words, such as task.text: {next(free, 1)}{label} (columns count from 0)"
         )
-    pairs = zip(min(words), max(words), strict=False)
-    begin = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))  # of all words
+    begin = _common_beginning(words)
     if len(found[word_column]) > FEW_ROWS and begin and not begin[-1].isalnum():
         raise UserError(f"{path}: each word begins with '{begin}', which is no part of it; remove it")
-    if chosen is not None and other:
-        try:
-            meanings([Tag(text, str(path)) for text in found[chosen]], columns.known_labels, where=str(path))
-        except UserError as error:
-            raise UserError(f"{error} (column {chosen} was read{hint}: set task.label: {other[-1]})") from None
+    others = [column for column in tagged if column != chosen]
+    if chosen is not None and others:
+        _check_tags(path, found[chosen], columns, column=chosen, better=others[-1])
+
+
+def _why_no_words(words: Sequence[str], *, are_tags: bool) -> str:
+    """What a column holds that can be no words; '' where it can."""
+    if are_tags:
+        return "tags"
+    if len(words) <= FEW_ROWS:
+        return ""
+    if all(word.strip().isdecimal() for word in words):
+        return "numbers"
+    if sum(word == before for before, word in pairwise(words)) > len(words) / 2:
+        return f"the same in {'every line' if len(set(words)) == 1 else 'most neighbouring lines'}"
+    return ""
+
+
+def _common_beginning(words: Sequence[str]) -> str:
+    """That of the first and the last in alphabetical order is that of all."""
+    pairs = zip(min(words), max(words), strict=False)
+    return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _check_tags(path: Path, found: Collection[str], columns: Columns, *, column: int, better: int) -> None:
+    """Raises UserError for a column that can be no tags. Args: found: its texts. better: a column that can."""
+    try:
+        meanings([Tag(text, str(path)) for text in found], columns.known_labels, where=str(path))
+    except UserError as error:
+        hint = f"column {column} was read; column {better} can be tags: set task.label: {better}"
+        raise UserError(f"{error} ({hint})") from None
 
 
 def _header(fields: Sequence[str], columns: Columns, where: str) -> tuple[int, int] | None:
