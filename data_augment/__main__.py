@@ -5,7 +5,7 @@
     python -m data_augment show augmented/ --example 3
     python -m data_augment push augmented/ OWNER/NAME
 
-Tables are .csv, .tsv, .jsonl (also .gz, .bz2, .xz, .zip) or .parquet. Candidates take a
+Tables are .csv, .tsv, .jsonl, .json (also .gz, .bz2, .xz, .zip) or .parquet. Candidates take a
 masked language model and minutes; samples take seconds.
 """
 

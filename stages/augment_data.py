@@ -69,7 +69,9 @@ def main(stage: Stage) -> dict[str, Any]:
     if stage.recipe.augment_data.same_answer:
         share = found.variants / max(1, found.variants + found.dropped["another_answer"])
         counts["same_answer_share"] = share
-        stage.say(f"the teacher's answer stays the same in {share:.1%} of the variants; these stay")
+        stage.say(
+            f"the teacher gives {share:.1%} of the variants the same answer as their original; only these are kept"
+        )
     return counts
 
 

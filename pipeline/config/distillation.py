@@ -14,9 +14,9 @@ class LayerObjectives(Training):
     """How the student copies the teacher's layers: each objective has a weight, and 0 leaves it out."""
 
     echo: Positive = 1
-    """How many steps take each batch (data echoing, Choi et al., arXiv:1907.05550): 16 batches, then the same again.
-    The teacher reads a batch once, and what it gives for the 16 stays in memory. An echo does not change the number
-    of steps, so 3 epochs with an echo of 3 read each example, original or variant, only once."""
+    """Each batch is used for this many steps (data echoing, Choi et al., arXiv:1907.05550): 16 batches in turn, then
+    the same 16 again. The teacher reads each once. The number of steps stays the same, so 3 epochs with echo 3 show
+    only as many different rows as one epoch."""
     layer_map: LayerMap = "uniform"
     """The teacher's layer that each layer of the student learns from: uniform, top, bottom, last, 'every 2', or a list
     of the teacher's layers, with 0 for none."""

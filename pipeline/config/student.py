@@ -20,7 +20,7 @@ class Student:
     feed_forward: Positive = 1200
     """Intermediate size."""
     heads: Positive = 12
-    """Attention heads; the attention loss needs as many as the teacher has."""
+    """Attention heads; `attention` and `attention_maps` need as many as the teacher has."""
     key_value_heads: Count = 0
     """For a Llama, whose query heads share keys and values in groups: how many heads its keys and values have, a
     divisor of `heads`. 0: the groups are as large as in the backbone."""

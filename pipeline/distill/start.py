@@ -54,10 +54,14 @@ def fit_student(
     pairs = ", ".join(f"{own} to {source}" for own, source in layers.items() if own)
     stage.say(f"fitting layers {pairs} of the teacher, on {sample.tokens:,} tokens of {sample.texts:,} texts")
     if sample.tokens < encoder.config.hidden_size:
-        stage.say(f"fewer tokens than the student's width of {encoder.config.hidden_size}: the fit will be a poor one")
+        few = f"fewer tokens than the student's width of {encoder.config.hidden_size}"
+        stage.say(f"{few}: the fit will be rough; give more text")
     heads, theirs = encoder.config.num_attention_heads, teacher.config.num_attention_heads
     if heads != theirs:
-        stage.say(f"the student's {heads} heads stand for the teacher's {theirs}: several for one, or one for several")
+        shared = "several student heads share one teacher head"
+        if heads < theirs:
+            shared = "each student head is fitted to the mean of several teacher heads"
+        stage.say(f"the student has {heads} attention heads, the teacher {theirs}: {shared}")
     device = stage.accelerator.device
     encoder.to(device).eval()
     shape = (width, encoder.config.hidden_size)

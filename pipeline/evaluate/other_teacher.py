@@ -58,7 +58,7 @@ class OtherTeacher:
 def load_other_teacher(stage: Stage, kind: TaskKind, label_names: tuple[str, ...]) -> OtherTeacher:
     """The teacher that `annotate_data.teacher` names.
 
-    Raises: UserError for a tokenizer without a fast version or a sign for padding, and for labels that do not match.
+    Raises: UserError for a tokenizer without a fast version or a padding token, and for labels that do not match.
     """
     folder = stage.inputs.other_teacher
     assert folder is not None
@@ -68,7 +68,7 @@ def load_other_teacher(stage: Stage, kind: TaskKind, label_names: tuple[str, ...
     if tokenizer.pad_token is None:  # as in decoders, which find a text's last token by it
         appended = tokenizer.eos_token_id in tokenizer("a")["input_ids"]
         usable = tokenizer.eos_token and not appended  # else the end of a text would count as padding
-        require(usable, f"{SETTING}: the tokenizer of {folder} has no sign for padding; add a pad_token and save it")
+        require(usable, f"{SETTING}: the tokenizer of {folder} has no padding token; add a pad_token and save it")
         tokenizer.pad_token = tokenizer.eos_token
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id

@@ -47,7 +47,9 @@ def commit_of(name: str, *, revision: str, kind: RepositoryKind) -> str:
                 raise
             with suppress(errors.RevisionResolutionError):
                 commit = resolve(local_files_only=True).resolved
-                print(f"hub:{name}: the hub does not say; its cache has {commit}", file=sys.stderr)
+                print(
+                    f"hub:{name}: the hub does not answer; commit {commit} of the local cache is used", file=sys.stderr
+                )
                 return commit
             raise
 

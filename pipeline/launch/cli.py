@@ -192,8 +192,8 @@ def parser(*, with_settings: bool = False) -> argparse.ArgumentParser:
         prog="./run_all.sh",
         usage="./run_all.sh [RECIPE or TABLE] [options] [--section.field value ...] [-- options of accelerate launch]",
         description=f"RECIPE is a YAML file; without it {DEFAULT_RECIPE.relative_to(PROJECT)} runs.\n"
-        "TABLE holds your texts and labels (.csv, .tsv, .jsonl, .json, .parquet): a recipe is written for it and\n"
-        "runs; it holds the settings of the command line too.",
+        "TABLE is a file of texts and labels (.csv, .tsv, .jsonl, .json, .parquet). A recipe for it, with the\n"
+        "settings of the command line, is written to recipes/ and run.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"settings, in a recipe or as --section.field value:\n{help_page(width) if with_settings else ''}",
         allow_abbrev=False,

@@ -87,7 +87,7 @@ def _keep_work_made_from(made_from: Mapping[str, Mapping[str, Any]], stage: Stag
     path, text = stage.work / MADE_FROM, json.dumps(made_from, indent=1, sort_keys=True)
     before = path.read_text(encoding="utf-8") if path.is_file() else None
     if before not in (None, text):
-        stage.say("what it reads was made again since it was interrupted, and is not the same: it begins anew")
+        stage.say("an artifact that it reads has changed since the interruption: this stage starts over")
     if before != text:
         shutil.rmtree(stage.work, ignore_errors=True)
         write_atomically(path, text)

@@ -124,7 +124,8 @@ def _difference(plan: Plan, spec: StageSpec) -> str:
         if before.get(name) != settings[name]:
             changes.append(OF_THE_PROGRAM.get(name) or f"{name}: {before.get(name)} -> {settings[name]}")
     if gone := old["settings"].keys() - settings.keys():
-        changes.append(f"{', '.join(sorted({name.partition('.')[0] for name in gone}))} no longer counts")
+        sections = ", ".join(sorted({name.partition(".")[0] for name in gone}))
+        changes.append(f"settings of {sections} no longer affect this stage")
     for role in sorted({*spec.digests, *old["inputs"]}):
         if spec.digests.get(role) != old["inputs"].get(role):
             changes.append(f"file {role} changed")

@@ -23,7 +23,8 @@ LONGEST_ANSWER = 30  # tokens, at least, unless the recipe says another number
 
 
 def best_answers(outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset") -> list[str]:
-    """The best span of all windows of each row; empty where none is better than no answer and that may be said."""
+    """The best span over all windows of a row; empty where 'no answer' scores higher and the split has questions
+    without an answer."""
     context_column, label_column = _columns(dataset)
     rows = texts.rows
     none_may_be = any(not answers["text"] for answers in dataset[label_column] if answers is not None)

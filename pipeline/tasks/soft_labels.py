@@ -44,8 +44,12 @@ def label_order(
             " task.labels, in the order of the list"
         )
     names = names or kind.label_names(labelled, ())
+    if not lists:
+        return names, []
     shown = ", ".join(names[:MANY]) + (", ..." if len(names) > MANY else "")
-    return names, [f"lists of soft labels are read in the order {shown}; task.labels says another"] if lists else []
+    return names, [
+        f"lists of soft labels are read in the order {shown}; if that is wrong, give the order in task.labels"
+    ]
 
 
 def with_logits(
@@ -87,7 +91,7 @@ def with_logits(
     if divided:
         remarks.append(f"the soft labels of {divided} rows do not sum to 1; each was divided by its sum")
     if answered:
-        remarks.append(f"{answered} rows have no label: the one that their soft labels say stands for it")
+        remarks.append(f"{answered} rows have no label: the answer of their soft labels is used")
     return found, remarks
 
 

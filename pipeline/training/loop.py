@@ -74,7 +74,8 @@ def train(job: Job, stage: Stage) -> Progress:
     model, optimizer = accelerator.prepare(job.model, plain_optimizer)
     if total and len(job.batches.at(0).micro_batches) < accelerator.num_processes:
         stage.say(
-            "a batch has fewer micro-batches than there are processes: raise batch_size or lower micro_batch_tokens"
+            "a batch has fewer micro-batches than there are processes, so some processes only repeat work: raise"
+            " batch_size or lower micro_batch_tokens"
         )
     if total and job.batches.echo > 1:
         different = math.ceil(total / job.batches.echo)

@@ -153,7 +153,7 @@ def test_a_student_with_other_heads_copies_relations(world: Path, capsys: pytest
     plan = run_recipe(write_recipe(world, world / "model", **sections), last="distill_layers")
     curve = metrics(plan, "distill_layers")["curve"]
     assert set(curve[-1]) == {"step", "query_relations_1", "key_relations_1", "value_relations_1"}
-    assert "the student's 3 heads stand for the teacher's 2" in capsys.readouterr().err
+    assert "the student has 3 attention heads, the teacher 2: several" in capsys.readouterr().err
 
 
 def test_an_existing_student_without_model_type_goes_on_where_it_stood(world: Path) -> None:

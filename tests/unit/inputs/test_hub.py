@@ -200,7 +200,7 @@ def test_a_model_in_the_cache_is_taken_where_the_hub_gives_no_answer(
     shutil.rmtree(next((tmp_path / "home").rglob("trees")))  # what transformers brings has no listing
     with serve_always(*answer, **headers) as address:
         assert look_up("model", "hub:owner/tiny", address=address, home=tmp_path / "home", token="hf_old") == online
-    said = 2 * f"hub:owner/tiny: the hub does not say; its cache has {commit_of(model)}\n"
+    said = 2 * f"hub:owner/tiny: the hub does not answer; commit {commit_of(model)} of the local cache is used\n"
     assert capfd.readouterr().err == said or answer == (503,)  # of which the hub's library tells
 
 

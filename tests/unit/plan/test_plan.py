@@ -67,7 +67,7 @@ def test_of_many_changes_the_first_three_are_named(done: Path) -> None:
 
 def test_a_section_that_counts_no_longer_is_named_after_the_setting_that_leaves_it_out(done: Path) -> None:
     why = plan_of(done, "--prepare_corpus.task_text=false").why
-    assert why["prepare_corpus"].startswith("task_text: True -> False; task no longer counts")
+    assert why["prepare_corpus"].startswith("task_text: True -> False; settings of task no longer affect this stage")
 
 
 def test_in_another_store_nothing_is_said_to_have_changed(done: Path) -> None:

@@ -110,7 +110,7 @@ def test_lists_without_names_of_labels_are_read_in_their_order_and_that_is_said(
 ) -> None:
     data = read(tmp_path, lists(*labels), name="rows.jsonl", soft_labels="soft", kind=kind)
     assert data.label_names == ("fresh", "rotten")
-    says = "lists of soft labels are read in the order fresh, rotten; task.labels says another"
+    says = "lists of soft labels are read in the order fresh, rotten; if that is wrong, give the order in task.labels"
     assert data.remarks[0] == says
     data = read(tmp_path, lists(*labels), name="rows.jsonl", soft_labels="soft", kind=kind, labels=["rotten", "fresh"])
     assert data.label_names == ("rotten", "fresh") and says not in data.remarks
