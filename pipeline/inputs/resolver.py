@@ -176,35 +176,46 @@ def _data_files(
     Args: chosen: whether a glob of the user chose the names.
     """
     seen = sorted(name for name in names if "/." not in f"/{name}" and (chosen or not ABOUT_DATA.fullmatch(name)))
-    saved = any(Path(name).name in ("state.json", "dataset_dict.json") for name in seen)
-    several = any(Path(name).name == "dataset_dict.json" for name in seen)
-    require(not saved or not any(name.endswith(".arrow") for name in seen), _of_save_to_disk(spec, several=several))
-    data = [name for name in seen if DATA_FILE.fullmatch(name)]
-    others = [name for name in seen if OTHER_DATA_FILE.fullmatch(name)]
+    _refuse_saved_to_disk(spec, seen)
+    data = _with_data(seen, split)
+    require(data, f"{spec} has no data file (.csv, .tsv, .jsonl, .json, .parquet, .conll, .txt, .xml)")
+    return _of_split(spec, data, split, may_name_no_split=may_name_no_split) if split else data
+
+
+def _with_data(names: Sequence[str], split: Split | None) -> list[str]:
+    """Those that hold data; not plain texts such as notes.txt where train.json says that it is the split."""
+    data = [name for name in names if DATA_FILE.fullmatch(name)]
+    others = [name for name in names if OTHER_DATA_FILE.fullmatch(name)]
     only_text = all(re.search(r"\.txt\b", name, re.IGNORECASE) and not _splits_of(name) for name in data)
     said = {word for name in others for word in _splits_of(name)}
     if split == "unlabelled":
         said &= {split}  # plain texts may well be what has no labels
-    if only_text and (not data or (split and said)):  # such as notes.txt beside train.json
-        data = others
-    require(data, f"{spec} has no data file (.csv, .tsv, .jsonl, .json, .parquet, .conll, .txt, .xml)")
-    if split is None:
-        return data
-    of_split = [name for name in data if split in _splits_of(name)]
+    return others if only_text and (not data or (split and said)) else data
+
+
+def _of_split(spec: str, data: list[str], split: Split, *, may_name_no_split: bool) -> list[str]:
+    """The data files of a split. Raises: UserError where there is none, and where two are one in two formats."""
+    found = [name for name in data if split in _splits_of(name)]
     if not any(map(_splits_of, data)) and (may_name_no_split or split == "train"):
-        of_split = data
-    if not of_split:
+        found = data
+    if not found:
         raise UserError(f"{spec} has no file whose name says '{split}': name the files themselves{_hint(split, data)}")
     stems: dict[str, str] = {}
-    for name in of_split:
+    for name in found:
         other = stems.setdefault(SUFFIX.sub("", name), name)
         require(other == name, f"{spec} has {other} and {name}, of which one is enough: name the file to read")
-    return of_split
+    return found
 
 
 def _splits_of(name: str) -> list[str]:
     """The splits that a file's name says."""
     return [split for split, word in SPLIT_WORDS.items() if word.search(name.lower())]
+
+
+def _refuse_saved_to_disk(spec: str, names: Sequence[str]) -> None:
+    signs = {Path(name).name for name in names} & {"state.json", "dataset_dict.json"}
+    is_saved = signs and any(name.endswith(".arrow") for name in names)
+    require(not is_saved, _of_save_to_disk(spec, several="dataset_dict.json" in signs))
 
 
 def _of_save_to_disk(spec: str, *, several: bool = False) -> str:
