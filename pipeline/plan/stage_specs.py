@@ -26,6 +26,7 @@ from pipeline.plan.stages import (
     counted,
 )
 
+ONLY_DERIVED = ("precision", "fp32", "decoder", "filling")  # names of `_derived` that name nothing of the recipe
 TOKENS_AT_ONCE = ("micro_batch_tokens", "decode_tokens")
 Files = Mapping[str, Path]  # by 'role/relative name'
 Settings = Mapping[str, Any]
@@ -86,36 +87,53 @@ def stage_specs(recipe: Recipe, inputs: RecipeInputs, book: DigestBook) -> dict[
 
 def _settings(stage: str, recipe: Recipe, inputs: RecipeInputs) -> tuple[Settings, Settings]:
     """The settings that a stage's row of the table names, and their defaults."""
-    settings, defaults = {}, {}
+    found: dict[str, tuple[Any, Any]] = {}
     for name in counted(TABLE[stage].settings, recipe):
-        if name in ("precision", "fp32"):
-            settings["precision"] = resolve_precision(recipe.precision) if name == "precision" else "fp32"
-            if name == "precision":
-                settings["handling"], defaults["handling"] = _handling(stage, inputs), 1
-            continue
-        if name == "decoder":
-            settings[name], defaults[name] = is_decoder(inputs.backbone), False
-            continue
-        if name == "filling":
-            settings[name], defaults[name] = FILLING, 1
-            continue
-        if name == "task":
-            settings["task.has_test_files"], defaults["task.has_test_files"] = bool(recipe.task.test), False
-            settings["task.reading"], defaults["task.reading"] = _reading(recipe, inputs), 1
-        if name == "card":
-            for whose, licences in find_licences(recipe, inputs).items():
-                settings[f"licences.{whose}"], defaults[f"licences.{whose}"] = list(licences) or None, None
-        for member in _members(recipe, name):
-            section, _, setting = member.rpartition(".")
-            owner: Any = getattr(recipe, section) if section else recipe
-            key = setting if section == stage else member
-            if setting in TOKENS_AT_ONCE:  # a GPU's count as another setting than the default, a CPU's
-                settings[key], defaults[key] = owner.tokens_at_once, owner.TOKENS_ON_CPU
-                continue
-            settings[key], defaults[key] = getattr(owner, setting), getattr(type(owner), setting)
-            if member == "task.soft_labels" and isinstance(owner.soft_labels, dict):
-                settings[key] = list(owner.soft_labels.items())  # their order is that of the model's outputs
+        found |= _derived(name, stage, recipe, inputs)
+        if name not in ONLY_DERIVED:
+            found |= _of_recipe(name, stage, recipe)
+    settings = {key: value for key, (value, _) in found.items()}
+    defaults = {key: default for key, (_, default) in found.items() if key != "precision"}  # it always counts
     return settings, defaults
+
+
+def _derived(name: str, stage: str, recipe: Recipe, inputs: RecipeInputs) -> dict[str, tuple[Any, Any]]:
+    """Values and defaults of what counts with a name of the table and is no setting of the recipe."""
+    found: dict[str, tuple[Any, Any]] = {}
+    match name:
+        case "precision":  # the recipe's, or the hardware's; and how models of the teachers' types are run
+            found = {
+                "precision": (resolve_precision(recipe.precision), None),
+                "handling": (_handling(stage, inputs), 1),
+            }
+        case "fp32":  # always float32
+            found = {"precision": ("fp32", None)}
+        case "decoder":  # whether the backbone is one
+            found = {"decoder": (is_decoder(inputs.backbone), False)}
+        case "filling":
+            found = {"filling": (FILLING, 1)}
+        case "task":  # without test files the test rows are held out of the training rows
+            has_test_files = bool(recipe.task.test)
+            found = {"task.has_test_files": (has_test_files, False), "task.reading": (_reading(recipe, inputs), 1)}
+        case "card":  # the licences that it will name
+            licences = find_licences(recipe, inputs)
+            found = {f"licences.{whose}": (list(names) or None, None) for whose, names in licences.items()}
+    return found
+
+
+def _of_recipe(name: str, stage: str, recipe: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Values and defaults of a setting, or of those of a section."""
+    found = {}
+    for member in _members(recipe, name):
+        section, _, setting = member.rpartition(".")
+        owner: Any = getattr(recipe, section) if section else recipe
+        value, default = getattr(owner, setting), getattr(type(owner), setting)
+        if setting in TOKENS_AT_ONCE:  # a GPU's count as another setting than the default, a CPU's
+            value, default = owner.tokens_at_once, owner.TOKENS_ON_CPU
+        if member == "task.soft_labels" and isinstance(value, dict):
+            value = list(value.items())  # their order is that of the model's outputs
+        found[setting if section == stage else member] = value, default
+    return found
 
 
 def _reading(recipe: Recipe, inputs: RecipeInputs) -> int:

@@ -88,12 +88,7 @@ class TableRow:
 
     version: int  # raised when the output changes for the same settings, or when the default of a setting changes
     reads: Names = ()  # the stages whose artifacts it reads
-    settings: Names
-    """Those that can change its output: sections, or single ones as SECTION.NAME. 'precision' is the recipe's, or the
-    hardware's, and with it counts how models of the teachers' types are run; 'fp32' is always float32. 'decoder' says
-    whether the backbone is one. With 'task' counts whether it has test files (without them the test rows are held out
-    of the training rows), and how rows of its kind are read; with 'card' the licences that it will name. 'filling' is
-    FILLING."""
+    settings: Names  # those that can change its output: sections, SECTION.NAME, and names of `stage_specs._derived`
     files: Names = ()  # the groups of `stage_specs._input_files` that it reads
 
 
