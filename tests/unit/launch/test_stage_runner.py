@@ -67,7 +67,7 @@ def test_work_goes_on_only_with_what_it_began_with(world: Path, same: bool, caps
     published_again(plan.stages["prepare_corpus"].artifact, more="" if same else "other bytes")
     work(stage_of(plan, "pretrain_teacher", Accelerator(cpu=True)), plan, main, command="")
     assert found == [False, same]
-    assert ("what it reads was made again" in capsys.readouterr().err) != same
+    assert ("an artifact that it reads has changed since the interruption" in capsys.readouterr().err) != same
 
 
 def test_an_input_that_changed_without_a_trace_is_another_one_for_the_next_plan(world: Path) -> None:
