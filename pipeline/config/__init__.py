@@ -51,7 +51,7 @@ class EvaluateStudent:
 
     bootstrap: Annotated[int, Field(ge=100)] = 2000
     """Paired bootstrap samples for the confidence interval of the share of the teacher's score that the student
-    keeps."""
+    keeps. Fewer, at least 200, where the test rows are very many and a row has many labels."""
     timing_rounds: Positive = 200
     """Forward passes of each model for measuring its latency; the models take turns."""
 

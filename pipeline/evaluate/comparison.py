@@ -23,6 +23,8 @@ from pipeline.tasks.per_label import curves_of_rare_labels, figures
 from pipeline.tasks.soft_labels import given_logits
 
 NEAR_ZERO = 0.1  # of a teacher that scores less, or no more than an answer without a look at the text, nothing is kept
+MOST_NUMBERS = 4_000_000_000  # of statistics in all samples of an interval: some minutes of work
+FEWEST_SAMPLES = 200  # of an interval, however many statistics there are
 
 
 def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:
@@ -110,7 +112,7 @@ def given_teacher(stage: Stage, splits: Mapping[str, LabelledSplit]) -> dict[str
 
 
 def share_kept(
-    task: TaskData, *, teacher: np.ndarray, student: np.ndarray, samples: int, seed: int
+    stage: Stage, task: TaskData, *, teacher: np.ndarray, student: np.ndarray
 ) -> dict[str, float | tuple[float, float] | None]:
     """The student's share of the teacher's score, `kept`, and its `kept_interval`.
 
@@ -122,21 +124,13 @@ def share_kept(
     theirs = score(task, teacher)
     if theirs < NEAR_ZERO or not task.kind.beats_trivial(task.metric, teacher):
         return {"kept": None, "kept_interval": None}
-    interval = kept_interval(
-        lambda rows: score(task, rows), teacher=teacher, student=student, samples=samples, seed=seed
-    )
+    interval = kept_interval(stage, lambda rows: score(task, rows), teacher=teacher, student=student)
     return {"kept": score(task, student) / theirs, "kept_interval": interval}
 
 
 def kept_of_given(stage: Stage, given: Mapping[str, Any], student: Measured, task: TaskData) -> dict[str, Any]:
     """The given teacher, and what the student keeps of its score, as results.json has it."""
-    kept = share_kept(
-        task,
-        teacher=given["statistics"],
-        student=student.test_statistics,
-        samples=stage.recipe.evaluate_student.bootstrap,
-        seed=stage.recipe.seed,
-    )
+    kept = share_kept(stage, task, teacher=given["statistics"], student=student.test_statistics)
     return {key: value for key, value in given.items() if key != "statistics"} | kept
 
 
@@ -147,13 +141,7 @@ def compare(stage: Stage, test: LabelledSplit, *, teacher: Measured, student: Me
     theirs, ours = (
         side.results | {"latency_ms": latency} for side, latency in zip((teacher, student), latencies, strict=True)
     )
-    kept = share_kept(
-        task,
-        teacher=teacher.test_statistics,
-        student=student.test_statistics,
-        samples=settings.bootstrap,
-        seed=stage.recipe.seed,
-    )
+    kept = share_kept(stage, task, teacher=teacher.test_statistics, student=student.test_statistics)
     return {
         "task": task.name,
         "metric": task.metric,
@@ -179,23 +167,35 @@ def gains(teacher: Mapping[str, Any], student: Mapping[str, Any]) -> dict[str, f
 
 
 def kept_interval(
-    score: Callable[[np.ndarray], float], *, teacher: np.ndarray, student: np.ndarray, samples: int, seed: int
+    stage: Stage, score: Callable[[np.ndarray], float], *, teacher: np.ndarray, student: np.ndarray
 ) -> tuple[float, float] | None:
     """95% interval of the student's share of the teacher's score: a paired bootstrap over the rows (Efron, 1979).
+
+    As many samples as the recipe says; of very many statistics fewer, and that is said.
 
     Args:
         score: of some rows' statistics.
         teacher, student: statistics of the same rows, (rows, S) (`TaskKind.statistics`).
 
     Returns: its ends; None for a teacher that never scores above 0.
+    Raises: Interrupted after a sample, where a signal reached this process.
     """
-    random = np.random.default_rng([seed, 4])
-    shares = []
-    for _ in range(samples):
-        rows = random.integers(0, len(teacher), len(teacher))
-        base = score(teacher[rows])
-        if base > 0:
-            shares.append(score(student[rows]) / base)
+    wanted = stage.recipe.evaluate_student.bootstrap
+    samples = min(wanted, max(FEWEST_SAMPLES, MOST_NUMBERS // teacher.size))
+    if samples < wanted:
+        stage.say(
+            f"the interval of what is kept is drawn from {samples:,} samples, not evaluate_student.bootstrap,"
+            f" {wanted:,}: {len(teacher):,} rows of {teacher.shape[1]:,} numbers to score would take too long"
+        )
+    random, shares = np.random.default_rng([stage.recipe.seed, 4]), []
+    with stage.bar(total=samples, unit="sample") as bar:
+        for number in range(samples):
+            rows = random.integers(0, len(teacher), len(teacher))
+            base = score(teacher[rows])
+            if base > 0:
+                shares.append(score(student[rows]) / base)
+            bar.update()
+            stage.stop_if_asked_here(f"sample {number + 1} of {samples}")
     if not shares:
         return None
     low, high = np.quantile(shares, [0.025, 0.975])

@@ -209,11 +209,10 @@ def shipped_beside_teacher(
     teacher, interval = results["teacher"], None
     if results["kept"] is not None:
         interval = kept_interval(
+            stage,
             score_of,
             teacher=np.load(evaluation / TEACHER_STATISTICS, allow_pickle=False),
             student=forms.test_statistics[INT8],
-            samples=stage.recipe.evaluate_student.bootstrap,
-            seed=stage.recipe.seed,
         )
     disk_bytes = sum((folder / name).stat().st_size for name in (INT8, *SIDE_FILES))
     return {

@@ -64,7 +64,7 @@ def compare_general(stage: Stage, *, teacher: Path, student: Path) -> tuple[dict
     theirs, ours, kept, interval = sides["teacher"], sides["student"], None, None
     if measure.can_be_kept and theirs["score"]:
         kept = ours["score"] / theirs["score"]
-        interval = kept_interval(measure.score, **statistics, samples=settings.bootstrap, seed=stage.recipe.seed)
+        interval = kept_interval(stage, measure.score, **statistics)
     results = {
         "task": TASK,
         "metric": measure.metric,

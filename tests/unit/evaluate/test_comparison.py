@@ -1,18 +1,24 @@
 """Teacher against student: how sure, how alike, how large; and the table that says so."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from pipeline.config import EvaluateStudent
 from pipeline.data.examples import Example
+from pipeline.errors import Interrupted
+from pipeline.evaluate import comparison
 from pipeline.evaluate.comparison import Measured, kept_interval, prediction_table, share_kept, size
 from pipeline.evaluate.scoring import LabelledSplit
 from pipeline.models.loading import load_classifier, save_model
+from pipeline.runtime.stage import Stage
 from pipeline.tasks import KINDS
 from pipeline.tasks.labelled_data import TaskData
+from tests.helpers.one_process import make_stage
 from tests.tiny import write_model
 
 CLASSIFICATION, REGRESSION = KINDS["classification"], KINDS["regression"]
@@ -24,6 +30,11 @@ def right_on(share: float) -> np.ndarray:
     return np.where(RANDOM.random(len(LABELS)) < share, LABELS, 1 - LABELS)
 
 
+def stage_with(*, samples: int, seed: int = 0) -> Stage:
+    stage = make_stage(Path("nowhere"), seed=seed)
+    return replace(stage, recipe=replace(stage.recipe, evaluate_student=EvaluateStudent(bootstrap=samples)))
+
+
 def interval(teacher: np.ndarray, student: np.ndarray, *, samples: int = 300, seed: int = 0) -> tuple[float, float]:
     found = kept(teacher, student, samples=samples, seed=seed)
     assert found is not None
@@ -32,11 +43,10 @@ def interval(teacher: np.ndarray, student: np.ndarray, *, samples: int = 300, se
 
 def kept(teacher: np.ndarray, student: np.ndarray, *, samples: int = 300, seed: int = 0) -> tuple[float, float] | None:
     return kept_interval(
+        stage_with(samples=samples, seed=seed),
         lambda rows: CLASSIFICATION.score("accuracy", rows),
         teacher=CLASSIFICATION.statistics(teacher, LABELS),
         student=CLASSIFICATION.statistics(student, LABELS),
-        samples=samples,
-        seed=seed,
     )
 
 
@@ -72,11 +82,10 @@ def test_no_share_is_kept_of_a_teacher_near_zero_or_no_better_than_one_answer_fo
     labels = np.repeat([0, 1], [220, 180])
     teacher = np.where(np.arange(400) % 100 < 100 * right, labels, 1 - labels)
     found = share_kept(
+        stage_with(samples=100),
         task_of("no", "yes", names=("no", "yes")),
         teacher=CLASSIFICATION.statistics(teacher, labels),
         student=CLASSIFICATION.statistics(labels, labels),
-        samples=20,
-        seed=0,
     )
     assert found["kept"] == (pytest.approx(1 / right) if known else None)
     assert (found["kept_interval"] is not None) is known
@@ -85,6 +94,32 @@ def test_no_share_is_kept_of_a_teacher_near_zero_or_no_better_than_one_answer_fo
 def test_the_same_seed_gives_the_same_interval() -> None:
     teacher, student = right_on(0.9), right_on(0.8)
     assert interval(teacher, student) == interval(teacher, student) != interval(teacher, student, seed=1)
+
+
+def test_of_very_many_statistics_fewer_samples_are_drawn_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher, student = right_on(0.9), right_on(0.8)
+    few = interval(teacher, student, samples=250)
+    assert "samples, not" not in capsys.readouterr().err
+    monkeypatch.setattr(comparison, "MOST_NUMBERS", 250 * 400 * 2)
+    assert interval(teacher, student, samples=2000) == few
+    assert "drawn from 250 samples, not evaluate_student.bootstrap, 2,000: 400 rows of 2" in capsys.readouterr().err
+    monkeypatch.setattr(comparison, "MOST_NUMBERS", 1)
+    assert interval(teacher, student, samples=2000) == interval(teacher, student, samples=200)
+    assert interval(teacher, student, samples=100) != interval(teacher, student, samples=200)
+
+
+def test_a_signal_ends_the_interval_after_a_sample() -> None:
+    stage, scored = stage_with(samples=2000), []
+
+    def score(rows: np.ndarray) -> float:
+        scored.append(rows)
+        stage.stop.came = len(scored) == 20
+        return 1.0
+
+    with pytest.raises(Interrupted, match="after sample 10 of 2000"):
+        kept_interval(stage, score, teacher=np.ones((4, 2)), student=np.ones((4, 2)))
 
 
 def test_agreement_is_the_share_of_equal_predictions() -> None:
