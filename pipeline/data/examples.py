@@ -37,7 +37,8 @@ class Example(NamedTuple):
     path: Path
     line: int
     soft: Any = None
-    """Soft labels: as the row has them (`SoftColumns.read`), after `read_task` logits in the order of the labels."""
+    """Soft labels: as the row has them (`SoftColumns.read`), after `read_task` logits, float64, in the order of
+    the labels."""
 
     @property
     def location(self) -> str:

@@ -62,7 +62,7 @@ class EmbeddingTask(RegressionTask):
 
     def soft_target(self, label: Any, logits: Sequence[float] | None, label_names: tuple[str, ...]) -> list[float]:
         """The vectors of both texts, one after the other."""
-        return list(logits or ())
+        return [] if logits is None else np.asarray(logits).tolist()
 
     def predictions(self, outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset") -> np.ndarray:
         """(R,) the cosine of each pair, from embeddings (N, C) of length 1."""

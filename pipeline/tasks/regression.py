@@ -58,7 +58,7 @@ class RegressionTask(SequenceTask):
 
     def soft_answer(self, logits: Sequence[float], label_names: tuple[str, ...]) -> float:
         """The teacher's score."""
-        return logits[0]
+        return float(logits[0])
 
     def predictions(self, outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset") -> np.ndarray:
         """(R,) scores."""

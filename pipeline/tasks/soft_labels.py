@@ -79,7 +79,8 @@ def with_logits(
             if label is None and split != "unlabelled":
                 label = kind.soft_answer(logits, label_names)
                 answered += 1
-            found[split].append(example._replace(soft=logits, label=label))
+            held = np.array(logits)  # float64, a quarter of the memory of a tuple
+            found[split].append(example._replace(soft=held, label=label))
     distilled = (*found["train"], *found.get("unlabelled", ()))
     if found["train"] and all(example.soft is None for example in distilled):
         names = ", ".join(f"'{name}'" for name in soft.names())
