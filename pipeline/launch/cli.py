@@ -19,7 +19,8 @@ from pipeline import PROJECT
 from pipeline.config.reference import help_page, settings
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, require, status_of
 from pipeline.launch.exit_status import survive_closed_readers
-from pipeline.launch.launcher import launch_command, machines_of, run_launched, stop_signals_call
+from pipeline.launch.launch_command import launch_command, machines_of
+from pipeline.launch.launcher import run_launched, stop_signals_call
 from pipeline.launch.listing import forecast, show
 from pipeline.launch.stage_logs import StageLogs
 from pipeline.launch.table_recipe import OPTIONS, from_here, is_table, recipe_for

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pipeline import PROJECT
 from pipeline.errors import WorkFailed
-from pipeline.launch.launcher import CPU_ENVIRONMENT
+from pipeline.launch.launch_command import CPU_ENVIRONMENT
 from pipeline.plan.plan import Plan
 
 

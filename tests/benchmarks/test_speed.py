@@ -11,7 +11,7 @@ from benchmarks.cases import make_stage, predictions, task_texts
 from benchmarks.proposals import proposals
 from benchmarks.speed import main, peak_memory
 from pipeline.errors import status_of
-from pipeline.launch.launcher import CPU_ENVIRONMENT
+from pipeline.launch.launch_command import CPU_ENVIRONMENT
 from pipeline.plan.plan import make_plan
 from tests.tiny import make
 

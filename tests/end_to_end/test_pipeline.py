@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from pipeline import PROJECT
-from pipeline.launch.launcher import CPU_ENVIRONMENT, launch_command
+from pipeline.launch.launch_command import CPU_ENVIRONMENT, launch_command
 from pipeline.plan.stages import STAGES
 from tests import tiny
 from tests.faults import differing, draw, kill_and_resume, work_seconds
