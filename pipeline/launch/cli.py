@@ -81,7 +81,7 @@ def _run(arguments: list[str]) -> int:
         command, changes = launch_command(selected, ["--recipe", str(recipe.absolute()), *overrides], launcher)
         machines = machines_of(launcher)
         status, trouble = _launch(plan, selected, command, changes, machines)
-        if status == INTERRUPTED and not _lost(make_plan(recipe, overrides, checked=False), selected):
+        if status == INTERRUPTED and _is_done(recipe, overrides, selected):
             status = OK  # asked to stop when the last stage was all but done
         if status != OK:
             print(f"{trouble}\n  resume: {_resuming(arguments)}", file=sys.stderr)
@@ -94,6 +94,14 @@ def _run(arguments: list[str]) -> int:
 def _lost(plan: Plan, launched: Sequence[str]) -> list[str]:
     """Those of the launched stages that are not done."""
     return [stage for stage in launched if stage in plan.why]
+
+
+def _is_done(recipe: Path, overrides: Sequence[str], launched: Sequence[str]) -> bool:
+    """Whether all that was launched is done. Not where no plan can be made any more, since an input is gone."""
+    try:
+        return not _lost(make_plan(recipe, overrides, checked=False), launched)
+    except (UserError, OSError):
+        return False
 
 
 def _wait_until_seen(recipe: Path, overrides: Sequence[str], launched: Sequence[str]) -> None:

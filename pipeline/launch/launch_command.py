@@ -47,7 +47,7 @@ def launch_command(
     changes: dict[str, str] = {}
     gpus = gpu_count()
     if "--config_file" not in values:
-        options = [*_device_options(values, gpus), *options]
+        options = [*_device_options(values, gpus, machines_of(launcher)), *options]
     settings = {"num_processes": max(1, gpus)} | _settings(options)
     _refuse_what_cannot_work(settings, gpus)
     processes, machines = (_count(settings, name) for name in ("num_processes", "num_machines"))
@@ -74,12 +74,15 @@ def launch_command(
     return [*accelerate, *options, "-m", "stages", *stages, *arguments], changes
 
 
-def _device_options(values: Mapping[str, str], gpus: int) -> list[str]:
-    """The configuration file for this machine, and what it leaves open. Args: values: of the user's options."""
+def _device_options(values: Mapping[str, str], gpus: int, machines: int) -> list[str]:
+    """The configuration file for this machine, and what it leaves open.
+
+    Args: values: of the user's options. gpus: of each machine.
+    """
     kind = ("cpu", "one_gpu", "multi_gpu")[min(gpus, 2)]
     options = ["--config_file", str(PROJECT / "accelerate_configs" / f"{kind}.yaml")]
-    if gpus > 1 and "--num_processes" not in values:
-        options += ["--num_processes", str(gpus)]
+    if gpus * machines > 1 and "--num_processes" not in values:
+        options += ["--num_processes", str(gpus * machines)]
     if not values.keys() & {"--main_process_port", "--machine_rank", "--num_machines"}:
         options += ["--main_process_port", "0"]  # a free one: two runs on one machine do not meet
     return options
@@ -136,9 +139,11 @@ def _refuse_what_cannot_work(settings: Mapping[str, Any], gpus: int) -> None:
         settings.get("mixed_precision") != "fp8",
         "the launcher's mixed_precision: fp8 is not supported: the recipe's `precision` decides; leave it out",
     )
+    by_option, by_file = "cpu" in settings, settings.get("use_cpu")
     require(
-        not gpus or ("cpu" not in settings and not settings.get("use_cpu")),
-        "the launcher's cpu is not supported beside GPUs: leave it out, and set CUDA_VISIBLE_DEVICES= to use the CPU",
+        not gpus or not (by_option or by_file),
+        f"the launcher's {'cpu' if by_option else 'use_cpu'} is not supported beside GPUs: leave it out, and set"
+        " CUDA_VISIBLE_DEVICES= to use the CPU",
     )
     require(
         str(settings.get("max_restarts", 0)) == "0",

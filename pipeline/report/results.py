@@ -97,7 +97,7 @@ def _line(name: str, of_teacher: str, of_student: str, remark: str = "") -> str:
 def _kept(results: Mapping[str, Any]) -> str:
     """The share of the teacher's score that the student keeps, with its interval."""
     if results["kept"] is None or not results["kept_interval"]:
-        return "no share: the teacher hardly beats an answer that ignores the text"
+        return "no share: the teacher scores next to nothing, or hardly more than an answer that ignores the text"
     low, high = results["kept_interval"]
     return f"{results['kept']:.1%} kept (95%: {low:.1%} to {high:.1%})"
 

@@ -333,6 +333,21 @@ def test_a_run_that_was_asked_to_stop_when_all_was_done_is_done(
     assert ("rows, test" in said.out) == (published == 2)
 
 
+def test_a_run_that_was_asked_to_stop_says_how_to_go_on_though_its_input_is_gone(
+    world: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_until(world, "distill_predictions")
+
+    def run(*_: object) -> tuple[int, str]:
+        (world / "rows.csv").unlink()
+        return 75, ""
+
+    monkeypatch.setattr(cli, "run_launched", run)
+    assert started(world) == 75
+    said = capsys.readouterr().err
+    assert "evaluate_student was interrupted" in said and "  resume: ./run_all.sh" in said
+
+
 def test_help_explains_every_option_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match=r"^0$"):
         cli.main(["--help"])

@@ -102,12 +102,12 @@ def test_machines_are_counted_in_the_configuration_file_and_in_options() -> None
     assert machines_of(["--config_file", config("two_machines"), "--num_machines=3"]) == 3
 
 
-@pytest.mark.parametrize("option", ["--cpu", "use_cpu: true"])
-def test_a_cpu_beside_gpus_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, option: str) -> None:
+@pytest.mark.parametrize(("option", "name"), [("--cpu", "cpu"), ("use_cpu: true", "use_cpu")])
+def test_a_cpu_beside_gpus_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, option: str, name: str) -> None:
     gpus(monkeypatch, 1)
     (tmp_path / "mine.yaml").write_text(option)
     launcher = [option] if option == "--cpu" else ["--config_file", str(tmp_path / "mine.yaml")]
-    with pytest.raises(UserError, match="cpu is not supported beside GPUs: leave it out, and set CUDA_VISIBLE"):
+    with pytest.raises(UserError, match=f"the launcher's {name} is not supported beside GPUs: leave it out"):
         options(*launcher)
 
 
@@ -229,3 +229,11 @@ def test_gpus_are_all_taken(monkeypatch: pytest.MonkeyPatch, count: int, name: s
     assert value(words, "--config_file") == config(name)
     assert words[words.index("--num_processes") :][1:2] == ["2"] if count > 1 else "--num_processes" not in words
     assert changes == {}
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_the_gpus_of_all_machines_are_taken(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    gpus(monkeypatch, count)
+    words, _ = options("--num_machines", "2", "--machine_rank", "1")
+    assert value(words, "--num_processes") == str(2 * count)
+    assert "--multi_gpu" in words
