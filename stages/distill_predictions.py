@@ -6,6 +6,7 @@ Reads:  the student (distill_layers), the augmented dataset (augment_data), the 
         the task's dev rows; the teacher and the projections where layers are copied here too.
 Writes: the task's student, the epoch with the best dev score; any program loads it with `from_pretrained(folder)`.
 
+Before it learns, the words' embeddings are rounded to the 4 bits that they ship in, so that the rest gets used to it.
 A regression learns the teacher's score, not the label. Labels and layers can be objectives beside the predictions;
 without layers the teacher is not needed any more.
 """
@@ -36,6 +37,7 @@ from pipeline.heads.base import total_weight
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch, Rows
+from pipeline.models.rounding import round_embeddings
 from pipeline.models.seen_pieces import seen_pieces
 from pipeline.models.trace import Trace, Wanted
 from pipeline.runtime.stage import Stage
@@ -55,6 +57,10 @@ def main(stage: Stage) -> dict[str, Any]:
     stored, scale = StoredOutputs(data.texts, logits), head.scale(logits)
     if scale and head_is_copied(stage, student):
         scale.take_out_of(student)  # the teacher's head gives scores, a new one starts around 0
+    if stage.recipe.rounds_embeddings and round_embeddings(student):
+        stage.say(
+            "the words' embeddings are rounded to 4 bits, as they ship, and stay so (export_student.embedding_bits)"
+        )
     model, loss, packed = model_and_loss(stage, data, student)
 
     def collate(rows: Rows, epoch: int) -> Batch:

@@ -22,7 +22,7 @@ from pipeline.export.onnx_session import open_session
 from pipeline.export.packed_embeddings import pack_embeddings
 
 OPSET = 20
-QUANTISED = ("MatMul", "Gemm", "Gather")  # Gather: the embeddings
+QUANTISED = ("MatMul", "Gather")  # Gather: the embeddings
 
 
 def export_onnx(model: PreTrainedModel, path: Path, *, inputs: Sequence[str]) -> None:
@@ -88,12 +88,16 @@ def _keep_layer_norms(graph: onnx.GraphProto) -> None:
 def quantise(source: Path, target: Path, *, embedding_bits: int = 4) -> None:
     """Write a float32 ONNX file with int8 weights; activations are quantised at run time.
 
-    Weights take 7 of the 8 bits: with all 8, sums overflow without an error on processors that lack VNNI.
+    Weights take 7 of the 8 bits: with all 8, sums overflow without an error on processors that lack VNNI. What reads one
+    state a text, a pooler and the head after it, stays in float32: it is small and quick, and loses most in int8, since a
+    pooler's diagonal is far larger than its other weights.
 
     Args: embedding_bits: of the words' embeddings, 4 or 8.
     """
     whole = onnx.load(source)
     packed = pack_embeddings(whole) if embedding_bits == 4 else []
+    # The exporter writes a layer over one state a text as Gemm; the quantiser splits that into this MatMul and an Add.
+    of_texts = [f"{node.name}_MatMul" for node in whole.graph.node if node.op_type == "Gemm"]
     constants = {tensor.name for tensor in whole.graph.initializer}
     described = [value for value in whole.graph.value_info if value.name not in constants]  # onnxruntime refuses others
     del whole.graph.value_info[:]
@@ -105,7 +109,7 @@ def quantise(source: Path, target: Path, *, embedding_bits: int = 4) -> None:
             whole,
             target,
             op_types_to_quantize=list(QUANTISED),
-            nodes_to_exclude=packed,
+            nodes_to_exclude=[*packed, *of_texts],
             per_channel=True,
             reduce_range=True,
             weight_type=QuantType.QInt8,

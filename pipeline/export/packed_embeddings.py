@@ -1,8 +1,7 @@
-"""Word embeddings of an ONNX file in 4 bits: a scale for each row, chosen by least squares, two numbers in a byte.
+"""Word embeddings of an ONNX file in 4 bits.
 
-The embeddings are most of a small student. Source: Guan et al. 2019, "Post-Training 4-bit Quantization on Embedding
-Tables" (arXiv:1911.02079), here with scales of both signs instead of ranges. Standard operators unpack the rows of a
-text as they are read, so any client that runs ONNX runs the file, and the table stays packed in memory too.
+The embeddings are most of a small student. Standard operators unpack the rows of a text as they are read, so any client
+that runs ONNX runs the file, and the table stays packed in memory too.
 """
 
 import numpy as np
@@ -10,8 +9,8 @@ import onnx
 import onnx.parser
 from onnx import numpy_helper
 
-LARGEST = 7  # of the whole numbers -7 to 7, stored as 1 to 15
-CLIPS = np.linspace(1.0, 0.5, 11, dtype=np.float32)  # where a row is cut off, as a share of its largest number
+from pipeline.export.four_bits import pack_rows
+
 TEXT = "input_ids"  # the rows that it names are those of words
 UNPACKING = """
 {rows}_bytes = Gather ({rows}_packed, input_ids)
@@ -25,26 +24,6 @@ UNPACKING = """
 {rows}_row_scale = Gather ({rows}_scales, input_ids)
 {rows} = Mul ({rows}_numbers, {rows}_row_scale)
 """  # type 1: float32
-
-
-def pack_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows in 4 bits, each with the scale (of `CLIPS`) that has the least squared error.
-
-    Args: table: (V, W), W even.
-    Returns: bytes (V, W / 2), the first half of a row in their low 4 bits and the second in the high ones, each
-        number plus 8; scales (V, 1), float32.
-    """
-    largest = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-30)  # a row of zeros
-    best, least = np.zeros_like(table), np.full((len(table), 1), np.inf)
-    scales = np.zeros_like(largest)
-    for clip in CLIPS:
-        scale = (largest * clip / LARGEST).astype(np.float32)
-        numbers = np.clip(np.rint(table / scale), -LARGEST, LARGEST)
-        error = np.square(numbers * scale - table).sum(axis=1, keepdims=True, dtype=np.float64)
-        better = error < least
-        best, scales, least = np.where(better, numbers, best), np.where(better, scale, scales), np.minimum(error, least)
-    low, high = np.split((best + 8).astype(np.uint8), 2, axis=1)
-    return low | high << 4, scales.astype(np.float32)
 
 
 def pack_embeddings(whole: onnx.ModelProto) -> list[str]:

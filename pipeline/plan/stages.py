@@ -189,9 +189,9 @@ TABLE: dict[str, TableRow] = {
         ],
     ),
     "distill_predictions": TableRow(
-        version=9,
+        version=10,
         reads=["finetune_teacher", "distill_layers", "augment_data", "annotate_data"],
-        settings=["distill_predictions", "seed", "precision", "task", *SCORING],
+        settings=["distill_predictions", "export_student.embedding_bits", "seed", "precision", "task", *SCORING],
         files=["training_rows", WHERE_SOFT],
     ),
     "evaluate_student": TableRow(
@@ -204,7 +204,7 @@ TABLE: dict[str, TableRow] = {
         files=["training_rows", "test_rows", "other_teacher", WHERE_SOFT],
     ),
     "export_student": TableRow(
-        version=11,
+        version=12,
         reads=[
             with_task("finetune_teacher", "distill_predictions"),
             without_task("prepare_corpus", "pretrain_teacher", "distill_general"),

@@ -8,8 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.numpy import load_file
 from transformers import AutoModelForTokenClassification
 
+from pipeline.export.four_bits import pack_rows, unpack_rows
 from pipeline.models.loading import load_tokenizer
 from pipeline.models.vocabulary import pieces_kept
 from tests import tiny
@@ -42,6 +44,13 @@ def test_the_pieces_that_the_texts_use_most_are_those_of_every_student(finished:
     said = json.loads((finished / "results.json").read_text(encoding="utf-8"))["vocabulary"]
     assert (said["teacher"], said["student"]) == (len(whole), PIECES)
     assert 0 < said["texts_changed"] < 1
+
+
+def test_the_student_has_the_word_embeddings_that_ship(finished: Path) -> None:
+    for folder in ("distill_predictions", "export_student"):
+        weights = load_file(finished / folder / "model.safetensors")
+        (table,) = (weights[name] for name in weights if name.endswith("word_embeddings.weight"))
+        np.testing.assert_allclose(unpack_rows(*pack_rows(table)), table, rtol=1e-6)
 
 
 def test_the_answers_of_a_tagger_are_for_the_tokens_that_the_student_reads(world: Path) -> None:

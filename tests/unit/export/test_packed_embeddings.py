@@ -10,9 +10,9 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
+from pipeline.export.four_bits import CLIPS, LARGEST, pack_rows, unpack_rows
 from pipeline.export.onnx import export_graph, quantise
 from pipeline.export.onnx_session import INT8, open_session
-from pipeline.export.packed_embeddings import CLIPS, LARGEST, pack_rows
 from tests import tiny
 
 RANDOM = np.random.default_rng(0)
@@ -80,6 +80,11 @@ def test_the_file_gives_the_rows_that_a_slow_search_finds(tmp_path: Path) -> Non
     right = np.stack([slow_row(row) for row in table])[ids]
     assert found == pytest.approx(right, rel=1e-5, abs=1e-30)
     assert (found[ids == 2] == 0).all()
+
+
+def test_to_pack_a_rounded_table_again_changes_nothing() -> None:
+    rounded = unpack_rows(*pack_rows(table_of(200, 64)))
+    np.testing.assert_allclose(unpack_rows(*pack_rows(rounded)), rounded, rtol=1e-6)
 
 
 def test_a_row_loses_less_than_by_its_largest_number_alone() -> None:
