@@ -88,9 +88,9 @@ def _keep_layer_norms(graph: onnx.GraphProto) -> None:
 def quantise(source: Path, target: Path, *, embedding_bits: int = 4) -> None:
     """Write a float32 ONNX file with int8 weights; activations are quantised at run time.
 
-    Weights take 7 of the 8 bits: with all 8, sums overflow without an error on processors that lack VNNI. What reads one
-    state a text, a pooler and the head after it, stays in float32: it is small and quick, and loses most in int8, since a
-    pooler's diagonal is far larger than its other weights.
+    Weights take 7 of the 8 bits: with all 8, sums overflow without an error on processors that lack VNNI. A
+    pooler and a head that read one state a text stay in float32: they are small and quick, and lose most in int8,
+    since a pooler's diagonal is far larger than its other weights.
 
     Args: embedding_bits: of the words' embeddings, 4 or 8.
     """
