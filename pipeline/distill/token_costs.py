@@ -95,7 +95,12 @@ def count(plan: Plan) -> Counts:
     length = plan.recipe.prepare_corpus.length
     if not plan.recipe.has_task:
         return Counts(
-            rows={}, tokens={}, lengths=np.array([length]), corpus=corpus_tokens(plan, 0.0), corpus_length=length
+            rows={},
+            tokens={},
+            lengths=np.array([length]),
+            corpus=corpus_tokens(plan, 0.0),
+            corpus_length=length,
+            labels=0,
         )
     data, lengths = read_task(task, plan.inputs.task), np.empty(0, dtype=np.int64)
     tokenizer = None
@@ -119,6 +124,7 @@ def count(plan: Plan) -> Counts:
         lengths=lengths,
         corpus=corpus_tokens(plan, tokens["train"]),
         corpus_length=length,
+        labels=len(data.label_names),
         reused=reused_rows(plan),
     )
 

@@ -21,6 +21,7 @@ from pipeline.hardware import resolve_precision
 from pipeline.models.architectures import start_of
 from pipeline.models.saved_model import ModelShape, model_shape
 from pipeline.plan.plan import Plan
+from pipeline.tasks import kind_of
 
 # Measured on 2 cores of an AMD EPYC (AVX512-BF16): what no model does, or a model in a way of its own.
 LAUNCH_SECONDS = 6.0  # imports, twice
@@ -33,6 +34,7 @@ EVALUATION_SECONDS, EXPORT_SECONDS = 5.0, 11.0
 MEASURED_TOKENS = 1 << 17  # of held-out text, at most
 FLOAT32_TIMES = 2.0  # what a token costs in float32, where it is measured in bf16
 CHARACTERS_A_TOKEN = 4.1
+PARQUET_BYTES = 0.6  # of a character of the augmented dataset, its list of what was replaced among them
 CHARACTERS_A_BYTE = {".bz2": 4.0, ".gz": 3.0, ".xz": 4.5, ".zip": 3.0, ".parquet": 2.0}
 TEXT_OF_A_DUMP = 0.4  # the rest of a Wikipedia dump is markup, tables and lists
 NEIGHBOURS = 0.9  # of texts in which some word follows another one, at once: these are not masked together
@@ -49,6 +51,7 @@ class Counts:
     lengths: np.ndarray  # of some sequences of the training rows
     corpus: float  # tokens
     corpus_length: int  # of a block
+    labels: int  # of the task; 0 where it has none
     reused: int | None = None  # rows of the augmented dataset, where one that exists is taken
 
 
@@ -185,12 +188,15 @@ def _sizes(plan: Plan, counts: Counts) -> dict[str, float]:
     layer = 4 * small.width**2 + 2 * small.width * small.feed_forward
     teacher = 4.0 * (12 * shape.layers * shape.width**2 + shape.vocab_size * shape.embedding_size)
     student = 4.0 * (small.layers * layer + shape.vocab_size * small.width)
+    kind, copies = kind_of(plan.recipe.task), _copies(plan.recipe, counts)
+    outputs = {"embedding": shape.width, "question_answering": 2}.get(kind.name, max(1, counts.labels))
     return {
         **dict.fromkeys(("pretrain_teacher", "finetune_teacher"), teacher),
         **dict.fromkeys(("distill_general", "distill_layers", "distill_predictions"), student),
         "export_student": 2.25 * student,
         "prepare_corpus": 2 * counts.corpus,
-        "augment_data": 60 * _distilled(counts.rows) * _copies(plan.recipe, counts),
+        "augment_data": PARQUET_BYTES * CHARACTERS_A_TOKEN * _distilled(counts.tokens) * copies,
+        "annotate_data": 4 * outputs * _distilled(counts.tokens if kind.per_token else counts.rows) * copies,
         "propose_candidates": 250 * WORDS_A_TOKEN * _distilled(counts.tokens),
     }
 

@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.plan.estimate import (
+    CHARACTERS_A_TOKEN,
     LAUNCH_SECONDS,
+    PARQUET_BYTES,
     TRAINED,
     Costs,
     Counts,
@@ -31,6 +33,7 @@ COUNTS = Counts(
     lengths=np.full(100, 10),
     corpus=8000.0,
     corpus_length=32,
+    labels=3,
 )
 COSTS = Costs(teacher=1.0, student=0.1, steps=dict.fromkeys(TRAINED, 2.0))  # seconds nobody would wait for
 
@@ -84,9 +87,25 @@ def test_of_a_reused_dataset_its_own_rows_count(world: Path) -> None:
     counts = replace(COUNTS, reused=reused_rows(plan))
     found = estimates(plan, counts, COSTS)
     assert found["annotate_data"].seconds == pytest.approx(3 * 1500, abs=2)  # 450 rows for 150
-    assert found["augment_data"].bytes == 60 * 450
+    assert found["augment_data"].bytes == pytest.approx(PARQUET_BYTES * CHARACTERS_A_TOKEN * 3 * 1500)
     assert trained_tokens(plan.recipe, counts)["distill_layers"] == 3 * 1500
     assert reused_rows(planned(world)) is None
+
+
+@pytest.mark.parametrize(
+    ("task", "answers"),
+    [
+        ({}, 150 * 3),
+        ({"kind": "regression"}, 150),
+        ({"kind": "embedding", "text_pair": "other"}, 150 * 24),  # the backbone's width
+        ({"kind": "token_classification"}, 1500 * 3),
+        ({"kind": "question_answering", "text": "question", "text_pair": "context"}, 1500 * 2),
+    ],
+)
+def test_the_teacher_s_answers_take_four_bytes_for_each_output(world: Path, task: dict[str, Any], answers: int) -> None:
+    plan = planned(world, task=task, augment_data={"variants": 4})
+    labels = 0 if task.get("kind") in ("regression", "embedding", "question_answering") else 3
+    assert estimates(plan, replace(COUNTS, labels=labels), COSTS)["annotate_data"].bytes == 4 * 5 * answers
 
 
 def reused(path: Path, *, rows: int) -> Path:
