@@ -54,6 +54,8 @@ class WordVectors:
 def load_vectors(path: str | Path, *, vector_words: int) -> WordVectors:
     """The vectors of the first `vector_words` words; rows of zeros and tokens that are no words are left out.
 
+    Of a word that stands there again the first row counts.
+
     Raises UserError with file and line where the file is not one of word vectors.
     """
     path = Path(path)
@@ -65,7 +67,11 @@ def load_vectors(path: str | Path, *, vector_words: int) -> WordVectors:
     kept = np.array([is_word(word) for word in words], dtype=bool) & (norms > 0)
     if not kept.any():
         raise UserError(f"{path}: none of the first {len(words)} entries is a word with a vector other than zero")
-    return WordVectors([words[row] for row in np.flatnonzero(kept)], table[kept] / norms[kept, None])
+    rows: dict[str, int] = {}
+    for row in np.flatnonzero(kept).tolist():
+        rows.setdefault(words[row], row)
+    first = list(rows.values())
+    return WordVectors(list(rows), table[first] / norms[first, None])
 
 
 def _best(cosines: np.ndarray, k: int) -> np.ndarray:

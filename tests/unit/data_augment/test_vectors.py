@@ -109,6 +109,14 @@ def test_ties_go_by_position_in_the_table(tmp_path: Path):
     assert [word for word, _ in table.neighbours(["query"], 4)[0]] == names[:4]
 
 
+def test_of_a_word_that_stands_there_again_the_first_row_counts(tmp_path: Path, glove: WordVectors):
+    again = load_vectors(
+        write(tmp_path / "again.txt", "movie 0 0 0\n" + GLOVE + "film 9 9 9\nfilms 0 1 0\n"), vector_words=100
+    )
+    assert again.words == glove.words
+    assert np.array_equal(again.table_WD, glove.table_WD)
+
+
 def test_blocks_change_nothing(glove: WordVectors, monkeypatch: pytest.MonkeyPatch):
     whole = glove.neighbours(glove.words, 3)
     monkeypatch.setattr(vectors_module, "BLOCK_CELLS", 1)
