@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,21 @@ class ClassificationTask(SequenceTask):
     def label_counts(self, examples: Sequence[Example]) -> Counter[str]:
         """Rows with each label."""
         return Counter(example.label for example in examples if example.label is not None)
+
+    def describe(self, splits: Splits) -> list[str]:
+        """Texts whose labels contradict each other."""
+        first: dict[tuple[str, ...], Example] = {}
+        several: dict[tuple[str, ...], Example] = {}
+        for example in chain(*splits.values()):
+            if example.label is not None and first.setdefault(example.texts, example).label != example.label:
+                several.setdefault(example.texts, example)
+        if not several:
+            return []
+        other = next(iter(several.values()))
+        return [
+            f"warning: texts with more than one label: {len(several):,}, such as that of"
+            f" {first[other.texts].location} and {other.location}; task.drop_repeats: true keeps the first row"
+        ]
 
     def stratum(self, example: Example) -> str | None:
         """The label."""

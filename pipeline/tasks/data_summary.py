@@ -2,9 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from pipeline.config.data import Task
+from pipeline.data.examples import Example
+from pipeline.errors import UserError
 from pipeline.models.json_files import json_object
 from pipeline.tasks.answer_spans import LONGEST_ANSWER
 from pipeline.tasks.labelled_data import TaskData
@@ -26,11 +29,12 @@ def describe(data: TaskData, task: Task, tokenizer: Path) -> list[str]:
     Args:
         task: the recipe's section.
         tokenizer: the folder of the model whose tokenizer cuts the texts.
+    Raises: UserError where it makes no token of any training text.
     """
     count = token_counter(tokenizer)
     lines = [_rows(data), *data.remarks, *_labels(data), *data.kind.describe(data.splits)]
     if count:
-        lines += _lengths(data, task, count)
+        lines += [*_lengths(data, task, count), *_without_tokens(data, count)]
     return [*lines, *_warnings(data)]
 
 
@@ -83,6 +87,25 @@ def _lengths(data: TaskData, task: Task, count: CountTokens) -> list[str]:
     return lines
 
 
+def _without_tokens(data: TaskData, count: CountTokens) -> list[str]:
+    """A warning where rows are nothing to the tokenizer, which leaves out invisible characters."""
+    special = count([("",)])[0]
+    found: list[Example] = []
+    for split, examples in data.splits.items():
+        doubtful = [row for row in examples if not any(map(str.isalnum, chain(*row.texts)))]
+        tokens = count([("".join(row.texts),) for row in doubtful])
+        empty = [row for row, number in zip(doubtful, tokens, strict=True) if number == special]
+        if split == "train" and empty and len(empty) == len(examples):
+            raise UserError(
+                f"{empty[0].location}: the text has no token, nor has that of any other training row; write texts whose"
+                " characters are visible"
+            )
+        found += empty
+    if not found:
+        return []
+    return [f"warning: rows without a token: {len(found):,}, such as {found[0].location}; write a text, or remove them"]
+
+
 def _warnings(data: TaskData) -> list[str]:
     counts = {split: data.kind.label_counts(rows) for split, rows in data.splits.items() if split != "unlabelled"}
     trained = counts["train"]
@@ -104,7 +127,7 @@ def _warnings(data: TaskData) -> list[str]:
     trained_texts = {row.texts for row in data.splits["train"]}
     if repeated := len(measured & trained_texts):
         lines.append(
-            f"warning: {repeated:,} texts of dev or test rows are those of training rows too, so the scores are higher"
+            f"warning: dev and test rows share {repeated:,} of their texts with training rows, so the scores are higher"
             " than on new texts; task.drop_repeats: true leaves them out"
         )
     if repeated := sum(row.texts in measured for row in data.splits.get("unlabelled", ())):

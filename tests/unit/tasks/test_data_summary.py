@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.config.data import Task
+from pipeline.errors import UserError
 from pipeline.tasks.data_summary import describe
 from pipeline.tasks.labelled_data import read_task
 from tests import tiny
@@ -70,10 +71,30 @@ def test_unlabelled_texts_that_are_test_texts_are_a_warning(model: Path, tmp_pat
 def test_test_texts_that_are_training_texts_are_a_warning(model: Path, tmp_path: Path) -> None:
     rows = [{"text": f"film {number % 10}", "label": "ab"[number % 2]} for number in range(200)]
     found = said(model, tmp_path / "rows.jsonl", rows)
-    warning = "warning: 10 texts of dev or test rows are those of training rows too, so the scores are higher"
+    warning = "warning: dev and test rows share 10 of their texts with training rows, so the scores are higher"
     assert any(line.startswith(warning) for line in found)
     new = said(model, tmp_path / "rows.jsonl", reviews(fresh=20, rotten=20), max_length=64)
-    assert not any("training rows too" in line for line in new)
+    assert not any("training rows" in line and "share" in line for line in new)
+
+
+def test_texts_whose_labels_contradict_each_other_are_a_warning(model: Path, tmp_path: Path) -> None:
+    rows = [*reviews(fresh=20, rotten=20), {"text": "film", "label": "fresh"}, {"text": "film", "label": "rotten"}]
+    [found] = [line for line in said(model, tmp_path / "r.jsonl", rows, max_length=64) if "more than one label" in line]
+    places = (f"{tmp_path}/r.jsonl:41", f"{tmp_path}/r.jsonl:42")
+    assert found.startswith("warning: texts with more than one label: 1, such as that of ")
+    assert all(place in found for place in places)
+    assert not any("more than one label" in line for line in said(model, tmp_path / "r.jsonl", rows[:-1]))
+
+
+def test_texts_without_a_token_are_a_warning_and_where_no_other_is_trained_on_an_error(
+    model: Path, tmp_path: Path
+) -> None:
+    nothing = [{"text": "\u200b\ufffd" * n, "label": label} for n in range(1, 11) for label in ("fresh", "rotten")]
+    found = said(model, tmp_path / "rows.jsonl", [{"text": "?", "label": "fresh"}, *reviews(rotten=20), *nothing[:2]])
+    [warning] = [line for line in found if "without a token" in line]
+    assert warning.startswith(f"warning: rows without a token: 2, such as {tmp_path}/rows.jsonl:")
+    with pytest.raises(UserError, match=r"rows\.jsonl:\d+: the text has no token, nor has that of any other training"):
+        said(model, tmp_path / "rows.jsonl", nothing)
 
 
 def test_of_many_labels_the_rarest_are_said_first(model: Path, tmp_path: Path) -> None:
