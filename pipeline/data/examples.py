@@ -133,6 +133,11 @@ def read_examples(
                 continue
             soft = columns.soft.read(values) if columns.soft else None
             labelled = columns.label and (soft is None or columns.has_label(values))
+            if labelled and columns.soft and all(values[column] is None for column in columns.labels()):
+                raise ValueError(
+                    f"neither soft labels ({', '.join(columns.soft.names())}) nor a label; write one, or move the row"
+                    " to a file of task.unlabelled"
+                )
             label = columns.answer(columns.raw_label(values), columns) if labelled else None
             group = parse_group(values[columns.group], columns.group) if columns.group else None
         except ValueError as error:

@@ -7,17 +7,19 @@ They stand in a column for each label, or in one column that holds a JSON object
 import contextlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.data.examples import short_repr
-from pipeline.data.labels import label_name
+from pipeline.data.labels import MISSING, label_name
 from pipeline.errors import nearest
 
 ROUNDING = 1e-3  # how far probabilities of a row may be from a sum of 1
 TOLERANCE = 0.05  # the same; up to here they are divided by their sum, and that is said
 SMALLEST = 1e-5  # probability; a logit needs one above 0
+PERCENT_OR_COMMA = re.compile(r"([+-]?\d{1,9}(?:[.,]\d+)?)\s*%|([+-]?\d{1,9},\d+)")
 
 Form = Literal["distribution", "independent", "score", "vectors"]
 Values = Mapping[str, float] | Sequence[float]
@@ -81,43 +83,47 @@ class SoftColumns:
         if isinstance(value, str) and value.strip():
             with contextlib.suppress(ValueError, RecursionError):
                 found = json.loads(value)
-        if found is None or found != found or (isinstance(found, str) and not found.strip()):  # noqa: PLR0124 - NaN
+        if _is_missing(found):
             return None
         if not isinstance(found, dict | list):
             raise ValueError(
                 f"column '{column}' holds {short_repr(value)}, not soft labels; write a JSON object such as {{\"yes\":"
                 ' 0.9, "no": 0.1}, or a list in the order of task.labels'
             )
-        numbers = [self._number(item, column) for item in (found.values() if isinstance(found, dict) else found)]
+        names, items = [], found
+        if isinstance(found, dict):
+            names, items = list(found), list(found.values())
+        elif all(isinstance(item, dict) and item.keys() == {"label", "score"} for item in found):
+            names, items = [item["label"] for item in found], [item["score"] for item in found]
+        numbers = [self._number(item, column) for item in items]
         known = [number for number in numbers if number is not None]
         if len(known) < len(numbers) or not known:
             raise ValueError(f"column '{column}' holds {short_repr(value)}, in which a value is missing")
-        if not isinstance(found, dict):
+        if not names:
             return known
-        by_label = dict(zip(map(label_name, found), known, strict=True))
+        by_label = dict(zip(map(label_name, names), known, strict=True))
         if len(by_label) < len(known):
             raise ValueError(f"column '{column}' holds {short_repr(value)}, in which two keys are one label")
         return by_label
 
     def _number(self, value: Any, column: str) -> float | None:
-        """A number in its range; None where the cell is empty or NaN, as pandas writes what is missing."""
-        if value is None or (isinstance(value, str) and not value.strip()):
+        """A number in its range; None where it is missing."""
+        if _is_missing(value):
             return None
         try:
             number = math.inf if isinstance(value, bool) or "_" in str(value) else float(value)
         except (TypeError, ValueError, OverflowError):
             number = math.inf
-        if math.isnan(number):
-            return None
-        if math.isinf(number):
-            raise ValueError(f"column '{column}' holds {short_repr(value)}, not a finite number")
+        if not math.isfinite(number):
+            raise ValueError(f"column '{column}' holds {short_repr(value)}, not a finite number{_as_written(value)}")
         if (
             not self.are_logits
             and self.form in ("distribution", "independent")
             and not -ROUNDING <= number <= 1 + ROUNDING
         ):
+            percentages = "divide percentages by 100; " if 1 < number <= 100 else ""
             raise ValueError(
-                f"column '{column}' holds {short_repr(value)}, not a probability; for logits set"
+                f"column '{column}' holds {short_repr(value)}, not a probability; {percentages}for logits set"
                 " task.soft_label_values: logits"
             )
         return number
@@ -146,6 +152,22 @@ class SoftColumns:
         logs = [math.log(max(number / total, SMALLEST)) for number in numbers]
         centre = math.fsum(logs) / len(logs)
         return tuple(log - centre for log in logs), abs(total - 1) > ROUNDING
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a cell is empty, or holds what programs write where a number is missing."""
+    if isinstance(value, str):
+        return value.strip().lower() in ("", *MISSING)
+    return value is None or value != value  # noqa: PLR0124 - only NaN differs from itself
+
+
+def _as_written(value: Any) -> str:
+    """How a percentage, or a number with a decimal comma, is written as an error says it; '' for anything else."""
+    found = PERCENT_OR_COMMA.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found:
+        return ""
+    number = float((found[1] or found[2]).replace(",", "."))
+    return f"; write {number / 100 if found[1] else number:g}"
 
 
 def _in_order(values: Values, label_names: Sequence[str]) -> list[float]:

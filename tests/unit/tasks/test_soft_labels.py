@@ -87,6 +87,16 @@ def test_one_column_holds_an_object_or_a_list(tmp_path: Path, listed: bool) -> N
     assert softmax(np.array(all_rows(data)["row 1"].soft)) == pytest.approx(wanted)
 
 
+def test_one_column_holds_what_a_pipeline_of_transformers_answers(tmp_path: Path) -> None:
+    rows = [
+        {"text": f"row {n}", "soft": [{"label": "rotten", "score": n / 20}, {"label": "fresh", "score": 1 - n / 20}]}
+        for n in range(20)
+    ]
+    data = read(tmp_path, "\n".join(map(json.dumps, rows)), name="rows.jsonl", soft_labels="soft")
+    assert data.label_names == ("fresh", "rotten")
+    assert softmax(np.array(all_rows(data)["row 1"].soft)) == pytest.approx([0.95, 0.05])
+
+
 def lists(*labels: Any) -> str:
     """Rows whose first label has the probability n/20, each with one of these labels in turn, or None."""
     cells = [label and [label] for label in labels]  # as both kinds of task read it
@@ -183,12 +193,16 @@ def test_vectors_that_do_not_fit_are_refused(tmp_path: Path, first: Any, setting
     ("row", "settings", "says"),
     [
         ("one,0.5,0.6", {}, "rows.csv:2: the soft labels sum to 1.1, not to 1; divide them by their sum"),
-        ("one,-2,3", {}, "rows.csv:2: column 'p_fresh' holds '3', not a probability; for logits set task.soft_label"),
+        ("one,-2,3", {}, "rows.csv:2: column 'p_fresh' holds '3', not a probability; divide percentages by 100; for"),
+        ("one,120,0", {}, "rows.csv:2: column 'p_rotten' holds '120', not a probability; for logits set task."),
+        ("one,20%,80%", {}, "rows.csv:2: column 'p_fresh' holds '80%', not a finite number; write 0.8"),
+        ('one,"0,2","0,8"', {}, "rows.csv:2: column 'p_fresh' holds '0,8', not a finite number; write 0.8"),
         ("one,inf,0", {}, "rows.csv:2: column 'p_rotten' holds 'inf', not a finite number"),
         ("one,nan,0.5", {}, "rows.csv:2: column 'p_rotten' has no value, and other soft labels of the row have one"),
         ("one,,0.5", {}, "rows.csv:2: column 'p_rotten' has no value"),
         ("one,high,0.5", {}, "rows.csv:2: column 'p_rotten' holds 'high', not a finite number"),
-        ("one,,", {}, "rows.csv:2: column 'label' has no label"),
+        ("one,,", {}, "rows.csv:2: neither soft labels (p_fresh, p_rotten) nor a label; write one, or move the row"),
+        ("one,NA,null", {}, "rows.csv:2: neither soft labels (p_fresh, p_rotten) nor a label; write one, or move the"),
         ("one,0.5,0.5", {"soft_labels": {"fresh": "p_fresh", "stale": "p_stale"}}, "column 'p_stale' has no value"),
         ("one,0.5,0.5", {"labels": ["fresh", "stale"]}, "it names fresh, rotten, but the labels"),
         ("one,0.5,0.5", {"soft_labels": {"fresh": "text", "rotten": "p_rotten"}}, "the column 'text' has another use"),
@@ -211,6 +225,8 @@ def test_what_is_wrong_is_said_with_file_and_line(tmp_path: Path, row: str, sett
         ("[0.2, 0.3, 0.5]", "rows.jsonl:1: the list holds 3 soft labels, and the task has 2 labels: fresh, rotten"),
         ('{"fresh": null, "rotten": 1}', "in which a value is missing"),
         ('{"fresh": 0.2, " fresh": 0.3, "rotten": 0.5}', "in which two keys are one label"),
+        ('[{"label": "fresh", "score": 0.2}, {"label": "fresh", "score": 0.8}]', "in which two keys are one label"),
+        ('"NA"', "rows.jsonl:1: neither soft labels (s) nor a label"),
     ],
 )
 def test_an_object_that_does_not_fit_the_labels_is_refused(tmp_path: Path, soft: str, says: str) -> None:
