@@ -159,7 +159,14 @@ def _hold_out(task: Task, splits: Mapping[str, list[Example]], columns: Columns)
     taken = {row for rows in held_out.values() for row in rows}
     cut = dict(splits) | {split: [train[row] for row in rows] for split, rows in held_out.items()}
     cut["train"] = [example for row, example in enumerate(train) if row not in taken]
+    labels = len(set(strata))
+    spare = len(train) - labels
     for split, examples in cut.items():
+        if not examples and split in shares and not grouped and spare < len(shares) and labels > 1:
+            raise UserError(
+                f"task.{split}_share: each label keeps a training row, so of the {len(train)} rows {spare or 'none'}"
+                " can be held out; give files in task.dev and task.test, or more rows"
+            )
         if not examples and train and split in ("train", *shares):
             raise UserError(
                 f"task.{split if split in shares else 'dev'}_share: the {len(train)} rows"

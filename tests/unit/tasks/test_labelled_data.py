@@ -181,6 +181,13 @@ def test_what_is_wrong_is_said_with_file_and_line_or_key(tmp_path, row, settings
     assert part in complaint(tmp_path, {"train.csv": MANY + row + "\n"}, **settings)
 
 
+@pytest.mark.parametrize(("rows", "labels", "split", "spare"), [(30, 30, "test", "none"), (31, 30, "dev", "1")])
+def test_where_labels_have_one_row_each_files_of_dev_and_test_are_asked_for(tmp_path, rows, labels, split, spare):
+    table = "text,label\n" + "".join(f"text {row},l{row % labels}\n" for row in range(rows))
+    says = f"task.{split}_share: each label keeps a training row, so of the {rows} rows {spare} can be held out"
+    assert complaint(tmp_path, {"train.csv": table}).startswith(says)
+
+
 @pytest.mark.parametrize("score", ["nan", "inf", "-Infinity", "much", "", "1_0", "1e999"])
 def test_a_score_is_a_finite_number(tmp_path, score):
     rows = f"text,label\nx,1.5\ny,{score}\n"
