@@ -101,6 +101,8 @@ def _conll(path: Path, columns: Columns) -> Iterator[Sentence]:
     width = 0
     for line, raw in read_lines(path):
         text = raw.rstrip("\r\n\t ")
+        if line == 1 and "\r" in text:
+            raise UserError(f"{path}: its lines end in CR; save the file with LF at their ends")
         fields = text.split("\t") if "\t" in text else re.split(" +", text.strip(" "))
         may_be_header = text and not width and not _is_tag(fields[-1]) and not COMMENT.match(text)
         if may_be_header and (names := _header(fields, columns, f"{path}:{line}")):
