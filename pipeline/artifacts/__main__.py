@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from pipeline import PROJECT
 from pipeline.artifacts.locks import locks_needed
 from pipeline.artifacts.store import MANIFEST, RECIPE, Artifact, folders_of_runs
-from pipeline.errors import UserError, status_of
+from pipeline.errors import UserError, require, status_of
 
 
 def _is_artifact(folder: Path) -> bool:
@@ -132,7 +132,7 @@ def _remove(folder: Path, runs: Path) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """`du`: the size of every artifact and which runs use it. `gc`: remove those of no run.
 
-    Raises: UserError where it is not known what some runs use; then `gc` removes nothing.
+    Raises: UserError where there is no such store, or it is not known what some runs use; then `gc` removes nothing.
     """
     command = parser()
     options = command.parse_args(arguments)
@@ -140,6 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
         command.error(
             f"--runs: there is no folder {options.runs}, and without the links of runs every artifact would go"
         )
+    require(options.root.is_dir(), f"--root: there is no folder {options.root}")
     runs_of, lost = _runs_by_artifact(options.root, options.runs)
     if options.command == "gc" and lost:
         raise UserError(f"nothing was removed: {'; '.join(lost)}")

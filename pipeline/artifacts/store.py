@@ -105,12 +105,18 @@ class Artifact:
                 raise WorkFailed(f"{path} is damaged and was set aside; the same command makes {self.stage} again")
 
     def publish(self, manifest: Mapping[str, Any]) -> None:
-        """Turn `output` into the artifact: checksums, stage.json, fsync, one rename; then the work folder goes."""
+        """Turn `output` into the artifact: checksums, stage.json, fsync, one rename; then the work folder goes.
+
+        Whoever may read its folder may read its files: safetensors writes weights for their owner alone.
+        """
+        readable = self.output.stat().st_mode & 0o666
         files = {}
         for path in self.output.rglob("*"):
             if path.is_file() and path != self.output / MANIFEST:
                 entry = {"sha256": checksum(path), "bytes": path.stat().st_size}
                 files[path.relative_to(self.output).as_posix()] = entry
+                with contextlib.suppress(OSError):  # a file system without modes
+                    path.chmod(path.stat().st_mode | readable)
         sync_tree(self.output)
         whole = json.loads(json.dumps({**manifest, "files": files}))
         text = json.dumps({**whole, OWN_SUM: _sum_of(whole)}, indent=1, sort_keys=True)

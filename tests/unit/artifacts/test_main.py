@@ -31,6 +31,14 @@ def test_without_runs_nothing_is_removed(artifact: Artifact, tmp_path: Path, cap
     assert names(artifact) == ["f00d"]
 
 
+@pytest.mark.parametrize("command", ["du", "gc"])
+@pytest.mark.parametrize("name", ["nowhere", "a_file"])
+def test_a_store_that_is_no_folder_is_one_sentence(command: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "a_file").touch()
+    with pytest.raises(UserError, match=f"^--root: there is no folder {tmp_path / name}$"):
+        main([command, "--root", str(tmp_path / name), "--runs", str(tmp_path)])
+
+
 def test_gc_keeps_what_a_process_works_on(artifact: Artifact, capsys: pytest.CaptureFixture[str]) -> None:
     publish(artifact)
     runs = artifact.root.parent / "runs"
@@ -160,9 +168,11 @@ def test_gc_looks_at_the_project_s_store_wherever_it_runs(
     artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish(artifact)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pipeline.artifacts.__main__.PROJECT", artifact.root.parent)
+    (tmp_path / "elsewhere" / "artifacts").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
     assert main(["du"]) == 0
-    assert str(artifact.root) not in capsys.readouterr().out
+    assert str(artifact.folder) in capsys.readouterr().out
 
 
 def test_du_shows_who_links_and_gc_removes_what_no_run_needs(

@@ -57,6 +57,14 @@ def test_a_fingerprint_changes_with_everything_it_covers(change: dict) -> None:
     assert fingerprint(**MADE_BY | change) != fingerprint(**MADE_BY)
 
 
+def test_whoever_may_read_an_artifact_s_folder_may_read_its_files(artifact: Artifact) -> None:
+    artifact.output.mkdir(parents=True, mode=0o750)
+    (artifact.output / "model.safetensors").write_text("one two three")
+    (artifact.output / "model.safetensors").chmod(0o600)
+    artifact.publish({"stage": artifact.stage})
+    assert (artifact.folder / "model.safetensors").stat().st_mode & 0o777 == 0o640
+
+
 def test_publishing_is_one_rename_of_the_output(artifact: Artifact) -> None:
     artifact.output.mkdir(parents=True)
     (artifact.work / "checkpoint").write_text("half")
