@@ -19,6 +19,7 @@ from pipeline.report.run_summary import read_run_summary
 def write_pages(folders: Sequence[Path], *, compare: bool, output: Path | None) -> None:
     """Write the report of one run, or the comparison of several, and print its path."""
     require(compare or len(folders) == 1, "one run at a time, or several with --compare")
+    require(not (output and output.is_dir()), f"--output: {output} is a folder; give a file, as {output}/{REPORT}")
     runs = [read_run_summary(folder) for folder in folders]
     if compare:
         path = output or folders[0].parent / COMPARISON

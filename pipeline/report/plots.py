@@ -1,6 +1,7 @@
 """The pictures of a report, one function each: inline SVG with the colours and the font of the page, light or dark."""
 
 import io
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from pipeline.report.run_summary import MEASURES, Curve, Measure
@@ -75,28 +77,34 @@ def trade_offs(models: Sequence[tuple[str, Mapping[str, Any]]], *, metric: str) 
     shown = [model for model in models if {"score", "latency_ms", "disk_bytes"} <= model[1].keys()]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 2.3), layout="constrained")
+        beside: list[list[Annotation]] = []
         for axes, measure in zip(figure.subplots(1, 2, sharey=True), measures, strict=True):
+            names: list[Annotation] = []
             for name, figures in shown:
                 colour = TEACHER if name == "teacher" else STUDENT
                 axes.scatter(figures[measure.key], figures["score"], s=18, color=colour, linewidths=0)
                 text = name if len(name) <= 18 else f"…{name[-17:]}"
                 place = {"xytext": (4, 3), "textcoords": "offset points"}
-                axes.annotate(text, (figures[measure.key], figures["score"]), fontsize=7, **place)
+                names.append(axes.annotate(text, (figures[measure.key], figures["score"]), fontsize=7, **place))
             axes.set(xscale="log", xlabel=measure.name)
             axes.minorticks_off()
             values = [figures[measure.key] for _, figures in shown]
             ends = sorted({min(values), max(values)})
             axes.set_xticks(ends, [measure.write(end) for end in ends])
             axes.margins(x=0.45, y=0.2)
+            beside.append(names)
         figure.axes[0].set_ylabel(metric.replace("_", " "))
+        figure.draw_without_rendering()  # now each name has its place
+        for names in beside:
+            _keep_apart(names)
         return as_svg(figure, f"{metric} over latency and over size")
 
 
 def loss_curves(objective: str, layers: Mapping[str, Curve]) -> str:
     """The loss of one objective by step, a line for each layer."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.1, 2.0))
-        axes = figure.add_axes((0.13, 0.11, 0.86, 0.71))
+        figure = Figure(figsize=(3.1, 2.0), layout="constrained")
+        axes = figure.add_subplot()
         for number, (layer, (steps, values)) in enumerate(layers.items()):
             every = max(1, len(steps) // POINTS)
             colour = LAYERS(number / max(1, len(layers) - 1)) if layer else STUDENT
@@ -202,8 +210,17 @@ def _label_narrow_log_axis(axes: Axes) -> None:
     low, high = axes.get_ylim()
     if high / low < 20:
         ticks = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
-        axes.set_yticks(ticks, [f"{tick:.3g}" for tick in ticks])
+        axes.set_yticks(ticks, [f"{tick:.8g}" for tick in ticks])
         axes.minorticks_off()
+
+
+def _keep_apart(names: Sequence[Annotation]) -> None:
+    """Move each name above or below its point, line by line, until it covers none before it."""
+    for number, name in enumerate(names):
+        for line in itertools.count():
+            name.xyann = (4, -9 * (line // 2 + 1) if line % 2 else 3 + 9 * (line // 2))  # points
+            if not any(name.get_window_extent().overlaps(other.get_window_extent()) for other in names[:number]):
+                break
 
 
 def as_svg(figure: Figure, title: str) -> str:

@@ -64,3 +64,8 @@ def test_runs_are_compared_side_by_side(run: Path, capsys: pytest.CaptureFixture
 def test_a_wrong_folder_is_one_sentence(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_page_is_not_written_over_a_folder(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(run), "--output", str(tmp_path)]) == 2
+    assert f"--output: {tmp_path} is a folder; give a file, as {tmp_path}/report.html" in capsys.readouterr().err
