@@ -109,14 +109,16 @@ def json_object(path: Path, role: str = "") -> dict[str, Any] | None:
     """The object in a file; None where there is no file.
 
     Args: role: of the model, as errors name it.
-    Raises: UserError where it holds none.
+    Raises: UserError where it holds none, or may not be read.
     """
     named = f"{path} ({role})" if role else str(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError, OSError):
+    except OSError as error:
+        raise UserError(f"{named} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
         raise UserError(f"{named} is not valid JSON; save the model again") from None
     require(isinstance(content, dict), f"{named} is not a JSON object; save the model again")
     return content

@@ -55,9 +55,9 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m pipeline.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("student", type=Path, metavar="STUDENT", help="folder of the student")
+    options.add_argument("student", metavar="STUDENT", help="folder of the student")
     options.add_argument(
-        "texts", nargs="*", metavar="TEXT", help="one or more texts; none: read --input or standard input"
+        "texts", nargs="*", default=[], metavar="TEXT", help="one or more texts; none: read --input or standard input"
     )
     options.add_argument("--onnx", action="store_true", help="run the int8 ONNX file instead of the PyTorch weights")
     tables = ".csv, .tsv, .jsonl, .json (also .gz, .bz2, .xz, .zip) or .parquet; for tags also CoNLL, or a text a line;"
@@ -97,16 +97,26 @@ def serve_answers(given: argparse.Namespace) -> None:
         from pipeline.predict.server import serve  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError as error:
         raise UserError(f"--serve: {error.name} is not installed here; pip install -e '.[serve]'") from None
-    student = load_student(given.student, onnx=given.onnx or (given.student / INT8).is_file())
-    folder = given.student.absolute()
+    folder = folder_of(given).absolute()
+    student = load_student(folder, onnx=given.onnx or (folder / INT8).is_file())
     serve(student, name=f"{folder.parent.name}/{folder.name}", host=given.host, port=given.port)
+
+
+def folder_of(given: argparse.Namespace) -> Path:
+    """The student's folder. Raises UserError where it is empty, as a variable that is not set."""
+    require(given.student, "the name of the student's folder is empty; give the folder of a student")
+    return Path(given.student)
 
 
 def print_answers(given: argparse.Namespace) -> None:
     """Read the texts, run the student, print its answers."""
     require(given.batch_size >= 1, f"--batch-size: {given.batch_size} is not a number of texts; take 1 or more")
     check_sources(given)
-    student = load_student(given.student, onnx=given.onnx)
+    student = load_student(folder_of(given), onnx=given.onnx)
+    require(
+        given.pairs or given.input or not student.finds_spans,
+        "this student finds answers in texts; give a question and a text as a pair (--pairs)",
+    )
     remaining = given_texts(given, student)
     while batch := list(itertools.islice(remaining, given.batch_size)):
         for texts, reading in zip(batch, student.read(batch), strict=True):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from tokenizers import Encoding
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, require
 from pipeline.tasks.answer_spans import best_span
 from pipeline.tasks.classification import softmax
 from pipeline.tasks.label_sets import sigmoid
@@ -41,7 +41,7 @@ def answer(reading: Reading, texts: Texts, config: Mapping[str, Any]) -> dict[st
     Args:
         texts: as the user gave them.
         config: the content of config.json.
-    Raises: UserError for a model with other outputs.
+    Raises: UserError for a model with other outputs, or another number of labels.
     """
     outputs = reading.windows[0].outputs
     if {"start_logits", "end_logits"} <= outputs.keys():
@@ -49,11 +49,16 @@ def answer(reading: Reading, texts: Texts, config: Mapping[str, Any]) -> dict[st
         return span(reading, always=bool(config.get("always_answers")), longest=longest)
     logits = outputs.get("logits")
     names = config.get("id2label") or {}
-    if logits is None or logits.shape[-1] != (len(names) or 2):  # config.json leaves out two labels without names
+    if logits is None or (not names and logits.shape[-1] != 2):  # config.json leaves out two labels without names
         raise UserError(
             f"the model gives {', '.join(outputs)}, which are no answers; give a student that classifies, scores, tags"
             " or finds answers (one that embeds texts is loaded by sentence-transformers)"
         )
+    require(
+        not names or logits.shape[-1] == len(names),
+        f"the model gives {logits.shape[-1]} logits, and config.json names {len(names)} labels; take both from the same"
+        " student",
+    )
     labels = [str(names.get(str(number), f"LABEL_{number}")) for number in range(logits.shape[-1])]
     if logits.ndim == 2:
         return {"words": tags(reading, texts[0], labels)}

@@ -4,9 +4,9 @@ GET  /             the page
 GET  /api/model    what the student is, and the limits
 POST /api/predict  {"texts": ["A quiet triumph.", ["a text", "its pair"]]} -> {"answers": [{"label": ...}, ...]}
 
-A request that is wrong gets status 4xx and {"error": sentence}. Texts of requests that wait at the same
-time go through the model together. On a loopback address only requests that name one are answered, so that no web page
-elsewhere can reach the server by a name of its own.
+A request that is wrong gets status 4xx and {"error": sentence}, one at which the server fails 500 and a sentence too.
+Texts of requests that wait at the same time go through the model together. On a loopback address only requests that
+name one are answered, so that no web page elsewhere can reach the server by a name of its own.
 """
 
 import asyncio
@@ -17,14 +17,16 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.errors import UserError
 from pipeline.predict.answers import Texts, answer
@@ -37,6 +39,7 @@ MOST_BYTES = 2 * 12 * MOST_TEXTS * MOST_CHARACTERS + 100_000
 BATCH = 32  # texts through the model at once
 GRACE = 3  # seconds that requests have to finish when the server ends
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+TAKEN = "GET /, GET /api/model and POST /api/predict"
 NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)  # an address that this machine lacks, such as any of IPv6
 PAGE = Path(__file__).with_name("playground.html")
 Waiting = tuple[list[Texts], "asyncio.Future[list[dict[str, Any]]]"]
@@ -62,7 +65,7 @@ def application(student: Student, *, name: str, host: str = LOOPBACK[0]) -> Star
 
     async def predict(request: Request) -> Response:
         try:
-            texts = _texts_of(await _json_of(request))
+            texts = _texts_of(await _json_of(request), student)
             future: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
             await waiting.put((texts, future))
             return JSONResponse({"answers": await future})
@@ -74,18 +77,47 @@ def application(student: Student, *, name: str, host: str = LOOPBACK[0]) -> Star
             raise HTTPException(503, "the server was ended") from None
 
     routes = [Route("/", page), Route("/api/model", model), Route("/api/predict", predict, methods=["POST"])]
-    hosts = ["127.0.0.1", "localhost", "[::1]"] if host in LOOPBACK else ["*"]
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
-        exception_handlers={HTTPException: _as_json},
+        middleware=[Middleware(_for_this_machine)] if host in LOOPBACK else [],
+        exception_handlers={HTTPException: _as_json, Exception: _failed},
     )
 
 
-async def _as_json(_: Request, error: Exception) -> Response:
+def _for_this_machine(app: ASGIApp) -> ASGIApp:
+    """The application, where a request names this machine; else a refusal."""
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _name_of(Headers(scope=scope).get("host", "")) not in LOOPBACK:
+            sentence = "this server answers requests to 127.0.0.1 or localhost only; let a proxy send the header"
+            sentence += " Host: localhost, or start the server with --host 0.0.0.0, which lets other machines in"
+            await JSONResponse({"error": sentence}, status_code=400)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return checked
+
+
+def _name_of(host: str) -> str | None:
+    """The name in the header Host, without the port; None where there is none."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:  # half of a pair of brackets
+        return None
+
+
+async def _as_json(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)
+    sentence = error.detail
+    if error.status_code in (404, 405):  # of Starlette, which says no more than that
+        sentence = f"there is no {request.method} {request.url.path} here; this server takes {TAKEN}"
+    return JSONResponse({"error": sentence}, status_code=error.status_code, headers=error.headers)
+
+
+async def _failed(_: Request, __: Exception) -> Response:
+    """What the client is told; Starlette then raises the error again, for the server's log."""
+    return JSONResponse({"error": "the server failed at this request; its log says why"}, status_code=500)
 
 
 async def _json_of(request: Request) -> Any:
@@ -103,7 +135,7 @@ async def _json_of(request: Request) -> Any:
         raise HTTPException(400, 'the body is not valid JSON; send {"texts": ["..."]}') from None
 
 
-def _texts_of(body: Any) -> list[Texts]:
+def _texts_of(body: Any, student: Student) -> list[Texts]:
     """The texts or pairs of a request. Raises HTTPException that says which one does not fit."""
     texts = body.get("texts") if isinstance(body, dict) else None
     if not isinstance(texts, list) or not texts:
@@ -122,6 +154,10 @@ def _texts_of(body: Any) -> list[Texts]:
             )
         if not "".join(parts).isascii() and any("\ud800" <= character <= "\udfff" for character in "".join(parts)):
             raise HTTPException(422, f"texts[{number}] holds half of a surrogate pair, which is no character")
+        try:
+            student.check(tuple(parts))
+        except UserError as error:
+            raise HTTPException(422, f"texts[{number}]: {error}") from None
         found.append(tuple(parts))
     return found
 
@@ -167,8 +203,13 @@ def answers(student: Student, texts: Sequence[Texts]) -> list[dict[str, Any]]:
 
 
 def serve(student: Student, *, name: str, host: str, port: int) -> None:
-    """Serve until Ctrl-C. Raises: UserError for a host or a port that cannot be had. Args: port: 0: a free one."""
+    """Serve until Ctrl-C. Args: port: 0: a free one.
+
+    Raises: UserError for a host or a port that cannot be had, or a student that gives no answers.
+    """
     import uvicorn  # noqa: PLC0415 (the application needs none: a test calls it directly)
+
+    answers(student, [("a question", "a text") if student.finds_spans else ("a text",)])
 
     with listen(host, port) as listening, suppress(KeyboardInterrupt):  # uvicorn raises it again after it has ended
         shown = f"[{host}]" if ":" in host else host

@@ -57,7 +57,7 @@ class Student:
 
         A text is one window; a pair whose second text is searched for an answer is as many as it takes, overlapping,
         and at most WINDOWS of these, or one for each text, go through the model at once.
-        Raises: UserError for a single text where the answers are spans.
+        Raises: UserError as `check` does.
         """
         batch = [self.as_in_training(texts) for texts in batch]
         encodings = self.tokenizer.encode_batch([texts[0] if len(texts) == 1 else texts for texts in batch])
@@ -73,15 +73,21 @@ class Student:
             outputs = self.forward(model_inputs(some))
             yield from ({name: array[row] for name, array in outputs.items()} for row in range(len(some)))
 
+    def check(self, texts: Texts) -> None:
+        """Raises UserError for a single text where the answers are spans, and for a pair where they are tags."""
+        several = len(texts) > 1
+        require(
+            several or not self.finds_spans, "this student finds answers in texts; give a question and a text as a pair"
+        )
+        require(not (several and self.tags_words), "this student tags the words of one text; give no pairs")
+
     def as_in_training(self, texts: Texts) -> Texts:
         """Texts in the form that the model was trained on: a long question cut, the words of a tagged text parted."""
+        self.check(texts)
         if self.finds_spans:
-            if len(texts) == 1:
-                raise UserError("this student finds answers in texts: give a question and a text as a pair (--pairs)")
             question, limit = texts[0].strip(), cast("dict[str, Any]", self.tokenizer.truncation)["max_length"]
             cut = first_tokens(question, self._tokens(question).offsets, max(1, limit // QUESTION_SHARE))
             return (cut, *texts[1:])
-        require(not self.tags_words or len(texts) == 1, "this student tags the words of one text: give no pairs")
         if self.tags_words and not isinstance(texts[0], Parted):
             return (Parting.from_config(self.config).part(texts[0]), *texts[1:])
         return texts if len(texts) == 1 or texts[1].strip() else texts[:1]  # a pair without its second text
@@ -98,8 +104,9 @@ class Student:
 def load_student(folder: Path, *, onnx: bool) -> Student:
     """A student's folder; texts are cut where its tokenizer says, in an exported student as in training.
 
-    Raises: UserError for a folder that holds no student, or no ONNX file.
+    Raises: UserError for a folder that holds no student, no ONNX file, or another model's tokenizer.
     """
+    require(folder.is_dir(), f"there is no folder {folder}; give the folder of a student")
     config, settings = _read_json(folder / "config.json"), _read_json(folder / "tokenizer_config.json")
     check_types(folder / "config.json", config, CONFIG)
     require(
@@ -110,7 +117,14 @@ def load_student(folder: Path, *, onnx: bool) -> Student:
     check_tokenizer_files(folder)
     max_length = settings.get("model_max_length") or sys.maxsize
     max_length = int(min(max_length, config.get("max_position_embeddings", max_length)))
-    tokenizer_vocabulary(folder)  # raises where it is missing, which else loads as a vocabulary of five pieces
+    # Raises where it is missing, which else loads as a vocabulary of five pieces.
+    pieces = max(tokenizer_vocabulary(folder).values(), default=-1) + 1
+    known = config.get("vocab_size", pieces)
+    require(
+        pieces <= known,
+        f"{folder}: the tokenizer has {pieces} pieces, and vocab_size in config.json is {known}; take the student's own"
+        " tokenizer",
+    )
     if onnx:
         from pipeline.predict.onnx_backend import load_model  # noqa: PLC0415 (onnxruntime may not be installed)
     else:

@@ -114,10 +114,19 @@ def test_a_span_never_ends_before_it_starts_nor_lies_in_the_question(tokenizer: 
     assert CONTEXT[found["start"] : found["end"]] == found["answer"]
 
 
-@pytest.mark.parametrize("outputs", [{"last_hidden_state": np.zeros((4, 8))}, {"logits": np.zeros((4, 40))}])
-def test_other_outputs_are_no_answers(tokenizer: Tokenizer, outputs: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match="which are no answers"):
-        answered(("a film",), (outputs, tokenizer.encode("a film")), id2label={"0": "a", "1": "b"})
+@pytest.mark.parametrize(
+    ("outputs", "names", "sentence"),
+    [
+        ({"last_hidden_state": np.zeros((4, 8))}, {"0": "a", "1": "b"}, "which are no answers"),
+        ({"logits": np.zeros((4, 40))}, {}, "which are no answers"),
+        ({"logits": np.zeros(4)}, {"0": "a", "1": "b"}, "gives 4 logits, and config.json names 2 labels"),
+    ],
+)
+def test_other_outputs_are_no_answers(
+    tokenizer: Tokenizer, outputs: dict[str, Any], names: dict[str, str], sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        answered(("a film",), (outputs, tokenizer.encode("a film")), id2label=names)
 
 
 def test_of_several_labels_those_above_their_thresholds_are_given(tokenizer: Tokenizer) -> None:

@@ -97,6 +97,7 @@ def test_a_table_is_answered_row_by_row(shipped: Path, tmp_path: Path, capsys: p
         ("model.safetensors", None, "has no model.safetensors; give the folder of a student"),
         ("model.safetensors", b"\x10\0\0\0\0\0\0\0{}", "model.safetensors is not a whole file of weights"),
         ("config.json", b"[]", "config.json is not a JSON object; save the model again"),
+        ("config.json", b"{", "config.json is not valid JSON; save the model again"),
     ],
 )
 def test_a_damaged_student_is_one_sentence(
@@ -108,6 +109,32 @@ def test_a_damaged_student_is_one_sentence(
         (folder / name).write_bytes(content)
     with pytest.raises(UserError, match=sentence):
         load_student(folder, onnx=False)
+
+
+def test_a_file_that_may_not_be_read_says_so(shipped: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(shipped, tmp_path / "student")
+    (folder / "config.json").unlink()
+    (folder / "config.json").mkdir()
+    with pytest.raises(UserError, match=r"config\.json cannot be read: Is a directory$"):
+        load_student(folder, onnx=False)
+
+
+@pytest.mark.parametrize("onnx", [False, True])
+def test_the_tokenizer_of_another_model_is_refused(shipped: Path, tmp_path: Path, onnx: bool) -> None:
+    folder = shutil.copytree(shipped, tmp_path / "student")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    pieces = config["vocab_size"]
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 40}), encoding="utf-8")
+    sentence = f"has {pieces} pieces, and vocab_size in config.json is 40; take the student's own tokenizer"
+    with pytest.raises(UserError, match=sentence):
+        load_student(folder, onnx=onnx)
+
+
+def test_the_student_alone_is_required(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith("the following arguments are required: STUDENT\n")
 
 
 @pytest.mark.parametrize(
@@ -382,7 +409,11 @@ def test_a_question_of_any_length_leaves_room_for_the_text(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["/nowhere", "a text"], "/nowhere has no config.json; give the folder of a student"),
+        (["/nowhere", "a text"], "there is no folder /nowhere; give the folder of a student"),
+        (["{student}/config.json", "a text"], "there is no folder {student}/config.json; give the folder of a student"),
+        (["{student}/onnx", "a text"], "{student}/onnx has no config.json; give the folder of a student"),
+        (["", "a text"], "the name of the student's folder is empty"),
+        (["", "--serve"], "the name of the student's folder is empty"),
         (["{student}", "a", "b", "c", "--pairs"], "--pairs: 3 texts are no pairs; give an even number"),
         (["{student}", "a text", "--input", "rows.csv"], "not from both"),
         (["{student}", "--input", "rows.txt"], "unknown kind of table"),
@@ -401,5 +432,5 @@ def test_bad_input_gets_one_sentence(
     folders = {"student": shipped, "backbone": tiny_template / "model"}
     assert main([word.format(**folders) for word in words]) == 2
     error = capsys.readouterr().err
-    assert message in error
+    assert message.format(**folders) in error
     assert len(error.splitlines()) == 1

@@ -12,10 +12,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.errors import UserError
@@ -112,8 +114,50 @@ def test_what_is_no_json_or_too_large_is_refused(port: int, monkeypatch: pytest.
     assert ask(port, {"texts": ["x" * 200]})[0] == 413
 
 
-def test_other_names_than_those_of_this_machine_are_refused(port: int) -> None:
-    assert ask(port, {"texts": TEXTS}, Host="elsewhere.example")[0] == 400
+@pytest.mark.parametrize("host", ["elsewhere.example", "localhost.example:80", "[::1"])
+def test_other_names_than_those_of_this_machine_are_refused(port: int, host: str) -> None:
+    status, found = ask(port, {"texts": TEXTS}, Host=host)
+    assert status == 400
+    assert "answers requests to 127.0.0.1 or localhost only; let a proxy send the header Host: local" in found["error"]
+    assert ask(port, {"texts": TEXTS}, Host="[::1]:8000")[0] == 200
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/api/predict", 405)])
+def test_what_is_not_there_gets_one_sentence(port: int, method: str, path: str, status: int) -> None:
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request(method, path)
+    reply = connection.getresponse()
+    assert reply.status == status
+    takes = "this server takes GET /, GET /api/model and POST /api/predict"
+    assert json.loads(reply.read()) == {"error": f"there is no {method} {path} here; {takes}"}
+    connection.close()
+
+
+def test_a_failure_of_the_server_is_a_sentence_too(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "answers", lambda *_: 1 / 0)
+    assert ask(port, {"texts": TEXTS}) == (500, {"error": "the server failed at this request; its log says why"})
+
+
+@pytest.mark.parametrize(
+    ("architecture", "texts", "says"),
+    [
+        ("BertForQuestionAnswering", [["a", "b"], "a"], "finds answers in texts; give a question and a text as a pair"),
+        ("BertForTokenClassification", ["a", ["a", "b"]], "tags the words of one text; give no pairs"),
+    ],
+)
+def test_a_text_that_is_not_of_the_student_s_kind_is_named(
+    student: Student, architecture: str, texts: list[Any], says: str
+) -> None:
+    other = replace(student, config=student.config | {"architectures": [architecture]})
+    with pytest.raises(server.HTTPException) as refused:
+        server._texts_of({"texts": texts}, other)
+    assert refused.value.detail == f"texts[1]: this student {says}"
+
+
+def test_a_student_without_answers_is_not_served(student: Student) -> None:
+    embeds = replace(student, forward=lambda inputs: {"embedding": np.zeros((len(inputs["input_ids"]), 8))})
+    with pytest.raises(UserError, match="the model gives embedding, which are no answers"):
+        server.serve(embeds, name="an/embedder", host="no.such.host.invalid", port=0)
 
 
 def test_a_request_that_the_student_refuses_leaves_the_others_alone(
@@ -135,15 +179,37 @@ def test_a_request_that_the_student_refuses_leaves_the_others_alone(
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
 def test_the_page_answers_a_text_in_a_browser(port: int, tmp_path: Path) -> None:
+    label = ask(port, {"texts": ["The film is great ."]})[1]["answers"][0]["label"]
+    page = browsed(port, tmp_path)
+    assert f"<h2>{label}</h2>" in page
+    assert "small/student" in page
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
+@pytest.mark.parametrize(
+    ("found", "heading"),
+    [
+        ({"answer": "", "probability": 0.5}, "(none)"),
+        ({"labels": [], "probabilities": {"a": 0.1}}, "(none)"),
+        ({"words": [{"word": "The", "label": "O"}, {"word": "film", "label": "B-thing"}]}, "The film[B-thing]"),
+    ],
+)
+def test_the_page_shows_an_answer_as_the_command_does(
+    port: int, tmp_path: Path, found: dict[str, Any], heading: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "answers", lambda *_: [found])
+    assert f"<h2>{heading}</h2>" in browsed(port, tmp_path)
+
+
+def browsed(port: int, tmp_path: Path) -> str:
+    """The page in a browser, after its answer to a text."""
     assert BROWSER
     address = f"http://127.0.0.1:{port}/?text=The%20film%20is%20great%20."
     quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={tmp_path}"]
     words = [BROWSER, *quiet, "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom", address]
     done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
-    label = ask(port, {"texts": ["The film is great ."]})[1]["answers"][0]["label"]
-    assert re.search(rf"<h2>{label}</h2>", done.stdout)
-    assert "small/student" in done.stdout
     assert "CONSOLE" not in done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize(
