@@ -6,7 +6,7 @@ Reads:  the student (distill_layers), the augmented dataset (augment_data), the 
         the task's dev rows; the teacher and the projections where layers are copied here too.
 Writes: the task's student, the epoch with the best dev score; any program loads it with `from_pretrained(folder)`.
 
-Before it learns, the words' embeddings are rounded to the 4 bits that they ship in, so that the rest gets used to it.
+The student learns with its words' embeddings rounded to the 4 bits that they ship in: the export loses nothing there.
 A regression learns the teacher's score, not the label. Labels and layers can be objectives beside the predictions;
 without layers the teacher is not needed any more.
 """
@@ -57,10 +57,7 @@ def main(stage: Stage) -> dict[str, Any]:
     stored, scale = StoredOutputs(data.texts, logits), head.scale(logits)
     if scale and head_is_copied(stage, student):
         scale.take_out_of(student)  # the teacher's head gives scores, a new one starts around 0
-    if stage.recipe.rounds_embeddings and round_embeddings(student):
-        stage.say(
-            "the words' embeddings are rounded to 4 bits, as they ship, and stay so (export_student.embedding_bits)"
-        )
+    in_4_bits = stage.recipe.export_student.embedding_bits == 4 and round_embeddings(student)
     model, loss, packed = model_and_loss(stage, data, student)
 
     def collate(rows: Rows, epoch: int) -> Batch:
@@ -80,7 +77,7 @@ def main(stage: Stage) -> dict[str, Any]:
         score=lambda _: score_of(student),
         flops=training_flops(student),
     )
-    with seen_pieces(student, data.texts.piece_counts()):
+    with seen_pieces(student, data.texts.piece_counts(), in_4_bits=in_4_bits):
         freeze_unreached(job, stage)
         progress = train(job, stage)
     if scale:

@@ -80,8 +80,8 @@ class ExportStudent:
     largest_loss: Share = 0.01
     """How much less an exported file may score on dev than the student (0.01: one point); a larger loss is an error."""
     embedding_bits: Literal[4, 8] = 4
-    """Bits of the words' embeddings in the int8 file. With 4, distill_predictions rounds those that distill_layers has
-    trained, and trains the rest of the student. Where 4 lose more than `largest_loss`, 8 are taken."""
+    """Bits of the words' embeddings in the int8 file. With 4 the student learns predictions with embeddings so rounded.
+    Where 4 lose more than `largest_loss`, 8 are taken."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -129,11 +129,6 @@ class Recipe:
     def replace_probability(self) -> float:
         """Probability that a word with candidates is replaced."""
         return 1.0 if self.word_share < 1 else self.augment_data.replace
-
-    @property
-    def rounds_embeddings(self) -> bool:
-        """Whether the student learns predictions with the word embeddings that ship; some must be learnt before."""
-        return self.export_student.embedding_bits == 4 and self.distill_layers.epochs > 0
 
     def resolved(self) -> "Recipe":
         """With the settings that a recipe without a task leaves to the program, so that fingerprints show them."""

@@ -6,7 +6,7 @@ saved_model     what a saved model's files say; no torch
 loading         load and save
 vocabulary      cuts tokenizer and embeddings to the pieces that a task uses most
 seen_pieces     in training, only the embeddings of pieces that occur are parameters
-rounding        a student's word embeddings as they ship, in 4 bits
+rounding        a student's word embeddings in the 4 bits that ship, while it learns
 new_student     a student of the size asked for, at random
 student_init    copies of a teacher, an existing student
 least_squares   ridge regression, best forms and maps of low rank

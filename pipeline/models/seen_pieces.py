@@ -16,12 +16,18 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 from transformers import PreTrainedModel
 
+from pipeline.models.rounding import rounded, rounded_straight_through
+
 
 class SeenPieces(nn.Module):
-    """A table of embeddings, (V, D), of which the rows `seen`, (P,), are the parameter `weight`."""
+    """A table of embeddings, (V, D), of which the rows `seen`, (P,), are the parameter `weight`.
 
-    def __init__(self, table: nn.Embedding, seen: Tensor) -> None:
+    Args: in_4_bits: whether a pass reads them rounded.
+    """
+
+    def __init__(self, table: nn.Embedding, seen: Tensor, *, in_4_bits: bool = False) -> None:
         super().__init__()
+        self.in_4_bits = in_4_bits
         self.weight = nn.Parameter(table.weight.detach()[seen])
         self.padding_idx = table.padding_idx
         self.table = table.weight.detach()  # no buffers, which processes would send each other in every step
@@ -36,21 +42,24 @@ class SeenPieces(nn.Module):
         """(..., D) of any ids; the padding's embedding and those of pieces that are not seen learn nothing."""
         row = self.row_V[ids]
         fixed = row < 0 if self.padding_idx is None else (row < 0) | (ids == self.padding_idx)
-        return torch.where(fixed[..., None], embedding(ids, self.table), embedding(row.clamp_min(0), self.weight))
+        rows = torch.where(fixed[..., None], embedding(ids, self.table), embedding(row.clamp_min(0), self.weight))
+        return rounded_straight_through(rows) if self.in_4_bits else rows
 
 
 @contextmanager
-def seen_pieces(model: PreTrainedModel, counts: np.ndarray) -> Generator[None]:
+def seen_pieces(model: PreTrainedModel, counts: np.ndarray, *, in_4_bits: bool = False) -> Generator[None]:
     """Meanwhile only the embeddings of pieces that occur are trained; afterwards the model has its table again.
 
-    Args: counts: how often each id occurs, 0 for those beyond its end (`TokenisedTexts.piece_counts`).
+    Args:
+        counts: how often each id occurs, 0 for those beyond its end (`TokenisedTexts.piece_counts`).
+        in_4_bits: whether a pass reads them rounded; then the table is rounded afterwards too.
     """
     table = cast(nn.Embedding, model.get_input_embeddings())
     if not table.weight.requires_grad or model.get_output_embeddings() is not None:  # fixed, or shared with a head
         yield
         return
     seen = torch.from_numpy(np.flatnonzero(counts)).to(table.weight.device)
-    part = SeenPieces(table, seen)
+    part = SeenPieces(table, seen, in_4_bits=in_4_bits)
     model.set_input_embeddings(part)
     try:
         yield
@@ -58,3 +67,5 @@ def seen_pieces(model: PreTrainedModel, counts: np.ndarray) -> Generator[None]:
         model.set_input_embeddings(table.to(part.weight.device))
         with torch.no_grad():
             table.weight[seen.to(part.weight.device)] = part.weight
+            if in_4_bits:
+                table.weight.copy_(rounded(table.weight))

@@ -189,7 +189,7 @@ TABLE: dict[str, TableRow] = {
         ],
     ),
     "distill_predictions": TableRow(
-        version=10,
+        version=11,
         reads=["finetune_teacher", "distill_layers", "augment_data", "annotate_data"],
         settings=["distill_predictions", "export_student.embedding_bits", "seed", "precision", "task", *SCORING],
         files=["training_rows", WHERE_SOFT],

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import BertForMaskedLM
 
+from pipeline.models.rounding import rounded
 from pipeline.models.seen_pieces import SeenPieces, seen_pieces
 from pipeline.training.loop import train
 from tests.helpers.one_process import make_stage
@@ -33,6 +34,20 @@ def test_a_training_ends_with_the_same_weights_as_one_of_the_whole_table(tmp_pat
         torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-6, msg=name)
     moved = (table_of(ours.model) != before).any(dim=1).numpy()
     assert moved.tolist() == [bool(n < len(COUNTS) and COUNTS[n]) for n in range(len(before))]
+
+
+def test_where_they_ship_in_4_bits_a_pass_reads_them_rounded_and_they_learn(tmp_path: Path) -> None:
+    ours = job(dropout=0)
+    table = table_of(ours.model)
+    before = table.detach().clone()
+    with seen_pieces(ours.model, COUNTS, in_4_bits=True):  # type: ignore[arg-type]
+        ids = torch.arange(len(before))
+        torch.testing.assert_close(ours.model.get_input_embeddings()(ids), rounded(before))
+        train(ours, make_stage(tmp_path))
+        learnt = ours.model.get_input_embeddings()(ids)
+    torch.testing.assert_close(table_of(ours.model), learnt)
+    torch.testing.assert_close(rounded(table), table, rtol=1e-6, atol=0)
+    assert not torch.equal(table, rounded(before))
 
 
 @pytest.mark.parametrize("padding", [0, None])
