@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -208,6 +209,7 @@ def test_ctrl_c_ends_without_a_traceback(shipped: Path) -> None:
         process.stdin.write(b"The film is good .\n")
         process.stdin.flush()
         process.stdout.readline()
+        time.sleep(1)  # until it waits for the next line: a signal on the way there would be heard after that line
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 75
         assert process.stderr.read() == b""
