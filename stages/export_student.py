@@ -8,7 +8,7 @@ Writes: the student with its tokenizer, onnx/model.onnx (float32) and onnx/model
         onnx/model_quantized.onnx, the name that Transformers.js looks for); README.md, its model card.
 
 Each form is scored on the dev and test rows. One that loses more than `largest_loss` on dev is an error, and nothing is
-published; but the int8 file gets a second chance with its words' embeddings in 8 bits.
+published; but a general student's int8 file gets a second chance with its words' embeddings in 8 bits.
 """
 
 from collections.abc import Callable

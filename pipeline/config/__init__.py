@@ -80,8 +80,8 @@ class ExportStudent:
     largest_loss: Share = 0.01
     """How much less an exported file may score on dev than the student (0.01: one point); a larger loss is an error."""
     embedding_bits: Literal[4, 8] = 4
-    """Bits of the words' embeddings in the int8 file. With 4 the student learns predictions with embeddings so rounded.
-    Where 4 lose more than `largest_loss`, 8 are taken."""
+    """Bits of the words' embeddings in the int8 file. With 4 a task's student learns predictions with embeddings so
+    rounded, and has them in every file. A general student gets 8 where 4 lose more than `largest_loss`."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

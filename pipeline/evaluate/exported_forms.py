@@ -120,12 +120,14 @@ def write_int8(folder: Path, *, embedding_bits: int) -> None:
 def checked_forms(stage: Stage, folder: Path, metric: str, measure: Callable[[], Forms]) -> Forms:
     """The forms in a folder as `measure` finds them, each within `largest_loss` of the student.
 
-    Where the int8 file loses more with the words' embeddings in 4 bits, it is written again with 8.
+    Where the int8 file of a general student loses more with the words' embeddings in 4 bits, it is written again with
+    8. A task's student has learnt with them in 4 bits, so 8 would not help.
 
     Raises: WorkFailed, in the main process, for a form that is not good enough.
     """
     settings, forms = stage.recipe.export_student, measure()
-    if settings.embedding_bits == 4 and forms.loses_more(INT8, settings.largest_loss):
+    in_4_bits = settings.embedding_bits == 4 and not stage.recipe.has_task
+    if in_4_bits and forms.loses_more(INT8, settings.largest_loss):
         score = forms.forms[INT8].score
         stage.say(
             f"{INT8}: with the words' embeddings in 4 bits {metric} on {forms.rows} is {score:.4f}, of the student"

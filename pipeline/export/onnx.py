@@ -96,8 +96,13 @@ def quantise(source: Path, target: Path, *, embedding_bits: int = 4) -> None:
     """
     whole = onnx.load(source)
     packed = pack_embeddings(whole) if embedding_bits == 4 else []
-    # The exporter writes a layer over one state a text as Gemm; the quantiser splits that into this MatMul and an Add.
-    of_texts = [f"{node.name}_MatMul" for node in whole.graph.node if node.op_type == "Gemm"]
+    # The exporter writes a linear layer over one state a text as Gemm with transB (GPT-2's layers over all states have
+    # none); the quantiser splits that into this MatMul and an Add.
+    of_texts = [
+        f"{node.name}_MatMul"
+        for node in whole.graph.node
+        if node.op_type == "Gemm" and any(option.name == "transB" and option.i for option in node.attribute)
+    ]
     constants = {tensor.name for tensor in whole.graph.initializer}
     described = [value for value in whole.graph.value_info if value.name not in constants]  # onnxruntime refuses others
     del whole.graph.value_info[:]

@@ -204,7 +204,7 @@ TABLE: dict[str, TableRow] = {
         files=["training_rows", "test_rows", "other_teacher", WHERE_SOFT],
     ),
     "export_student": TableRow(
-        version=12,
+        version=13,
         reads=[
             with_task("finetune_teacher", "distill_predictions"),
             without_task("prepare_corpus", "pretrain_teacher", "distill_general"),

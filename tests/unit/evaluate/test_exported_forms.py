@@ -31,9 +31,9 @@ def test_a_form_that_loses_more_than_the_recipe_allows_is_an_error() -> None:
         forms.check(largest_loss=0.01)
 
 
-@pytest.mark.parametrize(("bits", "written"), [(4, [8]), (8, [])])
-def test_an_int8_file_that_loses_too_much_is_written_again_with_8_bits(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bits: int, written: list[int]
+@pytest.mark.parametrize(("bits", "has_task", "written"), [(4, False, [8]), (8, False, []), (4, True, [])])
+def test_the_int8_file_of_a_general_student_that_loses_too_much_is_written_again_with_8_bits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bits: int, has_task: bool, written: list[int]
 ) -> None:
     made: list[int] = []
     monkeypatch.setattr(exported_forms, "write_int8", lambda folder, embedding_bits: made.append(embedding_bits))
@@ -43,7 +43,7 @@ def test_an_int8_file_that_loses_too_much_is_written_again_with_8_bits(
     stage: Any = SimpleNamespace(
         is_main=True,
         say=said.append,
-        recipe=SimpleNamespace(export_student=settings),
+        recipe=SimpleNamespace(export_student=settings, has_task=has_task),
         accelerator=SimpleNamespace(wait_for_everyone=lambda: None),
     )
     measure = partial(checked_forms, stage, tmp_path, "accuracy", lambda: next(measured))

@@ -3,12 +3,21 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from pipeline.export.decoder_onnx import OnnxDecoder, export_decoder, past_names, past_sizes
 from pipeline.export.onnx import quantise
 from tests.helpers.decoders import decoder
+
+
+def test_the_layers_of_a_gpt2_are_int8(tmp_path: Path) -> None:
+    model = decoder("gpt2", "eager")
+    export_decoder(model, tmp_path / "model.onnx")
+    quantise(tmp_path / "model.onnx", tmp_path / "int8.onnx")
+    in_int8 = [node for node in onnx.load(tmp_path / "int8.onnx").graph.node if node.op_type == "MatMulInteger"]
+    assert len(in_int8) == 4 * model.config.n_layer + 1  # and the head
 
 
 @pytest.mark.slow
