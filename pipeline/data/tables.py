@@ -5,7 +5,8 @@ lines end in LF or CRLF.
 
 - CSV: a quoted field may hold the separator, doubled quotes and line ends (RFC 4180). The separator is the comma. If
   the header line, read with commas, lacks a wanted column, then semicolons, bars and tabs are tried in this order.
-- TSV: quotes are ordinary characters, and a tab always separates two fields.
+- TSV: quotes are ordinary characters, and a tab always separates two fields; unless the file was written as a CSV with
+  tabs (`_has_csv_quotes`), and is read as such.
 """
 
 import contextlib
@@ -81,24 +82,45 @@ def read_tsv(
         header: the column names of a file that has no header line.
         malformed: collects the lines of rows with too many or too few fields; without it such a row is an error.
     """
+    return _table(
+        path,
+        _tsv_fields(path) if malformed is None else _parted_by_tabs(path),
+        columns=columns,
+        header=header,
+        optional=optional,
+        malformed=malformed,
+    )
+
+
+def _tsv_fields(path: Path) -> Fields:
+    yield from _csv_fields(path, "\t") if _has_csv_quotes(path) else _parted_by_tabs(path)
+
+
+def _parted_by_tabs(path: Path) -> Fields:
     lines = ((line, text.removesuffix("\n").removesuffix("\r")) for line, text in read_lines(path))
-    fields = ((line, text.split("\t")) for line, text in lines if text)
-    if malformed is None:
-        fields = _without_quoting(path, fields)
-    return _table(path, fields, columns=columns, header=header, optional=optional, malformed=malformed)
+    return ((line, text.split("\t")) for line, text in lines if text)
 
 
-def _without_quoting(path: Path, table: Fields) -> Fields:
-    """The rows as they are. Raises UserError where they have the quotes of a .csv, which would stay in the texts."""
-    for number, (line, fields) in enumerate(table):
-        quoted = [field for field in fields if len(field) > 1 and field[0] == field[-1] == '"']
-        doubled = any('""' in field[1:-1] and '"' not in field[1:-1].replace('""', "") for field in quoted)
-        if doubled or (number == 0 and len(quoted) == len(fields)):
-            raise UserError(
-                f"{path}:{line}: a field is in quotes, as in a .csv, and in a .tsv these are characters of the text;"
-                " name the file .csv, which may have tabs"
-            )
-        yield line, fields
+def _has_csv_quotes(path: Path) -> bool:
+    """Whether a .tsv was written as a .csv: inside quotes, quotes are doubled; or all of line 1 is in quotes.
+
+    Raises: UserError where quotes elsewhere are characters of the text, so that no reading fits the whole file.
+    """
+    as_csv = as_text = 0  # the first line that shows it
+    for number, (line, fields) in enumerate(_parted_by_tabs(path)):
+        with_quotes = [field for field in fields if '"' in field]
+        inside = [field[1:-1] for field in with_quotes if len(field) > 1 and field[0] == field[-1] == '"']
+        inside = [text for text in inside if '"' not in text.replace('""', "")]
+        if any('"' in text for text in inside) or (number == 0 and len(inside) == len(fields)):
+            as_csv = as_csv or line
+        if len(inside) < len(with_quotes):
+            as_text = as_text or line
+    if as_csv and as_text:
+        raise UserError(
+            f"{path}:{as_csv}: a field is in quotes, as in a .csv, but the quotes in line {as_text} are characters of"
+            " the text; name the file .csv, which may have tabs, and put the fields with quotes in quotes"
+        )
+    return bool(as_csv)
 
 
 def column_names(path: Path) -> tuple[str, ...]:
@@ -111,7 +133,7 @@ def column_names(path: Path) -> tuple[str, ...]:
         case ".csv":
             names = _csv_header(path)
         case ".tsv":
-            names = next((text.rstrip("\r\n").split("\t") for _, text in read_lines(path) if text.strip()), [])
+            names = next((fields for _, fields in _tsv_fields(path)), [])
         case ".parquet":
             names = parquet.read_schema(path).names
         case ".json" if (rows := read_json(path)) is not None:
@@ -135,16 +157,19 @@ def _csv_header(path: Path) -> list[str]:
 
 
 def _read_csv(path: Path, *, columns: Sequence[str], header: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
-    separator = "," if header else _separator(path, columns)
+    separator = _separator(path, columns, header)
     yield from _table(path, _csv_fields(path, separator), columns=columns, header=header, optional=optional)
 
 
-def _separator(path: Path, columns: Sequence[str]) -> str:
-    """The first of comma, semicolon, bar and tab with which the header line has all wanted columns; else the comma."""
+def _separator(path: Path, columns: Sequence[str], header: Sequence[str]) -> str:
+    """The first of comma, semicolon, bar and tab that fits the first line; where none does, the comma.
+
+    It fits where the line then has all wanted columns; or, where the header is given, as many fields as that.
+    """
     for sign in SEPARATORS:
         with contextlib.suppress(UserError):  # reading with commas raises it again
-            _, header = next(_csv_fields(path, sign), (0, []))
-            if set(columns) <= set(header):
+            _, first = next(_csv_fields(path, sign), (0, []))
+            if len(first) == len(header) if header else set(columns) <= set(first):
                 return sign
     return ","
 

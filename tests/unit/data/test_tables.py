@@ -64,10 +64,11 @@ def test_a_header_line_that_no_sign_separates_is_refused_as_commas_read_it(tmp_p
         column_names(tmp_path / "a.csv")
 
 
-def test_commas_come_first_and_a_header_of_the_recipe_means_commas(tmp_path):
+def test_commas_come_first_and_a_header_of_the_recipe_tells_the_separator(tmp_path):
     assert rows(tmp_path / "a.csv", b"a,b;c,c\n1,2;3,4\n", "a", "c") == [(2, ["1", "4"])]
-    (tmp_path / "a.csv").write_text("x;y,1\n")
-    assert list(read_rows(tmp_path / "a.csv", columns=["b"], header=["a", "b"])) == [(1, {"b": "1"})]
+    for line in ("x;y,1", "x;1", "x y\t1"):
+        (tmp_path / "a.csv").write_text(line + "\n")
+        assert list(read_rows(tmp_path / "a.csv", columns=["b"], header=["a", "b"])) == [(1, {"b": "1"})]
 
 
 def test_a_separator_is_guessed_only_where_it_gives_all_columns(tmp_path):
@@ -81,18 +82,27 @@ def test_quotes_are_characters_in_tsv(tmp_path):
     assert rows(tmp_path / "a.tsv", content, "text") == [(2, ['"lone quote']), (3, ['say ""x""'])]
 
 
+def test_a_tsv_that_was_written_as_a_csv_is_read_as_such(tmp_path):
+    content = b'text\tlabel\n"He said ""no"" ."\t0\nplain\t1\n"so"\t1\n'
+    assert rows(tmp_path / "a.tsv", content, "text") == [(2, ['He said "no" .']), (3, ["plain"]), (4, ["so"])]
+    assert rows(tmp_path / "b.tsv", b'"text"\t"label"\n"x"\t"1"\n', "text", "label") == [(2, ["x", "1"])]
+    assert column_names(tmp_path / "b.tsv") == ("text", "label")
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b'text\tlabel\nA "b" film\t1\n"He said ""no"" ."\t0\n', "a.tsv:3: a field is in quotes, as in a .csv"),
-        (b'"text"\t"label"\n"x"\t"1"\n', "a.tsv:1: a field is in quotes, as in a .csv"),
+        (
+            b'text\tlabel\nA "b" film\t1\n"He said ""no"" ."\t0\n',
+            "a.tsv:3: a field is in quotes, as in a .csv, but the quotes in line 2 are characters of the text",
+        ),
         (
             b'text\tlabel\n"one\ntwo"\t1\n',
             "a.tsv:2: 1 fields where the table has 2 columns; a file with",
         ),
     ],
 )
-def test_a_tsv_that_was_written_as_a_csv_is_refused(tmp_path, content, says):
+def test_a_tsv_with_quotes_of_both_kinds_is_refused(tmp_path, content, says):
     assert says in complaint(tmp_path / "a.tsv", content, "text", "label")
     assert rows(tmp_path / "a.csv", content, "text", "label")
 
