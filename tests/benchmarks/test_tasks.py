@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import tasks
 from pipeline.config.recipe_file import load_recipe
+from pipeline.tasks.labelled_data import read_task
 
 SHARED = Path(__file__).parents[3] / "shared/data"
 
@@ -22,8 +23,13 @@ def test_the_settings_of_a_task_name_its_files_in_the_folder(task: str, tmp_path
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the data sets are not beside the project")
 @pytest.mark.parametrize("task", tasks.TASKS)
-def test_the_data_sets_are_found_as_their_authors_publish_them(task: str) -> None:
+def test_the_data_sets_are_read_as_their_authors_publish_them(task: str) -> None:
     assert tasks.is_there(task, SHARED)
+    found = load_recipe(tasks.PROJECT / tasks.TASKS[task], tasks.settings_of(task, SHARED)).task
+    files = {split: [Path(path) for path in getattr(found, split)] for split in tasks.SPLITS}
+    folder = {"glue": [Path(found.data)]} if found.glue else {}
+    data = read_task(found, {name: paths for name, paths in (files | folder).items() if paths})
+    assert all(data.splits[split] for split in tasks.SPLITS)
 
 
 def test_a_task_without_its_data_is_not_run(tmp_path: Path) -> None:
