@@ -1,16 +1,11 @@
 #!/usr/bin/env bash
-# The linters. Run by pre-commit, and sourced by run_tests.sh: then `lint` adds the names of those that fail to `failed`.
+# The linters, each even after one failed. Run by pre-commit, and by run_tests.sh beside the tests.
 set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 set_up train,export,wikipedia,chinese,languages,serve,docs,dev
 cd "$PROJECT"
 
-lint() {
-    check ruff "$PYTHON" -m ruff check
-    check ruff-format "$PYTHON" -m ruff format --check
-    check pyright "$PYTHON" -m pyright --pythonpath "$PYTHON"
-    check import-linter "$PYTHON" -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
-}
+failed=()
 
 check() {
     local name=$1
@@ -18,8 +13,8 @@ check() {
     "${@:2}" || failed+=("$name")
 }
 
-if [ "$0" = "${BASH_SOURCE[0]}" ]; then
-    failed=()
-    lint
-    [ ${#failed[@]} -eq 0 ] || fail "failed: ${failed[*]}"
-fi
+check ruff "$PYTHON" -m ruff check
+check ruff-format "$PYTHON" -m ruff format --check
+check pyright "$PYTHON" -m pyright --pythonpath "$PYTHON"
+check import-linter "$PYTHON" -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+[ ${#failed[@]} -eq 0 ] || fail "failed: ${failed[*]}"

@@ -27,7 +27,7 @@ def test_the_data_sets_are_read_as_their_authors_publish_them(task: str) -> None
     assert tasks.is_there(task, SHARED)
     found = load_recipe(tasks.PROJECT / tasks.TASKS[task], tasks.settings_of(task, SHARED)).task
     files = {split: [Path(path) for path in getattr(found, split)] for split in tasks.SPLITS}
-    folder = {"glue": [Path(found.data)]} if found.glue else {}
+    folder = {"glue": [Path(str(found.data))]} if found.glue else {}
     data = read_task(found, {name: paths for name, paths in (files | folder).items() if paths})
     assert all(data.splits[split] for split in tasks.SPLITS)
 

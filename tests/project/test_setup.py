@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ["run_all.sh", "run_tests.sh", ".ci/run", "pipeline/environment/setup.sh", "pipeline/environment/lint.sh"]
-TOOLS = ["bash", "cat", "cksum", "cp", "dirname", "env", "find", "flock", "grep", "mkdir", "rm", "sed", "sleep", "tail"]
+TOOLS = "bash cat cksum cp dirname env find flock grep mkdir mktemp rm sed sleep tail".split()
 
 # Writes down how it is called. As Python it answers where its environment is, and makes environments.
 STAND_IN = """#!/usr/bin/env bash
@@ -111,7 +111,7 @@ def test_what_the_tests_need_is_all_that_a_run_needs(checkout: Checkout):
     checkout.calls()
     checkout.run("run_all.sh")
     checkout.run("run_tests.sh", "-k", "x")
-    assert checkout.calls() == ["python -m pipeline", "python -m pytest -n 2 --dist worksteal -k x"]
+    assert checkout.calls() == ["python -m pipeline", "python -m pytest -n 3 --dist worksteal -k x"]
 
 
 def test_another_checkout_with_the_same_pins_runs_its_own_code_in_the_same_environment(checkout: Checkout):
@@ -238,15 +238,16 @@ def test_a_python_that_does_not_work_is_named_and_what_chose_it(checkout: Checko
 def test_without_arguments_every_check_runs_even_after_one_failed(checkout: Checkout):
     done = checkout.run("run_tests.sh", FAILING="-m ruff check")
     calls = [call for call in checkout.calls() if call not in installs([call])]
-    assert [" ".join(call.split()[1:4]) for call in calls] == [
+    assert {" ".join(call.split()[1:4]) for call in calls} == {
         "-m ruff check",
         "-m ruff format",
         "-m pyright --pythonpath",
         "-c from importlinter.cli",
         "-m pytest -n",
-    ]
+    }
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "run_tests.sh: failed: ruff"
+    assert done.stdout.splitlines()[-1] == "lint.sh: failed: ruff"
+    assert done.stderr.splitlines()[-1] == "run_tests.sh: failed: linters"
 
 
 def test_a_python_named_from_here_is_used_from_everywhere(checkout: Checkout) -> None:
