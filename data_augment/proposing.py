@@ -70,6 +70,7 @@ def propose(
     import torch  # noqa: PLC0415 (all of these: `sample` does without torch and transformers)
 
     from data_augment.propose import Proposer, shards, unique_texts  # noqa: PLC0415
+    from pipeline.models.device import compute_device  # noqa: PLC0415
     from pipeline.models.loading import freeze, load_language_model, load_tokenizer  # noqa: PLC0415
 
     output, masked_lm = Path(output), _model_folder(Path(masked_lm))
@@ -116,7 +117,7 @@ def propose(
         provenance["word_share"] = word_share
     if several_pieces != "vectors":
         provenance |= {"several_pieces": several_pieces, "beam": beam}
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = compute_device()
     tokenizer = load_tokenizer(masked_lm)
     model = freeze(load_language_model(masked_lm), precision=resolved)
     torch.nn.Module.to(model, device)

@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -43,33 +44,39 @@ def gpu_capabilities() -> tuple[float, ...]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if command is None or visible == "":
         return ()
-    query = [command, "--query-gpu=compute_cap", "--format=csv,noheader"]
+    query = [command, "--query-gpu=uuid,compute_cap", "--format=csv,noheader"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS)
     except subprocess.TimeoutExpired:
         said = f"no answer for {ANSWER_SECONDS} s; set CUDA_VISIBLE_DEVICES= to use the CPU"
         raise TimeoutError(errno.ETIMEDOUT, said, "nvidia-smi") from None
     try:
-        found = tuple(float(line) for line in answer.stdout.split()) if answer.returncode == 0 else ()
+        lines = answer.stdout.splitlines() if answer.returncode == 0 else []
+        found = [(uuid.strip(), float(capability)) for uuid, _, capability in (line.partition(",") for line in lines)]
     except ValueError:
         return ()
     if visible is None:
-        return found
-    shown = _names_that_cuda_shows(visible, count=len(found))
-    if all(name.isdecimal() for name in shown):
-        return tuple(found[int(name)] for name in shown)
-    return found[: len(shown)]  # by UUID: which one is not known here
+        return tuple(capability for _, capability in found)
+    return tuple(_capability(name, found) for name in _names_that_cuda_shows(visible, [uuid for uuid, _ in found]))
 
 
-def _names_that_cuda_shows(visible: str, *, count: int) -> list[str]:
+def _names_that_cuda_shows(visible: str, uuids: Sequence[str]) -> list[str]:
     """The names before the first one that names no GPU; none where a name stands twice."""
-    names = (name.strip() for name in visible.split(","))
-    shown = list(
-        itertools.takewhile(
-            lambda name: int(name) < count if name.isdecimal() else name.startswith(("GPU-", "MIG-")), names
-        )
-    )
+
+    def names_one(name: str) -> bool:
+        if name.isdecimal():
+            return int(name) < len(uuids)
+        return any(name.startswith("MIG-") or (name.startswith("GPU-") and uuid.startswith(name)) for uuid in uuids)
+
+    shown = list(itertools.takewhile(names_one, (name.strip() for name in visible.split(","))))
     return shown if len(set(shown)) == len(shown) else []
+
+
+def _capability(name: str, found: Sequence[tuple[str, float]]) -> float:
+    """Of the GPU with that number, or whose UUID begins so; of a part of one (MIG) the least that it may have."""
+    if name.isdecimal():
+        return found[int(name)][1]
+    return min(capability for uuid, capability in found if uuid.startswith(name) or name.startswith("MIG-"))
 
 
 def gpu_count() -> int:

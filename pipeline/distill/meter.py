@@ -13,10 +13,11 @@ from pipeline.config.distillation import LayerObjectives
 from pipeline.config.objectives import chosen, layer_map
 from pipeline.config.training import TrainedTeacher, Training
 from pipeline.distill.layers import ProjectedStudent, Teacher, both_pack, layer_loss
-from pipeline.hardware import gpu_count, resolve_precision
+from pipeline.hardware import resolve_precision, resolve_tokens
 from pipeline.losses.tinybert import prediction_loss
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch, collate
+from pipeline.models.device import compute_device
 from pipeline.models.loading import (
     freeze,
     load_config,
@@ -33,7 +34,7 @@ from pipeline.training.batches import planned
 from pipeline.training.language_model import LanguageModel
 from pipeline.training.optimizer import make_optimizer, train_only
 
-AT_ONCE = 2048  # tokens of a try: enough for the products to be as fast as they get
+AT_ONCE = 2048  # tokens of a try on a CPU: enough for the products to be as fast as they get
 TRIES, TRY_SECONDS = 5, 0.5
 UNSHARED = 1.3  # an operation that does not use all threads leaves some of them idle
 Loss = Callable[[nn.Module, Batch, Any], Mapping[str, Tensor]]
@@ -44,7 +45,7 @@ class Meter:
 
     def __init__(self, plan: Plan, counts: Counts) -> None:
         self.recipe, self.counts = plan.recipe, counts
-        self.device: Any = torch.device("cuda" if gpu_count() else "cpu")
+        self.device = compute_device()
         self.folder = plan.inputs.backbone
         self.predicted = 1.0 if is_decoder(self.folder) else plan.recipe.pretrain_teacher.mask_share
         self.precision = resolve_precision(plan.recipe.precision)
@@ -126,9 +127,9 @@ class Meter:
         return projected, layer_loss(teacher, layers, settings, **more), both_pack(teacher, projected)
 
     def _some(self, lengths: np.ndarray, most: int = AT_ONCE) -> np.ndarray:
-        """Some of the lengths, at most so many, with about AT_ONCE tokens together."""
+        """Some of the lengths, at most so many, with about as many tokens together as keep the device busy."""
         drawn = self.random.permutation(lengths)[:most]
-        return drawn[: max(1, int(np.searchsorted(drawn.cumsum(), AT_ONCE)))]
+        return drawn[: max(1, int(np.searchsorted(drawn.cumsum(), resolve_tokens(None, on_cpu=AT_ONCE))))]
 
     def _batch(self, lengths: np.ndarray, *, packed: bool) -> tuple[Batch, int]:
         ids = [self.random.integers(5, 50, length) for length in np.sort(lengths)[::-1]]  # as a micro-batch has them

@@ -39,6 +39,12 @@ def disk_trouble(error: BaseException | None) -> str | None:
     return None
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a GPU's memory or the machine's did not suffice, as torch, numpy and Python say it."""
+    no_memory = type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError)
+    return no_memory or "can't allocate memory" in str(error)
+
+
 def report_exit(status: int, message: str, *, of_peer: bool = False) -> None:
     """Print this process's last sentence, and write it to the file that the launching command reads.
 

@@ -22,11 +22,18 @@ from pathlib import Path
 
 from pipeline import in_project
 from pipeline.errors import INTERRUPTED, OK, Interrupted, UserError, WorkFailed, failed_file
-from pipeline.launch.exit_status import disk_trouble, explain, report_exit, survive_closed_readers
+from pipeline.launch.exit_status import (
+    disk_trouble,
+    explain,
+    is_out_of_memory,
+    report_exit,
+    survive_closed_readers,
+)
 from pipeline.launch.launcher import LAUNCHED_AT, command_is_gone, follow_parent, stop_signals
 from pipeline.launch.stage_logs import mark
 from pipeline.launch.stage_work import Main, stage_of, work
 from pipeline.plan.plan import Plan, make_plan, reasons
+from pipeline.plan.stage_specs import TOKENS_AT_ONCE, StageSpec
 from pipeline.plan.stages import STAGES
 from pipeline.runtime import processes
 from pipeline.runtime.fresh_start import FreshStart
@@ -158,9 +165,18 @@ def _run(
             if trouble := disk_trouble(error):
                 where = failed_file(error) or stage.work
                 raise WorkFailed(f"{where}: {trouble}; mend that, and the same command goes on") from error
+            if is_out_of_memory(error):
+                raise WorkFailed(f"{name} needs more memory than there is{_smaller(spec)}") from error
             raise
     for tracker in accelerator.trackers:  # not end_training(), which ends the process group too
         tracker.finish()
+
+
+def _smaller(spec: StageSpec) -> str:
+    """The settings with which less is held at once."""
+    asked = {name if "." in name else f"{spec.stage}.{name}": value for name, value in spec.settings.items()}
+    halved = [f"{name}: {value // 2}" for name, value in asked.items() if name.endswith(TOKENS_AT_ONCE)]
+    return f"; set {', '.join(halved)}, half of what it had" if halved else ""
 
 
 def _command(recipe: Path, overrides: Sequence[str]) -> str:

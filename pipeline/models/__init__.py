@@ -3,6 +3,7 @@
 architectures   what differs by model_type; no torch
 json_files      the types in the JSON files beside a model; no torch
 saved_model     what a saved model's files say; no torch
+device          a GPU or the CPU, and whether all agree on which
 loading         load and save
 vocabulary      cuts tokenizer and embeddings to the pieces that a task uses most
 seen_pieces     in training, only the embeddings of pieces that occur are parameters

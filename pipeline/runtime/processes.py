@@ -21,6 +21,7 @@ from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 
 from pipeline.errors import require
 from pipeline.hardware import cpu_cores
+from pipeline.models.device import check_device
 from pipeline.runtime.heartbeat import FOREVER, Heartbeat, Report, meeting
 from pipeline.runtime.patience import NETWORK_DISK_SECONDS
 
@@ -33,7 +34,8 @@ def meet_processes(report: Report) -> Heartbeat:
     Call it before anything that can fail on one process alone: the others would wait for a process that ended early.
 
     Args: report: takes the exit status and a sentence when this process ends because another one did.
-    Raises: UserError when N processes each think that they are alone, or are to share a model in another way.
+    Raises: UserError when N processes each think that they are alone, or are to share a model in another way; and as
+        `pipeline.models.device.check_device`.
     """
     for way in OTHER_WAYS:
         require(
@@ -42,6 +44,9 @@ def meet_processes(report: Report) -> Heartbeat:
             " holds the whole model, so leave it out",
         )
     world = int(os.environ.get("WORLD_SIZE", "1"))
+    check_device()
+    if torch.cuda.is_available():
+        repeat_every_byte()
     with meeting(world, report):
         state = PartialState(cpu=not torch.cuda.is_available(), timeout=FOREVER)
         state.wait_for_everyone()  # on GPUs nothing before this waits for another process
@@ -71,8 +76,6 @@ def make_accelerator(*, tracker: str, curves: Path, run: str, stage: str) -> Acc
     elif tracker != "none":
         accelerator.log_with = []
     quiet_libraries()
-    if accelerator.device.type == "cuda":
-        repeat_every_byte()
     return accelerator
 
 

@@ -29,6 +29,8 @@ from pipeline.training.prefetch import Collate, Step, steps
 from pipeline.training.step_losses import StepLosses, read_losses
 from pipeline.training.throughput import Flops, Throughput, matrix_rate, summary_line
 
+PAUSE_EVERY = 10  # steps on a GPU, after which signals and losses are looked at
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -132,12 +134,12 @@ def _settle_order_of_gradients(job: Job, stage: Stage, model: nn.Module, step: S
 def _pauses_after(job: Job, stage: Stage, step: int) -> bool:
     """Whether so many steps are followed by all that needs their losses: a point of the curve, dev, a checkpoint.
 
-    Every step is on a CPU. On a GPU those are where the curve gets a point or an epoch ends: between them the next step
-    is prepared while it works, and a loss that is not finite is found before anything is written.
+    Every step is on a CPU. On a GPU those are every tenth, and where the curve gets a point or an epoch ends: between
+    them the next step is prepared while it works, and a loss that is not finite is found before anything is written.
     """
     if not stage.on_gpu or step == job.batches.steps:
         return True
-    return 0 in (step % stage.recipe.run.log_every, step % job.batches.steps_per_epoch)
+    return 0 in (step % PAUSE_EVERY, step % stage.recipe.run.log_every, step % job.batches.steps_per_epoch)
 
 
 def _update(

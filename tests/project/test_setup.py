@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ["run_all.sh", "run_tests.sh", ".ci/run", "pipeline/environment/setup.sh", "pipeline/environment/lint.sh"]
-TOOLS = "bash cat cksum cp dirname env find flock grep mkdir mktemp rm sed sleep tail".split()
+TOOLS = ["bash", "cat", "cksum", "cp", "dirname", "env", "find", "flock", "grep", "mkdir", "mktemp", "rm", "sed"]
+TOOLS += ["sleep", "tail"]
 
 # Writes down how it is called. As Python it answers where its environment is, and makes environments.
 STAND_IN = """#!/usr/bin/env bash

@@ -11,7 +11,7 @@ from pipeline import hardware
 @pytest.fixture
 def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An nvidia-smi that knows a GPU of capability 9.0, and after it one of 7.5."""
-    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 9.0\necho 7.5\n")
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho GPU-5ebe9d1a, 9.0\necho GPU-77aa0c42, 7.5\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     hardware.gpu_capabilities.cache_clear()
@@ -41,6 +41,9 @@ def test_a_gpu_takes_more_tokens_at_once_where_none_are_asked_for(
         ("0,-1,1", (9.0,)),
         ("1,7", (7.5,)),
         ("GPU-5ebe9d", (9.0,)),
+        ("GPU-77aa0c42,GPU-5ebe9d1a", (7.5, 9.0)),
+        ("GPU-0000", ()),
+        ("MIG-31f2", (7.5,)),
         ("7,0", ()),
         ("0,none,1", (9.0,)),
         ("NoDevFiles", ()),

@@ -15,7 +15,7 @@ from pipeline.artifacts.atomic import write_atomically
 from pipeline.artifacts.store import Artifact
 from pipeline.data.corpus import write_shards
 from pipeline.errors import FAILED, status_of
-from pipeline.launch.exit_status import disk_trouble, explain
+from pipeline.launch.exit_status import disk_trouble, explain, is_out_of_memory
 from tests.helpers.disks import MEGABYTE, Disk, fill
 
 
@@ -79,6 +79,16 @@ def test_a_move_that_may_not_be_made_names_its_source(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as raised:
         (tmp_path / "no").rename(tmp_path / "target")
     assert explain(raised.value) == (FAILED, f"{tmp_path}/no: No such file or directory", True)
+
+
+def test_too_little_memory_is_known_for_it() -> None:
+    with pytest.raises(RuntimeError) as of_the_machine:
+        torch.empty(2**50)
+    with pytest.raises(MemoryError) as of_numpy:
+        np.empty(2**55, dtype=np.int8)
+    assert is_out_of_memory(of_the_machine.value) and is_out_of_memory(of_numpy.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.86 GiB"))
+    assert not is_out_of_memory(ValueError("no memory of it"))
 
 
 def test_another_error_is_no_trouble_with_the_disk() -> None:

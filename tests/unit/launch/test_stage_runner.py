@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from accelerate import Accelerator
 
 from pipeline.artifacts.store import MANIFEST, Artifact
-from pipeline.errors import Interrupted, UserError
+from pipeline.errors import Interrupted, UserError, WorkFailed
 from pipeline.launch import stage_runner, stage_work
 from pipeline.launch.launcher import LAUNCHED_AT, stop_signals
 from pipeline.launch.stage_work import Main, stage_of, work
@@ -22,6 +23,7 @@ from pipeline.runtime import processes
 from pipeline.runtime.stage import Stage
 from stages import prepare_corpus
 from tests.helpers.one_process import run_recipe
+from tests.helpers.published import publish
 
 
 def published_again(artifact: Artifact, *, more: str = "") -> None:
@@ -135,6 +137,17 @@ def test_a_signal_that_comes_too_late_for_a_stage_stops_the_next_one(world: Path
         stage_runner.run_in_turn(STAGES[:2], main_of, world / "recipe.yaml", ["--run.tracker", "none"])
     assert began == ["prepare_corpus"]
     assert "prepare_corpus" not in make_plan(world / "recipe.yaml").why
+
+
+@pytest.mark.usefixtures("handlers")
+def test_too_little_memory_names_the_setting_that_makes_a_step_smaller(world: Path) -> None:
+    def main(stage: Stage) -> dict[str, Any]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    publish(make_plan(world / "recipe.yaml", checked=False), "prepare_corpus")
+    settings = ["--run.tracker", "none", "--pretrain_teacher.micro_batch_tokens", "4096"]
+    with pytest.raises(WorkFailed, match=r"than there is; set pretrain_teacher\.micro_batch_tokens: 2048, half"):
+        stage_runner.run_in_turn(["pretrain_teacher"], lambda _: main, world / "recipe.yaml", settings)
 
 
 @pytest.mark.usefixtures("handlers")

@@ -144,10 +144,12 @@ def test_a_loss_that_is_not_finite_stops_the_work_and_spoils_no_checkpoint(
     assert all(parameter.isfinite().all() for parameter in broken.model.parameters())
 
 
-def test_a_gpu_is_waited_for_only_where_the_curve_gets_a_point_or_an_epoch_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("log_every", "pause_every"), [(2, 10), (1000, 2)])
+def test_a_gpu_is_waited_for_only_every_few_steps_and_where_an_epoch_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_every: int, pause_every: int
 ) -> None:
-    on_cpu, on_gpu, run = job(), job(), {"log_every": 2, "checkpoint_seconds": 1e-9}
+    on_cpu, on_gpu, run = job(), job(), {"log_every": log_every, "checkpoint_seconds": 1e-9}
+    monkeypatch.setattr("pipeline.training.loop.PAUSE_EVERY", pause_every)
     right = train(on_cpu, make_stage(tmp_path / "cpu", **run))
     monkeypatch.setattr(Stage, "on_gpu", True)
     read: list[int] = []
