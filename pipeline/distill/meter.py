@@ -135,8 +135,9 @@ class Meter:
         ids = [self.random.integers(5, 50, length) for length in np.sort(lengths)[::-1]]  # as a micro-batch has them
         batch = collate({"input_ids": ids}, 0, packed=packed)
         predicted_BT = torch.from_numpy(self.random.random(batch.input_ids.shape) < self.predicted)
-        predicted_BT = (predicted_BT & batch.attention_mask.bool()).to(self.device)
-        return batch.to(self.device).with_targets(predicted=predicted_BT), int(lengths.sum())
+        predicted_BT = predicted_BT & batch.attention_mask.bool()
+        ids = torch.zeros(int(predicted_BT.sum()), dtype=torch.long)
+        return batch.with_targets(predicted=predicted_BT, predicted_ids=ids).to(self.device), int(lengths.sum())
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")

@@ -19,8 +19,11 @@ class TokenClassificationHead(Head):
     architecture = AutoModelForTokenClassification
 
     def targets(self, columns: Mapping[str, Any]) -> dict[str, Tensor]:
-        """`begins` (B, T), 1 on the first token of each word; `labels` (B, T), its tag, elsewhere -100."""
-        found = {"begins": pad([[int(word >= 0) for word in words] for words in columns["word"]], 0)}
+        """`begins` (B, T), 1 on the first token of each word; `places`, where in B x T these are; `labels` (B, T), the
+        tags there, elsewhere -100.
+        """
+        begins = pad([[int(word >= 0) for word in words] for words in columns["word"]], 0)
+        found = {"begins": begins, "places": begins.flatten().nonzero()[:, 0]}
         if "labels" in columns:
             found["labels"] = pad(columns["labels"], NO_LABEL)
         return found
@@ -33,13 +36,14 @@ class TokenClassificationHead(Head):
         self, outputs: Tensor, batch: Batch, *, weight: int, class_weights: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Cross-entropy of the tags."""
-        begins, words = batch.targets["begins"].bool(), max(weight, 1)
-        tags = batch.targets["labels"][begins]
-        return {"label": label_loss(outputs[begins], tags, examples=words, class_weights=class_weights)}
+        places, words = batch.targets["places"], max(weight, 1)
+        logits, tags = outputs.flatten(0, 1)[places], batch.targets["labels"].flatten()[places]
+        return {"label": label_loss(logits, tags, examples=words, class_weights=class_weights)}
 
     def distillation_loss(
         self, student: Tensor, teacher: Tensor, batch: Batch, *, weight: int, settings: DistillPredictions
     ) -> Tensor:
         """Soft cross-entropy of the logits (TinyBERT eq. 10)."""
-        begins, words = batch.targets["begins"].bool(), max(weight, 1)
-        return prediction_loss(student[begins], teacher[begins], temperature=settings.temperature, examples=words)
+        places, words = batch.targets["places"], max(weight, 1)
+        ours, theirs = (logits.flatten(0, 1)[places] for logits in (student, teacher))
+        return prediction_loss(ours, theirs, temperature=settings.temperature, examples=words)

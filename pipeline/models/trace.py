@@ -132,11 +132,18 @@ def _attention_states(model: PreTrainedModel, output: Any, wanted: Wanted) -> di
     return {layer: found[layer - 1] for layer in wanted.layers if layer}
 
 
+def at_predicted(states: Tensor, batch: Batch) -> Tensor:
+    """(n, D): the states, (B, T, D) or packed (1, N, D), of the n tokens that the batch's target `predicted` marks.
+
+    A GPU is not waited for: how many they are is known from its target `predicted_ids`.
+    """
+    predicted = batch.targets["predicted"]
+    if batch.packing is not None and states.shape[:2] != predicted.shape:
+        predicted = batch.packing.pack(predicted)
+    places = predicted.flatten().nonzero_static(size=len(batch.targets["predicted_ids"]))[:, 0]
+    return states.flatten(0, 1)[places]
+
+
 def _predicted_logits(output: Any, batch: Batch, head: nn.Module | None) -> Tensor:
     """(predicted tokens, vocabulary); with a head of its own only their states go through it."""
-    predicted_BT = batch.targets["predicted"]
-    if head is None:
-        return output.logits[predicted_BT]
-    if batch.packing is not None:
-        predicted_BT = batch.packing.pack(predicted_BT)  # as the encoder's states lie
-    return head(output.last_hidden_state[predicted_BT])
+    return at_predicted(output.logits, batch) if head is None else head(at_predicted(output.last_hidden_state, batch))

@@ -15,7 +15,7 @@ from pipeline.data.corpus import Corpus
 from pipeline.losses.tinybert import label_loss
 from pipeline.models.collate import Batch, Rows
 from pipeline.models.loading import separate_head
-from pipeline.models.trace import forward
+from pipeline.models.trace import at_predicted, forward
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import GlobalBatch, cut_into_micro_batches
 from pipeline.training.throughput import training_flops
@@ -33,10 +33,9 @@ class LanguageModel(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """(predicted tokens, vocabulary), of a batch whose target `predicted` (B, T) marks where they are predicted."""
-        predicted_BT = batch.targets["predicted"]
         if self.head is None:
-            return forward(self.model, batch).logits[predicted_BT]
-        return self.head(forward(self.model.base_model, batch).last_hidden_state[predicted_BT])
+            return at_predicted(forward(self.model, batch).logits, batch)
+        return self.head(at_predicted(forward(self.model.base_model, batch).last_hidden_state, batch))
 
     def flops(self, batch: GlobalBatch, predicted: int) -> float:
         """FLOPs of a forward pass, and of a backward pass through what is trained; the head on those tokens alone."""

@@ -216,7 +216,8 @@ def test_a_packed_trace_of_a_model_with_a_head_has_its_logits_and_its_last_state
 def test_masked_logits_of_a_packed_batch_are_those_of_the_padded_one(architecture: Any, config: Any) -> None:
     whole = build(architecture, config)
     plain = batch_for(whole)
-    batch = plain.with_targets(predicted=plain.attention_mask.bool() & (plain.input_ids % 5 == 0))
+    predicted_BT = plain.attention_mask.bool() & (plain.input_ids % 5 == 0)
+    batch = plain.with_targets(predicted=predicted_BT, predicted_ids=plain.input_ids[predicted_BT])
     head = separate_head(whole)
     assert (head is not None) == (config is BertConfig)
     model = cast(PreTrainedModel, whole.base_model) if head else whole

@@ -56,7 +56,8 @@ def test_logits_of_masked_positions_are_the_whole_model_s(build: Build, separate
     mask = (torch.arange(9) < torch.tensor([9, 5, 7])[:, None]).long()
     model = LanguageModel(plain)
     assert (model.head is not None) == separate  # elsewhere the whole model runs, and the result is cut
-    found = model(Batch(input_ids=ids, attention_mask=mask, targets={"predicted": masked}))
+    targets = {"predicted": masked, "predicted_ids": ids[masked]}
+    found = model(Batch(input_ids=ids, attention_mask=mask, targets=targets))
     torch.testing.assert_close(found, plain(input_ids=ids, attention_mask=mask).logits[masked])
 
 
