@@ -56,8 +56,8 @@ from pipeline.training.masked_lm import MaskedBlocks
 def main(stage: Stage) -> dict[str, Any]:
     settings, pretrained = stage.recipe.distill_general, stage.upstream["pretrain_teacher"]
     decoder = is_decoder(backbone_of(pretrained))
-    needs_head = decoder or bool(settings.soft_masked_lm or settings.masked_lm_head)  # of the teacher
-    teacher_model = load_language_model(distilled_from(pretrained, settings), new_head=not needs_head)
+    with_head = decoder or settings.needs_teacher_head
+    teacher_model = load_language_model(distilled_from(pretrained, settings), new_head=not with_head)
     student, saved = make_decoder(stage, teacher_model) if decoder else make_student(stage, teacher_model)
     progress = None
     if settings.epochs:

@@ -76,6 +76,11 @@ class DistillGeneral(LayerObjectives):
         """Whether any objective compares masked tokens."""
         return bool(self.epochs and (self.masked_lm or self.soft_masked_lm))
 
+    @property
+    def needs_teacher_head(self) -> bool:
+        """Whether the teacher is a masked LM with its head; also with `epochs: 0`, so that the start is of the same."""
+        return bool(self.soft_masked_lm or self.masked_lm_head)
+
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class TaskDistillation(Training):

@@ -47,8 +47,7 @@ def proposer_of(pretrained: Path) -> Path:
 
 def distilled_from(pretrained: Path, settings: DistillGeneral) -> Path:
     """The model that general distillation learns from, in the same artifact: the masked LM where its head is needed."""
-    of_head = settings.soft_masked_lm or settings.masked_lm_head
-    return proposer_of(pretrained) if of_head else backbone_of(pretrained)
+    return proposer_of(pretrained) if settings.needs_teacher_head else backbone_of(pretrained)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

@@ -45,9 +45,8 @@ def check_head(recipe: Recipe, backbone: ModelShape, folder: Path) -> None:
     if recipe.pretrain_teacher.epochs or not others:
         return
     lacks = f"{folder} is a {', '.join(others)}, without a masked-LM head; give it one (pretrain_teacher.epochs: 1)"
-    general = recipe.distill_general
     require(
-        not (general.masked_lm_head or (general.epochs and general.soft_masked_lm)),
+        not recipe.distill_general.needs_teacher_head,
         f"distill_general: {lacks}, or set masked_lm and soft_masked_lm to 0",
     )
     require(
