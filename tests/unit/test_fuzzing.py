@@ -96,11 +96,13 @@ def test_a_table_of_any_bytes(tmp_path: Path, name: str, kind: str, content: byt
 @FUZZ
 @given(columns=st.dictionaries(st.sampled_from(["text", "label", "x"]), st.lists(json_values, min_size=2, max_size=2)))
 def test_a_parquet_table_of_any_values(tmp_path: Path, columns: dict) -> None:
-    with contextlib.suppress(pa.ArrowException, OverflowError):  # what Arrow cannot hold no file holds
+    try:
         pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
-        ends_well(as_task("classification"), tmp_path / "rows.parquet")
-        ends_well(as_task("regression"), tmp_path / "rows.parquet")
-        ends_well(lambda path: list(read_documents(path, column="text")), tmp_path / "rows.parquet")
+    except (pa.ArrowException, OverflowError):  # what Arrow cannot hold no file holds
+        return
+    ends_well(as_task("classification"), tmp_path / "rows.parquet")
+    ends_well(as_task("regression"), tmp_path / "rows.parquet")
+    ends_well(lambda path: list(read_documents(path, column="text")), tmp_path / "rows.parquet")
 
 
 @FUZZ
