@@ -98,10 +98,6 @@ class Statistics:
     sample: list[Sampled] = field(default_factory=list)
     """The first SAMPLE texts that have variants."""
 
-    @property
-    def rows(self) -> int:
-        return self.originals + self.variants
-
     @classmethod
     def read(cls, text: str) -> "Statistics":
         """The statistics that `text` wrote."""

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from data_augment.candidates_folder import shard_path, write_candidates
 from data_augment.provenance import checksums, record_provenance, versions
 from data_augment.vectors import load_vectors
-from pipeline.config.data import ProposeCandidates
+from pipeline.config.data import ProposeCandidates, SeveralPieces
 from pipeline.config.fields import WRONG
 from pipeline.data.languages import AUTO, ENGLISH, check_packages, languages_of
 from pipeline.errors import UserError
@@ -36,7 +36,7 @@ def propose(
     placeholders: bool = ProposeCandidates.placeholders,
     stop_words: Collection[str] | None = None,
     language: str = AUTO,
-    several_pieces: Literal["vectors", "masked_lm", "both"] = ProposeCandidates.several_pieces,
+    several_pieces: SeveralPieces = ProposeCandidates.several_pieces,
     beam: int = ProposeCandidates.beam,
     shard_texts: int = ProposeCandidates.shard_texts,
     decode_tokens: int | None = None,

@@ -21,9 +21,6 @@ from data_augment.mask_predictor import MaskedRow, MaskPredictor
 from data_augment.pieces import OTHER, kinds_of, longest_input
 from data_augment.words import Span
 
-SeveralPieces = Literal["vectors", "masked_lm", "both"]
-"""Where candidates for words of several pieces come from; both: the vectors, and the masked LM for words without."""
-
 TAKEN = 8  # last pieces tried for each that may be kept: many make no word
 
 Ranked = list[tuple[str, float]]

@@ -34,6 +34,7 @@ ClassMetric = Literal["accuracy", "f1", "macro_f1", "accuracy_and_f1", "matthews
 MetricName = Literal[ClassMetric, Correlation, "entity_f1", AnswerMetric, LabelSetMetric]
 # Of general students: with a masked-LM head, decoders, and without a head.
 MASKED_ACCURACY, NEXT_TOKEN_ACCURACY, LINEAR_CKA = "masked_accuracy", "next_token_accuracy", "linear_cka"
+SeveralPieces = Literal["vectors", "masked_lm", "both"]  # where candidates for words of several pieces come from
 CORRELATIONS: tuple[MetricName, ...] = get_args(Correlation)
 
 
@@ -150,7 +151,7 @@ class ProposeCandidates:
     vectors: str | None = None
     """Word vectors, which propose words of several pieces: a GloVe text file, or a folder with an .npy table and
     .parquet words. null: none."""
-    several_pieces: Literal["vectors", "masked_lm", "both"] = "vectors"
+    several_pieces: SeveralPieces = "vectors"
     """Where candidates for words of several pieces come from: the vectors; the masked LM, which fills all pieces of the
     word together; or both, the vectors first and the masked LM for words without one."""
     beam: Positive = 8

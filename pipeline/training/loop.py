@@ -54,7 +54,6 @@ class Progress:
 
     step: int = 0
     best_score: float | None = None
-    best_step: int = 0
     scores: list[float] = field(default_factory=list)
     curve: list[dict[str, float]] = field(default_factory=list)
     sums: dict[str, float] = field(default_factory=dict)
@@ -185,15 +184,15 @@ def _resume(job: Job, stage: Stage, optimizer: torch.optim.Optimizer) -> tuple[P
     if folder is None:
         return Progress(), None
     state, best = load_checkpoint(folder, model=job.model, optimizer=optimizer)
-    if (precision := state.pop("precision")) != stage.precision:
+    if (precision := state["precision"]) != stage.precision:
         raise UserError(
             f"{folder} was trained in {precision}, and this run is in {stage.precision}: set precision: {precision}, or"
             " remove the checkpoint"
         )
-    before, now = state.pop("device"), stage.accelerator.device.type
+    before, now = state["device"], stage.accelerator.device.type
     moved = f", reached on {before}, now on {now}" if before != now else ""
     stage.say(f"going on from step {state['step']} of {job.batches.steps}{moved}")
-    return Progress(**state), best
+    return Progress(**{name: state[name] for name in vars(Progress())}), best
 
 
 def _is_best(job: Job, stage: Stage, progress: Progress) -> bool:
@@ -206,7 +205,7 @@ def _is_best(job: Job, stage: Stage, progress: Progress) -> bool:
     stage.say(f"epoch {len(progress.scores)}: dev score {score:.4f}")
     if progress.best_score is not None and score <= progress.best_score:
         return False
-    progress.best_score, progress.best_step = score, progress.step
+    progress.best_score = score
     return True
 
 
