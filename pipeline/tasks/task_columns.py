@@ -8,6 +8,7 @@ from pipeline.data.soft_labels import SoftColumns
 from pipeline.errors import UserError, require
 from pipeline.tasks import kind_of
 from pipeline.tasks.base import TaskKind
+from pipeline.tasks.sequence import SOFT
 
 ID = "id"
 OF_GLUE = (  # settings that a GLUE task knows itself
@@ -15,7 +16,7 @@ OF_GLUE = (  # settings that a GLUE task knows itself
     *("soft_labels", "label_separator", "label_columns"),
 )
 OF_VARIANTS = ("source_id", "variant", "replaced")  # columns of every augmented dataset
-RESERVED = (*OF_VARIANTS, "length", "row", "cut", "soft_labels")  # the last four: of the tokens
+RESERVED = (*OF_VARIANTS, SOFT)  # SOFT is a column of the rows that a teacher learns
 
 
 def task_columns(task: Task) -> Columns:
@@ -122,7 +123,7 @@ def _soft_columns(task: Task, kind: TaskKind) -> SoftColumns | None:
         f"task.soft_labels: it names {', '.join(soft.labels())}, but the labels of the task are {', '.join(known)};"
         " name a column for each of these",
     )
-    taken = [name for name in soft.names() if name in (task.text, task.text_pair, *RESERVED)]
+    taken = [name for name in soft.names() if name in (task.text, task.text_pair)]
     require(not taken, f"task.soft_labels: the column '{''.join(taken[:1])}' has another use already; rename it")
     return soft
 

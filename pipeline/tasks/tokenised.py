@@ -78,6 +78,7 @@ class TokenisedTexts:
             batched=True,
             with_indices=True,
             remove_columns=dataset.column_names,
+            try_original_type=False,  # a column of tokens may have the name of one of the dataset
             keep_in_memory=cache is None,
             cache_file_name=str(cache) if cache else None,
             load_from_cache_file=False,

@@ -103,3 +103,16 @@ def test_a_pair_without_its_second_text_is_a_single_text(tmp_path: Path) -> None
     assert texts.rows["input_ids"][:] == [pairs["input_ids"][0], single[0], pairs["input_ids"][1]]
     assert texts.rows["token_type_ids"][1] == [0] * len(single[0])
     assert texts.rows["token_type_ids"][2] == pairs["token_type_ids"][1]
+
+
+def test_columns_may_be_called_as_those_of_the_tokens(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("length,row\n" + "".join(f"the film is {word} ,{word}\n" for word in 8 * ["good", "dull", "fine"]))
+    data = read_task(Task(text="length", label="row"), {"train": [path]})
+    dataset, tokenizer = as_datasets(data)["train"], load_tokenizer(write_model(tmp_path))
+    texts = TokenisedTexts(
+        dataset, tokenizer, text_columns=data.text_columns, max_length=16, label_column=data.label_column
+    )
+    assert texts.lengths.tolist() == [len(ids) for ids in tokenizer(dataset["length"][:])["input_ids"]]
+    assert texts.row.tolist() == list(range(len(dataset)))
+    assert texts.rows["labels"][:] == dataset["row"][:]
