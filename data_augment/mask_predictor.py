@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from pipeline.hardware import round_up
 from pipeline.models.loading import separate_head
 
+TOKEN_ROUND = 8  # a row's length is a multiple of it, which matrix units like
 HEAD_POSITIONS = 512  # positions that go through the head at once: bounds the (C, V) logits
 
 
@@ -38,7 +40,7 @@ class MaskPredictor:
 
     Args:
         decode_tokens: tokens that go through the encoder at once.
-        count_padding: whether the padding to a multiple of 8 counts among these.
+        count_padding: whether the padding to a multiple of TOKEN_ROUND counts among these.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class MaskPredictor:
         batch: list[MaskedRow[Wanted]] = []
         longest = 0
         for row in rows:
-            length = _padded(len(row.ids)) if self.count_padding else len(row.ids)
+            length = round_up(len(row.ids), TOKEN_ROUND) if self.count_padding else len(row.ids)
             longest = max(longest, length)
             if batch and longest * (len(batch) + 1) > self.decode_tokens:
                 yield batch
@@ -88,7 +90,7 @@ class MaskPredictor:
 
     def _states(self, batch: Sequence[MaskedRow[Wanted]]) -> Tensor:
         """What the head makes logits of at the wanted positions (C, D); without a separate head the logits (C, V)."""
-        length, device = _padded(max(len(row.ids) for row in batch)), self.model.device
+        length, device = round_up(max(len(row.ids) for row in batch), TOKEN_ROUND), self.model.device
 
         def padded(values: Iterable[list[int]], filler: int) -> Tensor:
             return torch.tensor([each + [filler] * (length - len(each)) for each in values], device=device)
@@ -105,7 +107,3 @@ class MaskPredictor:
         if self.head is None:  # the logits of all positions are made, and most of them thrown away
             return self.model(**inputs_RT).logits[at]
         return self.model.base_model(**inputs_RT).last_hidden_state[at]
-
-
-def _padded(length: int) -> int:
-    return -(-length // 8) * 8  # matrix units like multiples of 8

@@ -10,13 +10,18 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Precision = Literal["bf16", "fp32"]
 GPU_TOKENS = 32_768  # padded tokens at once: with few a GPU waits for the next operation to be asked of it
 ANSWER_SECONDS = 30  # for nvidia-smi
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of the container
 ROUND = 4  # rows and tokens: oneDNN's bf16 products are slower on odd numbers, and every new shape is compiled
+
+
+def round_up(length: Any, multiple: int = ROUND) -> Any:
+    """A length, or an array of lengths, up to the next multiple."""
+    return -(-length // multiple) * multiple
 
 
 def resolve_precision(asked: Literal["auto", "bf16", "fp32"]) -> Precision:

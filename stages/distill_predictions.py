@@ -6,7 +6,7 @@ Reads:  the student (distill_layers), the augmented dataset (augment_data), the 
         the task's dev rows; the teacher and the projections where layers are copied here too.
 Writes: the task's student, the epoch with the best dev score; any program loads it with `from_pretrained(folder)`.
 
-The student learns with its words' embeddings rounded to the 4 bits that they ship in: the export loses nothing there.
+The student learns with its words' embeddings in the 4 bits that they ship in: the export loses nothing there.
 A regression learns the teacher's score, not the label. Labels and layers can be objectives beside the predictions;
 without layers the teacher is not needed any more.
 """
@@ -37,7 +37,7 @@ from pipeline.heads.base import total_weight
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import Batch, Rows
-from pipeline.models.rounding import round_embeddings
+from pipeline.models.fake_quantisation import fake_quantise_embeddings
 from pipeline.models.seen_pieces import seen_pieces
 from pipeline.models.trace import Trace, Wanted
 from pipeline.runtime.stage import Stage
@@ -57,7 +57,7 @@ def main(stage: Stage) -> dict[str, Any]:
     stored, scale = StoredOutputs(data.texts, logits), head.scale(logits)
     if scale and head_is_copied(stage, student):
         scale.take_out_of(student)  # the teacher's head gives scores, a new one starts around 0
-    in_4_bits = stage.recipe.export_student.embedding_bits == 4 and round_embeddings(student)
+    in_4_bits = stage.recipe.export_student.embedding_bits == 4 and fake_quantise_embeddings(student)
     model, loss, packed = model_and_loss(stage, data, student)
 
     def collate(rows: Rows, epoch: int) -> Batch:

@@ -5,9 +5,10 @@ import torch
 from transformers import PreTrainedModel
 
 from pipeline.errors import require
+from pipeline.hardware import round_up
 from pipeline.heads import head_of
 from pipeline.models.attention import can_pack
-from pipeline.models.collate import Rows, collate, rounded
+from pipeline.models.collate import Rows, collate
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.tokenised import TokenisedTexts
 from pipeline.training.batches import cut_into_micro_batches
@@ -73,7 +74,7 @@ class StoredOutputs:
         if not self.per_token:
             return torch.from_numpy(self.outputs[rows])
         parts = [self.of(row) for row in rows.tolist()]
-        padded = np.zeros((len(rows), rounded(max(map(len, parts))), self.outputs.shape[1]), dtype=np.float32)
+        padded = np.zeros((len(rows), round_up(max(map(len, parts))), self.outputs.shape[1]), dtype=np.float32)
         for place, part in zip(padded, parts, strict=True):
             place[: len(part)] = part
         return torch.from_numpy(padded)

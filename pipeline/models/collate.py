@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.hardware import ROUND, packing_costs
+from pipeline.hardware import ROUND, packing_costs, round_up
 from pipeline.models.packing import Bucket, Packing
 
 Rows = np.ndarray  # of row numbers, int64
@@ -91,16 +91,11 @@ def collate(columns: Mapping[str, Any], pad_id: int, *, packed: bool) -> Batch:
 
 def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
     """Sequences of ids as one tensor (B, T), filled up with `value`; T is a multiple of ROUND."""
-    longest = rounded(max(len(ids) for ids in sequences))
+    longest = round_up(max(len(ids) for ids in sequences))
     padded = np.full((len(sequences), longest), value, dtype=np.int64)
     for row, ids in zip(padded, sequences, strict=True):
         row[: len(ids)] = ids
     return torch.from_numpy(padded)
-
-
-def rounded(length: Any) -> Any:
-    """A length, or an array of them, up to the next multiple of ROUND."""
-    return -(-length // ROUND) * ROUND
 
 
 def buckets(lengths: np.ndarray, tokens: int, *, cost: int | None = None) -> list[Bucket]:
@@ -111,7 +106,7 @@ def buckets(lengths: np.ndarray, tokens: int, *, cost: int | None = None) -> lis
     Rows go in fours where they can: batched products like even numbers, and each new shape is compiled.
     """
     cost = packing_costs()[1] if cost is None else cost
-    longest = rounded(lengths)
+    longest = round_up(lengths)
     unit = ROUND if len(lengths) and ROUND * longest[0] <= tokens else 1
     ends = np.r_[np.arange(0, len(lengths), unit), len(lengths)]  # where a bucket may begin and end
     least, came_from = np.zeros(len(ends)), np.zeros(len(ends), dtype=np.int64)

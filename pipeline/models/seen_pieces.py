@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 from transformers import PreTrainedModel
 
-from pipeline.models.rounding import rounded, rounded_straight_through
+from pipeline.models.fake_quantisation import fake_quantise, fake_quantise_straight_through
 
 
 class SeenPieces(nn.Module):
     """A table of embeddings, (V, D), of which the rows `seen`, (P,), are the parameter `weight`.
 
-    Args: in_4_bits: whether a pass reads them rounded.
+    Args: in_4_bits: whether a pass reads them as they are in 4 bits (`fake_quantisation`).
     """
 
     def __init__(self, table: nn.Embedding, seen: Tensor, *, in_4_bits: bool = False) -> None:
@@ -43,7 +43,7 @@ class SeenPieces(nn.Module):
         row = self.row_V[ids]
         fixed = row < 0 if self.padding_idx is None else (row < 0) | (ids == self.padding_idx)
         rows = torch.where(fixed[..., None], embedding(ids, self.table), embedding(row.clamp_min(0), self.weight))
-        return rounded_straight_through(rows) if self.in_4_bits else rows
+        return fake_quantise_straight_through(rows) if self.in_4_bits else rows
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def seen_pieces(model: PreTrainedModel, counts: np.ndarray, *, in_4_bits: bool =
 
     Args:
         counts: how often each id occurs, 0 for those beyond its end (`TokenisedTexts.piece_counts`).
-        in_4_bits: whether a pass reads them rounded; then the table is rounded afterwards too.
+        in_4_bits: whether a pass reads them as they are in 4 bits; afterwards the table is so quantised too.
     """
     table = cast(nn.Embedding, model.get_input_embeddings())
     if not table.weight.requires_grad or model.get_output_embeddings() is not None:  # fixed, or shared with a head
@@ -68,4 +68,4 @@ def seen_pieces(model: PreTrainedModel, counts: np.ndarray, *, in_4_bits: bool =
         with torch.no_grad():
             table.weight[seen.to(part.weight.device)] = part.weight
             if in_4_bits:
-                table.weight.copy_(rounded(table.weight))
+                table.weight.copy_(fake_quantise(table.weight))

@@ -11,7 +11,7 @@ from pipeline.config.fields import LayerMap
 from pipeline.config.objectives import HEAD_BY_HEAD, HIDDEN_STATES, OF_ATTENTION, RELATIONS, chosen, layer_map
 from pipeline.config.student import Student
 from pipeline.errors import UserError, require
-from pipeline.hardware import ROUND
+from pipeline.hardware import ROUND, round_up
 from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.models.architectures import LIKE_BERT, WITHOUT_QUERIES, start_of
 from pipeline.models.saved_model import ModelShape, model_shape, read_config, tokenizer_vocabulary
@@ -172,7 +172,7 @@ def check_lengths(recipe: Recipe, shape: ModelShape) -> None:
     lengths["prepare_corpus.length"] = recipe.prepare_corpus.length
     for name, length in lengths.items():
         require(
-            math.ceil(length / ROUND) * ROUND <= shape.positions,
+            round_up(length) <= shape.positions,
             f"{name}: {length}, up to the next multiple of {ROUND}, is more than the {shape.positions} positions of"
             " the backbone",
         )

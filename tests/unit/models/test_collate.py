@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.hardware import ROUND, packing_costs
-from pipeline.models.collate import Batch, buckets, collate, rounded
+from pipeline.hardware import ROUND, packing_costs, round_up
+from pipeline.models.collate import Batch, buckets, collate
 
 LENGTHS = np.random.default_rng(0).integers(3, 30, 53)
 _, BUCKET = packing_costs()
@@ -22,7 +22,7 @@ def cheapest(lengths: list[int], tokens: int) -> float:
 
 @pytest.mark.parametrize("tokens", [150, 300, 2000])
 def test_no_other_cut_into_buckets_is_cheaper(tokens: int) -> None:
-    lengths = np.sort(rounded(LENGTHS[:21]))[::-1]
+    lengths = np.sort(round_up(LENGTHS[:21]))[::-1]
     cost = sum(count * longest + BUCKET for count, longest in buckets(lengths, tokens))
     assert cost == cheapest(lengths.tolist(), tokens)
 

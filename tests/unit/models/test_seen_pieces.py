@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import BertForMaskedLM
 
-from pipeline.models.rounding import rounded
+from pipeline.models.fake_quantisation import fake_quantise
 from pipeline.models.seen_pieces import SeenPieces, seen_pieces
 from pipeline.training.loop import train
 from tests.helpers.one_process import make_stage
@@ -42,12 +42,12 @@ def test_where_they_ship_in_4_bits_a_pass_reads_them_rounded_and_they_learn(tmp_
     before = table.detach().clone()
     with seen_pieces(ours.model, COUNTS, in_4_bits=True):  # type: ignore[arg-type]
         part, ids = ours.model.get_submodule("bert.embeddings.word_embeddings"), torch.arange(len(before))
-        torch.testing.assert_close(part(ids), rounded(before))
+        torch.testing.assert_close(part(ids), fake_quantise(before))
         train(ours, make_stage(tmp_path))
         learnt = part(ids)
     torch.testing.assert_close(table_of(ours.model), learnt)
-    torch.testing.assert_close(rounded(table), table, rtol=1e-6, atol=0)
-    assert not torch.equal(table, rounded(before))
+    torch.testing.assert_close(fake_quantise(table), table, rtol=1e-6, atol=0)
+    assert not torch.equal(table, fake_quantise(before))
 
 
 @pytest.mark.parametrize("padding", [0, None])

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.models.collate import buckets, rounded
+from pipeline.hardware import round_up
+from pipeline.models.collate import buckets
 from pipeline.training.batches import BatchPlan, GlobalBatch, Groups, cut_into_micro_batches
 
 LENGTHS = np.random.default_rng(0).integers(3, 30, 53)
@@ -78,7 +79,7 @@ def test_for_models_that_pad_a_micro_batch_is_one_bucket_and_a_pass_costs_more()
     parts = cut_into_micro_batches(np.arange(64), lengths, 1000, packed=False)
     assert [len(part) for part in parts] == [count for count, _ in buckets(lengths, 1000, cost=1000 // 16)]
     assert len(parts) > 2
-    assert all(len(part) * rounded(lengths[part].max()) <= 1000 for part in parts)
+    assert all(len(part) * round_up(lengths[part].max()) <= 1000 for part in parts)
 
 
 def test_a_plan_for_models_that_pad_has_the_same_rows_a_step_in_micro_batches_within_the_budget() -> None:
@@ -88,7 +89,7 @@ def test_a_plan_for_models_that_pad_has_the_same_rows_a_step_in_micro_batches_wi
     largest = {}
     for plan_of in (packs, pads):
         parts = [part for step in range(plan_of.steps) for part in plan_of.at(step).micro_batches]
-        largest[plan_of.packed] = max(len(part) * rounded(lengths[part].max()) for part in parts)
+        largest[plan_of.packed] = max(len(part) * round_up(lengths[part].max()) for part in parts)
     assert largest[False] <= 512 < largest[True]
     for step in range(packs.steps):
         assert sorted(rows_of(packs.at(step))) == sorted(rows_of(pads.at(step)))

@@ -1,10 +1,10 @@
-"""Word embeddings are rounded to what ships, and learn as if they were not."""
+"""Word embeddings are quantised as they ship, and learn as if they were not."""
 
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from pipeline.export.four_bits import LARGEST
-from pipeline.models.rounding import round_embeddings, rounded, rounded_straight_through
+from pipeline.models.fake_quantisation import fake_quantise, fake_quantise_embeddings, fake_quantise_straight_through
 
 RANDOM = torch.Generator().manual_seed(0)
 
@@ -19,16 +19,16 @@ def test_each_row_has_15_values_at_most_near_what_it_was() -> None:
     model = student(64)
     table = model.bert.embeddings.word_embeddings.weight
     before = table.detach().clone()
-    assert round_embeddings(model)
+    assert fake_quantise_embeddings(model)
     assert all(len(row.unique()) <= 2 * LARGEST + 1 for row in table)
     assert (table - before).square().mean() < 0.02 * before.square().mean()
-    torch.testing.assert_close(rounded(table), table, rtol=1e-6, atol=0)
+    torch.testing.assert_close(fake_quantise(table), table, rtol=1e-6, atol=0)
 
 
 def test_a_table_that_cannot_be_packed_stays() -> None:
     model = student(7)
     before = model.bert.embeddings.word_embeddings.weight.detach().clone()
-    assert not round_embeddings(model)
+    assert not fake_quantise_embeddings(model)
     assert torch.equal(model.bert.embeddings.word_embeddings.weight, before)
 
 
@@ -36,7 +36,7 @@ def test_rows_go_to_the_nearest_of_their_values_and_the_gradient_passes() -> Non
     rows = torch.randn((5, 3, 8), generator=RANDOM)
     rows[0, 0] = 0
     rows.requires_grad_()
-    found = rounded_straight_through(rows)
+    found = fake_quantise_straight_through(rows)
     for row, values in zip(rows.detach().reshape(-1, 8), found.detach().reshape(-1, 8), strict=True):
         step = row.abs().max() / LARGEST
         nearest = [min((step * number for number in range(-7, 8)), key=lambda value: abs(value - x)) for x in row]
