@@ -14,7 +14,7 @@ from pipeline.tasks.augmented import word_diff
 EXAMPLES = 10
 SAMPLE = 50  # texts whose variety is measured, with all of their variants
 
-CARD = """\
+TEMPLATE = """\
 ---
 license: {licence}
 configs:
@@ -199,7 +199,7 @@ def dataset_card(
     dropped = statistics.dropped
     groups = [group.texts for group in statistics.sample]
     originals, everything = [texts[0] for texts in groups], [text for texts in groups for text in texts]
-    return CARD.format(
+    return TEMPLATE.format(
         licence=licence,
         text_columns=", ".join(f"`{column}`" for column in text_columns),
         provenance=json.dumps(provenance, indent=2, sort_keys=True, ensure_ascii=False),

@@ -24,14 +24,14 @@ class HasPosition(Protocol):
     def position(self) -> int: ...
 
 
-Wanted = TypeVar("Wanted", bound=HasPosition)
+Position = TypeVar("Position", bound=HasPosition)
 
 
-class MaskedRow(NamedTuple, Generic[Wanted]):
+class MaskedRow(NamedTuple, Generic[Position]):
     """Token ids, masks among them; what is wanted of them; their segments, where the model tells segments apart."""
 
     ids: list[int]
-    wanted: Sequence[Wanted]
+    wanted: Sequence[Position]
     segments: list[int] | None = None
 
 
@@ -56,7 +56,7 @@ class MaskPredictor:
         self.mask, self.padding = cast(int, tokenizer.mask_token_id), cast(int, tokenizer.pad_token_id or 0)
         self.decode_tokens, self.precision, self.count_padding = decode_tokens, precision, count_padding
 
-    def predict(self, rows: Iterable[MaskedRow[Wanted]], keep: Callable[[Sequence[Wanted], Tensor], None]) -> None:
+    def predict(self, rows: Iterable[MaskedRow[Position]], keep: Callable[[Sequence[Position], Tensor], None]) -> None:
         """Call `keep` with the wanted positions, at most HEAD_POSITIONS at a time, and their logits (C, V), float32.
 
         The logits are gone afterwards: `keep` takes the best of them. Rows of which nothing is wanted are left out;
@@ -73,9 +73,9 @@ class MaskPredictor:
                     logits_CV = self.head(part) if self.head else part
                     keep(wanted[first : first + HEAD_POSITIONS], logits_CV.float())
 
-    def _batches(self, rows: Iterable[MaskedRow[Wanted]]) -> Iterator[list[MaskedRow[Wanted]]]:
+    def _batches(self, rows: Iterable[MaskedRow[Position]]) -> Iterator[list[MaskedRow[Position]]]:
         """Consecutive rows of at most `decode_tokens` tokens together, each as long as the longest."""
-        batch: list[MaskedRow[Wanted]] = []
+        batch: list[MaskedRow[Position]] = []
         longest = 0
         for row in rows:
             length = round_up(len(row.ids), TOKEN_ROUND) if self.count_padding else len(row.ids)
@@ -88,7 +88,7 @@ class MaskPredictor:
         if batch:
             yield batch
 
-    def _states(self, batch: Sequence[MaskedRow[Wanted]]) -> Tensor:
+    def _states(self, batch: Sequence[MaskedRow[Position]]) -> Tensor:
         """What the head makes logits of at the wanted positions (C, D); without a separate head the logits (C, V)."""
         length, device = round_up(max(len(row.ids) for row in batch), TOKEN_ROUND), self.model.device
 

@@ -15,13 +15,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from data_augment.candidates_folder import SCHEMA
 from data_augment.masked_lm import masked_lm_candidates
 from data_augment.placeholders import PLACEHOLDERS, own_tokens
-from data_augment.several_pieces import several_piece_candidates
+from data_augment.several_pieces import Ranked, several_piece_candidates
 from data_augment.vectors import WordVectors
 from data_augment.words import Span, drawn_words, is_one_word, replaceable_words, stop_list
 from pipeline.config.data import ProposeCandidates
 from pipeline.data.languages import Languages
 
-Ranked = dict[tuple[int, Span], list[tuple[str, float]]]
 """By the number of a text and the span of a word there: its candidates with their scores, best first."""
 
 
@@ -77,7 +76,7 @@ class Proposer:
             found.append(drawn_words(text, words, self.word_share))
         return found
 
-    def _by_model(self, texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> Ranked:
+    def _by_model(self, texts: Sequence[str], spans: Sequence[Sequence[Span]]) -> dict[tuple[int, Span], Ranked]:
         """What the masked LM proposes."""
         settings, mode = self.settings, self.settings.several_pieces
         found = masked_lm_candidates(
@@ -117,7 +116,7 @@ class Proposer:
 def _table(
     texts: Sequence[str],
     spans: Sequence[Sequence[Span]],
-    by_model: Ranked,
+    by_model: dict[tuple[int, Span], Ranked],
     near: Mapping[str, list[tuple[str, float]]],
 ) -> pa.Table:
     """A row for each word with candidates. Args: near: words -> what the vectors propose for them."""

@@ -26,8 +26,8 @@ TAKEN = 8  # last pieces tried for each that may be kept: many make no word
 Ranked = list[tuple[str, float]]
 
 
-class Wanted(NamedTuple):
-    """A position of a row whose prediction is wanted: for a word, of one of its fillings."""
+class MaskedPosition(NamedTuple):
+    """A masked position of a row, whose prediction is wanted for a word, in one of its fillings."""
 
     word: Word
     filling: int
@@ -103,12 +103,12 @@ class Beam:
     def _extensions(self, step: int) -> dict[int, list[Filling]]:
         """By word (`id`) its fillings with one piece more, each with its score."""
 
-        def rows() -> Iterator[MaskedRow[Wanted]]:
+        def rows() -> Iterator[MaskedRow[MaskedPosition]]:
             for copy in self.copies:
                 open_words = [word for word in copy if len(word.masked) > step]
                 for turn in range(max((len(word.fillings) for word in open_words), default=0)):
                     wanted = [
-                        Wanted(word, (turn + shift) % len(word.fillings), word.masked[step])
+                        MaskedPosition(word, (turn + shift) % len(word.fillings), word.masked[step])
                         for shift, word in enumerate(copy)
                         if len(word.masked) > step and turn < len(word.fillings)
                     ]
@@ -120,7 +120,7 @@ class Beam:
         of_kind = of_kind.to(self.predictor.model.device)
         found: dict[int, list[Filling]] = {}
 
-        def keep(wanted: Sequence[Wanted], logits_CV: Tensor) -> None:
+        def keep(wanted: Sequence[MaskedPosition], logits_CV: Tensor) -> None:
             own = [int(kind_of[encoded[one.word.text][one.position]]) for one in wanted]
             allowed_CV = of_kind[torch.tensor(own, device=logits_CV.device)]
             scores_CV = logits_CV.log_softmax(dim=-1)[:, :size].masked_fill(~allowed_CV, -torch.inf)
@@ -153,7 +153,7 @@ class Beam:
         That of the last piece, before which all others stand, is known from the beam.
         """
 
-        def rows() -> Iterator[MaskedRow[Wanted]]:
+        def rows() -> Iterator[MaskedRow[MaskedPosition]]:
             for copy in self.copies:
                 for number in range(max(len(word.masked) for word in copy) - 1):
                     for turn in range(max(len(word.fillings) for word in copy)):
@@ -161,13 +161,15 @@ class Beam:
                         wanted = []
                         for shift, word in enumerate(copy):
                             if number < len(word.masked) - 1 and turn < len(word.fillings):
-                                wanted.append(Wanted(word, (turn + shift) % len(word.fillings), word.masked[number]))
+                                wanted.append(
+                                    MaskedPosition(word, (turn + shift) % len(word.fillings), word.masked[number])
+                                )
                                 ids[word.masked[number]] = self.predictor.mask
                         yield MaskedRow(ids, wanted)
 
         found: dict[tuple[int, int], float] = {}
 
-        def keep(wanted: Sequence[Wanted], logits_CV: Tensor) -> None:
+        def keep(wanted: Sequence[MaskedPosition], logits_CV: Tensor) -> None:
             filled = [one.word.fillings[one.filling].ids[one.word.masked.index(one.position)] for one in wanted]
             places = torch.tensor(filled, device=logits_CV.device)[:, None]
             scores = logits_CV.log_softmax(dim=-1).gather(1, places)[:, 0].tolist()

@@ -18,18 +18,19 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluate.exported_forms import (
-    Forms,
+    ExportedForms,
     add_tokenizer_and_onnx,
     checked_forms,
     measure_forms,
     shipped_beside_teacher,
 )
-from pipeline.evaluate.general import INPUTS, load_general, measure_general_forms, measure_of
+from pipeline.evaluate.general import INPUTS, held_out_metric, load_general, measure_general_forms
 from pipeline.evaluate.scoring import labelled_splits, score
 from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.loading import distilled_from, load_tokenizer, save_model
 from pipeline.models.saved_model import add_to_config
+from pipeline.plan.run_folder import TEACHER_STATISTICS
 from pipeline.report.model_card import CARD, model_card
 from pipeline.runtime.stage import Stage
 
@@ -84,18 +85,20 @@ def export_general(stage: Stage) -> dict[str, Any]:
         student.to(stage.accelerator.device)
     stage.accelerator.wait_for_everyone()
     exported = load_general(stage, stage.output, attention="eager")
-    measure = measure_of(stage, stage.output)
+    metric = held_out_metric(stage, stage.output)
+    of_teacher = np.load(stage.upstream["evaluate_student"] / TEACHER_STATISTICS, allow_pickle=False)
+    score_of = partial(metric.score, teacher=of_teacher)
     taught_by = distilled_from(stage.upstream["pretrain_teacher"], stage.recipe.distill_general)
     models = {"teacher": load_general(stage, taught_by, attention="sdpa"), "student": student, "exported": exported}
-    measured = partial(measure_general_forms, stage, stage.output, measure, **models)
-    forms = checked_forms(stage, stage.output, measure.metric, measured)
+    measure = partial(measure_general_forms, stage, stage.output, metric, score_of, **models)
+    measured = checked_forms(stage, stage.output, metric.name, measure)
     if not stage.is_main:
         return {}
-    return figures_with_card(stage, forms, measure.metric, measure.score)
+    return figures_with_card(stage, measured, metric.name, score_of)
 
 
 def figures_with_card(
-    stage: Stage, forms: Forms, metric: str, score_of: Callable[[np.ndarray], float]
+    stage: Stage, forms: ExportedForms, metric: str, score_of: Callable[[np.ndarray], float]
 ) -> dict[str, Any]:
     """What stage.json says of the forms; writes the model card, beside what it describes."""
     metrics = {

@@ -21,7 +21,7 @@ TOLERANCE = 0.05  # the same; up to here they are divided by their sum, and that
 SMALLEST = 1e-5  # probability; a logit needs one above 0
 PERCENT_OR_COMMA = re.compile(r"([+-]?\d{1,9}(?:[.,]\d+)?)\s*%|([+-]?\d{1,9},\d+)")
 
-Form = Literal["distribution", "independent", "score", "vectors"]
+SoftForm = Literal["distribution", "independent", "score", "vectors"]
 Values = Mapping[str, float] | Sequence[float]
 
 
@@ -31,7 +31,7 @@ class SoftColumns:
 
     columns: Mapping[str, str] | str  # label to column, or one column
     are_logits: bool
-    form: Form
+    form: SoftForm
     """Whether they are one distribution over the labels, a probability of each label on its own, a score, or a vector
     of each text, under the names of the texts' columns."""
 

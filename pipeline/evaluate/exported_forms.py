@@ -32,7 +32,7 @@ ROUNDING = 1e-3  # between PyTorch and ONNX in float32; relative where outputs a
 
 
 @dataclass(frozen=True, kw_only=True)
-class Form:
+class ExportedForm:
     """What was measured of one form, as stage.json has it."""
 
     score: float  # on the rows that check it
@@ -45,10 +45,10 @@ class Form:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forms:
+class ExportedForms:
     """The forms by their files' names, and what they are compared with."""
 
-    forms: dict[str, Form]
+    forms: dict[str, ExportedForm]
     test_statistics: Mapping[str, np.ndarray]  # of the test rows, (rows, S)
     student_score: float  # before export
     teacher_latency_ms: float  # measured in turn with theirs
@@ -117,7 +117,7 @@ def write_int8(folder: Path, *, embedding_bits: int) -> None:
     link_or_copy(folder / INT8, folder / QUANTIZED)
 
 
-def checked_forms(stage: Stage, folder: Path, metric: str, measure: Callable[[], Forms]) -> Forms:
+def checked_forms(stage: Stage, folder: Path, metric: str, measure: Callable[[], ExportedForms]) -> ExportedForms:
     """The forms in a folder as `measure` finds them, each within `largest_loss` of the student.
 
     Where the int8 file of a general student loses more with the words' embeddings in 4 bits, it is written again with
@@ -154,7 +154,7 @@ def measure_forms(
     before: LabelledSplit,
     after: LabelledSplit,
     test: LabelledSplit,
-) -> Forms:
+) -> ExportedForms:
     """Score every form in a folder; every process takes its share of the rows, and only the main one's times count.
 
     Args:
@@ -176,7 +176,7 @@ def measure_forms(
     teacher, models[WEIGHTS] = teacher.cpu(), exported.cpu()  # where the ONNX files run: all are timed on one processor
     of_teacher, latencies = latencies_in_turn(teacher, models, inputs) if stage.is_main else (0.0, {})
     forms = {
-        name: Form(
+        name: ExportedForm(
             score=after.score(found, thresholds),
             test_score=score(test.task, of_rows[name]),
             largest_difference=_largest_difference(found, base if name == WEIGHTS else outputs[WEIGHTS]),
@@ -187,7 +187,7 @@ def measure_forms(
         )
         for name, found in outputs.items()
     }
-    return Forms(
+    return ExportedForms(
         forms=forms,
         test_statistics=of_rows,
         student_score=before.score(base, thresholds),
@@ -197,7 +197,7 @@ def measure_forms(
 
 
 def shipped_beside_teacher(
-    stage: Stage, forms: Forms, score_of: Callable[[np.ndarray], float], folder: Path
+    stage: Stage, forms: ExportedForms, score_of: Callable[[np.ndarray], float], folder: Path
 ) -> dict[str, Any]:
     """The int8 file, with what it needs beside it, against the teacher as evaluate_student measured it, on test rows.
 

@@ -1,6 +1,8 @@
 """A general student, which has no task, beside its teacher: on documents that no stage trained on."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,15 +12,14 @@ from transformers import PreTrainedModel
 from pipeline.config.objectives import layer_map
 from pipeline.data.corpus import HELD_OUT_FOLDER, Corpus
 from pipeline.evaluate.comparison import gains, kept_interval, size
-from pipeline.evaluate.exported_forms import WEIGHTS, Form, Forms
-from pipeline.evaluate.held_out import MaskedWords, Measure, NextTokens, States, linear_cka
+from pipeline.evaluate.exported_forms import WEIGHTS, ExportedForm, ExportedForms
+from pipeline.evaluate.held_out import HeldOutMetric, MaskedWords, NextTokens, States, linear_cka
 from pipeline.evaluate.latency import latencies_in_turn, latencies_ms
 from pipeline.export.decoder_onnx import OnnxDecoder
 from pipeline.export.onnx import OnnxModel
 from pipeline.export.onnx_session import FLOAT32, INT8
 from pipeline.models.loading import load_language_model, load_tokenizer, parameter_count
 from pipeline.models.saved_model import is_decoder
-from pipeline.plan.run_folder import TEACHER_STATISTICS
 from pipeline.runtime.stage import Stage
 
 INPUTS = ("input_ids", "attention_mask")  # of an exported file
@@ -33,7 +34,7 @@ def load_general(stage: Stage, folder: Path, *, attention: str) -> PreTrainedMod
     return model.to(stage.accelerator.device).eval()  # pyright: ignore[reportArgumentType]
 
 
-def measure_of(stage: Stage, folder: Path) -> Measure:
+def held_out_metric(stage: Stage, folder: Path) -> HeldOutMetric:
     """How the recipe's student is measured. Args: folder: of a model, whose tokenizer counts."""
     corpus, tokenizer = Corpus(stage.upstream["prepare_corpus"] / HELD_OUT_FOLDER), load_tokenizer(folder)
     if is_decoder(folder):
@@ -45,38 +46,37 @@ def measure_of(stage: Stage, folder: Path) -> Measure:
 
 def compare_general(stage: Stage, *, teacher: Path, student: Path) -> tuple[dict[str, Any], np.ndarray]:
     """Teacher against student, as results.json has it, and the teacher's statistics."""
-    settings, measure = stage.recipe.evaluate_student, measure_of(stage, student)
+    settings, metric = stage.recipe.evaluate_student, held_out_metric(stage, student)
     folders = {"teacher": teacher, "student": student}
     models = {role: load_general(stage, folder, attention="sdpa") for role, folder in folders.items()}
     outputs, statistics, sides = {}, {}, {}
     for role, model in models.items():
         begin = time.perf_counter()
-        outputs[role] = measure.outputs(model)
+        outputs[role] = metric.outputs(model)
         seconds = time.perf_counter() - begin
-        statistics[role] = measure.statistics(outputs[role])
-        measure.teacher = statistics["teacher"]
-        score = measure.score(statistics[role])
-        sides[role] = {"score": score, "scores": {TEXT: score}, **measure.details(outputs[role])}
-        sides[role] |= size(model, folders[role]) | {"examples_per_s": len(measure.rows) / seconds}
+        statistics[role] = metric.statistics(outputs[role])
+        score = metric.score(statistics[role], teacher=statistics["teacher"])
+        sides[role] = {"score": score, "scores": {TEXT: score}, **metric.details(outputs[role])}
+        sides[role] |= size(model, folders[role]) | {"examples_per_s": len(metric.rows) / seconds}
     latencies = latencies_ms(list(models.values()), rounds=settings.timing_rounds)
     for side, latency in zip(sides.values(), latencies, strict=True):
         side["latency_ms"] = latency
     theirs, ours, kept, interval = sides["teacher"], sides["student"], None, None
-    if measure.can_be_kept and theirs["score"]:
+    if metric.can_be_kept and theirs["score"]:
         kept = ours["score"] / theirs["score"]
-        interval = kept_interval(stage, measure.score, **statistics)
+        interval = kept_interval(stage, partial(metric.score, teacher=statistics["teacher"]), **statistics)
     results = {
         "task": TASK,
-        "metric": measure.metric,
+        "metric": metric.name,
         "split": TEXT,
-        "rows": len(measure.rows),
+        "rows": len(metric.rows),
         "labels": [],
         "teacher": theirs,
         "student": ours,
         "kept": kept,
         "kept_interval": interval,
-        "agreement": measure.agreement(outputs["teacher"], outputs["student"]),
-        "layers": layers_alike(stage, measure, **models),
+        "agreement": metric.agreement(outputs["teacher"], outputs["student"]),
+        "layers": layers_alike(stage, metric, **models),
         **gains(theirs, ours),
         "seed": stage.recipe.seed,
     }
@@ -84,13 +84,13 @@ def compare_general(stage: Stage, *, teacher: Path, student: Path) -> tuple[dict
 
 
 def layers_alike(
-    stage: Stage, measure: Measure, *, teacher: PreTrainedModel, student: PreTrainedModel
+    stage: Stage, metric: HeldOutMetric, *, teacher: PreTrainedModel, student: PreTrainedModel
 ) -> list[dict[str, Any]]:
     """How alike the hidden states of the student's layers are to those of the layers that they learn from."""
     N, M = teacher.config.num_hidden_layers, student.config.num_hidden_layers
     layers = layer_map(stage.recipe.distill_general.layer_map, teacher_layers=N, student_layers=M)
-    ours = measure.layer_states(student, list(layers))
-    theirs = measure.layer_states(teacher, list(layers.values()))
+    ours = metric.layer_states(student, list(layers))
+    theirs = metric.layer_states(teacher, list(layers.values()))
     pairs = zip(layers.items(), ours, theirs, strict=True)
     return [{"student": own, "teacher": source, "linear_cka": linear_cka(x, y)} for (own, source), x, y in pairs]
 
@@ -98,35 +98,36 @@ def layers_alike(
 def measure_general_forms(
     stage: Stage,
     folder: Path,
-    measure: Measure,
+    metric: HeldOutMetric,
+    score_of: Callable[[np.ndarray], float],
     *,
     teacher: PreTrainedModel,
     student: PreTrainedModel,
     exported: PreTrainedModel,
-) -> Forms:
+) -> ExportedForms:
     """Every exported form in a folder on the held-out text.
 
     Args:
+        score_of: the score that follows from the metric's statistics of a model.
         teacher: only its latency is measured, on the CPU.
         student, exported: the student before, and as `folder` holds it.
     """
-    measure.teacher = np.load(stage.upstream["evaluate_student"] / TEACHER_STATISTICS, allow_pickle=False)
-    before = measure.outputs(student)
+    before = metric.outputs(student)
     models: dict[str, Any] = {WEIGHTS: exported}
     in_onnx = OnnxDecoder if is_decoder(folder) else OnnxModel
     models |= {name: in_onnx(folder / name, exported.config) for name in (FLOAT32, INT8)}
-    forms, statistics, values = {}, {}, {"": measure.values(before)}
+    forms, statistics, values = {}, {}, {"": metric.values(before)}
     teacher, models[WEIGHTS] = teacher.cpu(), exported.cpu()  # where the ONNX files run: all are timed on one processor
     of_teacher, latencies = latencies_in_turn(teacher, models, INPUTS) if stage.is_main else (0.0, {})
     exported.to(stage.accelerator.device)
     for name, model in models.items():
         begin = time.perf_counter()
-        outputs = measure.outputs(model)
-        rate = len(measure.rows) / (time.perf_counter() - begin)
-        statistics[name], values[name] = measure.statistics(outputs), measure.values(outputs)
+        outputs = metric.outputs(model)
+        rate = len(metric.rows) / (time.perf_counter() - begin)
+        statistics[name], values[name] = metric.statistics(outputs), metric.values(outputs)
         gap = np.abs(values[name] - values["" if name == WEIGHTS else WEIGHTS])
-        score = measure.score(statistics[name])
-        forms[name] = Form(
+        score = score_of(statistics[name])
+        forms[name] = ExportedForm(
             score=score,
             test_score=score,
             largest_difference=float(gap.max()),
@@ -135,10 +136,10 @@ def measure_general_forms(
             latency_ms=latencies.get(name, 0.0),
             examples_per_s=rate,
         )
-    return Forms(
+    return ExportedForms(
         forms=forms,
         test_statistics=statistics,
-        student_score=measure.score(measure.statistics(before)),
+        student_score=score_of(metric.statistics(before)),
         teacher_latency_ms=of_teacher,
         largest_output=float(np.abs(values[WEIGHTS]).max()),
         rows=TEXT,

@@ -57,13 +57,11 @@ def with_mask(batch: Batch) -> Batch:
     return replace(batch, full=False)
 
 
-class Measure(ABC):
+class HeldOutMetric(ABC):
     """A way to measure any form of a model: PyTorch, or an ONNX file behind the same call."""
 
-    metric: ClassVar[str]
+    name: ClassVar[str]
     can_be_kept: ClassVar[bool]  # whether the teacher has a score of its own, of which the student keeps a share
-    teacher: np.ndarray
-    """Its statistics, which `score` may compare with; set before the first score."""
 
     def __init__(self, corpus: Corpus, tokenizer: PreTrainedTokenizerFast, stage: Stage, tokens: int) -> None:
         self.corpus, self.tokenizer, self.stage = corpus, tokenizer, stage
@@ -78,8 +76,8 @@ class Measure(ABC):
         """Numbers from which the score of any of the rows follows."""
 
     @abstractmethod
-    def score(self, statistics: np.ndarray) -> float:
-        """From 0 to 1."""
+    def score(self, statistics: np.ndarray, *, teacher: np.ndarray) -> float:
+        """From 0 to 1. Args: teacher: the teacher's statistics, which only some metrics compare with."""
 
     @abstractmethod
     def values(self, outputs: np.ndarray) -> np.ndarray:
@@ -114,10 +112,10 @@ class Measure(ABC):
         return cut_into_micro_batches(rows, self.corpus.lengths[self.rows], AT_ONCE, packed=False)
 
 
-class MaskedWords(Measure):
+class MaskedWords(HeldOutMetric):
     """Masked tokens: the id that a model gives, and its cross-entropy in nats; (masked tokens, 2)."""
 
-    metric, can_be_kept = MASKED_ACCURACY, True
+    name, can_be_kept = MASKED_ACCURACY, True
 
     def __init__(self, corpus: Corpus, tokenizer: PreTrainedTokenizerFast, stage: Stage) -> None:
         super().__init__(corpus, tokenizer, stage, MOST_TOKENS)
@@ -153,7 +151,7 @@ class MaskedWords(Measure):
         right = np.add.reduceat(outputs[:, 0] == self.wanted, self.begins[:-1], dtype=np.float64)
         return np.stack([right, np.diff(self.begins)], axis=1)
 
-    def score(self, statistics: np.ndarray) -> float:
+    def score(self, statistics: np.ndarray, *, teacher: np.ndarray) -> float:
         right, count = statistics.sum(axis=0)
         return float(right / count)
 
@@ -171,7 +169,7 @@ class MaskedWords(Measure):
 class NextTokens(MaskedWords):
     """The same of decoders, at each token but the first of a block, from those before it."""
 
-    metric = NEXT_TOKEN_ACCURACY
+    name = NEXT_TOKEN_ACCURACY
 
     def blocks_to_predict(self) -> CausalBlocks:
         return CausalBlocks(self.corpus, self.rows)
@@ -186,10 +184,10 @@ class NextTokens(MaskedWords):
         return {"all_scores": {"perplexity": perplexity(nats, len(outputs)), "bits_a_byte": bits_a_byte(nats, size)}}
 
 
-class States(Measure):
+class States(HeldOutMetric):
     """Last hidden states of some tokens, (n, width); their score is the linear CKA with the teacher's."""
 
-    metric, can_be_kept = LINEAR_CKA, False
+    name, can_be_kept = LINEAR_CKA, False
 
     def __init__(self, corpus: Corpus, tokenizer: PreTrainedTokenizerFast, stage: Stage) -> None:
         super().__init__(corpus, tokenizer, stage, STATE_TOKENS)
@@ -216,8 +214,8 @@ class States(Measure):
         """The states themselves."""
         return outputs
 
-    def score(self, statistics: np.ndarray) -> float:
-        return linear_cka(statistics, self.teacher)
+    def score(self, statistics: np.ndarray, *, teacher: np.ndarray) -> float:
+        return linear_cka(statistics, teacher)
 
     def values(self, outputs: np.ndarray) -> np.ndarray:
         return outputs

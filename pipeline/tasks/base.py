@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.config.data import AugmentData, KindName, MetricName, Task
 from pipeline.data.examples import Columns, Example, read_table
-from pipeline.data.soft_labels import Form
+from pipeline.data.soft_labels import SoftForm
 from pipeline.data.splits import Splits
 from pipeline.errors import UserError
 from pipeline.tasks.metrics import TWO_LABELS, mean_of
@@ -54,7 +54,7 @@ class TaskKind(ABC):
     learns_labels: ClassVar[bool] = True  # whether a teacher is fine-tuned on the labels; else it is taken as it is
     trivial_answer: ClassVar[str]  # the one that looks at no text, which `beats_trivial` compares with
     weighs_classes: ClassVar[bool] = False  # whether rows of a label can weigh more than others in a teacher's loss
-    soft_form: ClassVar[Form | None] = None  # what soft labels of this kind are; None: it takes none
+    soft_form: ClassVar[SoftForm | None] = None  # what soft labels of this kind are; None: it takes none
     has_thresholds: ClassVar[bool] = False  # whether dev chooses above which probabilities labels are given
     per_token: ClassVar[bool] = False  # whether a model answers each token, not each sequence
 

@@ -11,17 +11,17 @@ import pytest
 from pipeline.config import ExportStudent
 from pipeline.errors import WorkFailed
 from pipeline.evaluate import exported_forms
-from pipeline.evaluate.exported_forms import WEIGHTS, Form, Forms, checked_forms
+from pipeline.evaluate.exported_forms import WEIGHTS, ExportedForm, ExportedForms, checked_forms
 from pipeline.export.onnx_session import FLOAT32, INT8
 
 
-def forms_of(*, int8_score: float = 0.9, gap: float = 0.0) -> Forms:
+def forms_of(*, int8_score: float = 0.9, gap: float = 0.0) -> ExportedForms:
     """Of a student that scores 0.9, whose outputs are at most 1."""
     scores = {WEIGHTS: 0.9, FLOAT32: 0.9, INT8: int8_score}
     gaps = {WEIGHTS: 0.0, FLOAT32: gap, INT8: 0.0}
     rest: dict[str, Any] = {"test_score": 0.9, "bytes": 0, "parameters": 0, "latency_ms": 0.0, "examples_per_s": 0.0}
-    forms = {name: Form(score=score, largest_difference=gaps[name], **rest) for name, score in scores.items()}
-    return Forms(forms=forms, test_statistics={}, student_score=0.9, teacher_latency_ms=1.0, largest_output=1.0)
+    forms = {name: ExportedForm(score=score, largest_difference=gaps[name], **rest) for name, score in scores.items()}
+    return ExportedForms(forms=forms, test_statistics={}, student_score=0.9, teacher_latency_ms=1.0, largest_output=1.0)
 
 
 def test_a_form_that_loses_more_than_the_recipe_allows_is_an_error() -> None:
@@ -62,6 +62,6 @@ def test_an_onnx_file_that_is_not_the_model_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("forms", [forms_of(gap=math.nan), forms_of(int8_score=math.nan)])
-def test_a_form_that_gives_no_number_is_an_error(forms: Forms) -> None:
+def test_a_form_that_gives_no_number_is_an_error(forms: ExportedForms) -> None:
     with pytest.raises(WorkFailed, match="nan"):
         forms.check(largest_loss=0.02)

@@ -39,17 +39,17 @@ def test_masked_words_are_scored_as_a_slow_loop_over_blocks_scores_them(tiny_tem
     tokenizer, source = load_tokenizer(tiny_template / "model"), np.random.default_rng(2)
     blocks = [np.array([2, *source.integers(5, 40, size), 3]) for size in (14, 30, 22)]
     write_shards(blocks, tmp_path, shard_blocks=8, vocab_size=len(tokenizer))
-    measure = MaskedWords(Corpus(tmp_path), tokenizer, make_stage(tmp_path))
+    metric = MaskedWords(Corpus(tmp_path), tokenizer, make_stage(tmp_path))
     model: Any = AutoModelForMaskedLM.from_pretrained(tiny_template / "model").eval()
-    found = measure.outputs(model)
+    found = metric.outputs(model)
     right, gaps = np.zeros((3, 2)), []
     for row in range(3):
-        ids, positions, wanted = measure.blocks.masked(row, MEASURED)
+        ids, positions, wanted = metric.blocks.masked(row, MEASURED)
         with torch.no_grad():
             logits = model(input_ids=torch.tensor(ids[None])).logits[0, positions]
         right[row] = (logits.argmax(dim=-1).numpy() == wanted).sum(), len(wanted)
         gaps += (-logits.log_softmax(dim=-1)[torch.arange(len(wanted)), torch.tensor(wanted)]).tolist()
-    assert measure.statistics(found).tolist() == right.tolist()
-    assert measure.score(measure.statistics(found)) == right[:, 0].sum() / right[:, 1].sum()
-    assert measure.values(found) == pytest.approx(gaps, abs=1e-4)
-    assert measure.agreement(found, found) == 1.0
+    assert metric.statistics(found).tolist() == right.tolist()
+    assert metric.score(right, teacher=right) == right[:, 0].sum() / right[:, 1].sum()
+    assert metric.values(found) == pytest.approx(gaps, abs=1e-4)
+    assert metric.agreement(found, found) == 1.0
