@@ -45,10 +45,8 @@ def main(stage: Stage) -> dict[str, Any]:
     results["vocabulary"] = vocabulary(stage, splits["test"], read["student"]["test"])
     if of_given:
         results["given_teacher"] = kept_of_given(stage, of_given, measured["student"], task)
-    (stage.output / RESULTS).write_text(json.dumps(results, indent=1), encoding="utf-8")
-    np.save(stage.output / TEACHER_STATISTICS, measured["teacher"].test_statistics, allow_pickle=False)
     pq.write_table(prediction_table(splits, measured), stage.output / PREDICTIONS)
-    stage.say(f"results\n{table(results)}")
+    write_results(stage, results, measured["teacher"].test_statistics)
     return {"kept": results["kept"], "left_out": dict(task.left_out)}
 
 
@@ -69,10 +67,15 @@ def evaluate_general(stage: Stage) -> dict[str, Any]:
     results, statistics = compare_general(stage, teacher=teacher, student=stage.upstream["distill_general"] / "student")
     if not stage.is_main:
         return {}
-    (stage.output / RESULTS).write_text(json.dumps(results, indent=1), encoding="utf-8")
-    np.save(stage.output / TEACHER_STATISTICS, statistics, allow_pickle=False)
-    stage.say(f"results\n{table(results)}")
+    write_results(stage, results, statistics)
     return {"kept": results["kept"]}
+
+
+def write_results(stage: Stage, results: dict[str, Any], teacher_statistics: np.ndarray) -> None:
+    """Write the comparison and the teacher's statistics, and print the table."""
+    (stage.output / RESULTS).write_text(json.dumps(results, indent=1), encoding="utf-8")
+    np.save(stage.output / TEACHER_STATISTICS, teacher_statistics, allow_pickle=False)
+    stage.say(f"results\n{table(results)}")
 
 
 if __name__ == "__main__":
