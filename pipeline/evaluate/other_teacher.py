@@ -10,7 +10,7 @@ from pipeline.errors import UserError, require
 from pipeline.evaluate.label_order import better_order, better_tag_order
 from pipeline.hardware import ROUND
 from pipeline.heads import head_of
-from pipeline.models.loading import freeze, load_other_classifier, load_tokenizer
+from pipeline.models.loading import freeze, load_complete, load_tokenizer
 from pipeline.models.saved_model import classifier_config
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.base import TaskKind
@@ -64,7 +64,7 @@ def load_other_teacher(stage: Stage, kind: TaskKind, label_names: tuple[str, ...
     assert folder is not None
     config, tokenizer = classifier_config(folder, SETTING), load_tokenizer(folder)
     require(tokenizer.is_fast, f"{SETTING}: {folder} has no tokenizer.json; save its fast tokenizer beside it")
-    model = load_other_classifier(folder, head=head_of(kind).architecture)
+    model = load_complete(head_of(kind).architecture, folder)
     if tokenizer.pad_token is None:  # as in decoders, which find a text's last token by it
         appended = tokenizer.eos_token_id in tokenizer("a")["input_ids"]
         usable = tokenizer.eos_token and not appended  # else the end of a text would count as padding

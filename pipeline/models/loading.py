@@ -111,13 +111,32 @@ def load_language_model(
     Raises: UserError when weights are missing from the checkpoint.
     """
     config = load_config(folder, hidden_dropout=hidden_dropout)
+    attends = attention_of(config, attention)
+    return load_complete(_language_model(config), folder, new_head=new_head, config=config, attn_implementation=attends)
+
+
+def load_complete(architecture: Any, folder: Path, *, new_head: bool = False, **options: Any) -> PreTrainedModel:
+    """A model as its folder has it, with all of its weights.
+
+    Args:
+        architecture: the class of transformers.
+        new_head: allow a pooler and head that the checkpoint lacks; they start at random.
+        options: of `from_pretrained`.
+
+    Raises: UserError when other weights are missing, or have another size than config.json says.
+    """
     with loading_from(folder):
-        model, info = _language_model(config).from_pretrained(
-            folder, config=config, attn_implementation=attention_of(config, attention), output_loading_info=True, **LOAD
+        model, info = architecture.from_pretrained(folder, output_loading_info=True, **options, **LOAD)
+    missing = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
+    if new_head:
+        of_trunk = f"{model.base_model_prefix}."
+        missing = {name for name in missing if name.startswith(of_trunk) and ".pooler." not in name}
+    if missing:
+        some = ", ".join(sorted(missing)[:3])
+        raise UserError(
+            f"{folder} lacks {len(missing)} of the model's weights ({some}), or has them in another size than its"
+            " config.json says; is it the right checkpoint?"
         )
-    prefix = f"{model.base_model_prefix}."
-    missing = {name for name in info["missing_keys"] if not new_head or name.startswith(prefix)}
-    refuse_missing(folder, missing)
     return model
 
 
@@ -153,33 +172,14 @@ def load_classifier(
     """
     config = load_config(folder, hidden_dropout=hidden_dropout)
     set_labels(config, label_names, problem_type=problem_type)
-    with loading_from(folder):
-        model, info = head.from_pretrained(
-            folder,
-            config=config,
-            attn_implementation=attention_of(config, attention),
-            output_loading_info=True,
-            ignore_mismatched_sizes=new_head,  # a head of another number of labels starts anew
-            **LOAD,
-        )
-    prefix = f"{model.base_model_prefix}."
-    missing = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
-    if new_head:
-        missing = {name for name in missing if name.startswith(prefix) and ".pooler." not in name}
-    refuse_missing(folder, missing)
-    return model
-
-
-def load_other_classifier(folder: Path, *, head: Any) -> PreTrainedModel:
-    """A classifier of any architecture as it is, its labels and their order included.
-
-    Args: head: the class of transformers that loads it.
-    Raises: UserError when weights are missing, or the library says something against them.
-    """
-    with loading_from(folder):
-        model, info = head.from_pretrained(folder, output_loading_info=True, **LOAD)
-    refuse_missing(folder, set(info["missing_keys"]))
-    return model
+    return load_complete(
+        head,
+        folder,
+        new_head=new_head,
+        config=config,
+        attn_implementation=attention_of(config, attention),
+        ignore_mismatched_sizes=new_head,  # a head of another number of labels starts anew
+    )
 
 
 def set_labels(
@@ -224,16 +224,6 @@ def separate_head(model: PreTrainedModel) -> nn.Module | None:
         model.train(training)
     same = isinstance(logits, Tensor) and logits.shape == whole.shape
     return heads[0] if same and torch.allclose(logits, whole, rtol=1e-2, atol=1e-2) else None
-
-
-def refuse_missing(folder: Path, names: set[str]) -> None:
-    """Raises: UserError when there are any."""
-    if names:
-        some = ", ".join(sorted(names)[:3])
-        raise UserError(
-            f"{folder} lacks {len(names)} of the model's weights ({some}), or has them in another size than its"
-            " config.json says; is it the right checkpoint?"
-        )
 
 
 def pooler_of(checkpoint: Path, model: PreTrainedModel) -> dict[str, Tensor]:

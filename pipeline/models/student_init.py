@@ -14,7 +14,7 @@ from pipeline.config.objectives import layer_map
 from pipeline.config.student import Student
 from pipeline.models.architectures import LIKE_BERT, rows_before_text
 from pipeline.models.json_files import loading_from
-from pipeline.models.loading import LOAD, load_language_model, refuse_missing, set_dropout
+from pipeline.models.loading import load_complete, load_language_model, set_dropout
 from pipeline.models.new_student import ARCHITECTURES
 from pipeline.models.saved_model import read_config
 
@@ -171,9 +171,4 @@ def student_config(folder: Path, *, hidden_dropout: float) -> PreTrainedConfig:
 def load_student(folder: Path, config: PreTrainedConfig) -> PreTrainedModel:
     """The encoder of a saved student. Raises: UserError when weights are missing."""
     architecture: Any = ARCHITECTURES[config.model_type][0]
-    with loading_from(folder):
-        model, info = architecture.from_pretrained(
-            folder, config=config, add_pooling_layer=False, output_loading_info=True, **LOAD
-        )
-    refuse_missing(folder, set(info["missing_keys"]))
-    return model
+    return load_complete(architecture, folder, config=config, add_pooling_layer=False)
