@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.atomic import link_or_copy
 from pipeline.artifacts.shards import write_once
 from pipeline.data.corpus import (
     HELD_OUT_FOLDER,
@@ -26,11 +25,12 @@ from pipeline.data.corpus import (
     blocks_of,
     causal_blocks_of,
     is_held_out,
+    join_corpora,
     write_shards,
 )
 from pipeline.data.documents import file_parts, read_documents
 from pipeline.data.new_tokenizer import write_bpe_tokenizer, write_tokenizer
-from pipeline.errors import UserError
+from pipeline.errors import require
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.loading import load_tokenizer
 from pipeline.models.saved_model import is_decoder
@@ -69,7 +69,10 @@ def main(stage: Stage) -> dict[str, Any]:
     )
     if not stage.is_main:
         return {}
-    gather(parts, stage.output)
+    require(
+        join_corpora(parts, stage.output),
+        f"prepare_corpus.sources: no text is long enough for a block of {SHORTEST} tokens; give more text",
+    )
     measured = gather_held_out(parts, stage) if settings.held_out else {}
     if folder == stage.work / TOKENIZER:
         shutil.copytree(folder, stage.output / TOKENIZER)
@@ -117,29 +120,15 @@ def task_texts(stage: Stage) -> Iterator[str]:
     yield from data.kind.corpus_texts(data.splits["train"])
 
 
-def gather(parts: list[Path], output: Path) -> None:
-    """The shards of all sources, numbered on."""
-    shards = [path for part in parts for path in sorted(part.glob("tokens-*.npy"))]
-    if not shards:
-        raise UserError(
-            f"prepare_corpus.sources: no text is long enough for a block of {SHORTEST} tokens; give more text"
-        )
-    for number, tokens in enumerate(shards):
-        for path in (tokens, tokens.with_name(tokens.name.replace("tokens", "lengths"))):
-            link_or_copy(path, output / f"{path.name.split('-')[0]}-{number:05d}.npy")
-
-
 def gather_held_out(parts: list[Path], stage: Stage) -> dict[str, Any]:
     """The shards of what measures; how much it is, for the manifest."""
     share, folder = stage.recipe.prepare_corpus.held_out, stage.output / HELD_OUT_FOLDER
     folder.mkdir()
-    found = [part / HELD_OUT_FOLDER for part in parts]
-    if not any(path for part in found for path in part.glob("tokens-*.npy")):
-        raise UserError(
-            f"prepare_corpus.held_out: a share of {share:g} holds out less than one block of text; raise it, or"
-            " give more documents (in .txt files a blank line ends one)"
-        )
-    gather(found, folder)
+    require(
+        join_corpora((part / HELD_OUT_FOLDER for part in parts), folder),
+        f"prepare_corpus.held_out: a share of {share:g} holds out less than one block of text; raise it, or give more"
+        " documents (in .txt files a blank line ends one)",
+    )
     corpus = Corpus(folder)
     stage.say(f"{len(corpus)} blocks of held-out documents, {corpus.lengths.sum()} tokens: no stage trains on them")
     return {"held_out_blocks": len(corpus), "held_out_tokens": int(corpus.lengths.sum())}

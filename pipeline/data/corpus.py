@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.artifacts.atomic import link_or_copy
 from pipeline.errors import require
 
 if TYPE_CHECKING:
@@ -127,6 +128,19 @@ def write_shards(blocks: Iterable[np.ndarray], folder: Path, *, shard_blocks: in
         number += 1
 
 
+def join_corpora(parts: Iterable[Path], folder: Path) -> bool:
+    """The shards of several corpora as one corpus, numbered on; whether there are any."""
+    shards = [path for part in parts for path in sorted(part.glob("tokens-*.npy"))]
+    for number, tokens in enumerate(shards):
+        link_or_copy(tokens, folder / f"tokens-{number:05d}.npy")
+        link_or_copy(_lengths_of(tokens), folder / f"lengths-{number:05d}.npy")
+    return bool(shards)
+
+
+def _lengths_of(tokens: Path) -> Path:
+    return tokens.with_name(tokens.name.replace("tokens", "lengths"))
+
+
 class Corpus(Sequence[np.ndarray]):
     """Blocks by number, read from memory-mapped shards: int64 arrays; `lengths` holds the tokens of each, int32."""
 
@@ -134,7 +148,7 @@ class Corpus(Sequence[np.ndarray]):
         """Raises: UserError where the folder holds no corpus."""
         self._tokens = sorted(folder.glob("tokens-*.npy"))
         require(self._tokens, f"{folder} holds no corpus: no block was long enough, or this is another folder")
-        lengths = [_load(path.with_name(path.name.replace("tokens", "lengths"))) for path in self._tokens]
+        lengths = [_load(_lengths_of(path)) for path in self._tokens]
         self.lengths = np.concatenate(lengths)
         self._first_block = np.cumsum([0, *map(len, lengths)])
         self._ends = np.concatenate([np.cumsum(shard, dtype=np.int64) for shard in lengths])  # in the block's own shard

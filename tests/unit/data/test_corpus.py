@@ -10,7 +10,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.data.corpus import Corpus, blocks_of, is_held_out, write_shards
+from pipeline.data.corpus import Corpus, blocks_of, is_held_out, join_corpora, write_shards
 from pipeline.errors import UserError
 
 CLS, SEP = 1, 2
@@ -79,6 +79,17 @@ def test_the_same_blocks_give_the_same_bytes(tmp_path: Path) -> None:
     contents = [{path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()} for folder in ("a", "b")]
     assert len(contents[0]) == 6
     assert contents[0] == contents[1]
+
+
+def test_corpora_are_joined_in_their_order(tmp_path: Path) -> None:
+    blocks = [np.full(16 + number, number) for number in range(5)]
+    write_shards(blocks[:3], tmp_path / "first", shard_blocks=2, vocab_size=9)
+    write_shards([], tmp_path / "empty", shard_blocks=2, vocab_size=9)
+    write_shards(blocks[3:], tmp_path / "last", shard_blocks=2, vocab_size=9)
+    (tmp_path / "whole").mkdir()
+    assert not join_corpora([tmp_path / "empty"], tmp_path / "whole")
+    assert join_corpora([tmp_path / name for name in ("first", "empty", "last")], tmp_path / "whole")
+    assert [block.tolist() for block in Corpus(tmp_path / "whole")] == [block.tolist() for block in blocks]
 
 
 def test_a_folder_without_blocks_is_no_corpus(tmp_path: Path) -> None:
