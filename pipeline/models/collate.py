@@ -51,15 +51,13 @@ class Batch:
         return self._map(Tensor.pin_memory)
 
     def _map(self, move: Callable[[Tensor], Tensor]) -> "Batch":
-        return Batch(
+        return replace(
+            self,
             input_ids=move(self.input_ids),
             attention_mask=move(self.attention_mask),
             token_type_ids=None if self.token_type_ids is None else move(self.token_type_ids),
             packing=None if self.packing is None else self.packing.map(move),
-            full=self.full,
             targets={name: move(tensor) for name, tensor in self.targets.items()},
-            key=self.key,
-            comes_again=self.comes_again,
         )
 
 
