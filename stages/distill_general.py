@@ -69,7 +69,7 @@ def main(stage: Stage) -> dict[str, Any]:
         (stage.output / "student").mkdir()
         save_model(saved, stage.output / "student", tokenizer_of=backbone_of(pretrained))
         student.save_projections(stage.output)
-    return {"parameters": parameter_count(saved.parameters()), "curve": progress.curve if progress else []}
+    return {"parameters": parameter_count(saved), "curve": progress.curve if progress else []}
 
 
 def make_decoder(stage: Stage, teacher: PreTrainedModel) -> tuple[ProjectedStudent, PreTrainedModel]:

@@ -31,7 +31,7 @@ def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:
     """Parameters in all, of the transformer layers alone, and bytes of the files that a user loads."""
     files = {path for pattern in MODEL_FILES for path in folder.glob(pattern)}
     return {
-        "parameters": parameter_count(model.parameters()),
+        "parameters": parameter_count(model),
         "encoder_parameters": encoder_parameter_count(model),
         "disk_bytes": sum(path.stat().st_size for path in files),
     }

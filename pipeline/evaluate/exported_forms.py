@@ -181,7 +181,7 @@ def measure_forms(
             test_score=score(test.task, of_rows[name]),
             largest_difference=_largest_difference(found, base if name == WEIGHTS else outputs[WEIGHTS]),
             bytes=(folder / name).stat().st_size,
-            parameters=parameter_count(exported.parameters()),
+            parameters=parameter_count(exported),
             latency_ms=latencies.get(name, 0.0),
             examples_per_s=rates[name],
         )

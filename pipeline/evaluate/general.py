@@ -132,7 +132,7 @@ def measure_general_forms(
             test_score=score,
             largest_difference=float(gap.max()),
             bytes=(folder / name).stat().st_size,
-            parameters=parameter_count(exported.parameters()),
+            parameters=parameter_count(exported),
             latency_ms=latencies.get(name, 0.0),
             examples_per_s=rate,
         )

@@ -1,7 +1,7 @@
 """Load and save models: backbone, teacher, student. Weights are safetensors, remote code stays off."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -193,14 +193,14 @@ def set_labels(
     config.problem_type = problem_type if label_names else "regression"
 
 
-def parameter_count(parameters: Iterable[nn.Parameter]) -> int:
+def parameter_count(module: nn.Module) -> int:
     """Numbers in all; a tensor that is used twice counts once."""
-    return sum(p.numel() for p in {id(p): p for p in parameters}.values())
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def encoder_parameter_count(model: PreTrainedModel) -> int:
     """Parameters of the transformer layers."""
-    return parameter_count(encoder_layers(model).parameters())
+    return parameter_count(encoder_layers(model))
 
 
 def separate_head(model: PreTrainedModel) -> nn.Module | None:

@@ -99,7 +99,7 @@ def test_a_parameter_used_twice_counts_once(teacher_folder: Path) -> None:
     model = load_language_model(teacher_folder)
     tied = ("cls.predictions.decoder.weight", "cls.predictions.decoder.bias")
     untied = sum(tensor.numel() for name, tensor in model.state_dict().items() if name not in tied)
-    assert parameter_count(model.parameters()) == untied
+    assert parameter_count(model) == untied
 
 
 def test_encoder_parameters_are_those_of_the_layers(teacher_folder: Path) -> None:
