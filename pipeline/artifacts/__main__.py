@@ -40,7 +40,7 @@ def _size(folder: Path) -> int:
 
 def _may_go_on(folder: Path) -> bool:
     """Whether a folder holds work in progress: its artifact is not published, or damaged."""
-    artifact = Artifact(folder.parent.parent, folder.parent.name, folder.stem)
+    artifact = Artifact.at(folder.with_suffix(""))
     return folder.suffix == ".work" and (artifact.manifest() is None or artifact.missing() is not None)
 
 

@@ -59,6 +59,12 @@ class Artifact:
     stage: str
     fingerprint: str
 
+    @classmethod
+    def at(cls, folder: Path) -> "Artifact":
+        """The artifact in a folder of a store, or behind a link to one."""
+        target = folder.resolve()
+        return cls(target.parent.parent, target.parent.name, target.name)
+
     @property
     def folder(self) -> Path:
         return self.root / self.stage / self.fingerprint
@@ -166,16 +172,14 @@ def published_files(folder: Path, pattern: str) -> list[Path]:
 
     Args: folder: an artifact, or a link to one; of another folder all files that match and are not hidden.
     """
-    target = folder.resolve()
-    manifest = Artifact(target.parent.parent, target.parent.name, target.name).manifest()
+    manifest = Artifact.at(folder).manifest()
     found = [folder / name for name in manifest["files"]] if manifest else folder.glob(pattern)
     return sorted(path for path in found if path.match(pattern) and not path.name.startswith("."))
 
 
 def intact(folder: Path, name: str) -> Path:
     """A file of a published artifact, or of a link to one, verified: a damaged one is not read."""
-    target = folder.resolve()
-    Artifact(target.parent.parent, target.parent.name, target.name).verify(name)
+    Artifact.at(folder).verify(name)
     return folder / name
 
 
