@@ -4,8 +4,9 @@
 
 Reads:  the task's teacher (finetune_teacher), the augmented dataset (augment_data); another teacher, whose logits are
         written in its place (`annotate_data.teacher`).
-Writes: logits.npy, (rows, classes) float32, in the order of the dataset; what is several sequences, or has an answer a
-        token, has so many rows. An original with soft labels has these, as logits.
+Writes: logits.npy, (U, C) float32, in the order of the dataset: C outputs of each of U units. A unit is a sequence, of
+        which a row may have several, or where each token has an answer, a token. An original with soft labels has
+        these, as logits.
 
 A fixed shard of rows is a unit of work, as in propose_candidates.
 """

@@ -1,4 +1,7 @@
-"""The augmented dataset as the stages that train or run on it see it."""
+"""The augmented dataset as the stages that train or run on it see it.
+
+Legend: U units, what has an output: sequences, or where a kind of task is `per_token`, their tokens; C outputs of each.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,7 +116,7 @@ def load_task_teacher(stage: Stage, data: AugmentedTexts) -> PreTrainedModel:
 
 
 def teacher_logits(stage: Stage, data: AugmentedTexts) -> np.ndarray:
-    """The fine-tuned teacher's logits on all rows, (rows, classes) float32."""
+    """The fine-tuned teacher's logits on all rows, (U, C) float32."""
     teacher = freeze(load_task_teacher(stage, data), precision=stage.precision).to(stage.accelerator.device)
     tokens = stage.recipe.annotate_data.tokens_at_once
     return _by_shards(stage, data.texts, lambda rows: predict(teacher, data.texts, stage, rows=rows, tokens=tokens))
@@ -179,7 +182,7 @@ def _by_shards(stage: Stage, texts: TokenisedTexts, outputs: Callable[[np.ndarra
 
 
 def _joined(paths: Sequence[Path]) -> np.ndarray:
-    """The arrays (units, C) of some files one after another. No more than one file is in memory beside them."""
+    """The arrays (U, C) of some files one after another. No more than one file is in memory beside them."""
     first = np.load(paths[0], mmap_mode="r", allow_pickle=False)
     counts = [len(np.load(path, mmap_mode="r", allow_pickle=False)) for path in paths]
     joined, begin = np.empty((sum(counts), first.shape[1]), first.dtype), 0
@@ -193,6 +196,8 @@ def with_soft_labels(stage: Stage, texts: TokenisedTexts, logits: np.ndarray) ->
     """The teacher's logits, where an original has soft labels replaced by these, in place; its variants keep theirs.
 
     Rows of a dataset that is reused are found by their texts, others by their numbers.
+
+    Args: logits: (U, C); a unit is a sequence, as only such kinds of task take soft labels.
     """
     task = read_task(stage.recipe.task, stage.inputs.task)
     dataset: Any = read_augmented(stage, stage.upstream["augment_data"])

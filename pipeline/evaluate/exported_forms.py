@@ -96,7 +96,8 @@ def add_tokenizer_and_onnx(
 
     Args:
         model: that is saved there, loaded with eager attention.
-        tokenizer_of: the folder that holds its tokenizer. max_length: at which that cuts texts.
+        tokenizer_of: the folder that holds its tokenizer.
+        max_length: tokens at which the tokenizer of the shipped folder cuts a text.
         inputs: the names of what the ONNX files take.
         embedding_bits: of the words' embeddings in the int8 file, 4 or 8.
     """

@@ -91,7 +91,7 @@ class Head(ABC):
         save_model(model, folder, tokenizer_of=tokenizer_of)
 
     def width(self, model: PreTrainedModel) -> int:
-        """C."""
+        """C, the numbers that `outputs` gives for a sequence or a token."""
         return model.config.num_labels or 1
 
     def outputs(self, model: nn.Module, batch: Batch) -> Tensor:

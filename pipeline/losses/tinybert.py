@@ -172,7 +172,9 @@ def similarity_loss(student_BD: Tensor, teacher_BE: Tensor, *, examples: int | N
 def label_loss(
     logits_BC: Tensor, label: Tensor, *, examples: int | None = None, class_weights: Tensor | None = None
 ) -> Tensor:
-    """Cross-entropy of labels, a mean over examples: -w_c log softmax(z)_c, or of soft labels -sum_c w_c p_c log ...
+    """Cross-entropy of labels, a mean over examples.
+
+    -w_c log softmax(z)_c of a label c, or of soft labels p  -sum_c w_c p_c log softmax(z)_c
 
     Args:
         label: (B,) numbers, or (B, C) probabilities.
@@ -198,7 +200,7 @@ def binary_label_loss(
 ) -> Tensor:
     """Binary cross-entropy of labels 0 and 1, or of probabilities, a mean over examples and over C.
 
-    Args: class_weights: (C,) of the rows that have a label, beside 1 of those that have it not; None: 1 for each.
+    Args: class_weights: (C,) w, the weight of 1, where that of 0 is 1 (`pos_weight` of PyTorch); None: 1 for each.
     """
     total = binary_cross_entropy_with_logits(
         logits_BC.float(), label_BC.float(), pos_weight=class_weights, reduction="sum"

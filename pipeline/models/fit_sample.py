@@ -46,7 +46,10 @@ class TeacherLayer:
 class FitSample:
     """Texts, in batches, longest first.
 
-    Args: columns: `input_ids`, and for pairs `token_type_ids`, of some rows.
+    Args:
+        columns: `input_ids`, and for pairs `token_type_ids`, of some rows by number.
+        rows: the numbers of the texts of the sample.
+        lengths: how many tokens each text has, those outside the sample too.
     """
 
     def __init__(

@@ -38,11 +38,11 @@ class CausalBlocks(Blocks):
     def predicted_count(self, batch: GlobalBatch) -> int:
         return batch.tokens - batch.examples
 
-    def sum_of(self, logits: Tensor, right: Tensor) -> Tensor:
+    def metric_sum(self, logits: Tensor, target_ids: Tensor) -> Tensor:
         """In nats."""
-        return cross_entropy(logits.float(), right, reduction="none").double().sum()
+        return cross_entropy(logits.float(), target_ids, reduction="none").double().sum()
 
-    def figure(self, total: float, count: int) -> float:
+    def metric_from_sum(self, total: float, count: int) -> float:
         return perplexity(total, count)
 
 

@@ -81,15 +81,16 @@ class Blocks(ABC):
         with torch.inference_mode(), stage.autocast():
             for number in stage.shares(len(batches)):
                 batch = self.collate(batches[number], MEASURED).to(stage.accelerator.device)
-                right = batch.targets["predicted_ids"]
-                sums += torch.tensor([self.sum_of(model(batch), right).item(), len(right)], dtype=torch.float64)
+                target_ids = batch.targets["predicted_ids"]
+                found = self.metric_sum(model(batch), target_ids).item()
+                sums += torch.tensor([found, len(target_ids)], dtype=torch.float64)
         total, count = stage.sum_over_processes(sums).tolist()
-        return self.figure(total, round(count))
+        return self.metric_from_sum(total, round(count))
 
     @abstractmethod
-    def sum_of(self, logits: Tensor, right: Tensor) -> Tensor:
-        """A sum over predicted tokens, from which the metric follows. Args: (n, vocabulary); (n,) the right ids."""
+    def metric_sum(self, logits: Tensor, target_ids: Tensor) -> Tensor:
+        """What the metric sums over predicted tokens. Args: logits: (n, vocabulary); target_ids: (n,), int64."""
 
     @abstractmethod
-    def figure(self, total: float, count: int) -> float:
-        """The metric. Args: total: `sum_of` all predicted tokens; count: their number."""
+    def metric_from_sum(self, total: float, count: int) -> float:
+        """The metric. Args: total: `metric_sum` of all predicted tokens; count: their number."""

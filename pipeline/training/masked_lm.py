@@ -86,10 +86,10 @@ class MaskedBlocks(Blocks):
         lengths = self.lengths[np.concatenate(batch.micro_batches)]
         return int(np.maximum(1, np.round(self.share * (lengths - 2))).sum())
 
-    def sum_of(self, logits: Tensor, right: Tensor) -> Tensor:
-        return (logits.argmax(dim=-1) == right).sum()
+    def metric_sum(self, logits: Tensor, target_ids: Tensor) -> Tensor:
+        return (logits.argmax(dim=-1) == target_ids).sum()
 
-    def figure(self, total: float, count: int) -> float:
+    def metric_from_sum(self, total: float, count: int) -> float:
         """The share of the masked tokens that are found."""
         return total / max(count, 1)
 
