@@ -45,7 +45,10 @@ def fit_student(
 ) -> dict[int, Tensor]:
     """Fit a student's encoder to a teacher's on some of the stage's texts (`fitted_start`).
 
-    Args: teacher: its weights in float32.
+    Args:
+        teacher: its weights in float32.
+        columns, lengths: the columns of some of the texts, by number; how many tokens each text has.
+
     Returns: the projections that fit it, (teacher width, student width), by layer.
     """
     N, M, width = teacher.config.num_hidden_layers, encoder.config.num_hidden_layers, teacher.config.hidden_size
@@ -106,11 +109,8 @@ def start_masked_lm_head(
 
 def start_from_task_teacher(stage: Stage, data: AugmentedTexts) -> Path:
     """A student that starts from the task's teacher, with its head; in a folder such as distill_general publishes."""
-    folder, head, settings = (
-        stage.work / f"start-{stage.accelerator.process_index}",
-        head_of(data.texts.kind),
-        stage.recipe.student,
-    )
+    folder = stage.work / f"start-{stage.accelerator.process_index}"
+    head, settings = head_of(data.texts.kind), stage.recipe.student
     teacher = load_task_teacher(stage, data)
     trunk = cast(PreTrainedModel, teacher.base_model)
     encoder = new_student(settings, trunk)
@@ -129,8 +129,8 @@ def start_from_task_teacher(stage: Stage, data: AugmentedTexts) -> Path:
     return folder
 
 
-def has_copied_head(student: PreTrainedModel, teacher: Path) -> bool:
-    """Whether `copy_head` could copy the last layer of a saved teacher: it has the same name in both models.
+def head_can_be_copied(student: PreTrainedModel, teacher: Path) -> bool:
+    """Whether `copy_head` finds the last layer of a saved teacher: it has the same name in both models.
 
     A RoBERTa's is `classifier.out_proj`, and a BERT's `classifier`: that of the student starts at random.
     """
@@ -145,7 +145,7 @@ def head_is_copied(stage: Stage, student: PreTrainedModel) -> bool:
         return False
     if stage.recipe.task.kind == "embedding":  # its projection has the teacher's in it, under another name
         return True
-    return has_copied_head(student, stage.upstream["finetune_teacher"])
+    return head_can_be_copied(student, stage.upstream["finetune_teacher"])
 
 
 def started_fitted(stage: Stage) -> bool:

@@ -17,7 +17,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from pipeline.distill.start import fit_on_logits, has_copied_head
+from pipeline.distill.start import fit_on_logits, head_can_be_copied
 from pipeline.heads.base import output_layer
 from pipeline.heads.regression import make_exact
 from pipeline.models.collate import Batch, Rows
@@ -56,7 +56,7 @@ def test_a_student_knows_whether_its_last_layer_is_the_teacher_s(
         copy_head(student, teacher)
     make_exact(student)
     assert (output_layer(student).bias.item() == 100) == copied
-    assert has_copied_head(student, tmp_path) == copied
+    assert head_can_be_copied(student, tmp_path) == copied
 
 
 @pytest.mark.parametrize(("kind", "copied"), [(BertConfig, True), (RobertaConfig, False)])
