@@ -36,7 +36,7 @@ from data_augment.dataset import (
     write_shard,
 )
 from data_augment.samples import Row, augment_rows, count_occurrences
-from pipeline.artifacts.atomic import checksum
+from pipeline.artifacts.atomic import checksum, link_or_copy
 from pipeline.artifacts.store import MANIFEST
 from pipeline.config.data import AugmentData
 from pipeline.distill.augmented_dataset import augmented_texts, teacher_logits
@@ -60,7 +60,8 @@ def main(stage: Stage) -> dict[str, Any]:
     write(shards, stage.work)
     if not stage.is_main:
         return {}
-    shutil.copytree(stage.work / "data", stage.output / "data", ignore=shutil.ignore_patterns(".*"))
+    hidden = shutil.ignore_patterns(".*")
+    shutil.copytree(stage.work / "data", stage.output / "data", ignore=hidden, copy_function=link_or_copy)
     found = read_counts(stage.work)
     write_card(stage.output, found, text_columns=data.text_columns, provenance=made_from(stage, data))
     counts = found.metrics()

@@ -20,6 +20,7 @@ from data_augment.candidates_folder import shard_path, write_candidates
 from data_augment.placeholders import PLACEHOLDERS
 from data_augment.propose import Proposer, shards
 from data_augment.vectors import load_vectors
+from pipeline.artifacts.atomic import link_or_copy
 from pipeline.data.languages import languages_of
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.loading import freeze, load_language_model, load_tokenizer, proposer_of
@@ -60,7 +61,8 @@ def main(stage: Stage) -> dict[str, Any]:
     stage.work_through(write, sizes=[len(part) for part in parts], unit="text")
     if not stage.is_main:
         return {}
-    shutil.copytree(stage.work / "data", stage.output / "data", ignore=shutil.ignore_patterns(".*"))
+    hidden = shutil.ignore_patterns(".*")
+    shutil.copytree(stage.work / "data", stage.output / "data", ignore=hidden, copy_function=link_or_copy)
     sources: Counter[str] = Counter()
     with_candidates = 0
     for path in sorted((stage.output / "data").iterdir()):  # one at a time: a text has many rows, all in one shard

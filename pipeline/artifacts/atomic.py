@@ -98,9 +98,9 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: str | Path, target: str | Path) -> None:
     """The same file under a second name, where the file system can; else a copy."""
     try:
-        target.hardlink_to(source)
+        os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
