@@ -103,7 +103,7 @@ def augment_rows(
     p: float,
     seed: int,
     originals: Container[Texts],
-    dropped: Counter[str] | None = None,
+    dropped: Counter[str],
     protected: Callable[[Row, str], Sequence[Span]] | None = None,
 ) -> Iterator[Row]:
     """Each row and its variants: the original (variant 0), then 1..N of the first text with the second original, then,
@@ -121,7 +121,6 @@ def augment_rows(
 
     Yields: the row without "id", with `source_id` (that id), `variant` and `replaced` (see `sample_variant`).
     """
-    dropped = Counter() if dropped is None else dropped
     for row, occurrence in zip(rows, occurrences, strict=True):
         texts = tuple(row[column] for column in text_columns)
         shared = {"source_id": row["id"], **{name: value for name, value in row.items() if name != "id"}}

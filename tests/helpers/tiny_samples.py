@@ -1,5 +1,7 @@
 """Two texts with candidates for their words, rows and pairs of them, and the variants of these."""
 
+from collections import Counter
+
 from data_augment.candidates_folder import WordCandidates
 from data_augment.samples import augment_rows, count_occurrences
 
@@ -22,7 +24,15 @@ PROPOSED = {TEXT: CANDIDATES, MANY: MANY_CANDIDATES}
 
 
 def augment(rows=ROWS, columns=("text",), **changes):
-    settings = {"candidates": PROPOSED, "variants": 20, "p": 0.4, "seed": 1, "originals": set(), **changes}
+    settings = {
+        "candidates": PROPOSED,
+        "variants": 20,
+        "p": 0.4,
+        "seed": 1,
+        "originals": set(),
+        "dropped": Counter(),
+        **changes,
+    }
     return list(augment_rows(rows, occurrences_of(rows, columns), text_columns=columns, **settings))
 
 

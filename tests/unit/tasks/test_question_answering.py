@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,7 @@ def test_answers_are_kept_and_their_starts_move_with_the_words_before_them() -> 
             p=1.0,
             seed=0,
             originals=set(),
+            dropped=Counter(),
             protected=lambda row, column: KIND.protected(row, column, "answers", AugmentData()),
         )
     ]
