@@ -27,7 +27,7 @@ class Filling(NamedTuple):
     last: float
 
 
-@dataclass
+@dataclass(eq=False)  # a key of dicts: each is equal to itself alone
 class Word:
     """A word to fill: where its pieces stand, those that are masked, and the fillings found so far."""
 

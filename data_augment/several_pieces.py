@@ -71,7 +71,7 @@ def several_piece_candidates(
     found: dict[tuple[int, Span], Ranked] = {}
     for word in words:
         ranked = [
-            (reader.reads(word, filling.ids), filling.last + before_last.get((id(word), number), 0.0))
+            (reader.reads(word, filling.ids), filling.last + before_last.get((word, number), 0.0))
             for number, filling in enumerate(word.fillings)
         ]
         if ranked:
@@ -98,10 +98,10 @@ class Beam:
         for copy in self.copies:
             for word in copy:
                 if len(word.masked) > step:
-                    self._keep_best(word, extended.pop(id(word), []))
+                    self._keep_best(word, extended.pop(word, []))
 
-    def _extensions(self, step: int) -> dict[int, list[Filling]]:
-        """By word (`id`) its fillings with one piece more, each with its score."""
+    def _extensions(self, step: int) -> dict[Word, list[Filling]]:
+        """By word its fillings with one piece more, each with its score."""
 
         def rows() -> Iterator[MaskedRow[MaskedPosition]]:
             for copy in self.copies:
@@ -118,7 +118,7 @@ class Beam:
         size = len(kind_of)
         of_kind = torch.from_numpy(np.stack([kind_of == kind for kind in range(OTHER)]))
         of_kind = of_kind.to(self.predictor.model.device)
-        found: dict[int, list[Filling]] = {}
+        found: dict[Word, list[Filling]] = {}
 
         def keep(wanted: Sequence[MaskedPosition], logits_CV: Tensor) -> None:
             own = [int(kind_of[encoded[one.word.text][one.position]]) for one in wanted]
@@ -128,7 +128,7 @@ class Beam:
             for one, scores, pieces in zip(wanted, scores_CN.tolist(), pieces_CN.tolist(), strict=True):
                 begun = one.word.fillings[one.filling]
                 taken = TAKEN * self.beam if step == len(one.word.masked) - 1 else self.beam
-                found.setdefault(id(one.word), []).extend(
+                found.setdefault(one.word, []).extend(
                     Filling(begun.score + last, (*begun.ids, piece), last)
                     for last, piece in zip(scores[:taken], pieces[:taken], strict=True)
                     if last > -np.inf
@@ -147,8 +147,8 @@ class Beam:
         )
         word.fillings = list(islice(may_stay, self.beam))
 
-    def scores_before_last(self) -> dict[tuple[int, int], float]:
-        """By word (`id`) and filling: the sum of the log-probabilities of its pieces but the last, each masked alone.
+    def scores_before_last(self) -> dict[tuple[Word, int], float]:
+        """By word and filling: the sum of the log-probabilities of its pieces but the last, each masked alone.
 
         That of the last piece, before which all others stand, is known from the beam.
         """
@@ -167,14 +167,14 @@ class Beam:
                                 ids[word.masked[number]] = self.predictor.mask
                         yield MaskedRow(ids, wanted)
 
-        found: dict[tuple[int, int], float] = {}
+        found: dict[tuple[Word, int], float] = {}
 
         def keep(wanted: Sequence[MaskedPosition], logits_CV: Tensor) -> None:
             filled = [one.word.fillings[one.filling].ids[one.word.masked.index(one.position)] for one in wanted]
             places = torch.tensor(filled, device=logits_CV.device)[:, None]
             scores = logits_CV.log_softmax(dim=-1).gather(1, places)[:, 0].tolist()
             for one, score in zip(wanted, scores, strict=True):
-                found[id(one.word), one.filling] = found.get((id(one.word), one.filling), 0.0) + score
+                found[one.word, one.filling] = found.get((one.word, one.filling), 0.0) + score
 
         self.predictor.predict(rows(), keep)
         return found
