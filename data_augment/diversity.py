@@ -8,7 +8,7 @@ from typing import cast
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from nltk.util import ngrams
 
-# Ideographs, kana, and the letters of Thai, Lao, Burmese and Khmer.
+# Ideographs with their signs, kana, and the letters of Thai, Lao, Burmese and Khmer: all that is counted by character.
 WITHOUT_BLANKS = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]"
 )

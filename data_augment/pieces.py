@@ -180,6 +180,7 @@ def kinds_of(tokenizer: PreTrainedTokenizerFast) -> Kinds:
     for number, piece in enumerate(text):
         if number in special or piece[:1] in ("", *"-.'’") or not is_word(f"a{piece}"):
             continue
+        # The two large blocks of ideographs; the signs of hexagrams between them are no words.
         ideograph = len(piece) == 1 and "\u3400" <= piece <= "\u9fff"
         kind[number] = IDEOGRAPH if ideograph else BEGINS if begins[number] else CONTINUES
     return Kinds(kind, text)

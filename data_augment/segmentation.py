@@ -16,6 +16,7 @@ from pipeline.data.languages import SEGMENTERS
 Span = tuple[int, int]
 
 TOKENIZER = NLTKWordTokenizer()
+# Runs that a segmenter of Chinese cuts: all blocks of ideographs, with the signs 々 and 〇.
 _IDEOGRAPHS = re.compile("[々〇\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+")
 _HIRAGANA = re.compile("[\u3041-\u309f]")  # a syllable alone is an ending or a particle
 _ELISION = re.compile(r"(?i:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu|un|dell|all|dall|nell|sull|quell)['’](?=\w)")

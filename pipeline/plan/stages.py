@@ -169,7 +169,7 @@ TABLE: dict[str, TableRow] = {
             "precision",
             *TOKENS,
             When(lambda r: r.task.soft_labels, ["task"]),
-            When(lambda r: r.task.kind in TOKEN_KINDS, ["distill_layers.pieces"]),  # its answers are of tokens,
+            When(lambda r: r.task.kind in TOKEN_KINDS, ["distill_layers.pieces"]),  # its answers are of tokens
         ],
         files=["other_teacher", When(lambda r: r.task.soft_labels, ["training_rows", "unlabelled_rows", "test_rows"])],
     ),

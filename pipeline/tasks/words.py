@@ -16,7 +16,8 @@ import numpy as np
 
 from pipeline.tasks.base import Span
 
-# Blocks of characters that Chinese, Japanese and Korean texts write without blanks, as BERT's tokenizer parts them.
+# Blocks of characters that Chinese, Japanese and Korean texts write without blanks, as BERT's tokenizer parts them:
+# without the newest blocks and without the signs 々 and 〇, which `data_augment.segmentation` takes too.
 _IDEOGRAPHS = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2FA1F))
 
 
