@@ -9,13 +9,13 @@
     vectors            candidates for all other words
     several_pieces     candidates for them from the masked LM, all pieces masked together
     fillings           words of several pieces, and what may fill them
-    propose            both, one shard at a time
+    proposer           candidates of a model, the vectors or both, one shard at a time
     candidates_folder  the folder that holds the shards
-    samples            variants drawn from the candidates
+    variants           variants of a text, drawn from its candidates
     dataset, card      the augmented dataset, and what its README says
     diversity          how varied texts are
-    proposing          candidates for any texts, in a folder of their own
-    sampling           variants of any rows, as a dataset
+    proposing          `propose`: candidates for any texts, in a folder of their own
+    sampling           `sample`: variants of any rows, as a dataset
     table_rows         the rows of a table for the command line
     show               an original and its variants, to be read
     api                all of it without the pipeline: two functions, which go on after a kill

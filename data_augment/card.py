@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_augment.diversity import WITHOUT_BLANKS, distinct, n_grams, self_bleu, words_of
-from data_augment.samples import Row
+from data_augment.variants import Row
 from pipeline.report.templates import escape_markdown
 from pipeline.tasks.augmented import word_diff
 

@@ -1,6 +1,6 @@
 """The augmented dataset: a folder that `datasets.load_dataset(folder)` and `pandas.read_parquet(folder/"data")` read.
 
-Its data/train-00000-of-0000N.parquet hold the rows of `samples.augment_rows`, label names included; README.md, written
+Its data/train-00000-of-0000N.parquet hold the rows of `variants.augment_rows`, label names included; README.md, written
 last, is its card.
 
 A shard, a fixed slice of the examples with their variants, is a unit of work: processes take shards by number, and what
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from datasets import Features, List, Value
 
 from data_augment.card import Statistics, dataset_card
-from data_augment.samples import Row
+from data_augment.variants import Row
 from pipeline.artifacts.shards import write_once
 
 CARD_FILE = "README.md"

@@ -69,7 +69,7 @@ def propose(
     """
     import torch  # noqa: PLC0415 (all of these: `sample` does without torch and transformers)
 
-    from data_augment.propose import Proposer, shards, unique_texts  # noqa: PLC0415
+    from data_augment.proposer import Proposer, shards, unique_texts  # noqa: PLC0415
     from pipeline.models.device import compute_device  # noqa: PLC0415
     from pipeline.models.loading import freeze, load_language_model, load_tokenizer  # noqa: PLC0415
 

@@ -20,7 +20,7 @@ from data_augment.provenance import (
     keep_or_clear,
     versions,
 )
-from data_augment.samples import KnownTexts, Row, augment_rows, count_occurrences, digest
+from data_augment.variants import KnownTexts, Row, augment_rows, count_occurrences, digest
 from pipeline.config.data import AugmentData
 from pipeline.data.languages import ENGLISH
 from pipeline.errors import UserError

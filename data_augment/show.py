@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_augment.samples import Row
+from data_augment.variants import Row
 from pipeline.data.parquet import label_names, named
 from pipeline.errors import UserError
 from pipeline.tasks.augmented import word_diff

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_augment.samples import Row
+from data_augment.variants import Row
 from pipeline.data.tables import location, read_rows
 from pipeline.errors import UserError
 

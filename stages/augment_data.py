@@ -35,7 +35,7 @@ from data_augment.dataset import (
     write_card,
     write_shard,
 )
-from data_augment.samples import Row, augment_rows, count_occurrences
+from data_augment.variants import Row, augment_rows, count_occurrences
 from pipeline.artifacts.atomic import checksum, link_or_copy
 from pipeline.artifacts.store import MANIFEST
 from pipeline.config.data import AugmentData

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from data_augment.candidates_folder import shard_path, write_candidates
 from data_augment.placeholders import PLACEHOLDERS
-from data_augment.propose import Proposer, shards
+from data_augment.proposer import Proposer, shards
 from data_augment.vectors import load_vectors
 from pipeline.artifacts.atomic import link_or_copy
 from pipeline.data.languages import languages_of

@@ -8,7 +8,7 @@ import pyarrow as pa
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer, PreTrainedModel
 
-from data_augment.propose import Proposer
+from data_augment.proposer import Proposer
 from pipeline.config.data import ProposeCandidates
 from pipeline.data.languages import ENGLISH, Languages
 

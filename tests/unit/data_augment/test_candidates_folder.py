@@ -8,7 +8,7 @@ import pytest
 
 from data_augment import candidates_folder
 from data_augment.candidates_folder import read_candidates, shard_path, write_candidates
-from data_augment.propose import shards, unique_texts
+from data_augment.proposer import shards, unique_texts
 from pipeline.errors import UserError
 from tests.helpers.tiny_masked_lm import TEXTS, propose, propose_table
 

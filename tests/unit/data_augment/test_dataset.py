@@ -13,8 +13,8 @@ from data_augment.__main__ import main
 from data_augment.card import Statistics, mark_replaced
 from data_augment.dataset import augmented_features, read_counts, write_card, write_shard
 from data_augment.diversity import distinct, self_bleu
-from data_augment.samples import augment_rows
-from tests.helpers.tiny_samples import PAIRS, PROPOSED, ROWS, TEXT, augment, occurrences_of
+from data_augment.variants import augment_rows
+from tests.helpers.tiny_variants import PAIRS, PROPOSED, ROWS, TEXT, augment, occurrences_of
 
 FEATURES = Features({"id": Value("int64"), "text": Value("string"), "label": ClassLabel(names=["rotten", "fresh"])})
 

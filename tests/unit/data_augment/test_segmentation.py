@@ -6,7 +6,7 @@ import pytest
 
 from data_augment.candidates_folder import WordCandidates
 from data_augment.placeholders import PLACEHOLDERS
-from data_augment.samples import sample_variant
+from data_augment.variants import sample_variant
 from data_augment.words import find_words, is_word, match_case, replaceable_words, stop_list
 
 NFD_GA = "か\u3099"  # が, as a syllable and a mark

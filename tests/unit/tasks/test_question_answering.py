@@ -12,7 +12,7 @@ import pytest
 from datasets import Dataset
 
 from data_augment.candidates_folder import WordCandidates
-from data_augment.samples import augment_rows
+from data_augment.variants import augment_rows
 from pipeline.config.data import AugmentData, Task
 from pipeline.errors import UserError
 from pipeline.models.loading import load_tokenizer

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from data_augment.samples import KnownTexts, count_occurrences, sample_variant
-from tests.helpers.tiny_samples import CANDIDATES, MANY, MANY_CANDIDATES, PAIRS, ROWS, TEXT, augment
+from data_augment.variants import KnownTexts, count_occurrences, sample_variant
+from tests.helpers.tiny_variants import CANDIDATES, MANY, MANY_CANDIDATES, PAIRS, ROWS, TEXT, augment
 
 
 def variant_of(text: str = TEXT, candidates=CANDIDATES, **changes):
@@ -63,7 +63,7 @@ def test_each_argument_changes_the_variant(change: dict):
 
 def test_a_variant_is_the_same_in_another_process():
     code = (
-        "from data_augment.samples import sample_variant\n"
+        "from data_augment.variants import sample_variant\n"
         f"print(sample_variant({MANY!r}, {[tuple(c) for c in MANY_CANDIDATES]!r}, "
         "seed=1, occurrence=0, column='text', variant=1, p=0.5)[0])"
     )

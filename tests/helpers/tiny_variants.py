@@ -3,7 +3,7 @@
 from collections import Counter
 
 from data_augment.candidates_folder import WordCandidates
-from data_augment.samples import augment_rows, count_occurrences
+from data_augment.variants import augment_rows, count_occurrences
 
 TEXT = "  A grand film, they SAY --  with Actors!"
 CANDIDATES = [
@@ -33,7 +33,7 @@ def augment(rows=ROWS, columns=("text",), **changes):
         "dropped": Counter(),
         **changes,
     }
-    return list(augment_rows(rows, occurrences_of(rows, columns), text_columns=columns, **settings))
+    return list(augment_rows(rows, occurrences_of(rows, columns), text_columns=columns, **settings | changes))
 
 
 def occurrences_of(rows, columns=("text",)):
