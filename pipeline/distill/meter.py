@@ -45,7 +45,7 @@ class Meter:
 
     def __init__(self, plan: Plan, counts: Counts) -> None:
         self.recipe, self.counts = plan.recipe, counts
-        self.device = compute_device()
+        self.device: Any = compute_device()
         self.folder = plan.inputs.backbone
         self.predicted = 1.0 if is_decoder(self.folder) else plan.recipe.pretrain_teacher.mask_share
         self.precision = resolve_precision(plan.recipe.precision)
