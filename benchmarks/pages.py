@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import pictures, results, results_page
 from benchmarks.reference_pages import commands_page, settings_page
-from benchmarks.results_page import headline, instead
+from benchmarks.results_page import headline, how_long, instead
 from benchmarks.runs import note, read
 from benchmarks.tables import block
 from pipeline import PROJECT
@@ -60,7 +60,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     """Each page with the text that it should have."""
     readme, default = README.read_text(encoding="utf-8"), results.read("default")
     if default:
-        readme = _between(readme, PRINTED, block(shipped_lines(default["figures"])))
+        readme = _between(readme, PRINTED, block(shipped_lines(default["figures"])) + how_long())
         readme = _between(readme, ANSWERED, block(default["figures"]["answers"]))
     yield README, _between(readme, TABLE, headline())
     yield RESULTS_PAGE, results_page.page()
@@ -90,7 +90,7 @@ def figures_of(run: Path) -> dict[str, Any]:
     stages = note(read({stage: run / stage / MANIFEST for stage in found["seconds"]}))
     seconds = sum(found["seconds"].values()) + sum(found["start_seconds"].values())
     seconds = round(seconds) if len(stages["threads"]) < 2 else None  # else they do not add up
-    command = [sys.executable, "-m", "pipeline.predict", str(run / "export_student"), *QUESTIONS]
+    command = [sys.executable, "-m", "pipeline.predict", str(run / "export_student"), "--onnx", *QUESTIONS]
     answers = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     own = {"shipped": found["shipped"], "seconds": seconds, "stages": stages, "answers": answers}
     return sides | own | {key: found[key] for key in kept}

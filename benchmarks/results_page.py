@@ -97,6 +97,7 @@ def headline() -> str:
     """README's one table: the teacher, what ships, and what one would take instead."""
     default, baselines = results.read("default"), results.read("baselines")
     lines = ["| | accuracy on test | on disk | one text | to make |", "|---|---|---|---|---|"]
+    same = default and baselines and all(default[key] == baselines[key] for key in ("commit", "machine"))
     said = []
     if default:
         figures = default["figures"]
@@ -108,39 +109,53 @@ def headline() -> str:
             f" {ships['times_smaller']:.1f} times smaller | **{_milliseconds(ships)}**,"
             f" {ships['times_faster']:.1f} times faster | {duration(figures.get('seconds'))} |",
         ]
-        said.append(f"The first two rows were measured at commit {default['commit']} ({default['machine']}).")
-        said += [made] if (made := sentence(figures)) else []
+        at = f"at commit {default['commit']} ({default['machine']})"
+        said.append(f"{'All' if same else 'The first two'} rows were measured {at}.")
+        made = sentence(figures)
+        said += [made] if made and made != f"The stages ran at commit {default['commit']}." else []
     for row in instead(baselines):
         cells = [NOT_RUN, "", "", ""]
         if "not_run" not in row:
             cells = [_percent(row["score"]), _megabytes(row), _milliseconds(row), duration(row["seconds"])]
         lines.append(f"| {row['name']} | {' | '.join(cells)} |")
     if baselines:
-        same = default and all(default[key] == baselines[key] for key in ("commit", "machine"))
-        where = "there too" if same else f"at commit {baselines['commit']} ({baselines['machine']})"
-        said.append(f"The others were measured {where}.")
+        if not same:
+            said.append(f"The others were measured at commit {baselines['commit']} ({baselines['machine']}).")
         said.append(
-            '"One text" is by the wall clock: a forward pass of 32 tokens in the first two rows, and text to label in'
-            " the others."
+            '"One text" is the time of a forward pass over 32 tokens in the first two rows. In the others it is the'
+            " time from a text to its label."
         )
         ships = next((row for row in baselines["figures"] if row["way"] == "ships" and "not_run" not in row), None)
         if same and ships:
-            said.append(f"From text to label the student that ships takes {_milliseconds(ships)}.")
-        said.append("The time to make the student that ships includes the training of its teacher; the others do not.")
+            said.append(f"From a text to its label the student that ships takes {_milliseconds(ships)}.")
+        said.append(
+            '"To make" leaves out set-up and downloads. For the student that ships it includes training its teacher.'
+        )
     paragraphs = [textwrap.wrap(" ".join(each), 118) for each in (said, _other_runs()) if each]
     return "\n".join([*lines, *(line for each in paragraphs for line in ("", *each)), ""])
 
 
+def how_long() -> str:
+    """A line that says how long the stages of the default run took; '' where that is not known."""
+    default, float32 = results.read("default"), results.read("float32")
+    if not default or not default["figures"]["seconds"]:
+        return ""
+    said = f"{duration(default['figures']['seconds'])} ({default['machine']})"
+    if float32 and float32["machine"] != default["machine"] and float32["figures"]["seconds"]:
+        said += f", and in float32 {duration(float32['figures']['seconds'])} ({float32['machine']})"
+    return f"\nIts stages took {said}.\n"
+
+
 def _other_runs() -> list[str]:
-    """A sentence on the default run without bf16, and one on its other seeds."""
+    """Sentences on the default run without bf16, and one on its other seeds."""
     default, float32, quality = map(results.read, ("default", "float32", "quality"))
     said = []
     if float32 and not (default and default["machine"] == float32["machine"]):
         figures = float32["figures"]
-        takes = f"the run takes {duration(figures['seconds'])}, and " if figures["seconds"] else ""
+        takes = f", and the run takes {duration(figures['seconds'])}" if figures["seconds"] else ""
         said.append(
-            f"Without bf16 ({float32['machine']}) {takes}what ships has"
-            f" {_percent(figures['shipped']['score'])} of its teacher's {_percent(figures['teacher']['score'])}."
+            f"Without bf16 ({float32['machine']}) the student that ships scores"
+            f" {_percent(figures['shipped']['score'])}, its teacher {_percent(figures['teacher']['score'])}{takes}."
         )
     if quality:
         rows = quality["figures"]["rows"]

@@ -71,5 +71,5 @@ def sentence(figures: Any) -> str:
     measured = dict.fromkeys(commit for stage in MEASURING for commit in commits.get(stage, ()))
     if not made:
         return ""
-    other = f"; evaluation and export at {', '.join(measured)}" if measured and measured != made else ""
-    return f"Stages made at {', '.join(made)}{other}."
+    other = f"; evaluation and export ran at {', '.join(measured)}" if measured and measured != made else ""
+    return f"The stages ran at commit {', '.join(made)}{other}."

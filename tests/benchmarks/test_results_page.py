@@ -103,7 +103,7 @@ def test_a_part_of_finished_runs_says_with_what_they_were_made() -> None:
     }
     found = results_page.sections(known, {name: name for name in known})
     assert list(found) == ["smallest", "starts", "export"]  # the default run was in float32 itself
-    made = "`c`, commit abc, m. Stages made at 3cadc14; evaluation and export at fcc08ec."
+    made = "`c`, commit abc, m. The stages ran at commit 3cadc14; evaluation and export ran at fcc08ec."
     assert found["smallest"][0] == found["starts"][0] == made
     assert found["smallest"][-1].endswith("their times do not add up.")
     assert "| fitted | 0.8000 |  |" in found["starts"]  # one seed, in a file that says 0
@@ -167,8 +167,8 @@ def test_the_headline_says_what_other_machines_and_seeds_gave(monkeypatch: pytes
     lines = results_page.headline().splitlines()
     assert lines[4:6] == ["| TF-IDF | 84.00% | 90.0 MB | 15.00 ms | 4 s |", "| model2vec | not run |  |  |  |"]
     said = " ".join(" ".join(lines).split())
-    assert (
-        "Without bf16 (an old laptop) the run takes 21 min, and what ships has 82.00% of its teacher's 84.00%." in said
-    )
+    scores = "the student that ships scores 82.00%, its teacher 84.00%"
+    assert f"Without bf16 (an old laptop) {scores}, and the run takes 21 min." in said
+    assert "The first two rows" not in said and "All rows were measured at commit abc (m)." in said
     kept = "Over 2 seeds the student, before its export, keeps 98.5% of its teacher's accuracy"
     assert f"{kept} (98.0% to 99.0%; commit def, m)." in said

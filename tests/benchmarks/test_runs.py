@@ -75,11 +75,11 @@ def test_rows_are_said_in_one_sentence() -> None:
         {"stages": runs.note({"distill_layers": manifest(made, 1), "export_student": manifest(measured, 2)})}
         for made, measured in seeds
     ]
-    said = "Stages made at 3cadc14, f9326b4; evaluation and export at fcc08ec, unknown."
+    said = "The stages ran at commit 3cadc14, f9326b4; evaluation and export ran at fcc08ec, unknown."
     assert runs.sentence(rows) == runs.sentence({"rows": rows, "mean": {}}) == said
     assert runs.note_of(rows)["threads"] == [1, 2]
     same = runs.note({"distill_layers": manifest("3cadc14", 1), "export_student": manifest("3cadc14", 1)})
-    assert runs.sentence({"stages": same}) == "Stages made at 3cadc14."
+    assert runs.sentence({"stages": same}) == "The stages ran at commit 3cadc14."
     assert [runs.sentence(older) for older in ({}, [{"seed": 0}], "# Evidence")] == [""] * 3
 
 
