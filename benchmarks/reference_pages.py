@@ -25,7 +25,7 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
 }
 STATUSES = {
     0: "done",
-    1: "a stage failed while it worked; its log is named",
+    1: "a stage failed while it worked; its log is named. Or the set-up failed; .setup.log says why",
     2: "bad input: one sentence says what is wrong and where, most often before anything is launched",
     75: "interrupted; the same command goes on",
 }

@@ -163,12 +163,13 @@ class ProposeCandidates:
     """What the masked LM reads: the masked text alone (Algorithm 1), or followed by the unmasked text (the authors'
     code)."""
     mask_share: SmallShare = 0.15
-    """Share of a text's tokens that is masked in one pass of the masked LM. Neighbouring words are never masked
-    together. 0: one word in each pass (Algorithm 1), which takes more than twice as long."""
+    """Largest share of a text's tokens that is masked in one pass of the masked LM. A text gets as many passes as its
+    words need. Two neighbouring words are never masked together. 0: one word in each pass (Algorithm 1), which takes
+    more than twice as long."""
     words: Literal["all", "replaced"] = "all"
     """Which words get candidates. all: every word that may be replaced. replaced: with one variant of each text only
-    those that it replaces, drawn with the probability `augment_data.replace`. It takes less time; but where a text
-    repeats, and with every seed, words in the same places are replaced."""
+    those that it replaces, drawn with the probability `augment_data.replace`. That takes less time. But copies of a
+    text, and runs with other seeds, then have words in the same places replaced."""
     protect: Pattern | None = None
     """A regular expression; the parts of a text that it matches are never replaced: names, phrases."""
     placeholders: bool = True

@@ -88,7 +88,8 @@ class PretrainTeacher(TrainedTeacher):
     """Seed of this stage; separate from the recipe's, so that runs with several seeds share the backbone and the
     candidates."""
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Share of the tokens to predict: 80% of them are masked, 10% replaced by a random token, 10% kept."""
+    """Share of the tokens that the model has to predict. Of these 80% are masked, 10% are replaced by a random token,
+    and 10% stay as they are."""
     held_out: SmallShare = 0.02
     """Share of the corpus that is not trained on and measures the masked accuracy, or a decoder's perplexity."""
 

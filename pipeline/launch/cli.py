@@ -214,7 +214,7 @@ def parser(*, with_settings: bool = False) -> argparse.ArgumentParser:
     options.add_argument(
         "--list",
         action="store_true",
-        help="show every stage (done, will run, or why it must run again), and run nothing",
+        help="show every stage (done, will run, or why it must run again), and run none; inputs may be downloaded",
     )
     options.add_argument("--dry-run", action="store_true", help="as --list, with an estimate of time and disk")
     options.add_argument("--from", metavar="S", help="start at stage S; every stage that it reads must be done")
