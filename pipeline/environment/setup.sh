@@ -4,7 +4,8 @@
 #
 # The Python is $PYTHON, or that of the active environment (venv, then conda), or PROJECT/.venv, which is made here.
 # Empty files in the environment, named by a checksum of the pins, say which extras are installed: while they are there,
-# set-up starts Python once and installs nothing. What goes wrong ends the caller with one sentence and status 1.
+# set-up starts Python once and installs nothing. What goes wrong ends the caller with one sentence and status 1;
+# Ctrl-C during an installation with status 75.
 
 PROJECT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 
@@ -38,10 +39,12 @@ set_up() {
             lock=$prefix/.distill.lock
             [ -w "$prefix" ] || fail "$prefix lacks packages that the project needs and cannot be written to"
         fi
-        {
+        { # a trap runs where output may be going to a log: descriptor 8 is still the user's
+            trap 'echo "${0##*/}: set-up was interrupted; the same command tries again" >&8; exit 75' INT
             wait_for_lock
             install
-        } 9>>"$lock"
+            trap - INT
+        } 8>&2 9>>"$lock"
     fi
     # This checkout's code runs, whatever folder the caller is in and whatever lies there.
     export PYTHONPATH="$PROJECT${PYTHONPATH:+:$PYTHONPATH}" PYTHONSAFEPATH=1

@@ -205,6 +205,18 @@ def test_a_set_up_that_was_killed_is_made_anew(checkout: Checkout):
     assert not half_copied.exists()
 
 
+def test_ctrl_c_during_a_set_up_is_an_interruption_and_the_same_command_tries_again(checkout: Checkout):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, the shell could not hear it
+    process = checkout.start("run_all.sh", SLOW="30")
+    while not any("pip install" in call for call in checkout.calls()):
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert said.splitlines()[-1] == "run_all.sh: set-up was interrupted; the same command tries again"
+    assert checkout.run("run_all.sh").returncode == 0
+
+
 def test_of_two_set_ups_at_once_one_waits_for_the_other(checkout: Checkout):
     both = [checkout.start("run_all.sh", SLOW="0.5") for _ in range(2)]
     assert [process.communicate(timeout=30) and process.returncode for process in both] == [0, 0]
