@@ -123,6 +123,8 @@ def _remove(folder: Path, runs: Path) -> str:
                 return f"kept: {lost[0]}"
             if folder.resolve() in runs_of:
                 return "kept: a run uses it by now"
+            if not folder.suffix:  # published: one half removed would be no artifact, which no other `gc` would find
+                folder = Artifact(root, folder.parent.name, folder.name).set_aside()
             shutil.rmtree(folder)
     except Timeout:
         return "kept: a process works on it"

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import time
@@ -75,6 +76,11 @@ class Artifact:
         return self.folder.with_name(f"{self.fingerprint}.work")
 
     @property
+    def lock_file(self) -> Path:
+        """What a process locks while it works on it."""
+        return self.folder.with_name(f"{self.fingerprint}.lock")
+
+    @property
     def output(self) -> Path:
         """Where the stage builds what it will publish."""
         return self.work / "output"
@@ -106,9 +112,18 @@ class Artifact:
         for name, known in (self.manifest() or {}).get("files", {}).items():
             path = self.folder / name
             if only in (None, name) and (not path.is_file() or checksum(path) != known["sha256"]):
-                with self.lock():
-                    self.set_aside()
+                self._set_damaged_aside(path)
                 raise WorkFailed(f"{path} is damaged and was set aside; the same command makes {self.stage} again")
+
+    def _set_damaged_aside(self, file: Path) -> None:
+        try:
+            with self.lock():
+                self.set_aside()
+        except OSError as error:
+            raise WorkFailed(
+                f"{file} is damaged, and {self.folder} cannot be set aside ({error.strerror}): remove that folder, and"
+                f" the same command makes {self.stage} again"
+            ) from None
 
     def publish(self, manifest: Mapping[str, Any]) -> None:
         """Turn `output` into the artifact: checksums, stage.json, fsync, one rename; then the work folder goes.
@@ -132,10 +147,12 @@ class Artifact:
         sync(self.folder.parent)
         shutil.rmtree(self.work, ignore_errors=True)
 
-    def set_aside(self) -> None:
-        """Move what is published out of the way, for `gc` to remove."""
+    def set_aside(self) -> Path:
+        """Move what is published out of the way, for `gc` to remove. Returns where it lies then."""
+        aside = self.folder.with_name(f"{self.fingerprint}.aside-{time.time_ns()}")
         if self.folder.exists():
-            self.folder.rename(self.folder.with_name(f"{self.fingerprint}.aside-{time.time_ns()}"))
+            self.folder.rename(aside)
+        return aside
 
     def discard(self) -> None:
         """Set aside what is published, and remove the work of an attempt that was killed."""
@@ -146,10 +163,10 @@ class Artifact:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the artifact while working on it. Raises UserError: who else does, or that the disk has no locks."""
-        path = self.folder.with_name(f"{self.fingerprint}.lock")
+        path = self.lock_file
         path.parent.mkdir(parents=True, exist_ok=True)
         holder = path.with_suffix(".holder")
-        lock = FileLock(path)
+        lock = FileLock(path, mode=path.parent.stat().st_mode & 0o666)  # who may write the folder may take the lock
         try:
             with locks_needed(path.parent):
                 lock.acquire(timeout=0)
@@ -201,11 +218,21 @@ def note_runs(root: Path, folder: Path) -> None:
 
 
 def folders_of_runs(root: Path) -> dict[Path, list[Path]]:
-    """By note, the folders that it may stand for: as it was written, and beside the store where that is now."""
+    """By note, the folders that it may stand for: as it was written, and beside the store where that is now.
+
+    Raises: UserError for a damaged note.
+    """
     folders = {}
     for note in sorted(_notes_of_runs(root).glob("[!.]*")):
-        places = json.loads(note.read_text(encoding="utf-8"))
-        folders[note] = list(dict.fromkeys(Path(os.path.realpath(root.resolve() / place)) for place in places))
+        try:
+            path, beside = json.loads(note.read_text(encoding="utf-8"))
+            places = [Path(os.path.realpath(root.resolve() / place)) for place in (path, beside)]
+        except (ValueError, TypeError):
+            raise UserError(
+                f"{note} is damaged: it says where runs lie that use this store; start one of these runs where they lie"
+                f" (./run_all.sh RECIPE), and remove the note: rm {shlex.quote(str(note))}"
+            ) from None
+        folders[note] = list(dict.fromkeys(places))
     return folders
 
 

@@ -214,3 +214,33 @@ def test_gc_keeps_a_dataset_that_a_run_reuses(
     recipe.write_text("augment_data: {reuse: null}\n")
     assert main(gc) == 0
     assert names(artifact) == []
+
+
+def test_a_gc_that_was_killed_leaves_what_the_next_one_removes(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = publish(artifact)
+    (tmp_path / "runs").mkdir()
+    gc = ["gc", "--root", str(artifact.root), "--runs", str(tmp_path / "runs")]
+
+    def killed(path: Path) -> None:
+        (path / "stage.json").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("pipeline.artifacts.__main__.shutil.rmtree", killed)
+        main(gc)
+    assert not folder.exists() and names(artifact) != []
+    assert main(gc) == 0
+    assert names(artifact) == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', "[1, 2]", '["/a\\u0000", "b"]'])
+@pytest.mark.parametrize("command", ["du", "gc"])
+def test_a_damaged_note_of_runs_is_one_sentence(artifact: Artifact, tmp_path: Path, command: str, text: str) -> None:
+    (tmp_path / "runs").mkdir()
+    note_runs(artifact.root, tmp_path / "runs")
+    [note] = (artifact.root / "cache/runs").iterdir()
+    note.write_text(text)
+    with pytest.raises(UserError, match=f"^{note} is damaged: .* remove the note: rm {note}$"):
+        main([command, "--root", str(artifact.root), "--runs", str(tmp_path / "runs")])

@@ -125,6 +125,25 @@ def test_a_deleted_and_a_truncated_file_are_found_without_reading(artifact: Arti
     assert not artifact.folder.exists()
 
 
+def test_damage_on_a_disk_that_cannot_be_written_is_named(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = publish(artifact) / "weights"
+    weights.write_text("one two")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(store.FileLock, "acquire", refuse)
+    with pytest.raises(WorkFailed, match=rf"{weights} is damaged, .* be set aside \(Read-only file system\): remove"):
+        artifact.verify()
+
+
+def test_who_may_write_the_folder_may_take_the_lock(artifact: Artifact) -> None:
+    artifact.folder.parent.mkdir(parents=True)
+    artifact.folder.parent.chmod(0o770)
+    with artifact.lock():
+        assert artifact.lock_file.stat().st_mode & 0o777 == 0o660
+
+
 def test_a_flipped_bit_is_found_by_reading(artifact: Artifact) -> None:
     weights = publish(artifact) / "weights"
     content = bytearray(weights.read_bytes())
