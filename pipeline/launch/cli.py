@@ -10,22 +10,25 @@ import shlex
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pipeline import PROJECT
+from pipeline.artifacts.store import RECIPE
+from pipeline.config import Recipe
 from pipeline.config.reference import help_page, settings
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, require, status_of
 from pipeline.launch.exit_status import survive_closed_readers
 from pipeline.launch.launch_command import launch_command, machines_of
-from pipeline.launch.launcher import run_launched, stop_signals_call
+from pipeline.launch.launcher import LAUNCHED_RECIPE, run_launched, stop_signals_call
 from pipeline.launch.listing import forecast, show
 from pipeline.launch.stage_logs import StageLogs
 from pipeline.launch.table_recipe import OPTIONS, from_here, is_table, recipe_for
-from pipeline.plan.plan import Plan, check_inputs, make_plan, reasons
-from pipeline.plan.run_folder import RESULTS, check_writable, publish_run
+from pipeline.plan.plan import Plan, check_inputs, make_plan, plan_recipe, reasons
+from pipeline.plan.run_folder import RESULTS, check_writable, publish_run, recipe_text
 from pipeline.plan.stages import STAGES
 from pipeline.report.results import refresh_report, table
 from pipeline.runtime.patience import NETWORK_DISK_SECONDS
@@ -68,7 +71,7 @@ def _run(arguments: list[str]) -> int:
     first, last = options.only or getattr(options, "from"), options.only or options.until
     if options.force:
         plan = _discard(plan, options.force, first=first, last=last)
-        plan = replace(make_plan(recipe, overrides, checked=False), data=plan.data)
+        plan = replace(plan_recipe(plan.recipe, checked=False), data=plan.data)
     selected = select(plan, first=first, last=last)
     if options.list or options.dry_run:
         show(plan, selected, forecast(plan, recipe, overrides) if options.dry_run else None)
@@ -81,14 +84,14 @@ def _run(arguments: list[str]) -> int:
         command, changes = launch_command(selected, ["--recipe", str(recipe.absolute()), *overrides], launcher)
         machines = machines_of(launcher)
         status, trouble = _launch(plan, selected, command, changes, machines)
-        if status == INTERRUPTED and _is_done(recipe, overrides, selected):
+        if status == INTERRUPTED and _is_done(plan.recipe, selected):
             status = OK  # asked to stop when the last stage was all but done
         if status != OK:
             print(f"{trouble}\n  resume: {_resuming(arguments)}", file=sys.stderr)
             return status
         if machines > 1:
-            _wait_until_seen(recipe, overrides, selected)
-    return _finish(make_plan(recipe, overrides, checked=False), selected, push)
+            _wait_until_seen(plan.recipe, selected)
+    return _finish(plan_recipe(plan.recipe, checked=False), selected, push)
 
 
 def _lost(plan: Plan, launched: Sequence[str]) -> list[str]:
@@ -96,18 +99,18 @@ def _lost(plan: Plan, launched: Sequence[str]) -> list[str]:
     return [stage for stage in launched if stage in plan.why]
 
 
-def _is_done(recipe: Path, overrides: Sequence[str], launched: Sequence[str]) -> bool:
+def _is_done(recipe: Recipe, launched: Sequence[str]) -> bool:
     """Whether all that was launched is done. Not where no plan can be made any more, since an input is gone."""
     try:
-        return not _lost(make_plan(recipe, overrides, checked=False), launched)
+        return not _lost(plan_recipe(recipe, checked=False), launched)
     except (UserError, OSError):
         return False
 
 
-def _wait_until_seen(recipe: Path, overrides: Sequence[str], launched: Sequence[str]) -> None:
+def _wait_until_seen(recipe: Recipe, launched: Sequence[str]) -> None:
     """Wait until the shared disk shows what the first machine published; for a while, since it may be nothing."""
     end = time.monotonic() + NETWORK_DISK_SECONDS
-    while _lost(make_plan(recipe, overrides, checked=False), launched) and time.monotonic() < end:
+    while _lost(plan_recipe(recipe, checked=False), launched) and time.monotonic() < end:
         time.sleep(1)
 
 
@@ -130,7 +133,9 @@ def _finish(plan: Plan, selected: Sequence[str], push: Callable[[Path], str] | N
     plan.book.save()
     publish_run(plan)
     if lost := _lost(plan, selected):
-        print(f"{lost[0]} ended but published nothing; see {plan.run_folder / 'logs'}", file=sys.stderr)
+        print(
+            f"{lost[0]} ended, but is not done ({plan.why[lost[0]]}); see {plan.run_folder / 'logs'}", file=sys.stderr
+        )
         return FAILED
     if plan.why:
         print(f"not run yet: {', '.join(plan.why)}", file=sys.stderr)
@@ -146,14 +151,20 @@ def _finish(plan: Plan, selected: Sequence[str], push: Callable[[Path], str] | N
 def _launch(
     plan: Plan, stages: Sequence[str], command: Sequence[str], changes: Mapping[str, str], machines: int
 ) -> tuple[int, str]:
-    """Run stages in one launch; returns its exit status, and which stage went wrong, how, and its log's path."""
+    """Run stages in one launch; returns its exit status, and which stage went wrong, how, and its log's path.
+
+    They read the recipe as it was planned, from a file of its own: the user's may be edited meanwhile.
+    """
 
     def begins(stage: str) -> None:
         print(f"== {stage} ({plan.why[stage]})", file=sys.stderr, flush=True)
 
     begins(stages[0])
     logs = StageLogs(plan.run_folder / "logs", stages, begins)
-    status, message = run_launched(command, changes, logs, machines)
+    with tempfile.TemporaryDirectory(prefix="distill-") as folder:
+        planned = Path(folder) / RECIPE
+        planned.write_text(recipe_text(plan.recipe), encoding="utf-8")
+        status, message = run_launched(command, {**changes, LAUNCHED_RECIPE: str(planned)}, logs, machines)
     outcome = "was interrupted" if status == INTERRUPTED else "failed"
     return status, f"{logs.stage} {outcome}{message and ': '}{message}\n  log:    {logs.path}"
 

@@ -5,6 +5,7 @@
 
 `accelerate launch -m stages.NAME --recipe R [--section.field value ...]` runs one stage on one process or many, and
 `accelerate launch -m stages NAME NAME --recipe R ...` several: each makes its plan anew, and begins as it would alone.
+All have the recipe that the launch began with, though its file may be edited meanwhile.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from functools import partial
 from pathlib import Path
 
 from pipeline import in_project
+from pipeline.config import Recipe
+from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import INTERRUPTED, OK, Interrupted, UserError, WorkFailed, failed_file
 from pipeline.launch.exit_status import (
     disk_trouble,
@@ -29,10 +32,10 @@ from pipeline.launch.exit_status import (
     report_exit,
     survive_closed_readers,
 )
-from pipeline.launch.launcher import LAUNCHED_AT, command_is_gone, follow_parent, stop_signals
+from pipeline.launch.launcher import LAUNCHED_AT, LAUNCHED_RECIPE, command_is_gone, follow_parent, stop_signals
 from pipeline.launch.stage_logs import mark
 from pipeline.launch.stage_work import Main, stage_of, work
-from pipeline.plan.plan import Plan, make_plan, reasons
+from pipeline.plan.plan import Plan, plan_recipe, reasons
 from pipeline.plan.stage_specs import TOKENS_AT_ONCE, StageSpec
 from pipeline.plan.stages import STAGES
 from pipeline.runtime import processes
@@ -105,22 +108,31 @@ def run_in_turn(
     """
     processes.check_same(f"to run {', '.join(names)}")
     begun, stop, fresh = float(os.environ.get(LAUNCHED_AT, time.time())), StopRequest(), FreshStart()
+    planned = _planned(recipe, overrides)
     seconds: Mapping[str, float] = {}
     if expected and len(names) > 1 and processes.is_main():
         with contextlib.suppress(Exception):  # no guess must end a run
-            seconds = expected(make_plan(recipe, overrides, checked=False))
+            seconds = expected(plan_recipe(planned, checked=False))
         fresh.restore()
     for place, name in enumerate(names):
         processes.in_step(lambda name=name: mark(name))
         after = sum(seconds.get(later, 0.0) for later in names[place + 1 :])
-        _run(name, main_of(name), recipe, overrides, begun=begun, stop=stop, seconds_after=after)
+        _run(name, main_of(name), planned, recipe, overrides, begun=begun, stop=stop, seconds_after=after)
         begun = time.time()
         fresh.restore()
+
+
+def _planned(recipe: Path, overrides: list[str]) -> Recipe:
+    """The recipe as the command that launched this process planned it: its file may have been edited since then."""
+    if LAUNCHED_RECIPE in os.environ:
+        return load_recipe(Path(os.environ[LAUNCHED_RECIPE]))
+    return load_recipe(recipe, overrides)
 
 
 def _run(
     name: str,
     main: Main,
+    planned: Recipe,
     recipe: Path,
     overrides: list[str],
     *,
@@ -128,7 +140,7 @@ def _run(
     stop: StopRequest,
     seconds_after: float,
 ) -> None:
-    plan = make_plan(recipe, overrides, checked=False)
+    plan = plan_recipe(planned, checked=False)
     processes.check_shared(Path(plan.recipe.run.artifacts))
     spec = plan.stages.get(name)
     processes.check_same(f"{spec.artifact.fingerprint} of {name}" if spec else f"no {name}")

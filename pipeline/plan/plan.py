@@ -45,12 +45,16 @@ class Plan:
 
 
 def make_plan(recipe_path: Path, overrides: Sequence[str] = (), *, checked: bool = True) -> Plan:
-    """Read a recipe, find its inputs, and compare its stages with what is published.
+    """Read a recipe, and plan it as `plan_recipe` does."""
+    return plan_recipe(load_recipe(recipe_path, overrides), checked=checked)
+
+
+def plan_recipe(recipe: Recipe, *, checked: bool = True) -> Plan:
+    """Find the inputs of a recipe, and compare its stages with what is published.
 
     Args: checked: read and check data and models when something has to run.
     Raises: UserError for anything the user has to mend.
     """
-    recipe = load_recipe(recipe_path, overrides)
     folders = {name: _folder(f"run.{name}", getattr(recipe.run, name)) for name in ("artifacts", "runs")}
     recipe = replace(recipe, run=replace(recipe.run, **folders))
     cache = cache_folder(Path(recipe.run.artifacts))

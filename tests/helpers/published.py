@@ -4,17 +4,19 @@ python -m tests.helpers.published STAGE STAGE --recipe R [--section.field value 
 """
 
 import json
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.artifacts.atomic import checksum
-from pipeline.artifacts.store import Artifact
+from pipeline.artifacts.store import MANIFEST, OWN_SUM, Artifact, _sum_of
 from pipeline.launch import cli
+from pipeline.launch.launcher import LAUNCHED_RECIPE
 from pipeline.launch.stage_logs import StageLogs, mark
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.plan.run_folder import RESULTS
@@ -129,7 +131,7 @@ def launches(patch: pytest.MonkeyPatch) -> list[str]:
         return [*stages, *arguments], {}
 
     def run(words: list[str], changes: dict[str, str], logs: StageLogs, machines: int) -> tuple[int, str]:
-        publish_launched(words, logs.turn_to)
+        publish_launched(words, logs.turn_to, changes)
         return 0, ""
 
     patch.setattr(cli, "launch_command", command)
@@ -137,13 +139,11 @@ def launches(patch: pytest.MonkeyPatch) -> list[str]:
     return launched
 
 
-def publish_launched(words: list[str], begins: Callable[[str], object] = lambda _: None) -> None:
+def publish_launched(words: list[str], begins: Callable[[str], object], environment: Mapping[str, str]) -> None:
     """What launched stages publish, each with a plan of its own. Args: words: stages, --recipe R, overrides."""
-    end = words.index("--recipe")
-    _, recipe, *overrides = words[end:]
-    for stage in words[:end]:
+    for stage in words[: words.index("--recipe")]:
         begins(stage)
-        publish(make_plan(Path(recipe), overrides, checked=False), stage)
+        publish(make_plan(Path(environment[LAUNCHED_RECIPE]), checked=False), stage)
 
 
 def write_stage(run: Path, name: str, metrics: dict[str, Any], *, reads: str | None = None, **settings: Any) -> Path:
@@ -154,8 +154,18 @@ def write_stage(run: Path, name: str, metrics: dict[str, Any], *, reads: str | N
     manifest = {"stage": name, "version": 1, "fingerprint": f"{name[:4]}0123456789ab", "settings": settings}
     manifest |= {"upstream": upstream, "inputs": {"task.train/rows.csv": "ab" * 32}, "seconds": 2.5, "metrics": metrics}
     manifest |= {"peak_memory_bytes": {"host": 2_500_000_000, "gpu": 0}, "command": "./run_all.sh recipe.yaml"}
-    (folder / "stage.json").write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest(folder, **manifest)
     return folder
+
+
+def write_manifest(folder: Path, **values: Any) -> None:
+    """Write a stage's manifest, or it with other values, as it is published: with its checksum, and the files there."""
+    path, paths = folder / MANIFEST, [path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST]
+    manifest = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    manifest.pop(OWN_SUM, None)
+    files = {p.relative_to(folder).as_posix(): {"sha256": checksum(p), "bytes": p.stat().st_size} for p in paths}
+    manifest |= {**values, "files": files}
+    path.write_text(json.dumps({**manifest, OWN_SUM: _sum_of(manifest)}), encoding="utf-8")
 
 
 def _reference(artifact: Artifact) -> dict[str, Any]:
@@ -168,4 +178,4 @@ def _say(stage: str) -> None:
 
 
 if __name__ == "__main__":
-    publish_launched(sys.argv[1:], _say)
+    publish_launched(sys.argv[1:], _say, os.environ)

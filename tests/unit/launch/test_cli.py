@@ -301,7 +301,7 @@ def test_a_stage_that_ends_well_and_publishes_nothing_is_a_failure(
     publish_until(world, "distill_predictions")
     monkeypatch.setattr(cli, "run_launched", lambda *_: (0, ""))
     assert started(world) == 1
-    assert "evaluate_student ended but published nothing; see " in capsys.readouterr().err
+    assert "evaluate_student ended, but is not done (not run yet); see " in capsys.readouterr().err
     assert launched == ["evaluate_student", "export_student"]
 
 
@@ -346,6 +346,27 @@ def test_a_run_that_was_asked_to_stop_says_how_to_go_on_though_its_input_is_gone
     assert started(world) == 75
     said = capsys.readouterr().err
     assert "evaluate_student was interrupted" in said and "  resume: ./run_all.sh" in said
+
+
+@pytest.mark.parametrize("text", ["seed: 7\n", "seed: [\n"])
+@pytest.mark.parametrize("end", [0, 75])
+def test_a_run_ends_with_the_recipe_that_it_began_with(
+    world: Path, launched: list[str], monkeypatch: pytest.MonkeyPatch, text: str, end: int
+) -> None:
+    """A recipe that is edited while its stages run."""
+    run = cli.run_launched
+
+    def edited(*words: Any) -> tuple[int, str]:
+        (world / "base.yaml").write_text(text)
+        (world / "recipe.yaml").write_text(text)
+        return end, run(*words)[1]
+
+    (world / "recipe.yaml").rename(world / "base.yaml")
+    (world / "recipe.yaml").write_text("base: base.yaml\n")
+    monkeypatch.setattr(cli, "run_launched", edited)
+    assert started(world, "--seed", "3") == 0
+    assert launched == list(STAGES)
+    assert make_plan(world / "runs/recipe/recipe.yaml").recipe.seed == 3
 
 
 def test_help_explains_every_option_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
