@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.artifacts.atomic import checksum
-from pipeline.artifacts.store import MANIFEST, RECIPE, intact
+from pipeline.artifacts.store import MANIFEST, RECIPE, Artifact, intact
 from pipeline.config.data import CORRELATIONS
-from pipeline.errors import require
+from pipeline.errors import UserError, require
 from pipeline.plan.run_folder import RESULTS
 from pipeline.plan.stages import STAGES
 
@@ -111,25 +111,33 @@ class RunSummary:
 
 
 def read_run_summary(folder: Path) -> RunSummary:
-    """Raises: UserError where the folder is not that of a run."""
+    """Raises: UserError where the folder is not that of a run, or a file in it is damaged."""
     manifests: dict[str, dict[str, Any]] = {}
+    again = "the same ./run_all.sh command makes it again"
+    gone = [stage for stage in STAGES if (folder / stage).is_symlink() and not (folder / stage).exists()]
     for stage in STAGES:
-        try:
-            manifest = json.loads((folder / stage / MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        path = folder / stage / MANIFEST
+        if not path.is_file():
             continue
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("upstream"), dict):
-            continue
+        target = path.parent.resolve()
+        manifest = Artifact(target.parent.parent, target.parent.name, target.name).manifest()
+        if manifest is None:
+            raise UserError(f"{path} is damaged: {again}")
         if all(
             up in manifests and checksum(folder / up / MANIFEST) == known["identity"]
             for up, known in manifest["upstream"].items()
         ):
             manifests[stage] = manifest  # else the link is of an earlier run, and this run has not got so far
+    if gone and not manifests:
+        raise UserError(f"{folder}: the artifact of {gone[0]} is gone: {again}")
     require(manifests, f"{folder} is not the folder of a run: it links to no finished stage; give runs/NAME")
     results = None
     if "evaluate_student" in manifests:
         results = json.loads(intact(folder / "evaluate_student", RESULTS).read_text(encoding="utf-8"))
-    recipe = (folder / RECIPE).read_text(encoding="utf-8") if (folder / RECIPE).is_file() else ""
+    try:
+        recipe = (folder / RECIPE).read_text(encoding="utf-8") if (folder / RECIPE).is_file() else ""
+    except UnicodeDecodeError:
+        raise UserError(f"{folder / RECIPE} is damaged, since it is not UTF-8: {again}") from None
     return RunSummary(folder=folder, stages=manifests, results=results, recipe=recipe)
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_augment.card import Statistics
-from tests.helpers.published import EVALUATION, EXPORTED, write_stage
+from tests.helpers.published import EVALUATION, EXPORTED, write_manifest, write_stage
 
 TEACHER = (
     "finetune_teacher",
@@ -31,6 +31,7 @@ def write_run(run: Path, rows: list[dict[str, Any]], **results: Any) -> Path:
     data = write_stage(run, "augment_data", statistics.metrics(), variants=1) / "data"
     data.mkdir()
     pq.write_table(pa.Table.from_pylist(counted), data / "train-00000-of-00001.parquet")
+    write_manifest(data.parent)
     write_stage(run, *LAYERS, reads="finetune_teacher", epochs=3)
     folder = write_stage(run, "evaluate_student", {}, reads="finetune_teacher", bootstrap=100)
     pq.write_table(pa.Table.from_pylist(rows), folder / "predictions.parquet")

@@ -1,14 +1,12 @@
 """The report of a run: what it shows, and what it escapes."""
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 from pipeline.report.page import augmentation_examples, disagreements, report_page
 from pipeline.report.results import refresh_report
 from pipeline.report.run_summary import read_run_summary
-from tests.helpers.published import MEASURED, write_stage
+from tests.helpers.published import MEASURED, write_manifest, write_stage
 from tests.helpers.reported import CASES, TEACHER, Page, answered, write_run
 
 
@@ -101,13 +99,9 @@ def test_the_augmentation_is_shown_as_its_stage_counted_it(run: Path) -> None:
 
 
 def test_a_dataset_that_was_not_counted_leaves_the_augmentation_out(run: Path) -> None:
-    write_metrics(run / "augment_data", {"originals": 2, "variants": 1, "dropped": {}})  # an artifact of earlier code
+    metrics = {"originals": 2, "variants": 1, "dropped": {}}  # of an artifact of earlier code
+    write_manifest(run / "augment_data", metrics=metrics)
     assert "Augmentation" not in Page(report_page(read_run_summary(run))).sections
-
-
-def write_metrics(stage: Path, metrics: dict[str, Any]) -> None:
-    manifest = json.loads((stage / "stage.json").read_text())
-    (stage / "stage.json").write_text(json.dumps(manifest | {"metrics": metrics}))
 
 
 def test_an_unfinished_run_is_reported_as_far_as_it_is(tmp_path: Path) -> None:

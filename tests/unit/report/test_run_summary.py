@@ -7,7 +7,7 @@ import pytest
 from pipeline.report.page import disagreements, predictions
 from pipeline.report.plots import confusion_counts
 from pipeline.report.run_summary import RunSummary, machine_of_latencies, read_run_summary
-from tests.helpers.published import EXPORTED
+from tests.helpers.published import EXPORTED, write_manifest
 from tests.helpers.reported import CASES, LAYERS
 
 
@@ -29,8 +29,7 @@ def test_curves_are_split_by_objective_and_layer() -> None:
 
 
 def test_a_stage_of_an_earlier_run_is_left_out(run: Path) -> None:
-    manifest = run / "finetune_teacher" / "stage.json"
-    manifest.write_text(manifest.read_text().replace("2.5", "3.5"))  # another teacher: what was built on it is stale
+    write_manifest(run / "finetune_teacher", seconds=3.5)  # another teacher: what was built on it is stale
     assert list(read_run_summary(run).stages) == ["finetune_teacher", "augment_data"]
 
 
