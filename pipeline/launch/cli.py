@@ -20,8 +20,8 @@ from pipeline import PROJECT
 from pipeline.artifacts.store import RECIPE
 from pipeline.config import Recipe
 from pipeline.config.reference import help_page, settings
-from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, nearest, require, status_of
-from pipeline.launch.exit_status import survive_closed_readers
+from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, WorkFailed, nearest, require, status_of
+from pipeline.launch.exit_status import disk_trouble, survive_closed_readers
 from pipeline.launch.launch_command import launch_command, machines_of
 from pipeline.launch.launcher import LAUNCHED_RECIPE, run_launched, stop_signals_call
 from pipeline.launch.listing import forecast, show
@@ -75,6 +75,9 @@ def _run(arguments: list[str]) -> int:
     selected = select(plan, first=first, last=last)
     if options.list or options.dry_run:
         show(plan, selected, forecast(plan, recipe, overrides) if options.dry_run else None)
+        sys.stdout.flush()
+        if trouble := disk_trouble(getattr(sys.stdout, "lost", None)):
+            raise WorkFailed(f"the table could not be written: {trouble}")
         return OK
     check_writable(plan, selected)
     plan.book.save()

@@ -63,6 +63,7 @@ class SurvivingStream:
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self.lost: OSError | None = None  # why its output is lost
 
     @property
     def buffer(self) -> "SurvivingStream":
@@ -78,7 +79,8 @@ class SurvivingStream:
     def _try(self, work: Callable[[], object]) -> None:
         try:
             work()
-        except OSError:
+        except OSError as error:
+            self.lost = error
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
