@@ -12,7 +12,7 @@ from pipeline.artifacts.digests import DigestBook
 from pipeline.artifacts.store import MANIFEST, Artifact, cache_folder
 from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
-from pipeline.errors import UserError
+from pipeline.errors import UserError, require
 from pipeline.inputs.recipe_inputs import RecipeInputs, find_inputs
 from pipeline.inputs.resolver import Resolver
 from pipeline.plan.stage_specs import StageSpec, stage_specs
@@ -57,8 +57,14 @@ def plan_recipe(recipe: Recipe, *, checked: bool = True) -> Plan:
     """
     folders = {name: _folder(f"run.{name}", getattr(recipe.run, name)) for name in ("artifacts", "runs")}
     recipe = replace(recipe, run=replace(recipe.run, **folders))
-    cache = cache_folder(Path(recipe.run.artifacts))
-    pins = Path(recipe.run.runs) / recipe.name / "resolved.json"
+    cache, run_folder = cache_folder(Path(recipe.run.artifacts)), Path(recipe.run.runs) / recipe.name
+    for setting, folder in (("artifacts", cache.parent), ("artifacts", cache), ("runs", run_folder)):
+        require(
+            folder.is_dir() or not folder.exists(),
+            f"run.{setting}: {folder} is a file, and a folder belongs there; move it away, or give another folder"
+            f" (--run.{setting} FOLDER)",
+        )
+    pins = run_folder / "resolved.json"
     pinned = _read_pins(pins)
     known = dict(pinned)
     inputs = find_inputs(recipe, Resolver(PROJECT, cache, recipe.checksums, pinned))

@@ -54,14 +54,20 @@ def publish_run(plan: Plan) -> None:
 def check_writable(plan: Plan, stages: Sequence[str]) -> None:
     """Raises: UserError where a stage could not write its artifact, or the run its folder."""
     for stage in stages:
-        again = ", in which every stage is made again"
-        places = [("artifacts", plan.stages[stage].artifact.folder.parent, again), ("runs", plan.run_folder, "")]
+        artifact, again = plan.stages[stage].artifact, ", in which every stage is made again"
+        places = [("artifacts", artifact.folder.parent, again), ("runs", plan.run_folder, "")]
         for setting, folder, what_then in places:
             there = next(path for path in (folder, *folder.parents) if path.exists())
             require(
                 there.is_dir() and os.access(there, os.W_OK | os.X_OK),
                 f"run.{setting}: {there} may not be written, and {stage} has to run; give another folder"
                 f" (--run.{setting} FOLDER){what_then}",
+            )
+        for path in (artifact.lock_file, artifact.work):  # another user may have left them
+            require(
+                not path.exists() or os.access(path, os.W_OK),
+                f"run.artifacts: {path} may not be written, and {stage} has to run; change its permissions, or give"
+                f" another folder (--run.artifacts FOLDER){again}",
             )
 
 

@@ -1,5 +1,7 @@
 """`run_all.sh` where something is damaged or cannot be used; its stages are ones that publish a fake artifact."""
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,3 +80,42 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
     assert said.startswith(f"error: run.{folder}: {world}/file may not be written, and prepare_corpus has to run; give")
     assert said.count("\n") == 1
     assert launched == []
+
+
+@pytest.mark.parametrize("place", ["artifacts", "artifacts/cache", "runs/recipe"])
+def test_a_file_in_the_place_of_a_folder_is_one_sentence(
+    world: Path, place: str, launched: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (world / place).parent.mkdir(exist_ok=True)
+    (world / place).touch()
+    assert started(world, "--list") == 2
+    setting = place.partition("/")[0]
+    assert capsys.readouterr().err == (
+        f"error: run.{setting}: {world}/{place} is a file, and a folder belongs there; move it away, or give another"
+        f" folder (--run.{setting} FOLDER)\n"
+    )
+
+
+@pytest.mark.parametrize("left", ["lock_file", "work"])
+def test_what_another_user_left_and_this_one_may_not_write_is_one_sentence(
+    world: Path, left: str, launched: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = getattr(plan_of(world).stages["prepare_corpus"].artifact, left)
+    path.mkdir(parents=True)
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda where, mode: where != path and access(where, mode))
+    assert started(world) == 2
+    assert capsys.readouterr().err.startswith(
+        f"error: run.artifacts: {path} may not be written, and prepare_corpus has to run; change its permissions, or"
+    )
+    assert launched == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full disk at hand")
+def test_a_table_that_a_full_disk_does_not_take_is_a_failure(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        assert started(world, "--list") == 1
+    assert capsys.readouterr().err == "failed: the table could not be written: No space left on device\n"
