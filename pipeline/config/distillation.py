@@ -78,7 +78,7 @@ class DistillGeneral(LayerObjectives):
 
     @property
     def needs_teacher_head(self) -> bool:
-        """Whether the teacher is a masked LM with its head; also with `epochs: 0`, so that the start is of the same."""
+        """Whether the teacher is a masked LM with its head; with `epochs: 0` too, where it is only a start."""
         return bool(self.soft_masked_lm or self.masked_lm_head)
 
 
