@@ -72,4 +72,4 @@ def sentence(figures: Any) -> str:
     if not made:
         return ""
     other = f"; evaluation and export ran at {', '.join(measured)}" if measured and measured != made else ""
-    return f"The stages ran at commit {', '.join(made)}{other}."
+    return f"The stages ran at commit{'s' * (len(made) > 1)} {', '.join(made)}{other}."

@@ -21,8 +21,6 @@ from data_augment.words import Span, drawn_words, is_one_word, replaceable_words
 from pipeline.config.data import ProposeCandidates
 from pipeline.data.languages import Languages
 
-"""By the number of a text and the span of a word there: its candidates with their scores, best first."""
-
 
 def unique_texts(texts: Iterable[str]) -> list[str]:
     """The different texts, in the order in which each first occurs."""

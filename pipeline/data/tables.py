@@ -84,7 +84,7 @@ def read_tsv(
     """
     return _table(
         path,
-        _tsv_fields(path) if malformed is None else _parted_by_tabs(path),
+        _tsv_fields(path, named=bool(header)) if malformed is None else _parted_by_tabs(path),
         columns=columns,
         header=header,
         optional=optional,
@@ -92,8 +92,8 @@ def read_tsv(
     )
 
 
-def _tsv_fields(path: Path) -> Fields:
-    yield from _csv_fields(path, "\t") if _has_csv_quotes(path) else _parted_by_tabs(path)
+def _tsv_fields(path: Path, *, named: bool = False) -> Fields:
+    yield from _csv_fields(path, "\t") if _has_csv_quotes(path, named) else _parted_by_tabs(path)
 
 
 def _parted_by_tabs(path: Path) -> Fields:
@@ -101,9 +101,10 @@ def _parted_by_tabs(path: Path) -> Fields:
     return ((line, text.split("\t")) for line, text in lines if text)
 
 
-def _has_csv_quotes(path: Path) -> bool:
-    """Whether a .tsv was written as a .csv: inside quotes, quotes are doubled; or all of line 1 is in quotes.
+def _has_csv_quotes(path: Path, named: bool) -> bool:
+    """Whether a .tsv was written as a .csv: inside quotes, quotes are doubled; or all of its header line is in quotes.
 
+    Args: named: the recipe names the columns, so line 1 is no header.
     Raises: UserError where quotes elsewhere are characters of the text, so that no reading fits the whole file.
     """
     as_csv = as_text = 0  # the first line that shows it
@@ -111,16 +112,27 @@ def _has_csv_quotes(path: Path) -> bool:
         with_quotes = [field for field in fields if '"' in field]
         inside = [field[1:-1] for field in with_quotes if len(field) > 1 and field[0] == field[-1] == '"']
         inside = [text for text in inside if '"' not in text.replace('""', "")]
-        if any('"' in text for text in inside) or (number == 0 and len(inside) == len(fields)):
+        if any('"' in text for text in inside) or (number == 0 and not named and len(inside) == len(fields)):
             as_csv = as_csv or line
         if len(inside) < len(with_quotes):
             as_text = as_text or line
-    if as_csv and as_text:
+    if as_csv and as_text and not _holds_separators(path):
         raise UserError(
             f"{path}:{as_csv}: a field is in quotes, as in a .csv, but the quotes in line {as_text} are characters of"
             " the text; name the file .csv, which may have tabs, and put the fields with quotes in quotes"
         )
     return bool(as_csv)
+
+
+def _holds_separators(path: Path) -> bool:
+    """Whether a .tsv, read as a .csv, has rows of one width, and a tab or a line end in a quoted field."""
+    widths, found = set(), False
+    with contextlib.suppress(UserError):
+        for _, fields in _csv_fields(path, "\t"):
+            widths.add(len(fields))
+            found = found or any(sign in field for field in fields for sign in "\t\n")
+        return found and len(widths) == 1
+    return False
 
 
 def column_names(path: Path) -> tuple[str, ...]:

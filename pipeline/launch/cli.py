@@ -19,11 +19,12 @@ from pathlib import Path
 from pipeline import PROJECT
 from pipeline.artifacts.store import RECIPE
 from pipeline.config import Recipe
+from pipeline.config.recipe_file import load_recipe
 from pipeline.config.reference import help_page, settings
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, WorkFailed, nearest, require, status_of
 from pipeline.launch.exit_status import disk_trouble, survive_closed_readers
 from pipeline.launch.launch_command import launch_command, machines_of
-from pipeline.launch.launcher import LAUNCHED_RECIPE, run_launched, stop_signals_call
+from pipeline.launch.launcher import run_launched, stop_signals_call
 from pipeline.launch.listing import forecast, show
 from pipeline.launch.stage_logs import StageLogs
 from pipeline.launch.table_recipe import OPTIONS, from_here, is_table, recipe_for
@@ -167,7 +168,11 @@ def _launch(
     with tempfile.TemporaryDirectory(prefix="distill-") as folder:
         planned = Path(folder) / RECIPE
         planned.write_text(recipe_text(plan.recipe), encoding="utf-8")
-        status, message = run_launched(command, {**changes, LAUNCHED_RECIPE: str(planned)}, logs, machines)
+        require(
+            load_recipe(planned) == plan.recipe,
+            f"a text in the settings of {plan.recipe.name} holds characters that YAML does not keep; remove them",
+        )
+        status, message = run_launched([*command, "--planned", str(planned)], changes, logs, machines)
     outcome = "was interrupted" if status == INTERRUPTED else "failed"
     return status, f"{logs.stage} {outcome}{message and ': '}{message}\n  log:    {logs.path}"
 

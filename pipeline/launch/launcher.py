@@ -23,7 +23,6 @@ from pipeline.launch.stage_logs import LOGGED, StageLogs
 
 LAUNCHED_AT = "DISTILL_LAUNCHED_AT"  # seconds since the epoch, so that a stage knows what its start cost
 LAUNCHED_BY = "DISTILL_LAUNCHED_BY"  # the command's process: its machine, its namespace of process numbers, its number
-LAUNCHED_RECIPE = "DISTILL_LAUNCHED_RECIPE"  # the file with the recipe as the command planned it
 CLUSTER = re.compile("WORLD_SIZE|RANK|LOCAL_RANK|LOCAL_WORLD_SIZE|(OMPI|PMI|MV2)_.*")  # a job's, not the launcher's
 # Threads stay where they are put, and so do processes that are started by them: all stages, and all processes of one,
 # would share the core of the launcher's first thread.

@@ -32,7 +32,7 @@ from pipeline.launch.exit_status import (
     report_exit,
     survive_closed_readers,
 )
-from pipeline.launch.launcher import LAUNCHED_AT, LAUNCHED_RECIPE, command_is_gone, follow_parent, stop_signals
+from pipeline.launch.launcher import LAUNCHED_AT, command_is_gone, follow_parent, stop_signals
 from pipeline.launch.stage_logs import mark
 from pipeline.launch.stage_work import Main, stage_of, work
 from pipeline.plan.plan import Plan, plan_recipe, reasons
@@ -48,7 +48,7 @@ Expected = Callable[[Plan], Mapping[str, float]]
 def run_stage(name: str, main: Main) -> None:
     """Run a stage script and end the process with its status."""
     options, overrides = _parser(f"stages.{name}").parse_known_args()
-    _run_to_the_end([name], lambda _: main, options.recipe, overrides)
+    _run_to_the_end([name], lambda _: main, options, overrides)
 
 
 def run_stages(main_of: Callable[[str], Main], expected: Expected) -> None:
@@ -56,20 +56,21 @@ def run_stages(main_of: Callable[[str], Main], expected: Expected) -> None:
     parser = _parser("stages")
     parser.add_argument("stages", nargs="+", choices=STAGES, metavar="STAGE", help="in the order in which they run")
     options, overrides = parser.parse_known_args()
-    _run_to_the_end(options.stages, main_of, options.recipe, overrides, expected)
+    _run_to_the_end(options.stages, main_of, options, overrides, expected)
 
 
 def _parser(module: str) -> argparse.ArgumentParser:
     description = sys.modules["__main__"].__doc__
     parser = argparse.ArgumentParser(prog=f"accelerate launch -m {module}", description=description)
     parser.add_argument("--recipe", type=Path, required=True, help="the YAML file of the run")
+    parser.add_argument("--planned", type=Path, help=argparse.SUPPRESS)  # the recipe as ./run_all.sh planned it
     return parser
 
 
 def _run_to_the_end(
     names: Sequence[str],
     main_of: Callable[[str], Main],
-    recipe: Path,
+    options: argparse.Namespace,
     overrides: list[str],
     expected: Expected | None = None,
 ) -> None:
@@ -80,7 +81,7 @@ def _run_to_the_end(
     status, heartbeat = OK, None
     try:
         heartbeat = processes.meet_processes(partial(report_exit, of_peer=True))
-        run_in_turn(names, main_of, recipe, overrides, expected)
+        run_in_turn(names, main_of, options.recipe, overrides, expected, planned=options.planned)
     except Exception as error:
         failure = None
         if heartbeat and isinstance(error, RuntimeError):  # perhaps a collective whose other side is gone
@@ -101,38 +102,35 @@ def run_in_turn(
     recipe: Path,
     overrides: list[str],
     expected: Expected | None = None,
+    *,
+    planned: Path | None = None,
 ) -> None:
     """Run stages, each with a plan of its own. Raises what ends the first that does not end well.
 
-    Args: expected: the seconds that each unfinished stage is likely to take, for the progress bars.
+    Args:
+        expected: the seconds that each unfinished stage is likely to take, for the progress bars.
+        planned: the recipe with the overrides, as the launching command read it; `recipe` may be edited meanwhile.
     """
     processes.check_same(f"to run {', '.join(names)}")
     begun, stop, fresh = float(os.environ.get(LAUNCHED_AT, time.time())), StopRequest(), FreshStart()
-    planned = _planned(recipe, overrides)
+    read = load_recipe(planned) if planned else load_recipe(recipe, overrides)
     seconds: Mapping[str, float] = {}
     if expected and len(names) > 1 and processes.is_main():
         with contextlib.suppress(Exception):  # no guess must end a run
-            seconds = expected(plan_recipe(planned, checked=False))
+            seconds = expected(plan_recipe(read, checked=False))
         fresh.restore()
     for place, name in enumerate(names):
         processes.in_step(lambda name=name: mark(name))
         after = sum(seconds.get(later, 0.0) for later in names[place + 1 :])
-        _run(name, main_of(name), planned, recipe, overrides, begun=begun, stop=stop, seconds_after=after)
+        _run(name, main_of(name), read, recipe, overrides, begun=begun, stop=stop, seconds_after=after)
         begun = time.time()
         fresh.restore()
-
-
-def _planned(recipe: Path, overrides: list[str]) -> Recipe:
-    """The recipe as the command that launched this process planned it: its file may have been edited since then."""
-    if LAUNCHED_RECIPE in os.environ:
-        return load_recipe(Path(os.environ[LAUNCHED_RECIPE]))
-    return load_recipe(recipe, overrides)
 
 
 def _run(
     name: str,
     main: Main,
-    planned: Recipe,
+    read: Recipe,
     recipe: Path,
     overrides: list[str],
     *,
@@ -140,7 +138,7 @@ def _run(
     stop: StopRequest,
     seconds_after: float,
 ) -> None:
-    plan = plan_recipe(planned, checked=False)
+    plan = plan_recipe(read, checked=False)
     processes.check_shared(Path(plan.recipe.run.artifacts))
     spec = plan.stages.get(name)
     processes.check_same(f"{spec.artifact.fingerprint} of {name}" if spec else f"no {name}")
@@ -185,10 +183,12 @@ def _run(
 
 
 def _smaller(spec: StageSpec) -> str:
-    """The settings with which less is held at once."""
+    """What holds less at once."""
     asked = {name if "." in name else f"{spec.stage}.{name}": value for name, value in spec.settings.items()}
     halved = [f"{name}: {value // 2}" for name, value in asked.items() if name.endswith(TOKENS_AT_ONCE)]
-    return f"; set {', '.join(halved)}, half of what it had" if halved else ""
+    if not halved:
+        return "; shorter texts (task.max_length) and fewer threads or processes need less"
+    return f"; set {', '.join(halved)}, half of what it had"
 
 
 def _command(recipe: Path, overrides: Sequence[str]) -> str:

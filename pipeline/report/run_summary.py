@@ -119,8 +119,7 @@ def read_run_summary(folder: Path) -> RunSummary:
         path = folder / stage / MANIFEST
         if not path.is_file():
             continue
-        target = path.parent.resolve()
-        manifest = Artifact(target.parent.parent, target.parent.name, target.name).manifest()
+        manifest = Artifact.at(path.parent.resolve()).manifest()
         if manifest is None:
             raise UserError(f"{path} is damaged: {again}")
         if all(

@@ -75,7 +75,7 @@ def test_rows_are_said_in_one_sentence() -> None:
         {"stages": runs.note({"distill_layers": manifest(made, 1), "export_student": manifest(measured, 2)})}
         for made, measured in seeds
     ]
-    said = "The stages ran at commit 3cadc14, f9326b4; evaluation and export ran at fcc08ec, unknown."
+    said = "The stages ran at commits 3cadc14, f9326b4; evaluation and export ran at fcc08ec, unknown."
     assert runs.sentence(rows) == runs.sentence({"rows": rows, "mean": {}}) == said
     assert runs.note_of(rows)["threads"] == [1, 2]
     same = runs.note({"distill_layers": manifest("3cadc14", 1), "export_student": manifest("3cadc14", 1)})

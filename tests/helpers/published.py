@@ -4,10 +4,9 @@ python -m tests.helpers.published STAGE STAGE --recipe R [--section.field value 
 """
 
 import json
-import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import pytest
 from pipeline.artifacts.atomic import checksum
 from pipeline.artifacts.store import MANIFEST, OWN_SUM, Artifact, _sum_of
 from pipeline.launch import cli
-from pipeline.launch.launcher import LAUNCHED_RECIPE
 from pipeline.launch.stage_logs import StageLogs, mark
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.plan.run_folder import RESULTS
@@ -131,7 +129,7 @@ def launches(patch: pytest.MonkeyPatch) -> list[str]:
         return [*stages, *arguments], {}
 
     def run(words: list[str], changes: dict[str, str], logs: StageLogs, machines: int) -> tuple[int, str]:
-        publish_launched(words, logs.turn_to, changes)
+        publish_launched(words, logs.turn_to)
         return 0, ""
 
     patch.setattr(cli, "launch_command", command)
@@ -139,11 +137,14 @@ def launches(patch: pytest.MonkeyPatch) -> list[str]:
     return launched
 
 
-def publish_launched(words: list[str], begins: Callable[[str], object], environment: Mapping[str, str]) -> None:
-    """What launched stages publish, each with a plan of its own. Args: words: stages, --recipe R, overrides."""
+def publish_launched(words: list[str], begins: Callable[[str], object]) -> None:
+    """What launched stages publish, each with a plan of its own.
+
+    Args: words: stages, --recipe R, overrides, --planned P.
+    """
     for stage in words[: words.index("--recipe")]:
         begins(stage)
-        publish(make_plan(Path(environment[LAUNCHED_RECIPE]), checked=False), stage)
+        publish(make_plan(Path(words[-1]), checked=False), stage)
 
 
 def write_stage(run: Path, name: str, metrics: dict[str, Any], *, reads: str | None = None, **settings: Any) -> Path:
@@ -178,4 +179,4 @@ def _say(stage: str) -> None:
 
 
 if __name__ == "__main__":
-    publish_launched(sys.argv[1:], _say, os.environ)
+    publish_launched(sys.argv[1:], _say)

@@ -31,7 +31,6 @@ def augment(rows=ROWS, columns=("text",), **changes):
         "seed": 1,
         "originals": set(),
         "dropped": Counter(),
-        **changes,
     }
     return list(augment_rows(rows, occurrences_of(rows, columns), text_columns=columns, **settings | changes))
 

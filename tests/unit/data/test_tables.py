@@ -87,6 +87,13 @@ def test_a_tsv_that_was_written_as_a_csv_is_read_as_such(tmp_path):
     assert rows(tmp_path / "a.tsv", content, "text") == [(2, ['He said "no" .']), (3, ["plain"]), (4, ["so"])]
     assert rows(tmp_path / "b.tsv", b'"text"\t"label"\n"x"\t"1"\n', "text", "label") == [(2, ["x", "1"])]
     assert column_names(tmp_path / "b.tsv") == ("text", "label")
+    content = b'text\tlabel\n"He said ""no"" ."\t0\n"one\ntwo"\t1\n"tab\there"\t1\n'
+    assert rows(tmp_path / "c.tsv", content, "text") == [(2, ['He said "no" .']), (3, ["one\ntwo"]), (5, ["tab\there"])]
+    (tmp_path / "d.tsv").write_text('"Great."\nfine\n')  # line 1 is a text, whose quotes may be its own
+    assert [values["text"] for _, values in read_rows(tmp_path / "d.tsv", columns=["text"], header=["text"])] == [
+        '"Great."',
+        "fine",
+    ]
 
 
 @pytest.mark.parametrize(

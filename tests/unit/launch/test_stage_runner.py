@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from pipeline.artifacts.store import MANIFEST, Artifact
 from pipeline.errors import Interrupted, UserError, WorkFailed
 from pipeline.launch import stage_runner, stage_work
-from pipeline.launch.launcher import LAUNCHED_AT, LAUNCHED_RECIPE, stop_signals
+from pipeline.launch.launcher import LAUNCHED_AT, stop_signals
 from pipeline.launch.stage_work import Main, stage_of, work
 from pipeline.plan.plan import Plan, make_plan, reasons
 from pipeline.plan.run_folder import recipe_text
@@ -142,10 +142,8 @@ def test_a_signal_that_comes_too_late_for_a_stage_stops_the_next_one(world: Path
 
 @pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("by_hand", [True, False])
-def test_a_stage_runs_with_the_recipe_that_its_launch_began_with(
-    world: Path, by_hand: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe, settings = world / "recipe.yaml", ["--run.tracker", "none", "--seed", "3"]
+def test_a_stage_runs_with_the_recipe_that_its_launch_began_with(world: Path, by_hand: bool) -> None:
+    recipe, settings, planned = world / "recipe.yaml", ["--run.tracker", "none", "--seed", "3"], None
     plan = make_plan(recipe, settings, checked=False)
 
     def edit(stage: Stage) -> dict[str, Any]:
@@ -153,10 +151,10 @@ def test_a_stage_runs_with_the_recipe_that_its_launch_began_with(
         return {}
 
     if not by_hand:
-        (world / "planned.yaml").write_text(recipe_text(plan.recipe))
-        monkeypatch.setenv(LAUNCHED_RECIPE, str(world / "planned.yaml"))
+        planned = world / "planned.yaml"
+        planned.write_text(recipe_text(plan.recipe))
         recipe.write_text("seed: 7\n")
-    stage_runner.run_in_turn(STAGES[:2], lambda _: edit, recipe, settings)
+    stage_runner.run_in_turn(STAGES[:2], lambda _: edit, recipe, settings, planned=planned)
     assert not {*STAGES[:2]} & {*reasons(plan)}
     manifest = plan.stages[STAGES[1]].artifact.manifest() or {}
     assert manifest["command"] == f"./run_all.sh {recipe} --run.tracker none --seed 3"
