@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_augment.variants import Row
-from pipeline.data.tables import location, read_rows
+from pipeline.data.rows import location
+from pipeline.data.tables import read_rows
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:

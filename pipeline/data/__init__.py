@@ -3,6 +3,7 @@
 text_files       lines of plain and compressed text files
 parquet          rows, column types and label names of Parquet files
 tables           .csv, .tsv, .jsonl, .json, .parquet, row by row
+rows, csv_tables, json_tables   a row and the checks of its columns; the readers of each kind
 labels           their names: two spellings of one label are one
 examples, label_lists, soft_labels   from a row to an example of the task
 tags, running_text   what the tags of words mean; files without tags that hold lines of text

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from pipeline.data.examples import Columns, Example, list_in_text
 from pipeline.data.parquet import label_names, read_schema
+from pipeline.data.rows import location
 from pipeline.data.running_text import is_running_text, is_table_of_texts
-from pipeline.data.tables import location, read_rows
+from pipeline.data.tables import read_rows
 from pipeline.data.tags import OUTSIDE, PREFIXED, Tag, are_bare, iob2, look_like_tags, meanings
 from pipeline.data.text_files import format_suffix, read_lines
 from pipeline.data.word_lists import FEW_ROWS, Sentence, read_table, words_in_list

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.data.labels import label_name
 from pipeline.data.parquet import label_names, named, read_schema
-from pipeline.data.tables import Row, location, read_rows
+from pipeline.data.rows import Row, location
+from pipeline.data.tables import read_rows
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:

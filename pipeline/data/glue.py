@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config.data import GlueName
-from pipeline.data import tables
-from pipeline.data.tables import Row
+from pipeline.data import csv_tables, tables
+from pipeline.data.rows import Row
 from pipeline.errors import UserError
 
 LABEL = "label"  # its column on the hub
@@ -82,7 +82,7 @@ def read_rows(name: GlueName, path: Path, *, malformed: list[int]) -> Iterator[R
     else:
         columns = {**task.texts, LABEL: task.label}
         tolerated = malformed if name == "qqp" else None
-        rows = tables.read_tsv(path, columns=list(columns.values()), header=task.header, malformed=tolerated)
+        rows = csv_tables.read_tsv(path, columns=list(columns.values()), header=task.header, malformed=tolerated)
     numbered = {str(number): label for number, label in enumerate(task.label_names)}
     for row in rows:
         values: dict[str, Any] = {column: row.values[source] for column, source in columns.items()}

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.data.examples import Columns, Example, parse_group, parse_texts, short_repr
-from pipeline.data.tables import location, read_json, read_rows
+from pipeline.data.json_tables import read_json
+from pipeline.data.rows import location
+from pipeline.data.tables import read_rows
 from pipeline.data.text_files import check_characters, format_suffix
 from pipeline.errors import UserError
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.data.examples import Columns, list_in_text, parse_group, refuse_numpy_list, short_repr
-from pipeline.data.tables import location, read_rows
+from pipeline.data.rows import location
+from pipeline.data.tables import read_rows
 from pipeline.errors import UserError
 
 FEW_ROWS = 20  # so few rows may all be single words by chance

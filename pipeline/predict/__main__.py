@@ -28,7 +28,8 @@ from typing import IO, Any
 
 from pipeline.data import conll, squad
 from pipeline.data.examples import Columns
-from pipeline.data.tables import location, read_rows
+from pipeline.data.rows import location
+from pipeline.data.tables import read_rows
 from pipeline.errors import UserError, require, status_of
 from pipeline.predict.answers import Texts, answer
 from pipeline.predict.student import Parted, Student, load_student

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.data.tables import column_names, read_rows, read_tsv
+from pipeline.data.csv_tables import read_tsv
+from pipeline.data.tables import column_names, read_rows
 from pipeline.errors import UserError
 
 
