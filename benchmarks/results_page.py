@@ -137,24 +137,27 @@ def headline() -> str:
 
 def how_long() -> str:
     """A line that says how long the stages of the default run took; '' where that is not known."""
-    default, float32 = results.read("default"), results.read("float32")
+    known = {part: results.read(part) for part in ("default", "float32")}
+    default, float32 = known.values()
     if not default or not default["figures"]["seconds"]:
         return ""
     said = f"{duration(default['figures']['seconds'])} ({default['machine']})"
-    if float32 and float32["machine"] != default["machine"] and float32["figures"]["seconds"]:
-        said += f", and in float32 {duration(float32['figures']['seconds'])} ({float32['machine']})"
+    if float32 and float32["figures"]["seconds"] and not is_default_in_float32(known):
+        where = "there" if float32["machine"] == default["machine"] else f"({float32['machine']})"
+        said += f", and in float32 {duration(float32['figures']['seconds'])} {where}"
     return f"\nIts stages took {said}.\n"
 
 
 def _other_runs() -> list[str]:
     """Sentences on the default run without bf16, and one on its other seeds."""
-    default, float32, quality = map(results.read, ("default", "float32", "quality"))
+    known = {part: results.read(part) for part in ("default", "float32", "quality")}
+    default, float32, quality = known.values()
     said = []
-    if float32 and not (default and default["machine"] == float32["machine"]):
+    if float32 and not is_default_in_float32(known):
         figures = float32["figures"]
         takes = f", and the run takes {duration(figures['seconds'])}" if figures["seconds"] else ""
         said.append(
-            f"Without bf16 ({float32['machine']}) the student that ships scores"
+            f"In float32, as without bf16 ({float32['machine']}), the student that ships scores"
             f" {_percent(figures['shipped']['score'])}, its teacher {_percent(figures['teacher']['score'])}{takes}."
         )
     if quality:

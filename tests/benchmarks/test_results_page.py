@@ -160,7 +160,7 @@ def test_the_headline_says_what_other_machines_and_seeds_gave(monkeypatch: pytes
     known = {
         "baselines": part([{"way": "words", "name": "TF-IDF", "seconds": 4.0} | teacher, absent]),
         "default": run,
-        "float32": run | {"machine": "an old laptop"},
+        "float32": run | {"machine": "an old laptop", "figures": run["figures"] | {"latency": 1}},
         "quality": part({"rows": rows, "mean": {"kept": 0.985}}) | {"commit": "def"},
     }
     monkeypatch.setattr(results, "read", known.get)
@@ -168,7 +168,7 @@ def test_the_headline_says_what_other_machines_and_seeds_gave(monkeypatch: pytes
     assert lines[4:6] == ["| TF-IDF | 84.00% | 90.0 MB | 15.00 ms | 4 s |", "| model2vec | not run |  |  |  |"]
     said = " ".join(" ".join(lines).split())
     scores = "the student that ships scores 82.00%, its teacher 84.00%"
-    assert f"Without bf16 (an old laptop) {scores}, and the run takes 21 min." in said
+    assert f"In float32, as without bf16 (an old laptop), {scores}, and the run takes 21 min." in said
     assert "The first two rows" not in said and "All rows were measured at commit abc (m)." in said
     kept = "Over 2 seeds the student, before its export, keeps 98.5% of its teacher's accuracy"
     assert f"{kept} (98.0% to 99.0%; commit def, m)." in said
