@@ -26,7 +26,9 @@ SCHEMA = pa.schema(
         ("scores", pa.list_(pa.float32())),  # log-probability (masked_lm) or cosine (vectors)
     ]
 )
+IN_MEMORY = SCHEMA.set(0, pa.field("text", pa.dictionary(pa.int32(), pa.string())))  # a text has many rows: held once
 SHARDS_IN_MEMORY = 4
+BYTES_AT_ONCE = 2**28  # of texts, once for each row, while a shard is written
 
 
 class WordCandidates(NamedTuple):
@@ -44,8 +46,17 @@ def shard_path(folder: str | Path, *, index: int, count: int) -> Path:
 
 
 def write_candidates(propose: Callable[[], pa.Table], path: Path) -> None:
-    """Write the shard that `propose` makes; where it is there already, `propose` is not called."""
-    write_once(lambda temporary: pq.write_table(propose(), temporary), path)
+    """Write the shard that `propose` makes (IN_MEMORY); where it is there already, `propose` is not called."""
+    write_once(lambda temporary: _write_shard(propose(), temporary), path)
+
+
+def _write_shard(table: pa.Table, path: Path) -> None:
+    """Write it as SCHEMA, in several row groups where long texts would take much memory. A group holds a text once."""
+    longest = max((len(text) for text in table["text"].unique().to_pylist()), default=1)
+    rows = max(1, BYTES_AT_ONCE // longest)
+    with pq.ParquetWriter(path, SCHEMA, dictionary_pagesize_limit=BYTES_AT_ONCE) as writer:
+        for first in range(0, max(1, len(table)), rows):
+            writer.write_table(table.slice(first, rows).cast(SCHEMA))
 
 
 class CandidatesFolder(Mapping[str, list[WordCandidates]]):
@@ -60,7 +71,7 @@ class CandidatesFolder(Mapping[str, list[WordCandidates]]):
         self._shard_of: dict[str, int] = {}
         for shard, path in enumerate(paths):
             with _whole(path):
-                texts = pq.read_table(path, columns=["text"]).column("text").unique().to_pylist()
+                texts = pq.read_table(path, columns=["text"], read_dictionary=["text"])["text"].unique().to_pylist()
             self._shard_of.update(dict.fromkeys(texts, shard))
         self._read = lru_cache(maxsize=SHARDS_IN_MEMORY)(lambda shard: _read_shard(paths[shard]))
 
@@ -114,17 +125,23 @@ def _whole(path: Path) -> Iterator[None]:
 def _read_shard(path: Path, wanted: Collection[str] | None = None) -> dict[str, list[WordCandidates]]:
     """The candidates of the wanted texts, or of all."""
     with _whole(path):
-        table = pq.read_table(path, columns=["text", "start", "end", "candidates", "source"])
+        table = pq.read_table(
+            path, columns=["text", "start", "end", "candidates", "source"], read_dictionary=["text"]
+        ).unify_dictionaries()
+    texts = table.column("text").combine_chunks()
     if wanted is not None:
-        table = table.filter(pa.array([text in wanted for text in table.column("text").to_pylist()], pa.bool_()))
+        is_wanted = pa.array([text in wanted for text in texts.dictionary.to_pylist()], pa.bool_())
+        table = table.filter(is_wanted.take(texts.indices))
+        texts = table.column("text").combine_chunks()
     lists = table.column("candidates").combine_chunks()
     # Far faster than lists.to_pylist(), and this is a good part of the time that samples take.
     encoded, bounds = lists.flatten().dictionary_encode(), lists.offsets.to_pylist()
-    known = encoded.dictionary.to_pylist()  # each word once in memory
-    words = [known[number] for number in encoded.indices.to_numpy().tolist()]
+    once = encoded.dictionary.to_pylist()  # each word once in memory
+    words = [once[number] for number in encoded.indices.to_numpy().tolist()]
     found: dict[str, list[WordCandidates]] = {}
-    texts, starts, ends, sources = (table.column(name).to_pylist() for name in ("text", "start", "end", "source"))
-    for row, text in enumerate(texts):
+    known = texts.dictionary.to_pylist()
+    starts, ends, sources = (table.column(name).to_pylist() for name in ("start", "end", "source"))
+    for row, number in enumerate(texts.indices.to_pylist()):
         candidates = tuple(words[bounds[row] : bounds[row + 1]])
-        found.setdefault(text, []).append(WordCandidates(starts[row], ends[row], candidates, sources[row]))
+        found.setdefault(known[number], []).append(WordCandidates(starts[row], ends[row], candidates, sources[row]))
     return found

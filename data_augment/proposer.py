@@ -12,7 +12,7 @@ from typing import Literal
 import pyarrow as pa
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from data_augment.candidates_folder import SCHEMA
+from data_augment.candidates_folder import IN_MEMORY
 from data_augment.masked_lm import masked_lm_candidates
 from data_augment.placeholders import PLACEHOLDERS, own_tokens
 from data_augment.several_pieces import Ranked, several_piece_candidates
@@ -45,7 +45,7 @@ class Proposer:
     precision: Literal["bf16", "fp32"]
 
     def shard(self, texts: Sequence[str]) -> pa.Table:
-        """The candidates of different texts, as a table of SCHEMA, by text and then by span.
+        """The candidates of different texts, as a table of IN_MEMORY, by text and then by span.
 
         The masked LM proposes for words of one piece; the vectors for all others, words beyond its longest input among
         them, or the masked LM here too (`several_pieces`). A word for which nothing is proposed has no row.
@@ -135,4 +135,4 @@ def _table(
                     "scores": [score for _, score in ranked],
                 }
             )
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    return pa.Table.from_pylist(rows, schema=IN_MEMORY)

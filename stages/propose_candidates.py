@@ -66,7 +66,7 @@ def main(stage: Stage) -> dict[str, Any]:
     sources: Counter[str] = Counter()
     with_candidates = 0
     for path in sorted((stage.output / "data").iterdir()):  # one at a time: a text has many rows, all in one shard
-        found = pq.read_table(path, columns=["text", "source"])
+        found = pq.read_table(path, columns=["text", "source"], read_dictionary=["text"])
         sources.update(found["source"].to_pylist())
         with_candidates += len(found["text"].unique())
     stage.say(f"{with_candidates} of {len(texts)} texts have a word that can be replaced")

@@ -3,11 +3,12 @@
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from data_augment import candidates_folder
-from data_augment.candidates_folder import read_candidates, shard_path, write_candidates
+from data_augment.candidates_folder import IN_MEMORY, SCHEMA, read_candidates, shard_path, write_candidates
 from data_augment.proposer import shards, unique_texts
 from pipeline.errors import UserError
 from tests.helpers.tiny_masked_lm import TEXTS, propose, propose_table
@@ -69,6 +70,20 @@ def test_the_same_texts_give_the_same_bytes(tmp_path, tokenizer, model):
     for name in ("one", "two"):
         write_candidates(lambda: propose_table(TEXTS, tokenizer, model), tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_the_words_of_a_long_text_hold_it_once_each_row_group(tmp_path, monkeypatch):
+    monkeypatch.setattr(candidates_folder, "BYTES_AT_ONCE", 2**20)
+    long = "word " * 20_000
+    row = {"end": 4, "word": "word", "source": "masked_lm", "candidates": ["a"], "scores": [0.0]}
+    rows = [row | {"text": text, "start": start} for text in ("short", long) for start in range(50)]
+    path = shard_path(tmp_path, index=0, count=1)
+    write_candidates(lambda: pa.Table.from_pylist(rows, schema=IN_MEMORY), path)
+    assert pq.ParquetFile(path).num_row_groups == 10 and path.stat().st_size < 2**20  # 5 MB of texts in all rows
+    assert pq.read_schema(path).equals(SCHEMA)
+    found = read_candidates(tmp_path)
+    assert list(found) == ["short", long] and [word.start for word in found[long]] == list(range(50))
+    assert found.of([long]) == {long: found[long]}
 
 
 def test_a_shard_without_rows_can_be_read(tmp_path, tokenizer, model):
