@@ -4,6 +4,7 @@ cli             ./run_all.sh
 table_recipe    a table in the place of a recipe
 listing         the table of --list and --dry-run
 launch_command  the `accelerate launch` command line
+accelerate_launch   what is started: `accelerate launch` itself, without torch's tracebacks
 launcher        a launch: its processes, output, signals
 stage_logs      one log for each stage, out of the output of a launch
 stage_runner    what is launched: a stage, or several in turn, from the start of the processes to their end

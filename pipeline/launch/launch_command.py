@@ -70,7 +70,7 @@ def launch_command(
     if not gpus:
         changes["ACCELERATE_USE_CPU"] = "true"
         changes |= {name: os.environ.get(name, value) for name, value in CPU_ENVIRONMENT.items()}
-    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
+    accelerate = [sys.executable, "-m", "pipeline.launch.accelerate_launch", "--quiet"]
     return [*accelerate, *options, "-m", "stages", *stages, *arguments], changes
 
 

@@ -33,7 +33,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 def options(*launcher: str) -> tuple[list[str], dict[str, str]]:
     """What stands between the launcher's name and the stages', and the changes of the environment."""
     command, changes = launch_command(STAGES, ARGUMENTS, launcher)
-    assert command[:3] == [sys.executable, "-m", "accelerate.commands.launch"]
+    assert command[:3] == [sys.executable, "-m", "pipeline.launch.accelerate_launch"]
     assert command[-8:] == ["-m", "stages", *STAGES, *ARGUMENTS]
     return command[3:-8], changes
 
