@@ -69,6 +69,10 @@ PARTS = {
         command="benchmarks.sweep --vary student.start fitted random --seeds 0 --student.start_from backbone"
         " --distill_layers.attention 1",  # which a random start needs
     ),
+    "general": Part(
+        title="General distillation of a student that is fitted to the backbone",
+        command="benchmarks.sweep --vary distill_general.epochs 0 1 3 --student.start_from backbone",
+    ),
     "augmentation": Part(
         title="Augmentation: the student by number of variants",
         command="benchmarks.sweep --vary augment_data.variants 0 2 5",

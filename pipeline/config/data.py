@@ -201,7 +201,7 @@ class AugmentData:
     protect_entities: bool = False
     """Never replace words in named entities."""
     same_answer: bool = False
-    """Keep only the variants for which the teacher gives the same answer as for the original; useful with
+    """Keep a variant only if the teacher gives it the same label as its original. Useful with
     distill_predictions.label."""
     reuse: str | None = None
     """Take an existing augmented dataset instead of making one: its folder, or hub:OWNER/NAME."""

@@ -14,9 +14,9 @@ class LayerObjectives(Training):
     """How the student copies the teacher's layers: each objective has a weight, and 0 leaves it out."""
 
     echo: Positive = 1
-    """How many steps use the same batch (data echoing, Choi et al., arXiv:1907.05550). The teacher reads it only for
-    the first of them. 16 batches come in turn, then the same 16 again. The number of steps does not change: 3 epochs
-    with echo 3 show as many different rows as one epoch with echo 1."""
+    """How many steps use the same batch (data echoing, Choi et al., arXiv:1907.05550). The stage trains on 16 batches,
+    then on the same 16 again, as often as this says; the teacher reads them once. The number of steps does not change:
+    3 epochs with echo 3 show as many different rows as one epoch with echo 1."""
     layer_map: LayerMap = "uniform"
     """The teacher's layer that each layer of the student learns from: uniform, top, bottom, last, 'every 2', or a list
     of the teacher's layers, with 0 for none."""

@@ -161,7 +161,9 @@ def _launch(
     """
 
     def begins(stage: str) -> None:
-        print(f"== {stage} ({plan.why[stage]})", file=sys.stderr, flush=True)
+        number = stages.index(stage) + 1
+        following = f"; next: {stages[number]}" if number < len(stages) else ""
+        print(f"== {number} of {len(stages)}: {stage} ({plan.why[stage]}){following}", file=sys.stderr, flush=True)
 
     begins(stages[0])
     logs = StageLogs(plan.run_folder / "logs", stages, begins)

@@ -52,7 +52,7 @@ def meet_processes(report: Report) -> Heartbeat:
         state.wait_for_everyone()  # on GPUs nothing before this waits for another process
     require(
         world == state.num_processes,
-        f"the launcher started {world} processes, but each thinks it is one of {state.num_processes};"
+        f"the launcher started {world} processes, but each was told that there are {state.num_processes};"
         " on CPUs launch with ACCELERATE_USE_CPU=true and --multi_gpu",
     )
     return Heartbeat(report)

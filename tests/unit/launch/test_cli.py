@@ -41,7 +41,12 @@ def test_a_run_goes_from_nothing_to_a_table_and_a_second_one_launches_nothing(
     assert started(world) == 0
     assert launches == [list(STAGES)]
     first = capsys.readouterr()
-    lines = [line for stage in STAGES for line in (f"== {stage} (not run yet)", f"working on {stage}")]
+    following = [*(f"; next: {stage}" for stage in STAGES[1:]), ""]
+    lines = [
+        line
+        for number, (stage, after) in enumerate(zip(STAGES, following, strict=True), 1)
+        for line in (f"== {number} of 11: {stage} (not run yet){after}", f"working on {stage}")
+    ]
     read = [line for line in first.err.splitlines() if line.startswith("data: ")]
     assert read[0] == "data: rows: train 192, dev 24, test 24; left out: none"
     assert first.err.splitlines() == [*read, *lines]
@@ -208,7 +213,7 @@ def test_force_sets_a_stage_aside_and_runs_what_was_built_on_it(
     old = plan_of(world).stages["distill_predictions"].artifact
     assert started(world, "--force", "distill_predictions") == 0
     assert launched == ["distill_predictions", "evaluate_student", "export_student"]
-    assert "== evaluate_student (reads distill_predictions, which runs)" in capsys.readouterr().err
+    assert ": evaluate_student (reads distill_predictions, which runs); next: export_student" in capsys.readouterr().err
     assert len(list(old.folder.parent.glob("*.aside-*"))) == 1
     assert plan_of(world).why == {}
 
