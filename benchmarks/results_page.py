@@ -197,7 +197,8 @@ def memory_lines(figures: Mapping[str, Mapping[str, int]]) -> list[str]:
 def task_lines(known: Known) -> list[str]:
     """A line for each run of another task."""
     rows = [row for part, of in known.items() if of and part.startswith("task_") for row in of["figures"]]
-    return ["`python -m benchmarks.tasks --data FOLDER`", "", *table(rows)]
+    made = [f"- {row['task']}: {said}" for row in rows if (said := sentence([row]))]
+    return ["`python -m benchmarks.tasks --data FOLDER`", "", *table(rows), "", *made]
 
 
 def _percent(share: float) -> str:

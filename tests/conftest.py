@@ -17,6 +17,17 @@ from tests.helpers.disks import Disk
 from tests.helpers.once import once
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin the share of each worker of pytest-xdist with tests that launch stages, so that all end at the same time."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow = [item for item in items if {"end_to_end", "stages"} & set(item.path.parts)]
+    fast = [item for item in items if item not in set(slow)]
+    bounds = [len(fast) * number // workers for number in range(workers + 1)]
+    items[:] = [
+        item for number in range(workers) for item in (*slow[number::workers], *fast[slice(*bounds[number:][:2])])
+    ]
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all workers of pytest-xdist see; without workers, this process's own."""

@@ -70,7 +70,7 @@ def check_spellings(splits: Mapping[str, Sequence["Example"]], known: Sequence[s
     if alike := two_spellings(found):
         other, label = alike
         raise UserError(
-            f"{first[label].location}: the label {label!a} and {other!a} in {first[other].location}, look like one"
+            f"{first[label].location}: the label {label!a} and {other!a} in {first[other].location} look like one"
             " label in two spellings; use one of them"
         )
     if known or several:

@@ -11,8 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModel
 
 from pipeline import PROJECT
+from pipeline.heads.embedding import EmbeddingHead
+from pipeline.models.loading import load_tokenizer
 from pipeline.predict.__main__ import main
 
 PAGE = PROJECT / "docs/how-to/deploy.md"
@@ -40,9 +44,9 @@ def label(shipped: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., di
     return answer
 
 
-def python(code: str, shipped: Path, *, without: tuple[str, ...] = ()) -> str:
+def python(code: str, shipped: Path, *, student: str = STUDENT, without: tuple[str, ...] = ()) -> str:
     blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in without)
-    code = f"import sys\n{blocked}" + code.replace(STUDENT, str(shipped))
+    code = f"import sys\n{blocked}" + code.replace(student, str(shipped))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -55,6 +59,19 @@ def test_onnx_runtime_alone(shipped: Path, label: Callable[..., dict]) -> None:
 
 def test_transformers(shipped: Path, label: Callable[..., dict]) -> None:
     assert python(snippet("transformers", "python"), shipped, without=("pipeline",)) == label()["label"]
+
+
+@pytest.mark.skipif(find_spec("sentence_transformers") is None, reason="sentence-transformers is not installed")
+def test_sentence_transformers(tiny_template: Path, tmp_path: Path) -> None:
+    backbone, head = tiny_template / "model", EmbeddingHead()
+    head.save(head.load(backbone, label_names=(), new_head=True), tmp_path, tokenizer_of=backbone)
+    code = snippet("sentence-transformers", "python")
+    found = float(python(code, tmp_path, student="runs/stsb/export_student", without=("pipeline",)))
+    texts, bare = re.findall(r'"([^"]+\.)"', code), AutoModel.from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        states = [bare(**load_tokenizer(tmp_path)(text, return_tensors="pt")).last_hidden_state for text in texts]
+    one, other = (state[0].mean(dim=0) for state in states)
+    assert found == pytest.approx(torch.cosine_similarity(one, other, dim=0).item(), abs=1e-4)
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
