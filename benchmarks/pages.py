@@ -27,6 +27,7 @@ from pipeline.report.results import shipped_lines
 
 README, RESULTS_PAGE = PROJECT / "README.md", PROJECT / "docs" / "results.md"
 TRADE_OFFS, CURVES = PROJECT / "docs" / "trade_offs.svg", PROJECT / "docs" / "learning_curves.svg"
+QUICKSTART = PROJECT / "docs" / "quickstart.md"
 SETTINGS_PAGE = PROJECT / "docs" / "reference" / "settings.md"
 COMMANDS_PAGE = PROJECT / "docs" / "reference" / "commands.md"
 TABLE, END = "<!-- made by python -m benchmarks.pages -->\n", "<!-- end -->\n"
@@ -58,11 +59,13 @@ def write_all() -> list[Path]:
 
 def pages() -> Iterator[tuple[Path, str]]:
     """Each page with the text that it should have."""
-    readme, default = README.read_text(encoding="utf-8"), results.read("default")
-    if default:
-        readme = _between(readme, PRINTED, block(shipped_lines(default["figures"])) + how_long())
-        readme = _between(readme, ANSWERED, block(default["figures"]["answers"]))
-    yield README, _between(readme, TABLE, headline())
+    default = results.read("default")
+    for path in (README, QUICKSTART):
+        page = path.read_text(encoding="utf-8")
+        if default:
+            page = _between(page, PRINTED, block(shipped_lines(default["figures"])) + how_long())
+            page = _between(page, ANSWERED, block(default["figures"]["answers"]))
+        yield path, _between(page, TABLE, headline()) if path == README else page
     yield RESULTS_PAGE, results_page.page()
     for path, picture in ((TRADE_OFFS, trade_offs()), (CURVES, learning_curves())):
         if picture:
@@ -123,6 +126,7 @@ def trade_offs() -> str | None:
     models = [
         (f"teacher, in PyTorch ({FORWARD})", figures["teacher"]),
         (f"the student that ships, int8 ONNX ({TEXT if ships else FORWARD})", shipped),
+        (f"the student before its export, in PyTorch ({FORWARD})", figures["student"]),
     ]
     models += [(f"{row['name']} ({TEXT})", row) for row in instead(baselines) if "not_run" not in row]
     return pictures.numbered_trade_offs(models, metric=figures["metric"])

@@ -18,7 +18,7 @@ from tests.helpers.once import once
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin the share of each worker of pytest-xdist with tests that launch stages, so that all end at the same time."""
+    """Begin the share of each worker of pytest-xdist with tests that launch stages, so that all end together."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     slow = [item for item in items if {"end_to_end", "stages"} & set(item.path.parts)]
     fast = [item for item in items if item not in set(slow)]

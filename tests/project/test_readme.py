@@ -219,9 +219,11 @@ def test_every_setting_that_a_page_names_exists() -> None:
     for page in PAGES:
         spans = re.findall(r"`(\w+\.\w+)[`:]", page.read_text(encoding="utf-8"))
         named = {name for name in spans if name.partition(".")[0] in sections}
-        for block in blocks_of(page):
-            if block.split(":")[0] in sections:
-                named |= {f"{name}.{field}" for name, inner in yaml.safe_load(block).items() for field in inner}
+        recipes = [block for block in blocks_of(page) if block.split(":")[0] in sections]
+        recipes += re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        for recipe in recipes:
+            for name, value in yaml.safe_load(recipe).items():
+                named |= {f"{name}.{field}" for field in value} if isinstance(value, dict) else {name}
         assert named <= SETTINGS, page
 
 
