@@ -198,7 +198,7 @@ def task_lines(known: Known) -> list[str]:
     """A line for each run of another task."""
     rows = [row for part, of in known.items() if of and part.startswith("task_") for row in of["figures"]]
     made = [f"- {row['task']}: {said}" for row in rows if (said := sentence([row]))]
-    return ["`python -m benchmarks.tasks --data FOLDER`", "", *table(rows), "", *made]
+    return ["`python -m benchmarks.tasks --data FOLDER`", "", *table(rows), *(["", *made] if made else [])]
 
 
 def _percent(share: float) -> str:
