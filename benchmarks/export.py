@@ -7,6 +7,9 @@ scores of student and file on the test rows. Then BERT-base against TinyBERT4, w
 vocabulary: speed and size need no training. One thread, batch 1, 32 tokens; the models take turns of ten passes in one
 process. The clock counts the thread's own processor time, so that other work on the machine disturbs less; figures are
 medians over the turns.
+
+Where openvino is installed, it runs the student's files too, beside ONNX Runtime, with one thread each. It has threads
+of its own, so that clock is the wall's.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +32,7 @@ from benchmarks.runs import published
 from pipeline.errors import status_of
 from pipeline.evaluate.latency import LATENCY_TOKENS
 from pipeline.export.onnx import OnnxModel, export_onnx, quantise
-from pipeline.export.onnx_session import INT8, SIDE_FILES, open_session
+from pipeline.export.onnx_session import FLOAT32, INT8, SIDE_FILES, open_session
 from pipeline.launch.cli import DEFAULT_RECIPE
 from pipeline.models.loading import LOAD
 from pipeline.models.saved_model import MODEL_FILES
@@ -52,6 +56,8 @@ def main() -> None:
     quiet_libraries()
     plan = make_plan(given.recipe, overrides, checked=False)
     figures = {"recipe": of_recipe(plan, given.rounds), "tinybert4": of_tinybert4(given.rounds)}
+    if find_spec("openvino"):
+        figures |= of_openvino(published(plan, "export_student"), given.rounds)
     if given.json:
         given.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
@@ -96,6 +102,16 @@ def of_tinybert4(rounds: int) -> dict[str, float]:
     return figures
 
 
+def of_openvino(exported: Path, rounds: int) -> dict[str, dict[str, float]]:
+    """ONNX Runtime against OpenVINO, the same files: speed."""
+    figures = {}
+    for name, file in (("int8", INT8), ("float32", FLOAT32)):
+        clocked = speed(onnx_pass(exported / file), openvino_pass(exported / file), rounds, clock=time.perf_counter)
+        figures[f"onnx runtime and openvino, {name}"] = clocked
+        print(f"{name}: ONNX Runtime {clocked['ms_before']:.3f} ms, OpenVINO {clocked['ms_after']:.3f} ms")
+    return figures
+
+
 def torch_pass(model: Any) -> Pass:
     """A forward pass as a user runs it."""
     ids = torch.from_numpy(random_ids(model.config.vocab_size))
@@ -116,29 +132,39 @@ def onnx_pass(path: Path) -> Pass:
     return lambda: session.run(None, inputs)
 
 
+def openvino_pass(path: Path) -> Pass:
+    """A run of a file by OpenVINO with one thread."""
+    import openvino  # noqa: PLC0415 (it need not be installed)
+
+    model = openvino.compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"})
+    ids = random_ids(1000)
+    inputs = {part.any_name: np.ones_like(ids) for part in model.inputs} | {"input_ids": ids}
+    return lambda: model(inputs)
+
+
 def random_ids(pieces: int) -> np.ndarray:
     """A text of as many tokens as the latencies elsewhere are measured with, (1, 32)."""
     return np.random.default_rng(0).integers(0, pieces, (1, LATENCY_TOKENS))
 
 
-def speed(before: Pass, after: Pass, rounds: int) -> dict[str, float]:
+def speed(before: Pass, after: Pass, rounds: int, *, clock: Callable[[], float] = time.thread_time) -> dict[str, float]:
     """Milliseconds a pass of each, taking turns, and their ratio."""
     for one in (before, after):
-        turn(one)  # warms up
-    turns = [(turn(before), turn(after)) for _ in range(rounds)]
+        turn(one, clock)  # warms up
+    turns = [(turn(before, clock), turn(after, clock)) for _ in range(rounds)]
     slow, fast = zip(*turns, strict=True)
     ratio = statistics.median(a / b for a, b in turns)
     return {"ms_before": statistics.median(slow), "ms_after": statistics.median(fast), "times_faster": ratio}
 
 
-def turn(one: Pass) -> float:
-    """Milliseconds of this thread's processor time a pass, in the median of ten."""
+def turn(one: Pass, clock: Callable[[], float]) -> float:
+    """Milliseconds of a clock a pass, in the median of ten."""
     one()  # the other model's weights have filled the caches
     taken = []
     for _ in range(PASSES):
-        begin = time.thread_time()
+        begin = clock()
         one()
-        taken.append((time.thread_time() - begin) * 1000)
+        taken.append((clock() - begin) * 1000)
     return statistics.median(taken)
 
 

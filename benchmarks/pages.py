@@ -28,6 +28,7 @@ from pipeline.report.results import shipped_lines
 README, RESULTS_PAGE = PROJECT / "README.md", PROJECT / "docs" / "results.md"
 TRADE_OFFS, CURVES = PROJECT / "docs" / "trade_offs.svg", PROJECT / "docs" / "learning_curves.svg"
 QUICKSTART = PROJECT / "docs" / "quickstart.md"
+VARIANTS = PROJECT / "docs" / "variants.svg"
 SETTINGS_PAGE = PROJECT / "docs" / "reference" / "settings.md"
 COMMANDS_PAGE = PROJECT / "docs" / "reference" / "commands.md"
 TABLE, END = "<!-- made by python -m benchmarks.pages -->\n", "<!-- end -->\n"
@@ -67,7 +68,8 @@ def pages() -> Iterator[tuple[Path, str]]:
             page = _between(page, ANSWERED, block(default["figures"]["answers"]))
         yield path, _between(page, TABLE, headline()) if path == README else page
     yield RESULTS_PAGE, results_page.page()
-    for path, picture in ((TRADE_OFFS, trade_offs()), (CURVES, learning_curves())):
+    drawn = ((TRADE_OFFS, trade_offs()), (CURVES, learning_curves()), (VARIANTS, scores_by_variants()))
+    for path, picture in drawn:
         if picture:
             yield path, picture
     yield SETTINGS_PAGE, settings_page()
@@ -141,6 +143,15 @@ def learning_curves() -> str | None:
     losses = {start: (curves["steps"], curves["layer_loss"]) for start, curves in rows.items()}
     scores = {start: curves["dev_scores"] for start, curves in rows.items()}
     return pictures.learning_curves(losses, scores, metric=default["figures"]["metric"])
+
+
+def scores_by_variants() -> str | None:
+    """The picture of augmentation; None before it was measured."""
+    augmentation, default = results.read("augmentation"), results.read("default")
+    if augmentation is None or default is None:
+        return None
+    scores = {int(row["augment_data.variants"]): row["scores"] for row in augmentation["figures"]}
+    return pictures.scores_by_variants(scores, metric=default["figures"]["metric"])
 
 
 if __name__ == "__main__":

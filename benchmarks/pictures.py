@@ -70,6 +70,22 @@ def learning_curves(losses: Mapping[str, Curve], scores: Mapping[str, Sequence[f
         return _on_white(figure, "Learning curves by the student's start")
 
 
+def scores_by_variants(scores: Mapping[int, Sequence[float]], *, metric: str) -> str:
+    """What augmentation brings: the score of each seed's student, and their mean, by the number of variants."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(3.4, 2.2), layout="constrained")
+        axes = figure.subplots()
+        for variants, found in scores.items():
+            axes.scatter([variants] * len(found), [100 * score for score in found], s=12, color=INK, linewidths=0)
+        means = [100 * sum(found) / len(found) for found in scores.values()]
+        axes.plot(list(scores), means, color=STUDENT, marker=".", label="mean")
+        axes.set(xlabel="variants of each text", ylabel=f"{metric.replace('_', ' ')} on test, %", xticks=list(scores))
+        axes.grid(axis="y", color=FAINT, linewidth=0.5)
+        axes.set_axisbelow(True)
+        axes.legend()
+        return _on_white(figure, "Score by the number of variants")
+
+
 def _on_white(figure: Figure, title: str) -> str:
     """A picture as a file of its own, instead of an element of a page."""
     svg = as_svg(figure, title)

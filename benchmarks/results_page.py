@@ -11,6 +11,7 @@ from benchmarks.tables import block, cell, duration, table, where
 from pipeline.report.results import shipped_lines
 
 NOT_RUN = "not run"
+VARIANTS = "Score on test of each seed's student, and their mean, by the number of variants"
 CURVES = "Loss by step, and score on dev by epoch, for each start"
 
 
@@ -73,6 +74,8 @@ def sections(known: Known, titles: Mapping[str, str]) -> dict[str, list[str]]:
             found[titles[part]] += ["", *textwrap.wrap(_clocks(known.get("default")), 118)]
         if part == "starts":
             found[titles[part]] += ["", f"![{CURVES}](learning_curves.svg)"]
+        if part == "augmentation":
+            found[titles[part]] += ["", f"![{VARIANTS}](variants.svg)"]
     return found
 
 

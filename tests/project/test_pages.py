@@ -83,6 +83,16 @@ def test_starts_become_a_table_and_a_picture(monkeypatch: pytest.MonkeyPatch) ->
     assert "(learning_curves.svg)" in results_page.page()
 
 
+def test_augmentation_becomes_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"augment_data.variants": number, "scores": [0.8, 0.82], "mean": 0.81} for number in ("0", "5")]
+    said = {"command": "c", "commit": "abc", "machine": "m", "day": "d", "seconds": 1.0}
+    default = json.loads((PROJECT / "results/default.json").read_text(encoding="utf-8"))
+    monkeypatch.setattr(results, "read", {"default": default, "augmentation": said | {"figures": rows}}.get)
+    picture = ElementTree.fromstring(pages.scores_by_variants() or "")
+    assert {"0", "5", "mean"} <= {element.text for element in picture.iter() if element.tag.endswith("text")}
+    assert "(variants.svg)" in results_page.page()
+
+
 @pytest.mark.skipif(find_spec("material") is None, reason="mkdocs-material is not installed")
 def test_the_site_builds_without_a_complaint(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
