@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -134,9 +135,9 @@ def onnx_pass(path: Path) -> Pass:
 
 def openvino_pass(path: Path) -> Pass:
     """A run of a file by OpenVINO with one thread."""
-    import openvino  # noqa: PLC0415 (it need not be installed)
-
-    model = openvino.compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"})
+    model = import_module("openvino").compile_model(
+        path, "CPU", {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}
+    )
     ids = random_ids(1000)
     inputs = {part.any_name: np.ones_like(ids) for part in model.inputs} | {"input_ids": ids}
     return lambda: model(inputs)
