@@ -87,7 +87,7 @@ def is_default_in_float32(known: Known) -> bool:
 
 def _clocks(default: Mapping[str, Any] | None) -> str:
     """Why the export is not as much faster in its own benchmark as in the default run."""
-    said = "Milliseconds of the thread's own processor time, with one thread; beside OpenVINO, of the wall clock."
+    said = "Milliseconds of the thread's own processor time, with one thread. Beside OpenVINO they are of the wall clock."
     if default is None:
         return said
     threads = note_of(default["figures"])["threads"]

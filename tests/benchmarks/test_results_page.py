@@ -110,7 +110,7 @@ def test_a_part_of_finished_runs_says_with_what_they_were_made() -> None:
     assert found["smallest"][-1].endswith("their times do not add up.")
     assert "| fitted | 0.8000 |  |" in found["starts"]  # one seed, in a file that says 0
     said = " ".join(found["export"])
-    assert "processor time, with one thread. The 13.7 times" in said and "wall clock, with 1 or 2 threads." in said
+    assert "of the wall clock. The 13.7 times" in said and "wall clock, with 1 or 2 threads." in said
 
 
 @pytest.mark.parametrize(("measured", "clock", "latency"), [(True, "text to label", 1.5), (False, pages.FORWARD, 1.8)])
