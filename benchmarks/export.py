@@ -108,7 +108,7 @@ def of_openvino(exported: Path, rounds: int) -> dict[str, dict[str, float]]:
     figures = {}
     for name, file in (("int8", INT8), ("float32", FLOAT32)):
         clocked = speed(onnx_pass(exported / file), openvino_pass(exported / file), rounds, clock=time.perf_counter)
-        figures[f"onnx runtime and openvino, {name}"] = clocked
+        figures[f"from ONNX Runtime to OpenVINO, {name} file"] = clocked
         print(f"{name}: ONNX Runtime {clocked['ms_before']:.3f} ms, OpenVINO {clocked['ms_after']:.3f} ms")
     return figures
 

@@ -87,7 +87,10 @@ def is_default_in_float32(known: Known) -> bool:
 
 def _clocks(default: Mapping[str, Any] | None) -> str:
     """Why the export is not as much faster in its own benchmark as in the default run."""
-    said = "Milliseconds of the thread's own processor time, with one thread. Beside OpenVINO they are of the wall clock."
+    said = (
+        "Milliseconds of the thread's own processor time, with one thread. Beside OpenVINO they are of the wall clock,"
+        " and below 1 time faster is slower."
+    )
     if default is None:
         return said
     threads = note_of(default["figures"])["threads"]
@@ -146,13 +149,13 @@ def how_long() -> str:
         return ""
     said = f"{duration(default['figures']['seconds'])} ({default['machine']})"
     if float32 and float32["figures"]["seconds"] and not is_default_in_float32(known):
-        where = "there" if float32["machine"] == default["machine"] else f"({float32['machine']})"
-        said += f", and in float32 {duration(float32['figures']['seconds'])} {where}"
+        there = "there" if float32["machine"] == default["machine"] else f"({float32['machine']})"
+        said += f", and in float32 {duration(float32['figures']['seconds'])} {there}"
     return f"\nIts stages took {said}.\n"
 
 
 def _other_runs() -> list[str]:
-    """Sentences on the default run without bf16, and one on its other seeds."""
+    """Sentences on the default run in float32, and one on its other seeds."""
     known = {part: results.read(part) for part in ("default", "float32", "quality")}
     default, float32, quality = known.values()
     said = []
@@ -160,7 +163,7 @@ def _other_runs() -> list[str]:
         figures = float32["figures"]
         takes = f", and the run takes {duration(figures['seconds'])}" if figures["seconds"] else ""
         said.append(
-            f"In float32, as without bf16 ({float32['machine']}), the student that ships scores"
+            f"In float32 ({float32['machine']}) the student that ships scores"
             f" {_percent(figures['shipped']['score'])}, its teacher {_percent(figures['teacher']['score'])}{takes}."
         )
     if quality:

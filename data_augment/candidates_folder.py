@@ -52,9 +52,10 @@ def write_candidates(propose: Callable[[], pa.Table], path: Path) -> None:
 
 def _write_shard(table: pa.Table, path: Path) -> None:
     """Write it as SCHEMA, in several row groups where long texts would take much memory. A group holds a text once."""
-    longest = max((len(text) for text in table["text"].unique().to_pylist()), default=1)
-    rows = max(1, BYTES_AT_ONCE // longest)
-    with pq.ParquetWriter(path, SCHEMA, dictionary_pagesize_limit=BYTES_AT_ONCE) as writer:
+    sizes = [len(text.encode()) for text in table["text"].unique().to_pylist()]
+    rows = max(1, BYTES_AT_ONCE // max(sizes, default=1))
+    dictionary_bytes = max(2**20, sum(sizes) + 4 * len(sizes))  # 2**20 is Parquet's own limit, beyond which it repeats
+    with pq.ParquetWriter(path, SCHEMA, dictionary_pagesize_limit=dictionary_bytes) as writer:
         for first in range(0, max(1, len(table)), rows):
             writer.write_table(table.slice(first, rows).cast(SCHEMA))
 

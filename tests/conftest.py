@@ -18,10 +18,14 @@ from tests.helpers.once import once
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin the share of each worker of pytest-xdist with tests that launch stages, so that all end together."""
+    """Begin the share of each worker of pytest-xdist with tests that launch stages, so that all end together.
+
+    With `--dist worksteal`, as run_tests.sh has it, a worker begins with an equal part of the list.
+    """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    slow = [item for item in items if {"end_to_end", "stages"} & set(item.path.parts)]
-    fast = [item for item in items if item not in set(slow)]
+    folders = [Path(__file__).with_name(name) for name in ("end_to_end", "stages")]
+    slow = [item for item in items if any(item.path.is_relative_to(folder) for folder in folders)]
+    fast = [item for item in items if item not in slow]
     bounds = [len(fast) * number // workers for number in range(workers + 1)]
     items[:] = [
         item for number in range(workers) for item in (*slow[number::workers], *fast[slice(*bounds[number:][:2])])

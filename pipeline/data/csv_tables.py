@@ -1,4 +1,4 @@
-"""Tables of which each line is a row: .csv and .tsv.
+"""Tables whose fields a sign separates: .csv and .tsv.
 
 - CSV: a quoted field may hold the separator, doubled quotes and line ends (RFC 4180). The separator is the comma. If
   the header line, read with commas, lacks a wanted column, then semicolons, bars and tabs are tried in this order.

@@ -25,7 +25,7 @@ def read_json_rows(path: Path, columns: Sequence[str], optional: Sequence[str]) 
         yield from read_jsonl(path, columns, optional)
         return
     _refuse_columns(str(path), rows, columns)
-    rows = rows.get("data", [rows]) if isinstance(rows, dict) else rows
+    rows = _rows_of(rows)
     require(isinstance(rows, list), f"{path}: not a list of objects, one for each row")
     for number, values in enumerate(rows, 1):
         yield _json_row(f"{path}, row {number}", number, values, columns, optional)
@@ -36,7 +36,7 @@ def json_columns(path: Path) -> list[str]:
     rows = read_json(path)
     if rows is None:
         return jsonl_columns(path)
-    rows = rows.get("data", [rows]) if isinstance(rows, dict) else rows
+    rows = _rows_of(rows)
     return list(rows[0]) if isinstance(rows, list) and rows and isinstance(rows[0], dict) else []
 
 
@@ -45,6 +45,11 @@ def jsonl_columns(path: Path) -> list[str]:
     lines = ((line, text) for line, text in read_lines(path) if text.strip())
     row = next((_parse_json(text, f"{path}:{line}") for line, text in lines), None)
     return list(row) if isinstance(row, dict) else []
+
+
+def _rows_of(value: Any) -> Any:
+    """The list in a .json file: the value itself, or what stands under 'data', or one object alone."""
+    return value.get("data", [value]) if isinstance(value, dict) else value
 
 
 def read_json(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""`accelerate launch`, without tracebacks of torch where processes were stopped or have failed: they said why."""
+"""`accelerate launch`, without tracebacks of torch where processes were stopped or failed: a stage says why."""
 
 import sys
 

@@ -23,7 +23,7 @@ def check_device() -> None:
     )
     require(
         shown or not usable,
-        "torch can use a GPU, but nvidia-smi shows none, by which the precision is chosen: install nvidia-smi"
+        "torch can use a GPU, but nvidia-smi, by which the precision is chosen, shows none: install nvidia-smi"
         f" (in a container: NVIDIA_DRIVER_CAPABILITIES=compute,utility), or {CPU_INSTEAD}",
     )
     require(

@@ -213,7 +213,10 @@ def test_force_sets_a_stage_aside_and_runs_what_was_built_on_it(
     old = plan_of(world).stages["distill_predictions"].artifact
     assert started(world, "--force", "distill_predictions") == 0
     assert launched == ["distill_predictions", "evaluate_student", "export_student"]
-    assert ": evaluate_student (reads distill_predictions, which runs); next: export_student" in capsys.readouterr().err
+    assert (
+        "== 2 of 3: evaluate_student (reads distill_predictions, which runs); next: export_student"
+        in capsys.readouterr().err
+    )
     assert len(list(old.folder.parent.glob("*.aside-*"))) == 1
     assert plan_of(world).why == {}
 

@@ -11,7 +11,7 @@ from pipeline.models import device
     ("shown", "usable", "asked", "says"),
     [
         (2, False, "false", r"nvidia-smi shows 2 GPUs, which torch .* cannot use: install a build of torch"),
-        (0, True, "false", "torch can use a GPU, but nvidia-smi shows none, .*: install nvidia-smi"),
+        (0, True, "false", "torch can use a GPU, but nvidia-smi, .* shows none: install nvidia-smi"),
         (1, True, "true", "ACCELERATE_USE_CPU ask for the CPU on a machine with a GPU"),
     ],
 )
