@@ -63,7 +63,7 @@ PARTS = {
     "evidence": Part(
         title="What each part brings (ablations), one seed", command="benchmarks.evidence --tasks snippets --seeds 1"
     ),
-    "methods": Part(title="Related methods, one budget, two starts", command="benchmarks.methods"),
+    "methods": Part(title="Related methods, one budget, three starts", command="benchmarks.methods"),
     "starts": Part(
         title="How the student starts",
         command="benchmarks.sweep --vary student.start fitted random --seeds 0 --student.start_from backbone"

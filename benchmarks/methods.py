@@ -1,11 +1,11 @@
 """The methods of recipes/methods on one task with one budget: what each student keeps, in one table.
 
-    python -m benchmarks.methods [--methods tinybert pkd ...] [--starts own fitted] [--json FILE]
+    python -m benchmarks.methods [--methods tinybert pkd ...] [--starts own random fitted] [--json FILE]
                                  [--section.field value ...]
 
 The recipes share teacher, student size, data, augmentation and the passes over the task; they differ by the objectives,
-by how the student starts, and by whether plain text is used at all. Each is run with its own start, and with a fitted
-one. Artifacts are shared and kept, so the benchmark can be stopped and started again. Seconds are those of the
+by how the student starts, and by whether plain text is used at all. Each is run with its own start, with random weights,
+and with a fitted start. Artifacts are shared and kept, so the benchmark can be stopped and started again. Seconds are those of the
 student's own stages.
 """
 
@@ -22,7 +22,11 @@ from pipeline.errors import status_of
 from pipeline.plan.run_folder import RESULTS
 
 METHODS = ("tinybert", "hinton", "distilbert", "pkd", "minilm", "minilmv2")
-STARTS = {"own": [], "fitted": ["--student.start", "fitted", "--student.start_layers", "uniform"]}
+STARTS = {
+    "own": [],
+    "random": ["--student.start", "random"],
+    "fitted": ["--student.start", "fitted", "--student.start_layers", "uniform"],
+}
 OF_STUDENT = ("distill_general", "distill_layers", "distill_predictions")
 
 
@@ -39,7 +43,7 @@ def main() -> None:
 
 
 def measure(method: str, start: str, overrides: list[str]) -> dict[str, Any]:
-    """Run a method's recipe, its student started as the recipe says or fitted; its figures on the test rows."""
+    """Run a method's recipe, its student started as the recipe says, at random or fitted; its figures on the test rows."""
     recipe = PROJECT / "recipes" / "methods" / f"{method}.yaml"
     plan = run(recipe, [*STARTS[start], *overrides, "--name", f"method-{method}-{start}"])
     found = json.loads((plan.run_folder / RESULTS).read_text(encoding="utf-8"))
