@@ -195,20 +195,32 @@ def test_two_processes_do_with_a_decoder_what_one_does(two_processes: Path, tmp_
             assert again == pytest.approx(point, rel=1e-4)
 
 
-def test_a_fit_has_the_same_bytes_whatever_the_number_of_processes(finished: Path, world: Path, tmp_path: Path):
-    """Of one process in this one, of two as they are launched."""
-    folders, plain = [], ("--distill_general.epochs", "0")
+@pytest.mark.parametrize(
+    ("start_from", "stages"),
+    [("backbone", ["distill_general"]), ("task_teacher", ["distill_layers", "distill_predictions"])],
+)
+def test_a_fit_has_the_same_bytes_whatever_the_number_of_processes(
+    finished: Path, world: Path, tmp_path: Path, start_from: str, stages: list[str]
+) -> None:
+    """Of one process in this one, of two as they are launched; of the layers, and of the task's head."""
+    runs, plain = [], ["--student.start_from", start_from]
+    for stage in stages:
+        plain += [f"--{stage}.epochs", "0"]
     for name in ("one", "two"):
-        copy_artifacts(finished, tmp_path / name / "a", until="distill_general", copy=os.link)
+        copy_artifacts(finished, tmp_path / name / "a", until=stages[0], copy=os.link)
         words = ["--run.artifacts", str(tmp_path / name / "a"), "--run.runs", str(tmp_path / name / "r"), *plain]
         if name == "one":
-            run_recipe(world / "recipe.yaml", *words, last="distill_general")
+            run_recipe(world / "recipe.yaml", *words, last=stages[-1])
         else:
-            run = run_all(world / "recipe.yaml", *words, "--only", "distill_general", "--", "--num_processes", "2")
+            run = run_all(world / "recipe.yaml", *words, "--until", stages[-1], "--", "--num_processes", "2")
             assert run.returncode == 0, run.stderr
             assert "fitting layers 1 to 2 of the teacher, on" in run.stderr
-        folders.append((tmp_path / name / "r" / "recipe" / "distill_general").resolve())
-    assert list(differing(*folders)) == []
+            assert ("fitting the student's head to the teacher's outputs" in run.stderr) == (len(stages) > 1)
+        runs.append(tmp_path / name / "r" / "recipe")
+    for stage in stages:
+        one, two = ((run / stage).resolve() for run in runs)
+        assert json.loads((two / "stage.json").read_text())["processes"] == 2
+        assert list(differing(one, two)) == []
 
 
 KILLS = 2  # `python -m tests.faults` strikes as often as it is told

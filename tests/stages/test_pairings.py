@@ -216,6 +216,10 @@ def test_the_head_of_a_teacher_of_another_architecture_begins_anew_over_its_laye
         ({"student": {"start_from": "task_teacher"}}, "with student.start_from: task_teacher there is no general"),
         ({"student": {"copy_layers": "top"}}, "unknown setting; write student.start: layers, and student.start_layers"),
         ({"student": {"copy_from": "backbone"}}, "student.copy_from: unknown setting; write student.start_from"),
+        (
+            {"student": {"embeddings": "teacher"}},
+            "student.embeddings: unknown setting; write student.start: embeddings",
+        ),
         ({"student": {"architecture": "mobilebert", "width": 12}}, "take a multiple of 8"),
         ({"student": {"architecture": "mobilebert", "start": "embeddings"}}, "can only start at random"),
         ({"student": {"model": "{world}/model"}}, "has {'layers': 2, 'width': 24, 'heads': 2, 'feed_forward': 48}"),

@@ -11,16 +11,19 @@ import torch
 from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
+    BertModel,
     DistilBertConfig,
     ElectraConfig,
     PreTrainedConfig,
     RobertaConfig,
 )
 
-from pipeline.distill.start import fit_on_logits, head_can_be_copied
+from pipeline.config.student import Student
+from pipeline.distill.start import fit_on_logits, fit_student, head_can_be_copied
 from pipeline.heads.base import output_layer
 from pipeline.heads.regression import make_exact
 from pipeline.models.collate import Batch, Rows
+from pipeline.models.new_student import new_student
 from pipeline.models.student_init import copy_head
 from pipeline.tasks import KINDS
 from tests.helpers.one_process import make_stage
@@ -78,3 +81,22 @@ def test_a_head_that_could_not_be_copied_is_fitted_as_a_new_one(
     before = student.bert.pooler.dense.weight.clone()
     fit_on_logits(stage, texts, student, collate)
     assert torch.equal(student.bert.pooler.dense.weight, before) == copied  # of a new head it is set too
+
+
+@pytest.mark.parametrize("length", [7, 8])
+def test_a_fit_on_fewer_tokens_than_the_student_is_wide_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], length: int
+) -> None:
+    stage, teacher = make_stage(tmp_path), BertModel(BertConfig(**SIZE)).eval()
+    settings = Student(layers=1, width=8, feed_forward=8, heads=2, start="fitted")
+    stage = replace(stage, recipe=replace(stage.recipe, student=settings))
+    ids = np.arange(length) % 9
+
+    def columns(rows: Rows) -> dict[str, Any]:
+        return {"input_ids": [ids for _ in rows]}
+
+    student = new_student(settings, teacher)
+    fit_student(stage, student, teacher, columns=columns, lengths=np.array([length]), pad_id=0)
+    said = capsys.readouterr().err
+    assert ("fewer tokens than the student's width of 8: the fit will be rough" in said) == (length < 8)
+    assert all(torch.isfinite(parameter).all() for parameter in student.parameters())

@@ -83,15 +83,16 @@ def test_a_student_of_the_teacher_s_sizes_starts_as_the_teacher(kind: str) -> No
         [{"width": 12, "heads": 3}, {"width": 18, "heads": 3}, {"width": 24, "heads": 3}],
         [{"feed_forward": 5}, {"feed_forward": 20}, {"feed_forward": 40}],
         [{"layers": 1}, {"layers": 2}, {"layers": 4}],
+        [{"heads": 12}, {"heads": 6}, {"heads": 3}],
     ],
-    ids=["width", "feed-forward", "depth"],
+    ids=["width", "feed-forward", "depth", "head width"],
 )
 def test_a_larger_student_starts_nearer(sizes: list[dict[str, Any]]) -> None:
     teacher = make_teacher()
     found = []
     for size in sizes:
         student, projections = fit(teacher, replace(WHOLE, **size))
-        all_losses = losses(student, teacher, projections, heads=True)
+        all_losses = losses(student, teacher, projections, heads=False)
         found.append(all_losses[student.config.num_hidden_layers])  # of the last layer's states
     assert found[0] > found[1] > found[2]
     assert found[2] < 1e-5
