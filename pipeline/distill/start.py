@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from pipeline.config.objectives import layer_map
 from pipeline.distill.augmented_dataset import AugmentedTexts, load_task_teacher
-from pipeline.distill.layers import ProjectedStudent
+from pipeline.distill.layers import PROJECTIONS, ProjectedStudent
 from pipeline.hardware import cpu_cores
 from pipeline.heads import head_of
 from pipeline.heads.base import output_layer
@@ -26,6 +26,7 @@ from pipeline.models.loading import save_model
 from pipeline.models.new_student import new_student
 from pipeline.models.saved_model import model_shape, weight_names
 from pipeline.models.student_init import copy_head, init_from_layers
+from pipeline.runtime.processes import wait_until_seen
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import cut_into_micro_batches
 
@@ -108,8 +109,11 @@ def start_masked_lm_head(
 
 
 def start_from_task_teacher(stage: Stage, data: AugmentedTexts) -> Path:
-    """A student that starts from the task's teacher, with its head; in a folder such as distill_general publishes."""
-    folder = stage.work / f"start-{stage.accelerator.process_index}"
+    """A student that starts from the task's teacher, with its head; in a folder such as distill_general publishes.
+
+    The main process writes it for all: transformers saves no weights in any other.
+    """
+    folder = stage.work / "start"
     head, settings = head_of(data.texts.kind), stage.recipe.student
     teacher = load_task_teacher(stage, data)
     trunk = cast(PreTrainedModel, teacher.base_model)
@@ -119,13 +123,16 @@ def start_from_task_teacher(stage: Stage, data: AugmentedTexts) -> Path:
         known = fit_student(stage, encoder, trunk, columns=texts.columns, lengths=texts.lengths, pad_id=texts.pad_id)
     else:
         known = init_from_layers(encoder, trunk, settings.start_layers)
-    save_model(encoder, folder / "student", tokenizer_of=data.tokenizer)
-    student = head.load(folder / "student", label_names=data.label_names, new_head=True)
-    copy_head(student, teacher)
-    head.save(student, folder / "student", tokenizer_of=data.tokenizer)
-    projected = ProjectedStudent(encoder, teacher_width=trunk.config.hidden_size)
-    projected.init_projections(known)
-    projected.save_projections(folder)
+    if stage.is_main:
+        save_model(encoder, folder / "student", tokenizer_of=data.tokenizer)
+        student = head.load(folder / "student", label_names=data.label_names, new_head=True)
+        copy_head(student, teacher)
+        head.save(student, folder / "student", tokenizer_of=data.tokenizer)
+        projected = ProjectedStudent(encoder, teacher_width=trunk.config.hidden_size)
+        projected.init_projections(known)
+        projected.save_projections(folder)
+    stage.accelerator.wait_for_everyone()
+    wait_until_seen([folder / PROJECTIONS])
     return folder
 
 
