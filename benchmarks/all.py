@@ -12,12 +12,14 @@ same command goes on after an interruption.
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,11 @@ from pipeline.launch.cli import DEFAULT_RECIPE
 RUNS = {  # parts that are runs of the pipeline, and the names of these
     "default": DEFAULT_RECIPE.stem,
     "float32": f"{DEFAULT_RECIPE.stem}-float32",
+    "avx2": f"{DEFAULT_RECIPE.stem}-avx2",
     "smallest": "smallest",
 }
 
-
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 RUN_THE_PIPELINE = ("pipeline", *(f"benchmarks.{name}" for name in ("quality", "baselines", "evidence", "methods")))
 RUN_THE_PIPELINE += ("benchmarks.sweep", "benchmarks.tasks")
 
@@ -44,6 +47,7 @@ class Part:
     command: str
     quick: str | None = None  # the same in minutes; None: it has no such form
     task: str | None = None  # of `benchmarks.tasks`: without its data it is not run
+    environment: Mapping[str, str] = field(default_factory=dict)  # variables that the command needs
 
     @property
     def reads_runs(self) -> bool:
@@ -56,6 +60,11 @@ PARTS = {
     "float32": Part(
         title="The default run in float32, as on processors without bf16",
         command=f"pipeline --precision fp32 --name {RUNS['float32']}",
+    ),
+    "avx2": Part(
+        title="The default run in float32 with AVX2 alone, the wider instructions of the processor switched off",
+        command=f"pipeline --precision fp32 --name {RUNS['avx2']} --run.artifacts runs/avx2-artifacts",
+        environment=AVX2,
     ),
     "smallest": Part(title="A student of 2 layers x 128", command="pipeline recipes/smallest.yaml"),
     "quality": Part(title="The default run over three seeds", command="benchmarks.quality --seeds 0 1 2"),
@@ -153,18 +162,20 @@ def measured(part: str, *, quick: bool, folder: Path, data: Path = tasks.DATA) -
     if task and not tasks.is_there(task, data):
         print(f"== {part}: not run: its data are not in {data} (--data)", flush=True)
         return True
-    stamp = {"command": f"python -m {command}", "commit": results.commit(), "machine": results.machine()}
+    typed = " ".join([*(f"{name}={value}" for name, value in PARTS[part].environment.items()), f"python -m {command}"])
+    stamp = {"command": typed, "commit": results.commit(), "machine": results.machine()}
     known = results.read(part, folder)
     if known and not known["commit"].endswith("+") and all(known[key] == value for key, value in stamp.items()):
         print(f"== {part}: measured at {known['commit']}", flush=True)
         return True
-    print(f"== {part}: python -m {command}", flush=True)
+    print(f"== {part}: {typed}", flush=True)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         file = Path(name) / "figures.json"
         into = [] if part in RUNS else ["--output" if part == "evidence" else "--json", str(file)]
         words = [sys.executable, "-m", *shlex.split(command), *(["--data", str(data)] if task else []), *into]
-        if subprocess.run(words, cwd=PROJECT, check=False).returncode != 0:
+        environment = os.environ | PARTS[part].environment
+        if subprocess.run(words, cwd=PROJECT, check=False, env=environment).returncode != 0:
             return False
         seconds = None if PARTS[part].reads_runs else time.monotonic() - begin
         figures: Any = None

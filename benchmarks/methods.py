@@ -4,9 +4,9 @@
                                  [--section.field value ...]
 
 The recipes share teacher, student size, data, augmentation and the passes over the task; they differ by the objectives,
-by how the student starts, and by whether plain text is used at all. Each is run with its own start, with random weights,
-and with a fitted start. Artifacts are shared and kept, so the benchmark can be stopped and started again. Seconds are those of the
-student's own stages.
+by how the student starts, and by whether plain text is used at all. Each is run with its own start, with random
+weights, and with a fitted start. Artifacts are shared and kept, so the benchmark can be stopped and started again.
+Seconds are those of the student's own stages.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def measure(method: str, start: str, overrides: list[str]) -> dict[str, Any]:
-    """Run a method's recipe, its student started as the recipe says, at random or fitted; its figures on the test rows."""
+    """Run a method's recipe, its student started in one of STARTS; its figures on the test rows."""
     recipe = PROJECT / "recipes" / "methods" / f"{method}.yaml"
     plan = run(recipe, [*STARTS[start], *overrides, "--name", f"method-{method}-{start}"])
     found = json.loads((plan.run_folder / RESULTS).read_text(encoding="utf-8"))

@@ -143,15 +143,19 @@ def headline() -> str:
 
 def how_long() -> str:
     """A line that says how long the stages of the default run took; '' where that is not known."""
-    known = {part: results.read(part) for part in ("default", "float32")}
-    default, float32 = known.values()
+    known = {part: results.read(part) for part in ("default", "float32", "avx2")}
+    default = known["default"]
     if not default or not default["figures"]["seconds"]:
         return ""
     said = f"{duration(default['figures']['seconds'])} ({default['machine']})"
-    if float32 and float32["figures"]["seconds"] and not is_default_in_float32(known):
-        there = "there" if float32["machine"] == default["machine"] else f"({float32['machine']})"
-        said += f", and in float32 {duration(float32['figures']['seconds'])} {there}"
-    return f"\nIts stages took {said}.\n"
+    others = {"float32": "in float32", "avx2": "in float32 with AVX2 alone"}
+    times = []
+    for part, how in others.items():
+        other = known[part]
+        if other and other["figures"]["seconds"] and not (part == "float32" and is_default_in_float32(known)):
+            there = "" if other["machine"] == default["machine"] else f" ({other['machine']})"
+            times.append(f"{how} {duration(other['figures']['seconds'])}{there}")
+    return f"\nIts stages took {said}{''.join(f'; {time}' for time in times)}.\n"
 
 
 def _other_runs() -> list[str]:
