@@ -7,7 +7,7 @@
 
 A part that was measured by its command with the product as it is now, on this machine, is not measured again, so the
 same command goes on after an interruption.
-`export`, `serve`, `sampling` and `speed_augment` read the default run: with --quick, run ./run_all.sh before.
+`export`, `serve`, `sampling`, `speed_augment` and `needs` read the default run: with --quick, run ./run_all.sh before.
 """
 
 import argparse
@@ -120,6 +120,8 @@ PARTS = {
         command="benchmarks.memory",
         quick="benchmarks.memory --lengths 128 --reference 128",
     ),
+    "needs": Part(title="What the default run needs of a machine", command="benchmarks.needs"),
+    "corpus_rate": Part(title="A corpus: text prepared by a core", command="benchmarks.corpus_rate"),
     "fit": Part(title="How near each start is to the teacher", command="benchmarks.fit"),
     "fit_bert_base": Part(title="The fit of TinyBERT4 from BERT-base", command="benchmarks.fit --models bert-base"),
 } | {

@@ -1,54 +1,76 @@
-"""How fast one core prepares a corpus, and what that makes of 100 GB of text: the figures of docs/scale.md.
+"""How fast one core prepares a corpus, and how much text it is afterwards: docs/scale.md is calculated from it.
 
-python -m benchmarks.corpus_rate --tokenizer MODEL_FOLDER --text FILE.txt [FILE.txt ...]
+    python -m benchmarks.corpus_rate [--recipe R] [--json FILE]
+
+Of the recipe's backbone and the first file of its corpus, repeated until the text is long enough.
 """
 
 import argparse
 import hashlib
+import json
 import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ["RAYON_NUM_THREADS"] = "1"  # before tokenizers: a core at a time
 
 from pipeline.data.corpus import Corpus, blocks_of, write_shards
 from pipeline.data.documents import PART_BYTES, read_documents
+from pipeline.launch.cli import DEFAULT_RECIPE
 from pipeline.models.loading import load_tokenizer
+from pipeline.plan.plan import make_plan
 
 TEXT_BYTES = 24_000_000  # to measure on
-SCALE = 100e9
-HELD_BYTES = 4 + 8 + 8 + 8  # a block: its length and end (Corpus), length and place in the epoch's order (BatchPlan)
+LENGTH = 128  # tokens of a block
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.corpus_rate", description=__doc__)
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--text", type=Path, nargs="+", required=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.corpus_rate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args()
-    tokenizer = load_tokenizer(given.tokenizer)
-    text = b"".join(path.read_bytes() for path in given.text)
+    inputs = make_plan(given.recipe, [], checked=False).inputs
+    text = "\n\n".join(read_documents(inputs.corpus[0], column="text")).encode()
+    figures = measure(inputs.backbone, text) | {"sha256_gb_a_second": hash_rate() / 1e9}
+    for name, value in figures.items():
+        print(f"{name:<26}{value:>8.3f}")
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+def measure(backbone: Path, text: bytes) -> dict[str, Any]:
+    """Megabytes of text a core-second; bytes of text a token, tokens a block, and bytes on disk a byte of text."""
+    tokenizer = load_tokenizer(backbone)
     with tempfile.TemporaryDirectory() as name:
         source, folder = Path(name) / "text.txt", Path(name) / "corpus"
-        source.write_bytes(text * (1 + TEXT_BYTES // len(text)))
+        source.write_bytes((text + b"\n\n") * (1 + TEXT_BYTES // len(text)))
         size, began = source.stat().st_size, time.process_time()
-        cut = blocks_of(read_documents(source, column="text"), tokenizer, length=128)
+        cut = blocks_of(read_documents(source, column="text"), tokenizer, length=LENGTH)
         write_shards(cut, folder, shard_blocks=16384, vocab_size=len(tokenizer))
         seconds = time.process_time() - began
         lengths = Corpus(folder).lengths
         stored = sum(path.stat().st_size for path in folder.iterdir())
-    blocks, tokens = len(lengths), int(lengths.sum())
+    tokens = int(lengths.sum())
+    return {
+        "mb_a_core_second": size / seconds / 1e6,
+        "text_a_token": size / tokens,
+        "tokens_a_block": tokens / len(lengths),
+        "stored_for_text": stored / size,
+    }
+
+
+def hash_rate() -> float:
+    """Bytes a second that one core checks."""
     began, noise = time.process_time(), os.urandom(PART_BYTES)
     for _ in range(8):
         hashlib.sha256(noise)
-    hashed = 8 * PART_BYTES / (time.process_time() - began)
-    rate, bigger = size / seconds, SCALE / size
-    print(f"{size / 1e6:.0f} MB: {rate / 1e6:.2f} MB a core-second, {size / tokens:.2f} bytes a token, "
-          f"{tokens / blocks:.0f} tokens a block, SHA-256 at {hashed / 1e9:.2f} GB/s")  # fmt: skip
-    print(f"100 GB: {SCALE / rate / 3600:.1f} core-hours in {SCALE / PART_BYTES:,.0f} parts of "
-          f"{PART_BYTES / rate:.0f} core-seconds; {tokens * bigger / 1e9:.1f}e9 tokens in "
-          f"{blocks * bigger / 1e6:.0f}e6 blocks, {stored * bigger / 1e9:.0f} GB; "
-          f"{blocks * bigger * HELD_BYTES / 1e9:.1f} GB held by each process that trains on it")  # fmt: skip
+    return 8 * PART_BYTES / (time.process_time() - began)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ A test compares the pages with what this would write.
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,9 @@ from benchmarks import pictures, results, results_page
 from benchmarks.reference_pages import commands_page, settings_page
 from benchmarks.results_page import headline, how_long, instead
 from benchmarks.runs import note, read
+from benchmarks.scale_page import scale_lines
 from benchmarks.tables import block
+from benchmarks.tasks import answers
 from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.artifacts.store import MANIFEST
@@ -27,12 +27,18 @@ from pipeline.report.results import shipped_lines
 
 README, RESULTS_PAGE = PROJECT / "README.md", PROJECT / "docs" / "results.md"
 TRADE_OFFS, CURVES = PROJECT / "docs" / "trade_offs.svg", PROJECT / "docs" / "learning_curves.svg"
-QUICKSTART = PROJECT / "docs" / "quickstart.md"
+QUICKSTART, MULTI_LABEL = PROJECT / "docs" / "quickstart.md", PROJECT / "docs" / "multi_label.md"
+SCALE, FITTED_START = PROJECT / "docs" / "scale.md", PROJECT / "docs" / "fitted_start.md"
 VARIANTS = PROJECT / "docs" / "variants.svg"
 SETTINGS_PAGE = PROJECT / "docs" / "reference" / "settings.md"
 COMMANDS_PAGE = PROJECT / "docs" / "reference" / "commands.md"
 TABLE, END = "<!-- made by python -m benchmarks.pages -->\n", "<!-- end -->\n"
 PRINTED, ANSWERED = "<!-- what the default run printed -->\n", "<!-- what its student answered -->\n"
+PRINTED_EMOTIONS, RATES = (
+    "<!-- what the run of GoEmotions printed -->\n",
+    "<!-- what the measured rates make of it -->\n",
+)
+NEARNESS = "<!-- how near each start is -->\n"
 FORWARD, TEXT = "a forward pass of 32 tokens", "text to label"  # the two clocks of a latency
 QUESTIONS = ("A quiet triumph.", "Dull and far too long.")  # of README's second command
 
@@ -68,6 +74,13 @@ def pages() -> Iterator[tuple[Path, str]]:
             page = _between(page, ANSWERED, block(default["figures"]["answers"]))
         yield path, _between(page, TABLE, headline()) if path == README else page
     yield RESULTS_PAGE, results_page.page()
+    yield SCALE, _between(SCALE.read_text(encoding="utf-8"), RATES, scale_lines())
+    yield FITTED_START, _between(FITTED_START.read_text(encoding="utf-8"), NEARNESS, results_page.fit_lines())
+    emotions = results.read("task_goemotions")
+    printed = emotions["figures"][0].get("printed", {}) if emotions else {}
+    page = MULTI_LABEL.read_text(encoding="utf-8")
+    page = _between(page, PRINTED_EMOTIONS, block(printed.get("table", ())))
+    yield MULTI_LABEL, _between(page, ANSWERED, block(printed.get("answers", ())))
     drawn = ((TRADE_OFFS, trade_offs()), (CURVES, learning_curves()), (VARIANTS, scores_by_variants()))
     for path, picture in drawn:
         if picture:
@@ -95,9 +108,7 @@ def figures_of(run: Path) -> dict[str, Any]:
     stages = note(read({stage: run / stage / MANIFEST for stage in found["seconds"]}))
     seconds = sum(found["seconds"].values()) + sum(found["start_seconds"].values())
     seconds = round(seconds) if len(stages["threads"]) < 2 else None  # else they do not add up
-    command = [sys.executable, "-m", "pipeline.predict", str(run / "export_student"), "--onnx", *QUESTIONS]
-    answers = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    own = {"shipped": found["shipped"], "seconds": seconds, "stages": stages, "answers": answers}
+    own = {"shipped": found["shipped"], "seconds": seconds, "stages": stages, "answers": answers(run, QUESTIONS)}
     return sides | own | {key: found[key] for key in kept}
 
 

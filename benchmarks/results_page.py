@@ -79,6 +79,22 @@ def sections(known: Known, titles: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
+def fit_lines() -> str:
+    """The losses of each start before any training, a column a start; '' before they were measured."""
+    fit = results.read("fit")
+    if fit is None:
+        return ""
+    starts = fit["figures"]
+    kinds = {"embedding": "embedding loss", "hidden": "hidden losses", "attention": "attention losses"}
+    lines = [f"| | {' | '.join(starts)} |", "|---" * (len(starts) + 1) + "|"]
+    for kind, title in kinds.items():
+        found = [[of[name] for name in of if name.partition("_")[0] == kind] for of in starts.values()]
+        cells = [" ".join(f"{loss:.3g}" for loss in losses) for losses in found]
+        lines.append(f"| {title}{', by layer' if kind != 'embedding' else ''} | {' | '.join(cells)} |")
+    tokens = int(next(iter(starts.values()))["tokens"])
+    return "\n".join([*lines, "", f"The fit reads {tokens:,} tokens ({where(fit)})."]) + "\n"
+
+
 def is_default_in_float32(known: Known) -> bool:
     """Whether the default run was in float32 by itself, on a machine without bf16: then both are one run."""
     default, float32 = known.get("default"), known.get("float32")

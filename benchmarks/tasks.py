@@ -11,6 +11,7 @@ task whose data are not there is not run.
 
 import argparse
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from pipeline import PROJECT
 from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import status_of
 from pipeline.plan.run_folder import RESULTS
+from pipeline.report.results import shipped_lines
 
 TASKS = {
     "sst2": "recipes/glue/minilm_sst2.yaml",
@@ -33,6 +35,13 @@ TASKS = {
     "xquad": "recipes/xquad.yaml",
     "zh_reviews": "recipes/zh_reviews.yaml",
     "goemotions": "recipes/goemotions.yaml",
+}
+QUESTIONS = {  # of a task's page, which shows what its student answers
+    "goemotions": (
+        "Thank you so much, this made my day!",
+        "I've never been this sad in my life!",
+        "WHY would anyone do that??",
+    ),
 }
 TITLES = {
     "sst2": "sentences (SST-2)",
@@ -63,7 +72,7 @@ def main() -> None:
         measured(task, seed, given.data, overrides, dry=given.dry_run) for task in given.tasks for seed in given.seeds
     ]
     for row in rows:
-        shown = [(name, value) for name, value in row.items() if name != "stages"]
+        shown = [(name, value) for name, value in row.items() if not isinstance(value, dict)]
         print("  ".join(f"{name} {value:.4g}" if isinstance(value, float) else str(value) for name, value in shown))
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
@@ -90,9 +99,18 @@ def measured(task: str, seed: int, data: Path, overrides: Sequence[str], *, dry:
         "kept": shipped["kept"],
         "times_smaller": shipped["times_smaller"],
         "times_faster": shipped["times_faster"],
+        "printed": {"table": shipped_lines(found), "answers": answers(plan.run_folder, QUESTIONS.get(task, ()))},
         "stages": made_by(plan),
         "seconds": round(sum(found["seconds"].values()) + sum(found["start_seconds"].values())),
     }
+
+
+def answers(run: Path, texts: Sequence[str]) -> list[str]:
+    """What the exported student of a run prints for some texts, by its int8 file."""
+    command = [sys.executable, "-m", "pipeline.predict", str(run / "export_student"), "--onnx", *texts]
+    if not texts:
+        return []
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT).stdout.splitlines()
 
 
 def is_there(task: str, data: Path) -> bool:
