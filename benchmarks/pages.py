@@ -23,6 +23,7 @@ from pipeline import PROJECT
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.artifacts.store import MANIFEST
 from pipeline.errors import require
+from pipeline.export.onnx_session import FLOAT32
 from pipeline.report.results import shipped_lines
 
 README, RESULTS_PAGE = PROJECT / "README.md", PROJECT / "docs" / "results.md"
@@ -108,6 +109,11 @@ def figures_of(run: Path) -> dict[str, Any]:
     stages = note(read({stage: run / stage / MANIFEST for stage in found["seconds"]}))
     seconds = sum(found["seconds"].values()) + sum(found["start_seconds"].values())
     seconds = round(seconds) if len(stages["threads"]) < 2 else None  # else they do not add up
+    forms = manifest_of(run)["metrics"]["forms"]
+    side_files = found["shipped"]["disk_bytes"] - forms[found["shipped"]["file"]]["bytes"]
+    float32 = forms[FLOAT32]
+    exported = {"score": float32["test_score"], "disk_bytes": float32["bytes"] + side_files}
+    sides["float32_onnx"] = exported | {key: float32[key] for key in ("latency_ms", "examples_per_s")}
     own = {"shipped": found["shipped"], "seconds": seconds, "stages": stages, "answers": answers(run, QUESTIONS)}
     return sides | own | {key: found[key] for key in kept}
 
@@ -141,6 +147,8 @@ def trade_offs() -> str | None:
         (f"the student that ships, int8 ONNX ({TEXT if ships else FORWARD})", shipped),
         (f"the student before its export, in PyTorch ({FORWARD})", figures["student"]),
     ]
+    if "float32_onnx" in figures:
+        models.append((f"the student in float32 ONNX ({FORWARD})", figures["float32_onnx"]))
     models += [(f"{row['name']} ({TEXT})", row) for row in instead(baselines) if "not_run" not in row]
     return pictures.numbered_trade_offs(models, metric=figures["metric"])
 

@@ -3,12 +3,14 @@
 import argparse
 import importlib
 import importlib.util
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from tests.helpers.published import launches, publish
 PAGES = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
 PAGES += sorted((PROJECT / "docs").rglob("*.md"))
 HEADERS = [path for folder in ("recipes", "accelerate_configs") for path in sorted((PROJECT / folder).rglob("*.yaml"))]
-COMMAND = r"(?:\./|python -m |accelerate launch |\.venv/bin/|cat )"
+COMMAND = r"(?:[A-Z][A-Z_]+=\S+ )*(?:\./|\.venv/bin/|python -m |accelerate launch |(?:cat|cp|curl|hf|mkdocs|npm|pip|tensorboard) )"
 SETTINGS = {setting.name for setting in settings()}
 KNOWN = yaml.safe_load(Path(__file__).with_name("readme_commands.yaml").read_text(encoding="utf-8"))
 RUN: dict[str, str] = KNOWN["run"]
@@ -86,6 +88,39 @@ def is_served(command: str) -> None:
     assert predict.parser().parse_args(shlex.split(command)[3:]).serve
 
 
+def answers_a_request(command: str) -> None:
+    """A request to the server: tests/unit/predict/test_server.py posts it."""
+    assert json.loads(shlex.split(command)[-1]).keys() == {"texts"}
+
+
+def can_be_installed(command: str) -> None:
+    """Packages from the network: extras that the project has, or packages that it pins or whose client it tests."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    known = (PROJECT / "pipeline/environment/constraints.txt").read_text(encoding="utf-8")
+    known += Path(__file__).with_name("test_deploy_page.py").read_text(encoding="utf-8")
+    for package in shlex.split(command)[2:]:
+        if package.startswith(".["):
+            assert set(package[2:-1].split(",")) <= project["optional-dependencies"].keys()
+        elif package != "-e":
+            assert package in known
+
+
+def is_known_to_its_program(command: str) -> None:
+    """What asks for a password or serves until it is stopped: its program has such a command."""
+    name, *words = command.split()
+    program = Path(sys.executable).with_name(name)
+    if not program.exists():
+        pytest.skip(f"{name} is not installed")
+    done = subprocess.run([program, *words, "--help"], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def is_a_test(command: str) -> None:
+    """A test that needs more than a machine: its file reads the variable."""
+    variable, *_, file = re.split(r"[= ]", command)
+    assert variable in (PROJECT / file).read_text(encoding="utf-8")
+
+
 def is_there(command: str) -> None:
     """The tests themselves, the linters, or a module's bare name."""
     if command.startswith("python -m "):
@@ -97,9 +132,13 @@ def is_there(command: str) -> None:
 # Not run here, and why: by the beginning of the command.
 LONG: dict[str, Callable[[str], None]] = {
     r"python -m (benchmarks\.\w+|tests\.faults)\b": is_parsed,
-    r"\./run_all\.sh recipes/[\w/]+\.yaml$|python -m pipeline (--|recipes/)": is_planned,
+    r"\./run_all\.sh (recipes/[\w/]+\.yaml$|-- )|python -m pipeline (--|recipes/)": is_planned,
     r"\./run_all\.sh reviews\.csv": starts_from_a_table,
     r"python -m pipeline\.predict \S+ --serve$": is_served,
+    r"curl ": answers_a_request,
+    r"(pip|npm) install ": can_be_installed,
+    r"(hf|mkdocs|tensorboard) ": is_known_to_its_program,
+    r"TWO_MACHINES_UNTIL=": is_a_test,
     r"\./run_tests\.sh|\.venv/bin/pre-commit install$|python -m [\w.]+$": is_there,
 }
 
@@ -108,10 +147,11 @@ def commands_of(page: Path) -> Iterator[str]:
     """The commands of a page's code blocks, or of a file's comments, and those in its text between back quotes."""
     text = page.read_text(encoding="utf-8")
     block = re.compile(r"^#? {4,5}(.*)$", re.MULTILINE)
-    for line in block.findall(text):
+    fenced = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    for line in [*block.findall(text), *"".join(fenced.findall(text)).splitlines()]:
         if re.match(COMMAND, line):
             yield re.sub(r"\s+# .*", "", line).strip()
-    yield from re.findall(rf"`({COMMAND}[^`]+)`", " ".join(block.sub("", text).split()))
+    yield from re.findall(rf"`({COMMAND}[^`]+)`", " ".join(fenced.sub("", block.sub("", text)).split()))
 
 
 COMMANDS = sorted({command for page in (*PAGES, *HEADERS) for command in commands_of(page)})
@@ -185,7 +225,7 @@ def in_bash(command: str, folder: Path, **environment: str) -> subprocess.Comple
 def test_the_short_commands_work_as_they_stand(checkout: Path, tmp_path: Path) -> None:
     meant = {r"\bRECIPE\b": "recipes/rotten_tomatoes.yaml", r"\bR$": "recipes/rotten_tomatoes.yaml",
              r"\bOWNER/NAME\b": "owner/small", r"stages\.NAME": "stages.annotate_data",
-             r"/tmp/tiny": str(tmp_path / "tiny")}  # fmt: skip
+             r"/path/to/python": sys.executable, r"/tmp/tiny": str(tmp_path / "tiny")}  # fmt: skip
     with serve({}, uploads=tmp_path / "hub") as hub:
         for command, expected in RUN.items():
             typed = command
@@ -195,6 +235,7 @@ def test_the_short_commands_work_as_they_stand(checkout: Path, tmp_path: Path) -
             print(f"{command}\n{done.stdout}\n{done.stderr}")  # shown where one fails
             assert done.returncode == 0, command
             assert expected in done.stdout + done.stderr, command
+    assert (checkout / "student/onnx/model_int8.onnx").is_file()  # cp -rL
     assert {"model.safetensors", "README.md"} <= {path.name for path in (tmp_path / "hub/owner/small").iterdir()}
     blocks = sorted({block for page in PAGES for block in python_blocks(page)})
     each_alone = f"for block in {blocks!r}: exec(block, {{}})"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline import PROJECT
 from pipeline.errors import UserError
 from pipeline.predict.__main__ import main
 from pipeline.predict.student import Student, load_student
@@ -313,3 +315,13 @@ def test_a_client_that_has_sent_half_a_request_does_not_hold_the_server(shipped:
         _, said = running.communicate(timeout=60)
     assert running.returncode == 0
     assert "Traceback" not in said
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_request_of_the_page_is_answered(port: int) -> None:
+    page = (PROJECT / "docs/how-to/deploy.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^curl .*$", page, re.MULTILINE)
+    words = shlex.split(command.replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
+    done = subprocess.run([*words, "--fail", "--silent"], capture_output=True, text=True, check=True, timeout=60)
+    (answer,) = json.loads(done.stdout)["answers"]
+    assert answer["text"] == "A quiet triumph."
