@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import pages, pictures, results, results_page, tables
+from benchmarks import pages, pictures, results, results_page, scale_page, tables
 
 
 @pytest.mark.parametrize(
@@ -175,3 +175,35 @@ def test_the_headline_says_what_other_machines_and_seeds_gave(monkeypatch: pytes
     assert "The first two rows" not in said and "All rows were measured at commit abc (m)." in said
     kept = "Over 2 seeds the student, before its export, keeps 98.5% of its teacher's accuracy"
     assert f"{kept} (98.0% to 99.0%; commit def, m)." in said
+
+
+def test_the_losses_of_each_start_become_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = {
+        name: {"embedding": loss, "hidden_1": loss, "attention_1": loss, "hidden_2": 2 * loss, "tokens": 4000.0}
+        for name, loss in (("random", 0.5), ("fitted", 0.0625))
+    }
+    monkeypatch.setattr(results, "read", {"fit": part(starts)}.get)
+    assert results_page.fit_lines().splitlines() == [
+        "| | random | fitted |",
+        "|---|---|---|",
+        "| embedding loss | 0.5 | 0.0625 |",
+        "| hidden losses, by layer | 0.5 1 | 0.0625 0.125 |",
+        "| attention losses, by layer | 0.5 | 0.0625 |",
+        "",
+        "The fit reads 4,000 tokens (commit abc, m).",
+    ]
+
+
+def test_rates_become_the_table_of_much_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {"mb_a_core_second": 4.0, "text_a_token": 4.0, "tokens_a_block": 125.0, "stored_for_text": 0.5}
+    monkeypatch.setattr(results, "read", {"corpus_rate": part(rates | {"sha256_gb_a_second": 1.0})}.get)
+    lines = scale_page.scale_lines()
+    assert "| preparing the corpus | 6.9 core-hours | 32 processes of a core: 13 minutes |" in lines  # 25,000 s
+    assert "| parts, the unit of work | 1,491 of 17 core-seconds |" in lines
+    assert "| tokens, blocks | 25.0e9 in 200e6 |" in lines
+    assert "| the corpus on disk | 50 GB |" in lines
+    assert "| shards | about 13,419 | 16,384 blocks each, at most 9 a part |" in lines
+    assert "| checksums | 100 s over the text, 50 s over the corpus |" in lines
+    assert "| held by each training process | **5.6 GB** |" in lines
+    assert "8 processes on a machine hold 45 GB" in lines
+    assert "64 GB and 8 processes is full at 143 GB of text" in lines

@@ -32,7 +32,8 @@ from tests.helpers.published import launches, publish
 PAGES = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
 PAGES += sorted((PROJECT / "docs").rglob("*.md"))
 HEADERS = [path for folder in ("recipes", "accelerate_configs") for path in sorted((PROJECT / folder).rglob("*.yaml"))]
-COMMAND = r"(?:[A-Z][A-Z_]+=\S+ )*(?:\./|\.venv/bin/|python -m |accelerate launch |(?:cat|cp|curl|hf|mkdocs|npm|pip|tensorboard) )"
+PROGRAMS = "cat|cp|curl|hf|mkdocs|npm|pip|tensorboard"
+COMMAND = rf"(?:[A-Z][A-Z_]+=\S+ )*(?:\./|\.venv/bin/|python -m |accelerate launch |(?:{PROGRAMS}) )"
 SETTINGS = {setting.name for setting in settings()}
 KNOWN = yaml.safe_load(Path(__file__).with_name("readme_commands.yaml").read_text(encoding="utf-8"))
 RUN: dict[str, str] = KNOWN["run"]
@@ -72,7 +73,7 @@ def is_parsed(command: str) -> None:
 
 def is_planned(command: str) -> None:
     """Minutes or hours of work, on data from the network: the recipe is one, and the settings are known."""
-    _, recipe, overrides = cli.parse(command.removeprefix("python -m ").split()[1:])
+    _, recipe, overrides = cli.parse(command.removeprefix("python -m ").partition(" -- ")[0].split()[1:])
     load_recipe(PROJECT / recipe, overrides)
 
 

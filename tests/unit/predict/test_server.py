@@ -324,4 +324,4 @@ def test_the_request_of_the_page_is_answered(port: int) -> None:
     words = shlex.split(command.replace("127.0.0.1:8000", f"127.0.0.1:{port}"))
     done = subprocess.run([*words, "--fail", "--silent"], capture_output=True, text=True, check=True, timeout=60)
     (answer,) = json.loads(done.stdout)["answers"]
-    assert answer["text"] == "A quiet triumph."
+    assert answer["label"] in ("fresh", "rotten")
