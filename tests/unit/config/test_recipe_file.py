@@ -1,6 +1,7 @@
 """Recipes: YAML files, their bases, the command line's overrides, and what a mistake in them says."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ def load(folder: Path, text: str, *overrides: str) -> Recipe:
 def test_every_recipe_of_the_project_loads(path: Path) -> None:
     is_base = any(other.parent / str(yaml.safe_load(other.read_text()).get("base")) == path for other in RECIPES)
     assert load_recipe(path, ["--task.label", "label"] if is_base else []).name  # a base may leave the task open
+
+
+TINYBERTS = sorted(path for path in (PROJECT / "recipes/glue").glob("tinybert?_*.yaml") if "_fitted" not in path.stem)
+
+
+@pytest.mark.parametrize("path", TINYBERTS, ids=lambda path: path.stem)
+def test_a_recipe_of_the_paper_has_a_twin_that_starts_fitted_and_differs_in_nothing_else(path: Path) -> None:
+    random, twin = load_recipe(path, []), load_recipe(path.with_stem(f"{path.stem}_fitted"), [])
+    assert random.student.start == "random"
+    assert twin == replace(random, name=twin.name, student=replace(random.student, start="fitted"))
 
 
 def test_a_recipe_without_a_name_has_that_of_its_file(tmp_path: Path) -> None:
