@@ -63,4 +63,6 @@ def duration(seconds: float | None) -> str:
     """In seconds, from 100 on in minutes."""
     if seconds is None:
         return ""
+    if seconds < 1:
+        return "under 1 s"
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
