@@ -33,7 +33,7 @@ PAGES = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks
 PAGES += sorted((PROJECT / "docs").rglob("*.md"))
 HEADERS = [path for folder in ("recipes", "accelerate_configs") for path in sorted((PROJECT / folder).rglob("*.yaml"))]
 PROGRAMS = "cat|cp|curl|hf|mkdocs|npm|pip|tensorboard"
-COMMAND = rf"(?:[A-Z][A-Z_]+=\S+ )*(?:\./|\.venv/bin/|python -m |accelerate launch |(?:{PROGRAMS}) )"
+COMMAND = rf"(?:[A-Z][A-Z0-9_]+=\S+ )*(?:\./|\.venv/bin/|python -m |accelerate launch |(?:{PROGRAMS}) )"
 SETTINGS = {setting.name for setting in settings()}
 KNOWN = yaml.safe_load(Path(__file__).with_name("readme_commands.yaml").read_text(encoding="utf-8"))
 RUN: dict[str, str] = KNOWN["run"]
@@ -73,7 +73,9 @@ def is_parsed(command: str) -> None:
 
 def is_planned(command: str) -> None:
     """Minutes or hours of work, on data from the network: the recipe is one, and the settings are known."""
-    _, recipe, overrides = cli.parse(command.removeprefix("python -m ").partition(" -- ")[0].split()[1:])
+    typed = command.partition(" -- ")[0].split()
+    words = [word for word in typed if not re.match(r"[A-Z][A-Z0-9_]+=|python$|-m$", word)]
+    _, recipe, overrides = cli.parse(words[1:])
     load_recipe(PROJECT / recipe, overrides)
 
 
@@ -133,7 +135,7 @@ def is_there(command: str) -> None:
 # Not run here, and why: by the beginning of the command.
 LONG: dict[str, Callable[[str], None]] = {
     r"python -m (benchmarks\.\w+|tests\.faults)\b": is_parsed,
-    r"\./run_all\.sh (recipes/[\w/]+\.yaml$|-- )|python -m pipeline (--|recipes/)": is_planned,
+    r"\./run_all\.sh (recipes/[\w/]+\.yaml$|-- )|python -m pipeline (--|recipes/)|ATEN_CPU_CAPABILITY=": is_planned,
     r"\./run_all\.sh reviews\.csv": starts_from_a_table,
     r"python -m pipeline\.predict \S+ --serve$": is_served,
     r"curl ": answers_a_request,
