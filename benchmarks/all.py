@@ -62,7 +62,7 @@ PARTS = {
         command=f"pipeline --precision fp32 --name {RUNS['float32']}",
     ),
     "avx2": Part(
-        title="The default run in float32 with AVX2 alone, the wider instructions of the processor switched off",
+        title="The default run in float32, PyTorch limited to AVX2",
         command=f"pipeline --precision fp32 --name {RUNS['avx2']} --run.artifacts runs/avx2-artifacts",
         environment=AVX2,
     ),

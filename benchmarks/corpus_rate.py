@@ -37,7 +37,7 @@ def main() -> None:
     given = parser.parse_args()
     inputs = make_plan(given.recipe, [], checked=False).inputs
     text = "\n\n".join(read_documents(inputs.corpus[0], column="text")).encode()
-    figures = measure(inputs.backbone, text) | {"sha256_gb_a_second": hash_rate() / 1e9}
+    figures = measure(inputs.backbone, text) | {"sha256_gb_per_second": hash_rate() / 1e9}
     for name, value in figures.items():
         print(f"{name:<26}{value:>8.3f}")
     if given.json:
@@ -58,16 +58,17 @@ def measure(backbone: Path, text: bytes) -> dict[str, Any]:
         stored = sum(path.stat().st_size for path in folder.iterdir())
     tokens = int(lengths.sum())
     return {
-        "mb_a_core_second": size / seconds / 1e6,
-        "text_a_token": size / tokens,
-        "tokens_a_block": tokens / len(lengths),
-        "stored_for_text": stored / size,
+        "mb_per_core_second": size / seconds / 1e6,
+        "text_per_token": size / tokens,
+        "tokens_per_block": tokens / len(lengths),
+        "stored_per_text": stored / size,
     }
 
 
 def hash_rate() -> float:
     """Bytes a second that one core checks."""
-    began, noise = time.process_time(), os.urandom(PART_BYTES)
+    noise = os.urandom(PART_BYTES)
+    began = time.process_time()
     for _ in range(8):
         hashlib.sha256(noise)
     return 8 * PART_BYTES / (time.process_time() - began)

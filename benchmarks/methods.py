@@ -6,7 +6,6 @@
 The recipes share teacher, student size, data, augmentation and the passes over the task; they differ by the objectives,
 by how the student starts, and by whether plain text is used at all. Each is run with its own start, with random
 weights, and with a fitted start. Artifacts are shared and kept, so the benchmark can be stopped and started again.
-Seconds are those of the student's own stages.
 """
 
 import argparse
@@ -27,7 +26,6 @@ STARTS = {
     "random": ["--student.start", "random"],
     "fitted": ["--student.start", "fitted", "--student.start_layers", "uniform"],
 }
-OF_STUDENT = ("distill_general", "distill_layers", "distill_predictions")
 
 
 def main() -> None:
@@ -52,7 +50,6 @@ def measure(method: str, start: str, overrides: list[str]) -> dict[str, Any]:
         "start": plan.recipe.student.start,
         "task_epochs": plan.recipe.distill_layers.epochs + plan.recipe.distill_predictions.epochs,
         "text_epochs": plan.recipe.distill_general.epochs,
-        "seconds": sum(found["seconds"].get(stage, 0.0) for stage in OF_STUDENT),
         "teacher": found["teacher"]["score"],
         "student": found["student"]["score"],
         "kept": found["kept"],
@@ -64,7 +61,7 @@ def measure(method: str, start: str, overrides: list[str]) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The figures, a method a line."""
-    columns = ("method", "start", "text", "task", "seconds", "teacher", "student", "kept", "interval", "agreement")
+    columns = ("method", "start", "text", "task", "teacher", "student", "kept", "interval", "agreement")
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for row in rows:
         kept = "-" if row["kept"] is None else f"{row['kept']:.1%}"
@@ -74,7 +71,6 @@ def table(rows: list[dict[str, Any]]) -> str:
             row["start"],
             f"{row['text_epochs']:g}",
             f"{row['task_epochs']:g}",
-            f"{row['seconds']:.0f}",
             f"{row['teacher']:.4f}",
             f"{row['student']:.4f}",
             kept,

@@ -78,10 +78,10 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield SCALE, _between(SCALE.read_text(encoding="utf-8"), RATES, scale_lines())
     yield FITTED_START, _between(FITTED_START.read_text(encoding="utf-8"), NEARNESS, results_page.fit_lines())
     emotions = results.read("task_goemotions")
-    printed = emotions["figures"][0].get("printed", {}) if emotions else {}
-    page = MULTI_LABEL.read_text(encoding="utf-8")
-    page = _between(page, PRINTED_EMOTIONS, block(printed.get("table", ())))
-    yield MULTI_LABEL, _between(page, ANSWERED, block(printed.get("answers", ())))
+    if emotions:
+        printed = emotions["figures"][0]["printed"]
+        page = _between(MULTI_LABEL.read_text(encoding="utf-8"), PRINTED_EMOTIONS, block(printed["table"]))
+        yield MULTI_LABEL, _between(page, ANSWERED, block(printed["answers"]))
     drawn = ((TRADE_OFFS, trade_offs()), (CURVES, learning_curves()), (VARIANTS, scores_by_variants()))
     for path, picture in drawn:
         if picture:

@@ -89,7 +89,7 @@ def fit_lines() -> str:
     lines = [f"| | {' | '.join(starts)} |", "|---" * (len(starts) + 1) + "|"]
     for kind, title in kinds.items():
         found = [[of[name] for name in of if name.partition("_")[0] == kind] for of in starts.values()]
-        cells = [" ".join(f"{loss:.3g}" for loss in losses) for losses in found]
+        cells = [" ".join(f"{loss:#.3g}" for loss in losses) for losses in found]
         lines.append(f"| {title}{', by layer' if kind != 'embedding' else ''} | {' | '.join(cells)} |")
     tokens = int(next(iter(starts.values()))["tokens"])
     return "\n".join([*lines, "", f"The fit reads {tokens:,} tokens ({where(fit)})."]) + "\n"
@@ -164,7 +164,7 @@ def how_long() -> str:
     if not default or not default["figures"]["seconds"]:
         return ""
     said = f"{duration(default['figures']['seconds'])} ({default['machine']})"
-    others = {"float32": "in float32", "avx2": "in float32 with AVX2 alone"}
+    others = {"float32": "in float32", "avx2": "in float32 with PyTorch limited to AVX2"}
     times = []
     for part, how in others.items():
         other = known[part]

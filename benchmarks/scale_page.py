@@ -6,11 +6,13 @@ from typing import Any
 
 from benchmarks import results
 from benchmarks.tables import where
+from pipeline.data.documents import PART_BYTES
 
 TEXT = 100e9  # bytes
-PART = 64 * 1024**2  # `pipeline.data.documents.PART_BYTES`
 SHARD = 16_384  # blocks
-HELD = 4 + 8 + 8 + 8  # bytes a block: its length and end (Corpus), length and place in the epoch's order (BatchPlan)
+HELD = (
+    4 + 8 + 8 + 8 + 8
+)  # bytes a block: length and end (Corpus), length and place in this and the next epoch (BatchPlan)
 MEMORY, PROCESSES = 64e9, 8  # of a machine
 
 
@@ -20,25 +22,26 @@ def scale_lines() -> str:
     if known is None:
         return ""
     of: Mapping[str, Any] = known["figures"]
-    rate, tokens = of["mb_a_core_second"] * 1e6, TEXT / of["text_a_token"]
-    blocks, stored, hashed = tokens / of["tokens_a_block"], of["stored_for_text"] * TEXT, of["sha256_gb_a_second"] * 1e9
-    parts, hours, held = ceil(TEXT / PART), TEXT / rate / 3600, blocks * HELD
-    of_a_part = ceil(blocks / parts / SHARD)
-    once = (
-        "by one process; the text at the first plan and the stage's end, the corpus at publishing and at the start of"
+    rate, tokens = of["mb_per_core_second"] * 1e6, TEXT / of["text_per_token"]
+    blocks, stored, hashed = (
+        tokens / of["tokens_per_block"],
+        of["stored_per_text"] * TEXT,
+        of["sha256_gb_per_second"] * 1e9,
     )
+    parts, hours, held = ceil(TEXT / PART_BYTES), TEXT / rate / 3600, blocks * HELD
+    of_a_part = ceil(blocks / parts / SHARD)
     rows = [
         (
             "preparing the corpus",
             f"{hours:.1f} core-hours",
-            f"32 processes of a core: {hours / 32 * 60:.0f} minutes",
+            f"{hours / 32 * 60:.0f} minutes with 32 processes of one core each",
         ),
         (
             "parts, the unit of work",
-            f"{parts:,} of {PART / rate:.0f} core-seconds",
+            f"{parts:,} of {PART_BYTES / rate:.0f} core-seconds",
             "64 MiB each; a kill loses at most one for each process",
         ),
-        ("tokens, blocks", f"{tokens / 1e9:.1f}e9 in {blocks / 1e6:.0f}e6", "by the rates above"),
+        ("tokens, blocks", f"{tokens / 1e9:.1f}e9 tokens in {blocks / 1e6:.0f}e6 blocks", "by the rates above"),
         (
             "the corpus on disk",
             f"{stored / 1e9:.0f} GB",
@@ -48,12 +51,13 @@ def scale_lines() -> str:
         (
             "checksums",
             f"{TEXT / hashed:.0f} s over the text, {stored / hashed:.0f} s over the corpus",
-            f"{once} each stage that reads it",
+            "by one process; the text at the first plan and the stage's end, the corpus at publishing and at the start"
+            " of each stage that reads it",
         ),
         (
             "held by each training process",
             f"**{held / 1e9:.1f} GB**",
-            f"{HELD} bytes a block: length and end, length and place in the epoch's order",
+            f"{HELD} bytes a block: length and end, length, and place in this epoch's order and in the next one's",
         ),
         (
             "a checkpoint of TinyBERT4, of BERT-base",
@@ -63,8 +67,8 @@ def scale_lines() -> str:
     ]
     lines = [
         f"`{known['command']}` ({where(known)}):",
-        f"{rate / 1e6:.1f} MB of text a core-second, {of['text_a_token']:.2f} bytes a token, {of['tokens_a_block']:.0f}"
-        f" tokens in a block of at most 128, and SHA-256 at {hashed / 1e9:.1f} GB/s.",
+        f"{rate / 1e6:.1f} MB of text a core-second, {of['text_per_token']:.2f} bytes a token,"
+        f" {of['tokens_per_block']:.0f} tokens in a block of at most 128, and SHA-256 at {hashed / 1e9:.1f} GB/s.",
         "",
         "| 100 GB of English text | | calculation |",
         "|---|---|---|",

@@ -32,7 +32,10 @@ def table(figures: Any) -> list[str]:
 def _named(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Figures by name as rows that begin with it."""
     nested = all(isinstance(of, dict) for of in figures.values())
-    return [{"of": name, **(of if nested else {"figure": of})} for name, of in figures.items()]
+    return [
+        {"of": name, **of} if nested else {"of": name.replace("_", " "), "figure": cell(name, of)}
+        for name, of in figures.items()
+    ]
 
 
 def cell(name: str, value: Any) -> str:

@@ -107,9 +107,9 @@ def measured(task: str, seed: int, data: Path, overrides: Sequence[str], *, dry:
 
 def answers(run: Path, texts: Sequence[str]) -> list[str]:
     """What the exported student of a run prints for some texts, by its int8 file."""
-    command = [sys.executable, "-m", "pipeline.predict", str(run / "export_student"), "--onnx", *texts]
     if not texts:
         return []
+    command = [sys.executable, "-m", "pipeline.predict", str(run / "export_student"), "--onnx", *texts]
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT).stdout.splitlines()
 
 

@@ -186,24 +186,26 @@ def test_the_losses_of_each_start_become_a_table(monkeypatch: pytest.MonkeyPatch
     assert results_page.fit_lines().splitlines() == [
         "| | random | fitted |",
         "|---|---|---|",
-        "| embedding loss | 0.5 | 0.0625 |",
-        "| hidden losses, by layer | 0.5 1 | 0.0625 0.125 |",
-        "| attention losses, by layer | 0.5 | 0.0625 |",
+        "| embedding loss | 0.500 | 0.0625 |",
+        "| hidden losses, by layer | 0.500 1.00 | 0.0625 0.125 |",
+        "| attention losses, by layer | 0.500 | 0.0625 |",
         "",
         "The fit reads 4,000 tokens (commit abc, m).",
     ]
 
 
 def test_rates_become_the_table_of_much_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    rates = {"mb_a_core_second": 4.0, "text_a_token": 4.0, "tokens_a_block": 125.0, "stored_for_text": 0.5}
-    monkeypatch.setattr(results, "read", {"corpus_rate": part(rates | {"sha256_gb_a_second": 1.0})}.get)
+    rates = {"mb_per_core_second": 4.0, "text_per_token": 4.0, "tokens_per_block": 125.0, "stored_per_text": 0.5}
+    monkeypatch.setattr(results, "read", {"corpus_rate": part(rates | {"sha256_gb_per_second": 1.0})}.get)
     lines = scale_page.scale_lines()
-    assert "| preparing the corpus | 6.9 core-hours | 32 processes of a core: 13 minutes |" in lines  # 25,000 s
+    assert (
+        "| preparing the corpus | 6.9 core-hours | 13 minutes with 32 processes of one core each |" in lines
+    )  # 25,000 s
     assert "| parts, the unit of work | 1,491 of 17 core-seconds |" in lines
-    assert "| tokens, blocks | 25.0e9 in 200e6 |" in lines
+    assert "| tokens, blocks | 25.0e9 tokens in 200e6 blocks |" in lines
     assert "| the corpus on disk | 50 GB |" in lines
     assert "| shards | about 13,419 | 16,384 blocks each, at most 9 a part |" in lines
     assert "| checksums | 100 s over the text, 50 s over the corpus |" in lines
-    assert "| held by each training process | **5.6 GB** |" in lines
-    assert "8 processes on a machine hold 45 GB" in lines
-    assert "64 GB and 8 processes is full at 143 GB of text" in lines
+    assert "| held by each training process | **7.2 GB** |" in lines
+    assert "8 processes on a machine hold 58 GB" in lines
+    assert "64 GB and 8 processes is full at 111 GB of text" in lines

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import export, pages, results, runs, serve
+from benchmarks import export, pages, results, runs, serve, tasks
 from pipeline.artifacts.store import Artifact
 from pipeline.errors import BAD_INPUT, UserError, status_of
+from pipeline.export.onnx_session import FLOAT32, INT8
 from tests.helpers.published import MEASURED
 
 
@@ -87,15 +88,21 @@ def test_rows_are_said_in_one_sentence() -> None:
 def test_the_times_of_stages_with_other_threads_do_not_add_up(
     threads: tuple[int, int], seconds: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="50% fresh"))
+    monkeypatch.setattr(tasks.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="50% fresh"))
     stages = ("distill_layers", "export_student")
     for stage, number in zip(stages, threads, strict=True):
         (tmp_path / stage).mkdir()
         (tmp_path / stage / "stage.json").write_text(json.dumps(manifest(None, number)))
     kept = dict.fromkeys(("kept", "kept_interval", "agreement", "rows", "seed", "metric", "task", "split"))
     sides = {role: MEASURED.copy() for role in ("teacher", "student")}
-    found = kept | sides | {"shipped": {"teacher_latency_ms": 1.5}, "seconds": dict.fromkeys(stages, 10.0)}
+    form = {"test_score": 0.8, "bytes": 10, "latency_ms": 1.0, "examples_per_s": 9.0}
+    exported = {FLOAT32: form, INT8: form}
+    made = manifest(None, threads[1]) | {"metrics": {"forms": exported}}
+    (tmp_path / "export_student" / "stage.json").write_text(json.dumps(made))
+    shipped = {"teacher_latency_ms": 1.5, "disk_bytes": 12, "file": INT8}
+    found = kept | sides | {"shipped": shipped, "seconds": dict.fromkeys(stages, 10.0)}
     found["start_seconds"] = dict.fromkeys(stages, 2.5)
     (tmp_path / "results.json").write_text(json.dumps(found))
-    assert pages.figures_of(tmp_path)["seconds"] == seconds
+    figures = pages.figures_of(tmp_path)
+    assert (figures["seconds"], figures["float32_onnx"]["disk_bytes"]) == (seconds, 12)  # with the tokenizer
     assert pages.commit_of(tmp_path) == "unknown"
