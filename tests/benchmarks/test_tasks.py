@@ -10,6 +10,7 @@ import pytest
 from benchmarks import tasks
 from pipeline.config.recipe_file import load_recipe
 from pipeline.tasks.labelled_data import read_task
+from tests.helpers.published import EVALUATION, EXPORTED
 
 SHARED = Path(__file__).parents[3] / "shared/data"
 
@@ -42,14 +43,16 @@ def test_the_figures_are_those_of_the_run(tmp_path: Path, monkeypatch: pytest.Mo
 
     def run(recipe: Path, arguments: list[str], *options: str) -> Any:
         started.append(arguments)
-        shipped = {"score": 0.78, "kept": 0.97, "times_smaller": 20.0, "times_faster": 30.0}
-        sides = {"teacher": {"score": 0.8}, "student": {"score": 0.79}, "shipped": shipped}
+        shipped = EXPORTED["shipped"] | {"score": 0.78, "kept": 0.97, "kept_interval": [0.96, 0.98]}
+        sides = {"shipped": shipped}
         seconds = {"seconds": {"a": 10.0}, "start_seconds": {"a": 1.0}}
-        (tmp_path / "results.json").write_text(json.dumps(sides | seconds | {"metric": "accuracy", "rows": 5}))
+        (tmp_path / "results.json").write_text(json.dumps(EVALUATION | sides | seconds | {"rows": 5}))
         return SimpleNamespace(run_folder=tmp_path, stages={})
 
     monkeypatch.setattr(tasks, "run", run)
     monkeypatch.setattr(tasks, "is_there", lambda *_: True)
     row = tasks.measured("zh_reviews", 2, tmp_path, ["--seed", "0"], dry=False)
     assert row["ships"] == 0.78 and row["seconds"] == 11 and row["kept"] == 0.97
+    assert "0.7800   97.0% kept (95%: 96.0% to 98.0%)" in row["printed"]["table"][1]
+    assert row["printed"]["answers"] == []  # its page shows none
     assert started[0][-4:] == ["--seed", "2", "--name", "zh_reviews-seed-2"]
