@@ -1,6 +1,7 @@
 """The pages that are made are up to date; README is short; the site builds without a complaint."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -22,6 +23,17 @@ def test_every_page_that_is_made_is_up_to_date() -> None:
 
 def test_the_readme_is_read_in_two_minutes() -> None:
     assert len(pages.README.read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_page_of_deployment_says_what_smaller_students_gave() -> None:
+    page = (PROJECT / "docs/how-to/deploy.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if "recipes/smallest.yaml" in line]
+    known = [results.read(part) for part in ("smallest", "default")]
+    small, usual = (of["figures"]["shipped"] for of in known if of)
+    megabytes = [f"{ships['disk_bytes'] / 1e6:.1f} MB" for ships in (small, usual)]
+    assert re.findall(r"[\d.]+ MB", row) == megabytes
+    assert re.findall(r"[\d.]+%", row) == [f"{ships['score']:.2%}" for ships in (small, usual)]
+    assert 0.4 < small["latency_ms"] / usual["latency_ms"] < 0.6  # half the time
 
 
 def test_every_file_of_results_is_a_part_of_all_benchmarks() -> None:
