@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+import venv
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,29 +44,44 @@ def label(shipped: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., di
     return answer
 
 
-def python(code: str, shipped: Path, *, student: str = STUDENT, without: tuple[str, ...] = ()) -> str:
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of another environment: it has the installed packages of this one, and not this project."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/python3*/site-packages")
+    packages.joinpath("others.pth").write_text(f"{Path(torch.__file__).parents[1]}\n")
+    python = folder / "bin/python"
+    found = subprocess.run(
+        [python, "-c", "import torch, pipeline"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert found.stderr.endswith("ModuleNotFoundError: No module named 'pipeline'\n")
+    return python
+
+
+def run_in(python: Path, code: str, shipped: Path, *, student: str = STUDENT, without: tuple[str, ...] = ()) -> str:
     blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in without)
-    code = f"import sys\n{blocked}" + code.replace(student, str(shipped))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    words = [python, "-c", f"import sys\n{blocked}" + code.replace(student, str(shipped))]
+    done = subprocess.run(words, cwd=python.parent, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
-def test_onnx_runtime_alone(shipped: Path, label: Callable[..., dict]) -> None:
-    without = ("torch", "transformers", "pipeline")
-    assert python(snippet("ONNX Runtime alone", "python"), shipped, without=without) == label("--onnx")["label"]
+def test_onnx_runtime_alone(elsewhere: Path, shipped: Path, label: Callable[..., dict]) -> None:
+    code, without = snippet("ONNX Runtime alone", "python"), ("torch", "transformers")
+    assert run_in(elsewhere, code, shipped, without=without) == label("--onnx")["label"]
 
 
-def test_transformers(shipped: Path, label: Callable[..., dict]) -> None:
-    assert python(snippet("transformers", "python"), shipped, without=("pipeline",)) == label()["label"]
+def test_transformers(elsewhere: Path, shipped: Path, label: Callable[..., dict]) -> None:
+    assert run_in(elsewhere, snippet("transformers", "python"), shipped) == label()["label"]
 
 
 @pytest.mark.skipif(find_spec("sentence_transformers") is None, reason="sentence-transformers is not installed")
-def test_sentence_transformers(tiny_template: Path, tmp_path: Path) -> None:
+def test_sentence_transformers(elsewhere: Path, tiny_template: Path, tmp_path: Path) -> None:
     backbone, head = tiny_template / "model", EmbeddingHead()
     head.save(head.load(backbone, label_names=(), new_head=True), tmp_path, tokenizer_of=backbone)
     code = snippet("sentence-transformers", "python")
-    found = float(python(code, tmp_path, student="runs/stsb/export_student", without=("pipeline",)))
+    found = float(run_in(elsewhere, code, tmp_path, student="runs/stsb/export_student"))
     texts, bare = re.findall(r'"([^"]+\.)"', code), AutoModel.from_pretrained(tmp_path).eval()
     with torch.no_grad():
         states = [bare(**load_tokenizer(tmp_path)(text, return_tensors="pt")).last_hidden_state for text in texts]
@@ -75,8 +90,8 @@ def test_sentence_transformers(tiny_template: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
-def test_openvino(shipped: Path, label: Callable[..., dict]) -> None:
-    assert python(snippet("OpenVINO", "python"), shipped, without=("torch",)) == label()["label"]
+def test_openvino(elsewhere: Path, shipped: Path, label: Callable[..., dict]) -> None:
+    assert run_in(elsewhere, snippet("OpenVINO", "python"), shipped, without=("torch",)) == label()["label"]
 
 
 def in_node(code: str, shipped: Path) -> str:
