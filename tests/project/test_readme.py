@@ -33,7 +33,7 @@ PAGES = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks
 PAGES += sorted((PROJECT / "docs").rglob("*.md"))
 HEADERS = [path for folder in ("recipes", "accelerate_configs") for path in sorted((PROJECT / folder).rglob("*.yaml"))]
 PROGRAMS = "cat|cp|curl|hf|mkdocs|npm|pip|tensorboard"
-COMMAND = rf"(?:[A-Z][A-Z0-9_]+=\S+ )*(?:\./|\.venv/bin/|python -m |accelerate launch |(?:{PROGRAMS}) )"
+COMMAND = rf"(?:[A-Z][A-Z0-9_]+=\S* )*(?:\./|\.venv/bin/|python -m |accelerate launch |(?:{PROGRAMS}) )"
 SETTINGS = {setting.name for setting in settings()}
 KNOWN = yaml.safe_load(Path(__file__).with_name("readme_commands.yaml").read_text(encoding="utf-8"))
 RUN: dict[str, str] = KNOWN["run"]
