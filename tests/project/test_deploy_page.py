@@ -52,17 +52,23 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages,) = folder.glob("lib/python3*/site-packages")
     packages.joinpath("others.pth").write_text(f"{Path(torch.__file__).parents[1]}\n")
     python = folder / "bin/python"
-    found = subprocess.run(
-        [python, "-c", "import torch, pipeline"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    found = in_its_folder(python, "import torch, pipeline")
     assert found.stderr.endswith("ModuleNotFoundError: No module named 'pipeline'\n")
     return python
 
 
+def in_its_folder(python: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run code where nothing leads to this project."""
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    others = os.pathsep.join(path for path in paths if path and Path(path).resolve() != PROJECT)
+    known = os.environ | {"PYTHONPATH": others}
+    words = [python, "-c", code]
+    return subprocess.run(words, cwd=python.parent, env=known, capture_output=True, text=True, check=False, timeout=120)
+
+
 def run_in(python: Path, code: str, shipped: Path, *, student: str = STUDENT, without: tuple[str, ...] = ()) -> str:
     blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in without)
-    words = [python, "-c", f"import sys\n{blocked}" + code.replace(student, str(shipped))]
-    done = subprocess.run(words, cwd=python.parent, capture_output=True, text=True, check=False, timeout=120)
+    done = in_its_folder(python, f"import sys\n{blocked}" + code.replace(student, str(shipped)))
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
