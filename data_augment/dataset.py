@@ -57,6 +57,11 @@ def shard_paths(folder: Path, count: int) -> list[Path]:
     return [folder / "data" / f"train-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
 
 
+def count_paths(folder: Path, count: int) -> list[Path]:
+    """Where what was counted in the shards lies."""
+    return [folder / COUNTS / f"{number:05d}.json" for number in range(count)]
+
+
 def write_shard(
     shard: Shard, folder: Path, *, number: int, count: int, features: Features, text_columns: Sequence[str]
 ) -> None:
@@ -79,7 +84,7 @@ def write_shard(
                 writer.write_table(pa.Table.from_pylist(batch, schema=schema))
         counts.write_text(statistics.text(), encoding="utf-8")
 
-    write_once(write, shard_paths(folder, count)[number], folder / COUNTS / f"{number:05d}.json")
+    write_once(write, shard_paths(folder, count)[number], count_paths(folder, count)[number])
 
 
 def read_counts(folder: Path) -> Statistics:

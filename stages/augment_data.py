@@ -29,6 +29,7 @@ from data_augment.card import Statistics
 from data_augment.dataset import (
     SHARD_EXAMPLES,
     Shard,
+    count_paths,
     read_counts,
     shard_paths,
     why_no_variant,
@@ -102,6 +103,7 @@ def write_all(stage: Stage, shards: Sequence[Shard], folder: Path, **settings: A
     """Write the shards, those of this process by this process."""
     stage.work_through(
         lambda number: write_shard(shards[number], folder, number=number, count=len(shards), **settings),
+        results=[*shard_paths(folder, len(shards)), *count_paths(folder, len(shards))],
         sizes=[1] * len(shards),
         unit="shard",
     )

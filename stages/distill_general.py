@@ -23,7 +23,6 @@ from pipeline.distill.layers import (
     ProjectedStudent,
     Teacher,
     both_pack,
-    freeze_unreached,
     layer_flops,
     layer_loss,
     mapped_layers,
@@ -63,7 +62,6 @@ def main(stage: Stage) -> dict[str, Any]:
     if settings.epochs:
         teacher = Teacher.of(teacher_model, stage, masked_lm=bool(chosen(settings, (*MASKED_LM, *CAUSAL_LM))))
         job = general_job(stage, teacher, student)
-        freeze_unreached(job, stage)
         progress = train(job, stage)
     if stage.is_main:
         (stage.output / "student").mkdir()

@@ -25,7 +25,6 @@ from pipeline.distill.layers import (
     ProjectedStudent,
     Teacher,
     both_pack,
-    freeze_unreached,
     layer_flops,
     layer_loss,
     mapped_layers,
@@ -74,7 +73,6 @@ def main(stage: Stage) -> dict[str, Any]:
             flops=layer_flops(teacher, student, echo=settings.echo),
         )
         with seen_pieces(student.model, data.texts.piece_counts()):
-            freeze_unreached(job, stage)
             progress = train(job, stage)
     with_vectors = stage.upstream["finetune_teacher"] if stage.recipe.task.soft_labels else None
     last = cast(nn.Linear, student.projections[-1])

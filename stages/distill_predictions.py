@@ -24,7 +24,6 @@ from pipeline.distill.layers import (
     ProjectedStudent,
     Teacher,
     both_pack,
-    freeze_unreached,
     layer_loss,
     mapped_layers,
 )
@@ -78,7 +77,6 @@ def main(stage: Stage) -> dict[str, Any]:
         flops=training_flops(student),
     )
     with seen_pieces(student, data.texts.piece_counts(), in_4_bits=in_4_bits):
-        freeze_unreached(job, stage)
         progress = train(job, stage)
     if scale:
         scale.put_into(student)

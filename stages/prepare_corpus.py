@@ -64,6 +64,7 @@ def main(stage: Stage) -> dict[str, Any]:
 
     stage.work_through(
         lambda number: write_once(partial(write_part, sources[number]), parts[number]),
+        results=parts,
         sizes=[1] * len(parts),
         unit="part",
     )
@@ -90,7 +91,7 @@ def make_tokenizer(stage: Stage, sources: list[Source], folder: Path) -> None:
 
     make = write_bpe_tokenizer if is_decoder(stage.inputs.backbone) else write_tokenizer
     write = partial(make, texts, pieces=stage.recipe.pretrain_teacher.pieces)
-    stage.work_through(lambda _: write_once(write, folder), sizes=[1], unit="tokenizer")
+    stage.work_through(lambda _: write_once(write, folder), results=[folder], sizes=[1], unit="tokenizer")
     stage.say(f"a tokenizer of {len(load_tokenizer(folder)):,} pieces, made from the texts")
 
 

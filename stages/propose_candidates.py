@@ -55,10 +55,13 @@ def main(stage: Stage) -> dict[str, Any]:
         precision=stage.precision,
     )
 
-    def write(number: int) -> None:
-        write_candidates(partial(proposer.shard, parts[number]), shard_path(stage.work, index=number, count=len(parts)))
-
-    stage.work_through(write, sizes=[len(part) for part in parts], unit="text")
+    paths = [shard_path(stage.work, index=number, count=len(parts)) for number in range(len(parts))]
+    stage.work_through(
+        lambda number: write_candidates(partial(proposer.shard, parts[number]), paths[number]),
+        results=paths,
+        sizes=[len(part) for part in parts],
+        unit="text",
+    )
     if not stage.is_main:
         return {}
     hidden = shutil.ignore_patterns(".*")

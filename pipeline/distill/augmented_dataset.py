@@ -175,6 +175,7 @@ def _by_shards(stage: Stage, texts: TokenisedTexts, outputs: Callable[[np.ndarra
 
     stage.work_through(
         lambda number: write_once(partial(write, parts[number]), paths[number]),
+        results=paths,
         sizes=[len(part) for part in parts],
         unit="text",
     )

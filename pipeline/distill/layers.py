@@ -19,7 +19,6 @@ from pipeline.models.loading import freeze, separate_head
 from pipeline.models.trace import Trace, Wanted, trace
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import GlobalBatch
-from pipeline.training.loop import Job
 from pipeline.training.throughput import Flops, encoder_flops, training_flops
 
 PROJECTIONS = "projections.safetensors"
@@ -160,19 +159,3 @@ def layer_flops(teacher: Teacher, student: ProjectedStudent, *, echo: int) -> Fl
     theirs, ours = encoder_flops(teacher.encoder), training_flops(student.model)
     projections = sum(weight.numel() for weight in student.projections.parameters())
     return lambda batch: theirs(batch) / echo + ours(batch) + 6.0 * projections * batch.tokens
-
-
-def freeze_unreached(job: Job, stage: Stage) -> None:
-    """Leave out of the training what no objective reaches, since processes would wait for its gradient.
-
-    Such as the end of a last layer of which only the attention is compared. One micro-batch shows it.
-    """
-    global_batch = job.batches.at(0)
-    batch = job.collate(global_batch.micro_batches[-1], global_batch.epoch).to(stage.accelerator.device)
-    model = job.model.to(stage.accelerator.device)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with stage.autocast():
-        terms = job.loss(model, batch, global_batch)
-    gradients = torch.autograd.grad(torch.stack(list(terms.values())).sum(), trained, allow_unused=True)
-    for parameter, gradient in zip(trained, gradients, strict=True):
-        parameter.requires_grad_(gradient is not None)

@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from pipeline.config.recipe_file import load_recipe
 from pipeline.config.reference import help_page, settings
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, WorkFailed, nearest, require, status_of
 from pipeline.launch.exit_status import disk_trouble, survive_closed_readers
-from pipeline.launch.launch_command import launch_command, machines_of
+from pipeline.launch.launch_command import launch_command, machine_rank, machines_of
 from pipeline.launch.launcher import run_launched, stop_signals_call
 from pipeline.launch.listing import forecast, show
 from pipeline.launch.stage_logs import StageLogs
@@ -65,7 +65,7 @@ def _run(arguments: list[str]) -> int:
         raise UserError(f"{OPTIONS[role]} names a column of a table; with a recipe write --task.{role} COLUMN")
     plan = make_plan(recipe, overrides)
     push = None
-    if options.push:
+    if options.push and machine_rank(launcher) == 0:
         from pipeline.report.push import pusher  # noqa: PLC0415 (the hub's library is slow, and few runs need it)
 
         push = pusher(options.push)
@@ -85,15 +85,13 @@ def _run(arguments: list[str]) -> int:
     publish_run(plan)
     if selected:
         print(*(f"data: {line}" for line in plan.data), sep="\n", file=sys.stderr, flush=True)
-        command, changes = launch_command(selected, ["--recipe", str(recipe.absolute()), *overrides], launcher)
-        machines = machines_of(launcher)
-        status, trouble = _launch(plan, selected, command, changes, machines)
+        status, trouble = _launch(plan, selected, ["--recipe", str(recipe.absolute()), *overrides], launcher)
         if status == INTERRUPTED and _is_done(plan.recipe, selected):
             status = OK  # asked to stop when the last stage was all but done
         if status != OK:
             print(f"{trouble}\n  resume: {_resuming(arguments)}", file=sys.stderr)
             return status
-        if machines > 1:
+        if machines_of(launcher) > 1:
             _wait_until_seen(plan.recipe, selected)
     return _finish(plan_recipe(plan.recipe, checked=False), selected, push)
 
@@ -152,10 +150,10 @@ def _finish(plan: Plan, selected: Sequence[str], push: Callable[[Path], str] | N
     return OK
 
 
-def _launch(
-    plan: Plan, stages: Sequence[str], command: Sequence[str], changes: Mapping[str, str], machines: int
-) -> tuple[int, str]:
+def _launch(plan: Plan, stages: Sequence[str], arguments: Sequence[str], launcher: Sequence[str]) -> tuple[int, str]:
     """Run stages in one launch; returns its exit status, and which stage went wrong, how, and its log's path.
+
+    Args: arguments, launcher: as `launch_command` takes them.
 
     They read the recipe as it was planned, from a file of its own: the user's may be edited meanwhile.
     """
@@ -165,8 +163,9 @@ def _launch(
         following = f"; next: {stages[number]}" if number < len(stages) else ""
         print(f"== {number} of {len(stages)}: {stage} ({plan.why[stage]}){following}", file=sys.stderr, flush=True)
 
+    command, changes = launch_command(stages, arguments, launcher)
+    logs = StageLogs(plan.run_folder / "logs", stages, begins, machine=machine_rank(launcher))
     begins(stages[0])
-    logs = StageLogs(plan.run_folder / "logs", stages, begins)
     with tempfile.TemporaryDirectory(prefix="distill-") as folder:
         planned = Path(folder) / RECIPE
         planned.write_text(recipe_text(plan.recipe), encoding="utf-8")
@@ -174,7 +173,7 @@ def _launch(
             load_recipe(planned) == plan.recipe,
             f"a text in the settings of {plan.recipe.name} holds characters that YAML does not keep; remove them",
         )
-        status, message = run_launched([*command, "--planned", str(planned)], changes, logs, machines)
+        status, message = run_launched([*command, "--planned", str(planned)], changes, logs, machines_of(launcher))
     outcome = "was interrupted" if status == INTERRUPTED else "failed"
     return status, f"{logs.stage} {outcome}{message and ': '}{message}\n  log:    {logs.path}"
 

@@ -93,6 +93,11 @@ def machines_of(launcher: Sequence[str]) -> int:
     return _count(_settings(launcher), "num_machines")
 
 
+def machine_rank(launcher: Sequence[str]) -> int:
+    """Which of the machines this one is, from 0. Raises UserError as `launch_command`."""
+    return _count(_settings(launcher), "machine_rank", least=0)
+
+
 def _settings(options: Sequence[str]) -> dict[str, Any]:
     """What the configuration file and the options say, by name."""
     values = _option_values(options)
@@ -100,10 +105,10 @@ def _settings(options: Sequence[str]) -> dict[str, Any]:
     return found | {name.lstrip("-"): value for name, value in values.items()}
 
 
-def _count(settings: Mapping[str, Any], name: str) -> int:
-    """A number of processes or machines; 1 for what Accelerate will refuse."""
-    count = str(settings.get(name, 1))
-    return max(1, int(count)) if count.isdecimal() else 1
+def _count(settings: Mapping[str, Any], name: str, *, least: int = 1) -> int:
+    """A number of processes or machines; the least for what Accelerate will refuse."""
+    count = str(settings.get(name, least))
+    return max(least, int(count)) if count.isdecimal() else least
 
 
 def _config_file(path: str) -> dict[str, Any]:

@@ -30,15 +30,24 @@ class StageLogs:
     Args:
         stages: those of the launch; the first has the output before any mark.
         begins: called with each of the others as it begins.
+        machine: which of several machines this one is; all but the first name themselves in their logs' names.
     """
 
-    def __init__(self, folder: Path, stages: Sequence[str], begins: Callable[[str], object] = lambda _: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stages: Sequence[str],
+        begins: Callable[[str], object] = lambda _: None,
+        *,
+        machine: int = 0,
+    ) -> None:
         self.folder, self.stages, self.stage, self._begins = folder, stages, stages[0], begins
+        self._suffix = f".machine-{machine}.log" if machine else ".log"
 
     @property
     def path(self) -> Path:
         """The log of the stage at work."""
-        return self.folder / f"{self.stage}.log"
+        return self.folder / f"{self.stage}{self._suffix}"
 
     def turn_to(self, stage: str) -> None:
         """What follows is of this stage. A name that is none of the launch's was no mark."""

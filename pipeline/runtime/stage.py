@@ -16,6 +16,7 @@ from pipeline.config import Recipe
 from pipeline.errors import Interrupted
 from pipeline.hardware import Precision
 from pipeline.inputs.recipe_inputs import RecipeInputs
+from pipeline.runtime.processes import wait_until_seen
 
 if TYPE_CHECKING:
     from pipeline.plan.stage_specs import StageSpec
@@ -127,11 +128,14 @@ class Stage:
             return self.stop.came
         return bool(self.sum_over_processes(torch.tensor([float(self.stop.came)])).item())
 
-    def work_through(self, work: Callable[[int], object], *, sizes: Sequence[int], unit: str) -> None:
-        """Do this process's share of numbered units of work; returns when every process has done its own.
+    def work_through(
+        self, work: Callable[[int], object], *, results: Sequence[Path], sizes: Sequence[int], unit: str
+    ) -> None:
+        """Do this process's share of numbered units of work; returns when this one sees the results of all.
 
         Args:
             work: does the unit of a number, and keeps its result (`artifacts.shards.write_once`).
+            results: the files or folders that all units leave.
             sizes, unit: of all units, and what they count, for the progress bar.
 
         Raises: Interrupted after a unit, where a signal reached this process.
@@ -142,6 +146,7 @@ class Stage:
                 bar.update(sizes[number] * self.accelerator.num_processes)
                 self.stop_if_asked_here(f"shard {number} of {len(sizes)}")
         self.accelerator.wait_for_everyone()
+        wait_until_seen(results)
 
     def shares(self, count: int) -> range:
         """The numbers below `count` that are this process's share."""

@@ -70,17 +70,12 @@ def train(job: Job, stage: Stage) -> Progress:
     Raises: Interrupted after a signal (a checkpoint is written first); WorkFailed when the loss is not finite.
     """
     accelerator, total = stage.accelerator, job.batches.steps
+    if total:
+        _say_how_batches_are_shared(job, stage)
+        freeze_unreached(job, stage)
     plain_optimizer = make_optimizer(job.model.to(accelerator.device), job.settings)
     progress, best = _resume(job, stage, plain_optimizer)
     model, optimizer = accelerator.prepare(job.model, plain_optimizer)
-    if total and len(job.batches.at(0).micro_batches) < accelerator.num_processes:
-        stage.say(
-            "a batch has fewer micro-batches than there are processes, so some processes only repeat work: raise"
-            " batch_size or lower micro_batch_tokens"
-        )
-    if total and job.batches.echo > 1:
-        different = math.ceil(total / job.batches.echo)
-        stage.say(f"{total} steps on {different} different batches, each of them up to {job.batches.echo} times (echo)")
     begun, saved_at = progress.step, time.monotonic()
     unread: list[StepLosses] = []
 
@@ -117,6 +112,37 @@ def train(job: Job, stage: Stage) -> Progress:
     if job.throughput.flops:
         stage.say(summary_line(throughput_of(job, stage)))
     return progress
+
+
+def _say_how_batches_are_shared(job: Job, stage: Stage) -> None:
+    """Where processes have too few micro-batches, and where a batch is trained on several times."""
+    if len(job.batches.at(0).micro_batches) < stage.accelerator.num_processes:
+        stage.say(
+            "a batch has fewer micro-batches than there are processes, so some processes only repeat work: raise"
+            " batch_size or lower micro_batch_tokens"
+        )
+    if job.batches.echo > 1:
+        steps, echo = job.batches.steps, job.batches.echo
+        stage.say(
+            f"{steps} steps on {math.ceil(steps / echo)} different batches, each of them up to {echo} times (echo)"
+        )
+
+
+def freeze_unreached(job: Job, stage: Stage) -> None:
+    """Leave out of the training what no loss reaches, since processes would wait for its gradient.
+
+    Such as the end of a last layer of which only the attention is compared, or a pooler that a head does not read. One
+    micro-batch shows it.
+    """
+    global_batch = job.batches.at(0)
+    batch = job.collate(global_batch.micro_batches[-1], global_batch.epoch).to(stage.accelerator.device)
+    model = job.model.to(stage.accelerator.device)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with stage.autocast():
+        terms = job.loss(model, batch, global_batch)
+    gradients = torch.autograd.grad(torch.stack(list(terms.values())).sum(), trained, allow_unused=True)
+    for parameter, gradient in zip(trained, gradients, strict=True):
+        parameter.requires_grad_(gradient is not None)
 
 
 def _settle_order_of_gradients(job: Job, stage: Stage, model: nn.Module, step: Step) -> None:

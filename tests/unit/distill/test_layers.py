@@ -10,7 +10,7 @@ import torch
 
 from pipeline.config.distillation import DistillGeneral
 from pipeline.config.student import Student
-from pipeline.distill.layers import ProjectedStudent, Teacher, both_pack, freeze_unreached, layer_loss
+from pipeline.distill.layers import ProjectedStudent, Teacher, both_pack, layer_loss
 from pipeline.distill.objectives import OBJECTIVES
 from pipeline.losses.related_methods import relation_loss
 from pipeline.losses.tinybert import attention_loss, hidden_loss
@@ -19,7 +19,7 @@ from pipeline.models.loading import load_language_model
 from pipeline.models.new_student import new_student
 from pipeline.models.trace import Wanted, trace
 from pipeline.training.batches import BatchPlan, GlobalBatch
-from pipeline.training.loop import Job
+from pipeline.training.loop import Job, freeze_unreached
 from tests.helpers.one_process import make_stage
 from tests.tiny import write_model
 

@@ -8,7 +8,7 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 
 from pipeline import PROJECT
 from pipeline.errors import UserError
-from pipeline.launch.launch_command import CPU_ENVIRONMENT, launch_command, machines_of
+from pipeline.launch.launch_command import CPU_ENVIRONMENT, launch_command, machine_rank, machines_of
 from pipeline.runtime.patience import MEETING_SECONDS
 
 ARGUMENTS = ["--recipe", "mine.yaml", "--seed", "1"]
@@ -97,7 +97,8 @@ def test_machines_wait_as_long_for_each_other_as_their_processes_do() -> None:
 
 
 def test_machines_are_counted_in_the_configuration_file_and_in_options() -> None:
-    assert machines_of([]) == 1
+    assert (machines_of([]), machine_rank([])) == (1, 0)
+    assert machine_rank(["--config_file", config("two_machines"), "--machine_rank", "1"]) == 1
     assert machines_of(["--config_file", config("two_machines")]) == 2
     assert machines_of(["--config_file", config("two_machines"), "--num_machines=3"]) == 3
 

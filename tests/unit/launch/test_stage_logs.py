@@ -35,6 +35,11 @@ def test_each_stage_s_output_goes_to_its_log(tmp_path: Path, piece: int, capfdbi
     assert capfdbinary.readouterr() == (b"", b"imports\none\n" + ODD + b"of these\nfour")
 
 
+def test_machines_that_share_a_disk_have_a_log_each(tmp_path: Path) -> None:
+    assert StageLogs(tmp_path, ["stage"], machine=0).path == tmp_path / "stage.log"
+    assert StageLogs(tmp_path, ["stage"], machine=1).path == tmp_path / "stage.machine-1.log"
+
+
 def test_a_mark_is_for_who_reads_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.delenv(LOGGED, raising=False)
     mark("stage")

@@ -77,6 +77,15 @@ def test_a_run_that_nobody_may_publish_does_not_begin(world: Path, tmp_path: Pat
     assert not (world / "artifacts").exists()
 
 
+def test_of_several_machines_the_first_publishes(world: Path, tmp_path: Path) -> None:
+    with serve({}, uploads=tmp_path / "hub") as address:
+        words = [world / "recipe.yaml", "--push", "owner/small", "--list", "--", "--machine_rank"]
+        refused, passed = (
+            answer_of(cli.main, *words, rank, address=address, home=tmp_path / "home").returncode for rank in ("0", "1")
+        )
+    assert (refused, passed) == (2, 0)
+
+
 def test_no_network_is_one_sentence(run: Path) -> None:
     done = push(run, "owner/small", address=NOBODY)
     assert done.returncode == 2
