@@ -9,7 +9,19 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-WITHOUT_QUERIES = ("mpnet", "deberta", "deberta-v2")  # not built on transformers' attention interface
+# Not built on transformers' attention interface: hidden states and predictions can be copied, attention cannot.
+WITHOUT_QUERIES = (
+    "big_bird",
+    "convbert",
+    "deberta",
+    "deberta-v2",
+    "longformer",
+    "megatron-bert",
+    "mpnet",
+    "rembert",
+    "roformer",
+    "squeezebert",
+)
 # Global attention through that interface, and positions that are added to the embeddings.
 PACKABLE = frozenset({"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"})
 # Causal language models, with causal attention through that interface over whole texts, padded on the right.

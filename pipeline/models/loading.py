@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import (
+    MODEL_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -20,7 +21,7 @@ from transformers import (
 )
 
 from pipeline.config.distillation import DistillGeneral
-from pipeline.errors import UserError
+from pipeline.errors import UserError, require
 from pipeline.models.architectures import DECODERS, WITHOUT_QUERIES, encoder_layers
 from pipeline.models.attention import ATTENTION
 from pipeline.models.json_files import check_tokenizer_files, loading_from
@@ -98,8 +99,19 @@ def set_dropout(config: PreTrainedConfig, hidden_dropout: float) -> None:
 
 
 def attention_of(config: PreTrainedConfig, wanted: str = ATTENTION) -> str:
-    """How a model attends: as wanted, where its architecture can."""
-    return "eager" if config.model_type in WITHOUT_QUERIES else wanted
+    """How a model attends: as wanted, where its architecture can.
+
+    Raises: UserError where it can neither do that nor be used without.
+    """
+    if config.model_type in WITHOUT_QUERIES:
+        return "eager"
+    trunk = MODEL_MAPPING.get(type(config), None)
+    require(
+        wanted != ATTENTION or trunk is None or trunk._supports_sdpa,
+        f"{config.name_or_path} is a {config.model_type}, which cannot be distilled here; take a BERT, RoBERTa,"
+        " ELECTRA, ModernBERT or the like (docs/how-to/methods.md)",
+    )
+    return wanted
 
 
 def load_language_model(

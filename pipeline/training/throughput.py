@@ -58,7 +58,7 @@ def summary_line(summary: dict[str, float]) -> str:
 def encoder_flops(model: PreTrainedModel) -> Flops:
     """FLOPs of a forward pass through the transformer layers."""
     config: Any = model.config
-    weights = sum(p.numel() for p in encoder_layers(model).parameters() if p.ndim == 2)
+    weights = sum(p.numel() for p in encoder_layers(model).parameters() if p.ndim >= 2)
     attention = config.num_hidden_layers * config.hidden_size
     return lambda batch: 2.0 * weights * batch.tokens + 4.0 * attention * batch.pairs
 
@@ -66,7 +66,7 @@ def encoder_flops(model: PreTrainedModel) -> Flops:
 def training_flops(model: PreTrainedModel) -> Flops:
     """FLOPs of a forward pass through the transformer layers, and of a backward pass through those that are trained."""
     forward = encoder_flops(model)
-    matrices = [p for p in encoder_layers(model).parameters() if p.ndim == 2]
+    matrices = [p for p in encoder_layers(model).parameters() if p.ndim >= 2]
     trained = sum(p.numel() for p in matrices if p.requires_grad) / sum(p.numel() for p in matrices)
     return lambda batch: (1.0 + 2.0 * trained) * forward(batch)
 

@@ -12,18 +12,26 @@ from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
     BertTokenizer,
+    BigBirdConfig,
+    ConvBertConfig,
     DebertaV2Config,
     DistilBertConfig,
     ElectraConfig,
+    FNetConfig,
+    LongformerConfig,
+    MegatronBertConfig,
     ModernBertConfig,
     MPNetConfig,
     PreTrainedConfig,
+    RemBertConfig,
     RobertaConfig,
+    RoFormerConfig,
+    SqueezeBertConfig,
     XLMRobertaConfig,
 )
 
 from pipeline.errors import UserError
-from pipeline.models.architectures import LIKE_BERT
+from pipeline.models.architectures import LIKE_BERT, WITHOUT_QUERIES
 from pipeline.plan.plan import make_plan
 from tests import tiny
 from tests.helpers.one_process import metrics, run_recipe
@@ -46,8 +54,20 @@ TEACHERS: dict[str, PreTrainedConfig] = {
     "modernbert": ModernBertConfig(**SIZE, local_attention=64),
     "mpnet": MPNetConfig(**SIZE),
     "deberta-v2": DebertaV2Config(**SIZE, relative_attention=True, pos_att_type=["p2c", "c2p"]),
+    "megatron-bert": MegatronBertConfig(**SIZE),
+    "rembert": RemBertConfig(**SIZE, input_embedding_size=12, output_embedding_size=16),
+    "roformer": RoFormerConfig(**SIZE, embedding_size=24),
+    "convbert": ConvBertConfig(**SIZE, embedding_size=24, head_ratio=1, conv_kernel_size=3),
+    "big_bird": BigBirdConfig(**SIZE, attention_type="original_full", sep_token_id=3),
+    "longformer": LongformerConfig(**SIZE, attention_window=[16, 16, 16]),
+    "squeezebert": SqueezeBertConfig(
+        **SIZE,
+        embedding_size=24,
+        **dict.fromkeys(["q_groups", "k_groups", "v_groups", "post_attention_groups"], 1),
+        **dict.fromkeys(["intermediate_groups", "output_groups"], 1),
+    ),
 }
-HIDDEN_ONLY = ("mpnet", "deberta-v2")
+HIDDEN_ONLY = [kind for kind in WITHOUT_QUERIES if kind in TEACHERS]
 NO_ATTENTION = {"attention": 0}
 STUDENTS: dict[str, dict[str, Any]] = {
     "bert": {"layers": 1, "width": 16, "feed_forward": 24, "heads": 2},
@@ -129,6 +149,13 @@ def test_a_teacher_whose_head_comes_before_its_encoder_learns_scores_and_several
     plan = run_recipe(recipe, *overrides, last="annotate_data")
     taught = metrics(plan, "finetune_teacher")
     assert taught["dev_score"] == pytest.approx(max(taught["dev_scores"]), abs=0.05)
+
+
+def test_a_teacher_that_cannot_be_distilled_is_one_sentence(world: Path) -> None:
+    folder = write_teacher(world / "teacher", FNetConfig(**SIZE))
+    recipe = write_recipe(world, folder, student=STUDENTS["bert"], distill_general=NO_ATTENTION)
+    with pytest.raises(UserError, match="backbone is a fnet, which cannot be distilled here; take a BERT, RoBERTa"):
+        run_recipe(recipe, last="distill_general")
 
 
 def test_a_cased_bert_teaches_a_student_that_tells_cases_apart(world: Path) -> None:
