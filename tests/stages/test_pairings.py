@@ -45,6 +45,14 @@ SIZE: dict[str, Any] = {
     "max_position_embeddings": 64,
     "pad_token_id": 0,
 }
+GROUPS: dict[str, Any] = {
+    "q_groups": 1,
+    "k_groups": 1,
+    "v_groups": 1,
+    "post_attention_groups": 1,
+    "intermediate_groups": 1,
+    "output_groups": 1,
+}
 TEACHERS: dict[str, PreTrainedConfig] = {
     "bert": BertConfig(**SIZE),
     "roberta": RobertaConfig(**SIZE),
@@ -60,12 +68,7 @@ TEACHERS: dict[str, PreTrainedConfig] = {
     "convbert": ConvBertConfig(**SIZE, embedding_size=24, head_ratio=1, conv_kernel_size=3),
     "big_bird": BigBirdConfig(**SIZE, attention_type="original_full", sep_token_id=3),
     "longformer": LongformerConfig(**SIZE, attention_window=[16, 16, 16]),
-    "squeezebert": SqueezeBertConfig(
-        **SIZE,
-        embedding_size=24,
-        **dict.fromkeys(["q_groups", "k_groups", "v_groups", "post_attention_groups"], 1),
-        **dict.fromkeys(["intermediate_groups", "output_groups"], 1),
-    ),
+    "squeezebert": SqueezeBertConfig(**SIZE, **GROUPS, embedding_size=24),
 }
 HIDDEN_ONLY = [kind for kind in WITHOUT_QUERIES if kind in TEACHERS]
 NO_ATTENTION = {"attention": 0}
