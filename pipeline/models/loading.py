@@ -107,7 +107,7 @@ def attention_of(config: PreTrainedConfig, wanted: str = ATTENTION) -> str:
         return "eager"
     trunk = MODEL_MAPPING.get(type(config), None)
     require(
-        wanted != ATTENTION or trunk is None or trunk._supports_sdpa,
+        wanted != ATTENTION or getattr(trunk, "_supports_sdpa", True),
         f"{config.name_or_path} is a {config.model_type}, which cannot be distilled here; take a BERT, RoBERTa,"
         " ELECTRA, ModernBERT or the like (docs/how-to/methods.md)",
     )
