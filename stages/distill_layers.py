@@ -29,10 +29,12 @@ from pipeline.distill.layers import (
     layer_loss,
     mapped_layers,
 )
+from pipeline.distill.random_tokens import RandomTokens
 from pipeline.distill.start import start_from_task_teacher
 from pipeline.heads import head_of
 from pipeline.launch.stage_runner import run_stage
 from pipeline.models.collate import Batch, Rows, collate
+from pipeline.models.loading import load_tokenizer
 from pipeline.models.seen_pieces import seen_pieces
 from pipeline.models.vocabulary import cut_to
 from pipeline.runtime.stage import Stage
@@ -59,9 +61,13 @@ def main(stage: Stage) -> dict[str, Any]:
     student.load_projections(source)
     packed, progress = both_pack(teacher, student), None
     if settings.epochs:
+        noise = RandomTokens(load_tokenizer(data.tokenizer), share=settings.random_tokens, seed=stage.recipe.seed)
 
         def collated(rows: Rows, epoch: int) -> Batch:
-            return collate(data.texts.columns(rows), data.texts.pad_id, packed=packed)
+            columns = data.texts.columns(rows)
+            if settings.random_tokens:
+                columns = noise.put_into(columns, rows, epoch)
+            return collate(columns, data.texts.pad_id, packed=packed)
 
         layers = mapped_layers(stage, settings, teacher=teacher, student=student)
         job = Job(

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from pipeline.config.fields import CONFIG, AboveZero, Count, LayerMap, NonNegative, Positive, require_setting
+from pipeline.config.fields import CONFIG, AboveZero, Count, LayerMap, NonNegative, Positive, Share, require_setting
 from pipeline.config.objectives import CAUSAL_LM, LAYER_OBJECTIVES, MASKED_LM, PREDICTIONS
 from pipeline.config.training import Training
 
@@ -103,6 +103,9 @@ class DistillLayers(TaskDistillation, LayerObjectives):
     """Pieces in the student's vocabulary (WordPiece or Unigram): the most frequent of the augmented dataset, and those
     of one character. A word whose piece is gone is cut into smaller ones, and the student learns to read it so. 0: the
     teacher's whole vocabulary."""
+    random_tokens: Share = 0.0
+    """Share of a text's tokens that are replaced by random ones, others in every epoch. Teacher and student read the
+    same. For tasks with few texts, whose new texts hold words that were never seen, such as names."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)

@@ -1,7 +1,9 @@
 """The student learns, is measured and ships with a vocabulary of its own."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,10 +14,12 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForTokenClassification
 
 from pipeline.export.four_bits import pack_rows, unpack_rows
+from pipeline.models.collate import Batch
 from pipeline.models.loading import load_tokenizer
 from pipeline.models.vocabulary import pieces_kept
+from stages import distill_layers
 from tests import tiny
-from tests.helpers.one_process import run_everything
+from tests.helpers.one_process import run_everything, run_recipe
 
 PIECES = 40  # of tiny.recipe
 
@@ -77,3 +81,22 @@ def test_the_answers_of_a_tagger_are_for_the_tokens_that_the_student_reads(world
             expected = model(input_ids=torch.from_numpy(ids)[None]).logits[0].numpy()
         assert logits[begin : begin + len(ids)] == pytest.approx(expected, abs=1e-4)
         begin += len(ids)
+
+
+def test_random_tokens_are_of_the_student_s_vocabulary(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[np.ndarray] = []
+
+    def collate(columns: Mapping[str, Any], *args: Any, **kwargs: Any) -> Batch:
+        read.extend(columns["input_ids"])
+        return in_the_library(columns, *args, **kwargs)
+
+    in_the_library = distill_layers.collate
+    monkeypatch.setattr(distill_layers, "collate", collate)
+    recipe = tiny.recipe(world)
+    recipe["distill_layers"]["random_tokens"] = 0.3
+    plan = run_recipe(tiny.write_recipe(world / "recipe.yaml", recipe), last="distill_layers")
+    tokenizer = load_tokenizer(plan.stages["distill_layers"].artifact.folder / "student")
+    ordinary = set(range(PIECES)) - set(tokenizer.all_special_ids)
+    assert set(np.concatenate(read)) >= ordinary
+    assert {(int(ids[0]), int(ids[-1])) for ids in read} == {(tokenizer.cls_token_id, tokenizer.sep_token_id)}
+    assert max(map(max, read)) < PIECES
