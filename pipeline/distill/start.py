@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_NAME
 
 from pipeline.config.objectives import layer_map
 from pipeline.distill.augmented_dataset import AugmentedTexts, load_task_teacher
@@ -132,7 +133,7 @@ def start_from_task_teacher(stage: Stage, data: AugmentedTexts) -> Path:
         projected.init_projections(known)
         projected.save_projections(folder)
     stage.accelerator.wait_for_everyone()
-    wait_until_seen([folder / PROJECTIONS])
+    wait_until_seen([*(folder / "student" / name for name in (CONFIG_NAME, SAFE_WEIGHTS_NAME)), folder / PROJECTIONS])
     return folder
 
 
