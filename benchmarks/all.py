@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks import pages, results, tasks
 from pipeline import PROJECT
-from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.launch.options import DEFAULT_RECIPE
 
 RUNS = {  # parts that are runs of the pipeline, and the names of these
     "default": DEFAULT_RECIPE.stem,

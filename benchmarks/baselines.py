@@ -34,7 +34,7 @@ from pipeline.evaluate.exported_forms import add_tokenizer_and_onnx
 from pipeline.evaluate.scoring import labelled_split
 from pipeline.export.onnx_session import INT8, SIDE_FILES
 from pipeline.heads import head_of
-from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.launch.options import DEFAULT_RECIPE
 from pipeline.models.loading import load_tokenizer
 from pipeline.models.vocabulary import kept_pieces, save_tokenizer, trim_embeddings
 from pipeline.plan.plan import Plan, make_plan

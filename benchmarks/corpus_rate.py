@@ -18,7 +18,7 @@ os.environ["RAYON_NUM_THREADS"] = "1"  # before tokenizers: a core at a time
 
 from pipeline.data.corpus import Corpus, blocks_of, write_shards
 from pipeline.data.documents import PART_BYTES, read_documents
-from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.launch.options import DEFAULT_RECIPE
 from pipeline.models.loading import load_tokenizer
 from pipeline.plan.plan import make_plan
 

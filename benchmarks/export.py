@@ -34,7 +34,7 @@ from pipeline.errors import status_of
 from pipeline.evaluate.latency import LATENCY_TOKENS
 from pipeline.export.onnx import OnnxModel, export_onnx, quantise
 from pipeline.export.onnx_session import FLOAT32, INT8, SIDE_FILES, open_session
-from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.launch.options import DEFAULT_RECIPE
 from pipeline.models.loading import LOAD
 from pipeline.models.saved_model import MODEL_FILES
 from pipeline.plan.plan import Plan, make_plan

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import PROJECT
-from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.launch.options import DEFAULT_RECIPE
 
 LIMITS = {
     "recipe": 900,

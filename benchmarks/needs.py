@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.runs import published
 from pipeline.artifacts.store import cache_folder
 from pipeline.errors import status_of
-from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.launch.options import DEFAULT_RECIPE
 from pipeline.plan.plan import make_plan
 
 

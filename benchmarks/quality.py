@@ -27,7 +27,7 @@ from pipeline.config import Recipe
 from pipeline.errors import WorkFailed, status_of
 from pipeline.evaluate.scoring import labelled_split
 from pipeline.heads import head_of
-from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.launch.options import DEFAULT_RECIPE
 from pipeline.models.attention import can_pack
 from pipeline.models.collate import collate
 from pipeline.models.loading import backbone_of, copy_model_files, load_tokenizer

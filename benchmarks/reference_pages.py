@@ -8,7 +8,7 @@ from data_augment import __main__ as data_augment
 from pipeline import PROJECT
 from pipeline.artifacts import __main__ as artifacts
 from pipeline.config.reference import sections
-from pipeline.launch import cli
+from pipeline.launch import options
 from pipeline.plan.stages import STAGES
 from pipeline.predict import __main__ as predict
 from pipeline.report import __main__ as report
@@ -16,7 +16,7 @@ from pipeline.report import push
 
 MADE = "Made by `python -m benchmarks.pages` from the code."
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
-    "./run_all.sh": cli.parser,
+    "./run_all.sh": options.parser,
     "python -m pipeline.predict": predict.parser,
     "python -m pipeline.report": report.parser,
     "python -m pipeline.report.push": push.parser,

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from data_augment.candidates_folder import read_candidates, shard_path
 from pipeline import PROJECT
 from pipeline.errors import WorkFailed, require, status_of
-from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.launch.options import DEFAULT_RECIPE
 from pipeline.plan.plan import make_plan
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.runs import published
 from pipeline.errors import status_of
-from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.launch.options import DEFAULT_RECIPE
 from pipeline.plan.plan import make_plan
 
 TEXTS = (

@@ -31,8 +31,8 @@ from benchmarks.peak_memory import forget_peak, peak
 from pipeline import PROJECT
 from pipeline.errors import status_of
 from pipeline.hardware import gpu_count
-from pipeline.launch.cli import DEFAULT_RECIPE
 from pipeline.launch.launch_command import CPU_ENVIRONMENT
+from pipeline.launch.options import DEFAULT_RECIPE
 
 STEPS = {"general": 6, "layers": 48, "predictions": 0, "augment": 8}  # of predictions the recipe's epochs are run
 EXAMPLES = 256

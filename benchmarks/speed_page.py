@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.tables import cell, where
 from pipeline.config.recipe_file import load_recipe
-from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.launch.options import DEFAULT_RECIPE
 
 SPEEDS = {  # the parts of `benchmarks.speed`, and what they do
     "speed_general": "general distillation, BERT-base to TinyBERT4",

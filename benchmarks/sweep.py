@@ -27,7 +27,7 @@ from benchmarks.quality import run
 from benchmarks.runs import note, note_of
 from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import status_of
-from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.launch.options import DEFAULT_RECIPE
 from pipeline.plan.plan import Plan
 
 Settings = dict[str, str]

@@ -1,6 +1,8 @@
 """From the command line to processes, and back to an exit status.
 
 cli             ./run_all.sh
+options         its options
+selection       which stages it runs
 table_recipe    a table in the place of a recipe
 listing         the table of --list and --dry-run
 launch_command  the `accelerate launch` command line

@@ -3,11 +3,9 @@
 ./run_all.sh [RECIPE or TABLE] [options] [--section.field value ...] [-- options of accelerate launch]
 """
 
-import argparse
 import io
 import json
 import shlex
-import shutil
 import signal
 import sys
 import tempfile
@@ -16,27 +14,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline import PROJECT
 from pipeline.artifacts.store import RECIPE
 from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
-from pipeline.config.reference import help_page, settings
-from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, WorkFailed, nearest, require, status_of
+from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, WorkFailed, require, status_of
 from pipeline.launch.exit_status import disk_trouble, survive_closed_readers
 from pipeline.launch.launch_command import launch_command, machine_rank, machines_of
 from pipeline.launch.launcher import run_launched, stop_signals_call
 from pipeline.launch.listing import forecast, show
+from pipeline.launch.options import parse
+from pipeline.launch.selection import forced, select
 from pipeline.launch.stage_logs import StageLogs
 from pipeline.launch.table_recipe import OPTIONS, from_here, is_table, recipe_for
-from pipeline.plan.plan import Plan, check_inputs, make_plan, plan_recipe, reasons
+from pipeline.plan.plan import Plan, check_inputs, make_plan, plan_recipe
 from pipeline.plan.run_folder import RESULTS, check_writable, publish_run, recipe_text
-from pipeline.plan.stages import STAGES
 from pipeline.report.results import refresh_report, table
 from pipeline.runtime.patience import NETWORK_DISK_SECONDS
-
-SETTINGS = tuple(dict.fromkeys(setting.name.partition(".")[0] for setting in settings()))  # and sections
-WIDEST_HELP = 110  # columns
-DEFAULT_RECIPE = PROJECT / "recipes" / "rotten_tomatoes.yaml"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -190,113 +183,6 @@ def _resuming(arguments: Sequence[str]) -> str:
     pairs = zip(["", *arguments], arguments, strict=False)
     kept = [argument for before, argument in pairs if "--force" not in (before, argument.partition("=")[0])]
     return shlex.join(["./run_all.sh", *kept])
-
-
-def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]]:
-    """The options, the recipe, and the overrides (option and value in turn). Raises UserError for any that is wrong."""
-    options_of_all = parser(with_settings=not {"-h", "--help"}.isdisjoint(arguments))
-    try:
-        options, rest = options_of_all.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise UserError(f"{error.argument_name}: {error.message}; see --help") from None
-    known = [action.option_strings[-1] for action in options_of_all._actions] + [f"--{name}" for name in SETTINGS]
-    recipes, overrides, after_option = [], [], False
-    for argument in rest:
-        is_option = argument.startswith("--")
-        name = argument.partition("=")[0]
-        if is_option and "." not in name and name not in known:
-            raise UserError(f"{name}: no such option{nearest(name, known)}; settings are --section.field value")
-        (overrides if is_option or after_option else recipes).append(argument)
-        after_option = is_option and "=" not in argument
-    if len(recipes) > 1:
-        raise UserError(f"{recipes[1]!r}: one recipe or table at a time, and settings as --section.field value")
-    _check_options(options)
-    return options, Path(recipes[0]) if recipes else DEFAULT_RECIPE, overrides
-
-
-def parser(*, with_settings: bool = False) -> argparse.ArgumentParser:
-    """The options. Args: with_settings: the help lists every setting too."""
-    width = min(shutil.get_terminal_size().columns, WIDEST_HELP) - 2
-    options = argparse.ArgumentParser(
-        prog="./run_all.sh",
-        usage="./run_all.sh [RECIPE or TABLE] [options] [--section.field value ...] [-- options of accelerate launch]",
-        description=f"RECIPE is a YAML file; without it {DEFAULT_RECIPE.relative_to(PROJECT)} runs.\n"
-        "TABLE is a file of texts and labels (.csv, .tsv, .jsonl, .json, .parquet). A recipe for it, with the\n"
-        "settings of the command line, is written to recipes/ and run.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"settings, in a recipe or as --section.field value:\n{help_page(width) if with_settings else ''}",
-        allow_abbrev=False,
-        exit_on_error=False,
-    )
-    options.add_argument("--text", metavar="COLUMN", help="the column of a table that holds the text")
-    options.add_argument("--text-pair", metavar="COLUMN", help="the column that holds the second text of a pair")
-    options.add_argument("--label", metavar="COLUMN", help="the column that holds the label")
-    options.add_argument(
-        "--list",
-        action="store_true",
-        help="show every stage (done, will run, or why it must run again), and run none; inputs may be downloaded",
-    )
-    options.add_argument("--dry-run", action="store_true", help="as --list, with an estimate of time and disk")
-    options.add_argument("--from", metavar="S", help="start at stage S; every stage that it reads must be done")
-    options.add_argument("--until", metavar="S", help="stop after stage S")
-    options.add_argument("--only", metavar="S", help="run stage S alone")
-    options.add_argument("--force", metavar="S", help="run stage S again, and every stage that reads its output")
-    options.add_argument("--push", metavar="OWNER/NAME", help="publish the student on the hub when the run is done")
-    return options
-
-
-def _check_options(options: argparse.Namespace) -> None:
-    """The stages exist, and the options fit together."""
-    for option in ("from", "until", "only", "force"):
-        stage = getattr(options, option)
-        if stage is not None and stage not in STAGES:
-            raise UserError(f"--{option}: no stage {stage!r}{nearest(stage, STAGES)}")
-    start, end, only = getattr(options, "from"), options.until, options.only
-    if only and (start or end):
-        raise UserError(f"--only {only} runs one stage: leave out {'--from' if start else '--until'}")
-    if start and end and STAGES.index(end) < STAGES.index(start):
-        raise UserError(f"--until {end} comes before --from {start}: give a stage that comes after it")
-    if options.force and (options.list or options.dry_run):
-        look = "--list" if options.list else "--dry-run"
-        raise UserError(f"--force runs a stage again, and {look} runs nothing: leave one out")
-
-
-def select(plan: Plan, *, first: str | None, last: str | None) -> list[str]:
-    """The unfinished stages between two, in order.
-
-    Raises: UserError when one of them reads a stage that is unfinished and outside.
-    """
-    order = list(plan.stages)
-    for stage in filter(None, (first, last)):
-        check_needed(plan, stage)
-    begin = order.index(first) if first else 0
-    end = order.index(last) + 1 if last else len(order)
-    unfinished = [stage for stage in order[:end] if stage in plan.why]
-    selected = [stage for stage in unfinished if stage in order[begin:]]
-    if outside := _read_outside(plan, selected):
-        stage, up = outside[0]
-        before = range(unfinished.index(selected[0]))
-        start = max(number for number in before if not _read_outside(plan, unfinished[number:]))
-        part = f"--from {unfinished[start]}" + (f" --until {last}" if last else "")
-        raise UserError(f"{stage} reads {up}, which is not done ({plan.why[up]}); start earlier: {part}")
-    return selected
-
-
-def _read_outside(plan: Plan, stages: Sequence[str]) -> list[tuple[str, str]]:
-    """Those of some stages that read an unfinished one that is not among them, each with that one."""
-    return [(stage, up) for stage in stages for up in plan.stages[stage].reads if up in plan.why and up not in stages]
-
-
-def check_needed(plan: Plan, stage: str) -> None:
-    """Raises: UserError for a stage that the recipe does not have."""
-    why = "does not need the stage" if plan.recipe.has_task else "has no task:, which the stage needs"
-    require(stage in plan.stages, f"{stage}: this recipe {why}; it runs {', '.join(plan.stages)}")
-
-
-def forced(plan: Plan, stage: str) -> Plan:
-    """The plan in which a stage runs again though it is done."""
-    check_needed(plan, stage)
-    return replace(plan, why=reasons(plan, forced=stage))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from benchmarks import all as every
 from benchmarks import results, sweep
 from pipeline import PROJECT
 from pipeline.config.recipe_file import load_recipe
-from pipeline.launch.cli import DEFAULT_RECIPE
+from pipeline.launch.options import DEFAULT_RECIPE
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from pipeline import PROJECT
 from pipeline.config.recipe_file import load_recipe
 from pipeline.config.reference import settings
 from pipeline.launch import cli
+from pipeline.launch.options import DEFAULT_RECIPE, parse
+from pipeline.launch.table_recipe import is_table
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stages import STAGES
 from pipeline.predict import __main__ as predict
@@ -58,7 +60,7 @@ def is_parsed(command: str) -> None:
 
     def options_and_settings(parser: argparse.ArgumentParser, arguments: Any = None, namespace: Any = None) -> None:
         _, unknown = whole(parser, arguments, namespace)
-        load_recipe(cli.DEFAULT_RECIPE, unknown)
+        load_recipe(DEFAULT_RECIPE, unknown)
         raise Parsed
 
     for choice in choices:
@@ -75,14 +77,14 @@ def is_planned(command: str) -> None:
     """Minutes or hours of work, on data from the network: the recipe is one, and the settings are known."""
     typed = command.partition(" -- ")[0].split()
     words = [word for word in typed if not re.match(r"[A-Z][A-Z0-9_]+=|python$|-m$", word)]
-    _, recipe, overrides = cli.parse(words[1:])
+    _, recipe, overrides = parse(words[1:])
     load_recipe(PROJECT / recipe, overrides)
 
 
 def starts_from_a_table(command: str) -> None:
     """A whole run: tests/unit/launch/test_table_recipe.py makes the recipe of a table, and plans it."""
-    options, table, overrides = cli.parse(shlex.split(command)[1:])
-    assert cli.is_table(table)
+    options, table, overrides = parse(shlex.split(command)[1:])
+    assert is_table(table)
     assert (overrides, {options.text, options.label} <= {None, "review", "stars"}) == ([], True)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.artifacts.store import note_runs
 from pipeline.launch import cli
+from pipeline.launch.options import DEFAULT_RECIPE, parse
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stages import STAGES
 from tests.helpers.published import plan_of, publish, started
@@ -401,8 +402,8 @@ def test_help_groups_settings_by_section_and_indents_what_it_wraps(
 
 
 def test_without_a_recipe_the_default_one_runs() -> None:
-    assert cli.DEFAULT_RECIPE.is_file()
-    assert cli.parse(["--list"])[1] == cli.DEFAULT_RECIPE
+    assert DEFAULT_RECIPE.is_file()
+    assert parse(["--list"])[1] == DEFAULT_RECIPE
 
 
 def test_stages_read_the_recipe_where_its_link_lies(world: Path, launched: list[str]) -> None:

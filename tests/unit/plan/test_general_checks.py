@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.launch.cli import parse, select
+from pipeline.launch.options import parse
+from pipeline.launch.selection import select
 from pipeline.plan.general_checks import OF_TASKS
 from pipeline.plan.plan import Plan, make_plan
 from tests import tiny
