@@ -1,7 +1,8 @@
 """README's one table, and docs/results.md: every part of `benchmarks.all` as it stands in results/."""
 
+import statistics
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import results
@@ -221,10 +222,22 @@ def memory_lines(figures: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def task_lines(known: Known) -> list[str]:
-    """A line for each run of another task."""
-    rows = [row for part, of in known.items() if of and part.startswith("task_") for row in of["figures"]]
-    made = [f"- {row['task']}: {said}" for row in rows if (said := sentence([row]))]
-    return ["`python -m benchmarks.tasks --data FOLDER`", "", *table(rows), *(["", *made] if made else [])]
+    """A line for each run of another task, and what its students keep in the mean."""
+    tasks = [of["figures"] for part, of in known.items() if of and part.startswith("task_")]
+    rows = [row for of_task in tasks for row in of_task]
+    means = [_mean_kept(of_task) for of_task in tasks if len(of_task) > 1]
+    made = [f"- {of_task[0]['task']}: {said}" for of_task in tasks if (said := sentence(of_task))]
+    paragraphs = [lines for lines in (table(rows), means, made) if lines]
+    return ["`python -m benchmarks.tasks --data FOLDER`", *(line for lines in paragraphs for line in ("", *lines))]
+
+
+def _mean_kept(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What ships keeps, in the mean over the seeds of a task."""
+    kept = [row["kept"] for row in rows]
+    return (
+        f"- {rows[0]['task']}: what ships keeps {statistics.mean(kept):.1%} in the mean of {len(kept)} seeds"
+        f" ({min(kept):.1%} to {max(kept):.1%})."
+    )
 
 
 def _percent(share: float) -> str:
