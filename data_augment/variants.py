@@ -83,8 +83,8 @@ def count_occurrences(rows: Iterable[Texts], *, columns: int) -> np.ndarray:
 class KnownTexts:
     """A set of texts, or pairs of them, that holds only their digests."""
 
-    def __init__(self, known: Iterable[Texts] = ()) -> None:
-        self._digests = {digest(*texts) for texts in known}
+    def __init__(self) -> None:
+        self._digests: set[bytes] = set()
 
     def add(self, texts: Texts) -> None:
         self._digests.add(digest(*texts))

@@ -61,11 +61,14 @@ def main(stage: Stage) -> dict[str, Any]:
     student.load_projections(source)
     packed, progress = both_pack(teacher, student), None
     if settings.epochs:
-        noise = RandomTokens(load_tokenizer(data.tokenizer), share=settings.random_tokens, seed=stage.recipe.seed)
+        read, noise = data.texts.piece_counts(), None
+        if settings.random_tokens:
+            noise = RandomTokens(load_tokenizer(data.tokenizer), share=settings.random_tokens, seed=stage.recipe.seed)
+            read = noise.read_counts(read)
 
         def collated(rows: Rows, epoch: int) -> Batch:
             columns = data.texts.columns(rows)
-            if settings.random_tokens:
+            if noise:
                 columns = noise.put_into(columns, rows, epoch)
             return collate(columns, data.texts.pad_id, packed=packed)
 
@@ -78,7 +81,7 @@ def main(stage: Stage) -> dict[str, Any]:
             settings=settings,
             flops=layer_flops(teacher, student, echo=settings.echo),
         )
-        with seen_pieces(student.model, data.texts.piece_counts()):
+        with seen_pieces(student.model, read):
             progress = train(job, stage)
     with_vectors = stage.upstream["finetune_teacher"] if stage.recipe.task.soft_labels else None
     last = cast(nn.Linear, student.projections[-1])

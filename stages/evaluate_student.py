@@ -64,9 +64,10 @@ def vocabulary(stage: Stage, test: LabelledSplit, of_student: LabelledSplit) -> 
 def evaluate_general(stage: Stage) -> dict[str, Any]:
     """The same of a general student, on held-out text."""
     teacher = distilled_from(stage.upstream["pretrain_teacher"], stage.recipe.distill_general)
-    results, statistics = compare_general(stage, teacher=teacher, student=stage.upstream["distill_general"] / "student")
-    if not stage.is_main:
+    found = compare_general(stage, teacher=teacher, student=stage.upstream["distill_general"] / "student")
+    if found is None:  # not the main process
         return {}
+    results, statistics = found
     write_results(stage, results, statistics)
     return {"kept": results["kept"]}
 

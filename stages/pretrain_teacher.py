@@ -72,14 +72,19 @@ def main(stage: Stage) -> dict[str, Any]:
     )
     progress = train(job, stage)
     after = measured.measure(model, stage, tokens=settings.tokens_at_once)
-    name, shown = measured.metric, [format(value, measured.metric_format) for value in (before, after)]
-    stage.say(f"{name.replace('_', ' ')} on held-out blocks: {shown[0]} before, {shown[1]} after")
+    name, scores = measured.metric, {}
+    if before is None or after is None:
+        stage.say(f"no block is held out (pretrain_teacher.held_out), so no {name.replace('_', ' ')} is measured")
+    else:
+        shown = [format(value, measured.metric_format) for value in (before, after)]
+        stage.say(f"{name.replace('_', ' ')} on held-out blocks: {shown[0]} before, {shown[1]} after")
+        scores = {f"{name}_before": before, f"{name}_after": after}
     if stage.is_main:
         place = stage.output / PROPOSER if settings.only_proposes else backbone_of(stage.output)
         save_model(
             plain, place, tokenizer_of=tokenizer_of, extra={} if settings.from_scratch else pooler_of(backbone, plain)
         )
-    return {f"{name}_before": before, f"{name}_after": after, "curve": progress.curve}
+    return {**scores, "curve": progress.curve}
 
 
 def untrained(stage: Stage, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:

@@ -45,7 +45,12 @@ def seal(temporary: Path, path: Path) -> None:
 
 
 def damaged_file(path: Path) -> Path | None:
-    """The first file that differs from what was sealed, or the file of checksums if it is unreadable; else None."""
+    """The first file that differs from what was sealed, or the file of checksums if it is unreadable; else None.
+
+    What is not there is damaged, an empty folder too: a kill may come after its checksums and before its name.
+    """
+    if not path.exists():
+        return path
     try:
         sealed = seal_of(path).read_text(encoding="utf-8").splitlines()
         different = sorted({*sealed} ^ {*_checksums(path)}, key=lambda line: line.partition(" ")[2])

@@ -50,7 +50,8 @@ def read_documents(path: Path, *, column: str, part: range | None = None) -> Ite
     - .jsonl, .parquet: each row is a document, its text in `column`.
     - .xml: a Wikipedia dump (MediaWiki); each page is a document, each paragraph a line. Redirects are left out.
 
-    Args: part: one of `file_parts`. The parts in their order give the same documents as the whole file.
+    Args: part: one of `file_parts`. The parts in their order give the same documents as the whole file,
+            but for documents that are longer than LONGEST.
     Raises: UserError, with file and line where there is one, for a file that cannot be read.
     """
     kind = document_kind(path)

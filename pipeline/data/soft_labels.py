@@ -83,7 +83,7 @@ class SoftColumns:
         if isinstance(value, str) and value.strip():
             with contextlib.suppress(ValueError, RecursionError):
                 found = json.loads(value)
-        if _is_missing(found):
+        if _has_no_number(found):
             return None
         if not isinstance(found, dict | list):
             raise ValueError(
@@ -108,7 +108,7 @@ class SoftColumns:
 
     def _number(self, value: Any, column: str) -> float | None:
         """A number in its range; None where it is missing."""
-        if _is_missing(value):
+        if _has_no_number(value):
             return None
         try:
             number = math.inf if isinstance(value, bool) or "_" in str(value) else float(value)
@@ -154,7 +154,7 @@ class SoftColumns:
         return tuple(log - centre for log in logs), abs(total - 1) > ROUNDING
 
 
-def _is_missing(value: Any) -> bool:
+def _has_no_number(value: Any) -> bool:
     """Whether a cell is empty, or holds what programs write where a number is missing."""
     if isinstance(value, str):
         return value.strip().lower() in ("", *MISSING)

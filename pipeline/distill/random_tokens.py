@@ -30,6 +30,15 @@ class RandomTokens:
         self.is_special[tokenizer.all_special_ids] = True
         self.ordinary = np.flatnonzero(~self.is_special)
 
+    def read_counts(self, counts: np.ndarray) -> np.ndarray:
+        """How often each id may be read, (V,): as often as in the texts, and each ordinary one once.
+
+        Args: counts: how often each id occurs in the texts, 0 for those beyond its end.
+        """
+        read = (~self.is_special).astype(counts.dtype)
+        read[: len(counts)] += counts
+        return read
+
     def put_into(self, columns: Mapping[str, Any], rows: Rows, epoch: int) -> Mapping[str, Any]:
         """The columns of some texts, by number, with random tokens."""
         texts = zip(columns["input_ids"], rows, strict=True)

@@ -21,7 +21,7 @@ from accelerate import PartialState
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.artifacts.store import cache_folder
 from pipeline.distill.meter import Meter
-from pipeline.hardware import cpu_name, gpu_capabilities, gpu_count
+from pipeline.hardware import cpu_name, gpu_capabilities, gpu_count, resolve_precision
 from pipeline.models.loading import load_tokenizer
 from pipeline.models.saved_model import model_shape
 from pipeline.plan.estimate import (
@@ -165,7 +165,8 @@ class CostBook:
         spec = self.plan.stages.get(what)
         settings = {} if spec is None else {name: spec.settings[name] for name in spec.settings if name != "epochs"}
         models = [repr(model_shape(self.plan.inputs.backbone, "backbone")), repr(self.plan.recipe.student)]
-        measured = [what, spec and spec.version, settings, models, self.lengths, self.hardware]
+        precision = resolve_precision(self.plan.recipe.precision)
+        measured = [what, spec and spec.version, settings, models, precision, self.lengths, self.hardware]
         return hashlib.sha256(json.dumps(measured, default=str).encode()).hexdigest()[:16]
 
 

@@ -204,8 +204,8 @@ def shipped_beside_teacher(
 
     Args: score_of: the score that follows from some rows' statistics.
     Returns: `score`, `kept` and its 95% interval (None where nothing can be kept of the teacher's score), `disk_bytes`,
-        `latency_ms`, `teacher_latency_ms`, `examples_per_s`, `times_smaller`, `times_faster`, and the `machine` of the
-        latencies.
+        `latency_ms`, `teacher_latency_ms`, `examples_per_s`, `teacher_examples_per_s` (None where the teacher ran on a
+        GPU, for the file runs on the CPU), `times_smaller`, `times_faster`, and the `machine` of the latencies.
     """
     evaluation, form = stage.upstream["evaluate_student"], forms.forms[INT8]
     results = json.loads((evaluation / RESULTS).read_text(encoding="utf-8"))
@@ -227,6 +227,7 @@ def shipped_beside_teacher(
         "latency_ms": form.latency_ms,
         "teacher_latency_ms": forms.teacher_latency_ms,
         "examples_per_s": form.examples_per_s,
+        "teacher_examples_per_s": teacher["examples_per_s"] if stage.accelerator.device.type == "cpu" else None,
         "times_smaller": teacher["disk_bytes"] / disk_bytes,
         "times_faster": forms.teacher_latency_ms / form.latency_ms,
         "machine": machine("cpu"),

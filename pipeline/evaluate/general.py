@@ -44,20 +44,26 @@ def held_out_metric(stage: Stage, folder: Path) -> HeldOutMetric:
     return States(corpus, tokenizer, stage)
 
 
-def compare_general(stage: Stage, *, teacher: Path, student: Path) -> tuple[dict[str, Any], np.ndarray]:
-    """Teacher against student, as results.json has it, and the teacher's statistics."""
+def compare_general(stage: Stage, *, teacher: Path, student: Path) -> tuple[dict[str, Any], np.ndarray] | None:
+    """Teacher against student, as results.json has it, and the teacher's statistics; None for other processes.
+
+    Every process takes its share of the text, and the main one alone goes on: nothing computes beside what it times.
+    """
     settings, metric = stage.recipe.evaluate_student, held_out_metric(stage, student)
     folders = {"teacher": teacher, "student": student}
     models = {role: load_general(stage, folder, attention="sdpa") for role, folder in folders.items()}
-    outputs, statistics, sides = {}, {}, {}
+    outputs, rates, statistics, sides = {}, {}, {}, {}
     for role, model in models.items():
         begin = time.perf_counter()
         outputs[role] = metric.outputs(model)
-        seconds = time.perf_counter() - begin
+        rates[role] = len(metric.rows) / (time.perf_counter() - begin)
+    if not stage.is_main:
+        return None
+    for role, model in models.items():
         statistics[role] = metric.statistics(outputs[role])
         score = metric.score(statistics[role], teacher=statistics["teacher"])
         sides[role] = {"score": score, "scores": {TEXT: score}, **metric.details(outputs[role])}
-        sides[role] |= size(model, folders[role]) | {"examples_per_s": len(metric.rows) / seconds}
+        sides[role] |= size(model, folders[role]) | {"examples_per_s": rates[role]}
     latencies = latencies_ms(list(models.values()), rounds=settings.timing_rounds)
     for side, latency in zip(sides.values(), latencies, strict=True):
         side["latency_ms"] = latency
@@ -105,7 +111,7 @@ def measure_general_forms(
     student: PreTrainedModel,
     exported: PreTrainedModel,
 ) -> ExportedForms:
-    """Every exported form in a folder on the held-out text.
+    """Every exported form in a folder on the held-out text; only the main process's times count.
 
     Args:
         score_of: the score that follows from the metric's statistics of a model.
@@ -116,15 +122,15 @@ def measure_general_forms(
     models: dict[str, Any] = {WEIGHTS: exported}
     in_onnx = OnnxDecoder if is_decoder(folder) else OnnxModel
     models |= {name: in_onnx(folder / name, exported.config) for name in (FLOAT32, INT8)}
-    forms, statistics, values = {}, {}, {"": metric.values(before)}
-    teacher, models[WEIGHTS] = teacher.cpu(), exported.cpu()  # where the ONNX files run: all are timed on one processor
-    of_teacher, latencies = latencies_in_turn(teacher, models, INPUTS) if stage.is_main else (0.0, {})
-    exported.to(stage.accelerator.device)
+    forms, rates, statistics, values = {}, {}, {}, {"": metric.values(before)}
     for name, model in models.items():
         begin = time.perf_counter()
         outputs = metric.outputs(model)
-        rate = len(metric.rows) / (time.perf_counter() - begin)
+        rates[name] = len(metric.rows) / (time.perf_counter() - begin)
         statistics[name], values[name] = metric.statistics(outputs), metric.values(outputs)
+    teacher, models[WEIGHTS] = teacher.cpu(), exported.cpu()  # where the ONNX files run: all are timed on one processor
+    of_teacher, latencies = latencies_in_turn(teacher, models, INPUTS) if stage.is_main else (0.0, {})
+    for name in models:
         gap = np.abs(values[name] - values["" if name == WEIGHTS else WEIGHTS])
         score = score_of(statistics[name])
         forms[name] = ExportedForm(
@@ -134,7 +140,7 @@ def measure_general_forms(
             bytes=(folder / name).stat().st_size,
             parameters=parameter_count(exported),
             latency_ms=latencies.get(name, 0.0),
-            examples_per_s=rate,
+            examples_per_s=rates[name],
         )
     return ExportedForms(
         forms=forms,

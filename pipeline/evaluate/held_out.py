@@ -139,7 +139,9 @@ class MaskedWords(HeldOutMetric):
             for number in self.stage.shares(len(batches)):
                 rows = batches[number]
                 batch = with_mask(self.blocks.collate(rows, MEASURED)).to(self.stage.accelerator.device)
-                logits = forward(model, batch).logits[batch.targets["predicted"]].float()
+                logits = forward(model, batch).logits
+                batch = batch.to(logits.device)  # an ONNX file answers on the CPU
+                logits = logits[batch.targets["predicted"]].float()
                 wanted = batch.targets["predicted_ids"]
                 gap = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
                 places = np.concatenate([np.arange(*self.begins[row : row + 2].tolist()) for row in rows.tolist()])

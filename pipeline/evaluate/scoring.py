@@ -1,7 +1,7 @@
 """The task's labelled splits, tokenised, and how a model scores on them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class LabelledSplit:
     dataset: Dataset
     texts: TokenisedTexts
     references: Any  # as the kind of task has them: label numbers (int64), scores (float32), ...
-    settings: Task = field(default_factory=Task)  # the recipe's section
+    settings: Task  # the recipe's section
 
     def tokenised_by(self, tokenizer: PreTrainedTokenizerFast) -> "LabelledSplit":
         """The same rows as another tokenizer cuts them."""

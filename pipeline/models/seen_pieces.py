@@ -1,4 +1,4 @@
-"""Embeddings in training: only those of the pieces that the training's texts hold are parameters.
+"""Embeddings in training: only those of the pieces that the training reads are parameters.
 
 The others get no gradient. As parameters they would cost all the same: a gradient of zeros, its norm, and AdamW's two
 moments, which for a small model and a large vocabulary is a good part of a step.
@@ -51,7 +51,7 @@ def seen_pieces(model: PreTrainedModel, counts: np.ndarray, *, in_4_bits: bool =
     """Meanwhile only the embeddings of pieces that occur are trained; afterwards the model has its table again.
 
     Args:
-        counts: how often each id occurs, 0 for those beyond its end (`TokenisedTexts.piece_counts`).
+        counts: how often each id is read, 0 for those beyond its end (`TokenisedTexts.piece_counts`).
         in_4_bits: whether a pass reads them as they are in 4 bits; afterwards the table is so quantised too.
     """
     table = cast(nn.Embedding, model.get_input_embeddings())

@@ -56,6 +56,8 @@ def init_decoder(
     teacher_layers, student_layers = (model.config.num_hidden_layers for model in (teacher, student))
     layers = layer_map(settings.start_layers, teacher_layers=teacher_layers, student_layers=student_layers)
     theirs = dict(teacher.named_parameters())
+    if not any(DECODER_LAYER.fullmatch(name) for name in theirs):
+        raise AssertionError(f"the layers of a {teacher.config.model_type} are named otherwise than DECODER_LAYER says")
     for name, own in student.named_parameters():
         source, found = name, DECODER_LAYER.fullmatch(name)
         if found:

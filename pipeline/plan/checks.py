@@ -140,7 +140,7 @@ def _check_files(inputs: RecipeInputs) -> None:
 
 def _check_corpus(recipe: Recipe, inputs: RecipeInputs) -> None:
     """A stage that reads the corpus needs one, in files of a known kind; and the word vectors can be read."""
-    corpus = recipe.prepare_corpus
+    corpus, student = recipe.prepare_corpus, recipe.student
     for path in inputs.corpus:
         check_beginning(path, column=corpus.column)
     if inputs.vectors is not None:
@@ -150,6 +150,11 @@ def _check_corpus(recipe: Recipe, inputs: RecipeInputs) -> None:
             corpus.sources or corpus.task_text or not getattr(recipe, stage).epochs,
             f"prepare_corpus.sources: empty, but {stage} trains on it; name files, or set {stage}.epochs: 0",
         )
+    require(
+        corpus.sources or corpus.task_text or not (student.may_be_fitted and student.start_from == "backbone"),
+        "prepare_corpus.sources: empty, but a student that starts fitted to the backbone reads it; name files, set"
+        " prepare_corpus.task_text: true, or student.start: random",
+    )
 
 
 def check_vocabulary(recipe: Recipe, backbone: Path) -> None:

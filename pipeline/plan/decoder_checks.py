@@ -36,6 +36,10 @@ def check_decoder(recipe: Recipe, teacher: ModelShape, folder: Path) -> None:
         not recipe.pretrain_teacher.only_proposes,
         f"pretrain_teacher.only_proposes: {named}, which proposes no words; leave it out",
     )
+    require(
+        recipe.pretrain_teacher.train != "head",
+        f"pretrain_teacher.train: head, but {named}, whose head may be its embeddings; take 'top 1' or more, or all",
+    )
     for masked, causal in zip(MASKED_LM, CAUSAL_LM, strict=True):
         require(
             not chosen(of_text, [masked]),

@@ -19,6 +19,7 @@ from pipeline.plan.stages import (
     LANGUAGE,
     LOCATIONS,
     OTHER_HANDLING,
+    RANDOM_TOKENS,
     READING,
     READING_PARQUET,
     SCORING,
@@ -26,7 +27,13 @@ from pipeline.plan.stages import (
     counted,
 )
 
-ONLY_DERIVED = ("precision", "fp32", "decoder", "filling")  # names of `_derived` that name nothing of the recipe
+ONLY_DERIVED = (
+    "precision",
+    "fp32",
+    "decoder",
+    "filling",
+    "random tokens",
+)  # names of `_derived` that name nothing of the recipe
 TOKENS_AT_ONCE = ("micro_batch_tokens", "decode_tokens")
 Files = Mapping[str, Path]  # by 'role/relative name'
 Settings = Mapping[str, Any]
@@ -112,6 +119,8 @@ def _derived(name: str, stage: str, recipe: Recipe, inputs: RecipeInputs) -> dic
             found = {"decoder": (is_decoder(inputs.backbone), False)}
         case "filling":
             found = {"filling": (FILLING, 1)}
+        case "random tokens":
+            found = {"random tokens": (RANDOM_TOKENS, 1)}
         case "task":  # without test files the test rows are held out of the training rows
             has_test_files = bool(recipe.task.test)
             found = {"task.has_test_files": (has_test_files, False), "task.reading": (_reading(recipe, inputs), 1)}

@@ -35,7 +35,8 @@ OTHER_HANDLING = 2
 # transformers lists their head before their encoder, whose last layer was taken for the head's.
 HANDLING |= dict.fromkeys(("xlm-roberta", "camembert", "jina_embeddings_v3"), 3)
 FILLING = 2  # of words of several pieces by the masked LM: raised when it is done otherwise
-SCORING = ("task.metric", "task.thresholds", *TOKENS)
+RANDOM_TOKENS = 2  # in the texts from which layers are learnt: raised when they are drawn or learnt otherwise
+SCORING = ("task.metric", "task.thresholds", "task.longest_answer", *TOKENS)
 
 
 class When(NamedTuple):
@@ -186,6 +187,7 @@ TABLE: dict[str, TableRow] = {
             "precision",
             *TOKENS,
             When(lambda r: r.student.start_from == "task_teacher", ["student"]),
+            When(lambda r: r.distill_layers.random_tokens, ["random tokens"]),
         ],
     ),
     "distill_predictions": TableRow(

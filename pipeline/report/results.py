@@ -23,7 +23,8 @@ def table(results: Mapping[str, Any]) -> str:
 def shipped_lines(results: Mapping[str, Any]) -> list[str]:
     """The teacher, and the student as it ships: the first of the two tables, by line."""
     teacher, shipped, can_be_kept = results["teacher"], results["shipped"], results["metric"] != LINEAR_CKA
-    teacher = teacher | {"latency_ms": shipped["teacher_latency_ms"]}
+    rate = shipped.get("teacher_examples_per_s", teacher["examples_per_s"])  # older results lack it
+    teacher = teacher | {"latency_ms": shipped["teacher_latency_ms"], "examples_per_s": rate}
     smaller, faster = (f"{shipped[f'times_{how}']:.1f} times {how}" for how in ("smaller", "faster"))
 
     def figures(name: str, key: str, remark: str = "", *, unit: float = 1, digits: int = 1) -> str:
@@ -34,7 +35,7 @@ def shipped_lines(results: Mapping[str, Any]) -> list[str]:
         figures(results["metric"], "score", _kept(shipped) if can_be_kept else "", digits=4),
         figures("on disk, MB", "disk_bytes", f"{smaller}, with its tokenizer", unit=1e-6),
         figures("latency, ms", "latency_ms", f"{faster} (batch 1, 32 tokens)", digits=2),
-        figures("throughput, texts/s", "examples_per_s", digits=0),
+        *([figures("throughput, texts/s", "examples_per_s", digits=0)] if rate else []),
     ]
 
 

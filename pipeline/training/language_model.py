@@ -73,8 +73,13 @@ class Blocks(ABC):
         count = self.predicted_count(global_batch)
         return {self.objectives[0]: label_loss(model(batch), batch.targets["predicted_ids"], examples=count)}
 
-    def measure(self, model: LanguageModel, stage: Stage, *, tokens: int) -> float:
-        """The metric over all blocks, each process taking its share. Args: tokens: at once, with padding."""
+    def measure(self, model: LanguageModel, stage: Stage, *, tokens: int) -> float | None:
+        """The metric over all blocks, each process taking its share; None where there is no block.
+
+        Args: tokens: at once, with padding.
+        """
+        if not len(self.rows):
+            return None
         model.eval()
         sums = torch.zeros(2, dtype=torch.float64)
         batches = cut_into_micro_batches(np.arange(len(self.rows)), self.lengths, tokens, packed=self.packed)

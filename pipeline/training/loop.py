@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pipeline.config.training import Training
-from pipeline.errors import Interrupted, UserError
+from pipeline.errors import Interrupted
 from pipeline.models.collate import Batch
 from pipeline.runtime.processes import check_same
 from pipeline.runtime.stage import Stage
@@ -81,7 +81,7 @@ def train(job: Job, stage: Stage) -> Progress:
 
     def checkpoint() -> None:
         if stage.is_main:
-            state = {**vars(progress), "precision": stage.precision, "device": accelerator.device.type}
+            state = {**vars(progress), "device": accelerator.device.type}
             save_checkpoint(stage.work, model=job.model, optimizer=plain_optimizer, best=best, state=state)
 
     with stage.bar(total=total, done=progress.step, unit="step") as bar:
@@ -210,11 +210,6 @@ def _resume(job: Job, stage: Stage, optimizer: torch.optim.Optimizer) -> tuple[P
     if folder is None:
         return Progress(), None
     state, best = load_checkpoint(folder, model=job.model, optimizer=optimizer)
-    if (precision := state["precision"]) != stage.precision:
-        raise UserError(
-            f"{folder} was trained in {precision}, and this run is in {stage.precision}: set precision: {precision}, or"
-            " remove the checkpoint"
-        )
     before, now = state["device"], stage.accelerator.device.type
     moved = f", reached on {before}, now on {now}" if before != now else ""
     stage.say(f"going on from step {state['step']} of {job.batches.steps}{moved}")

@@ -91,12 +91,16 @@ class MaskedBlocks(Blocks):
 
     def metric_from_sum(self, total: float, count: int) -> float:
         """The share of the masked tokens that are found."""
-        return total / max(count, 1)
+        return total / count
 
 
 def first_blocks(lengths: np.ndarray, tokens: int) -> int:
-    """How many blocks, from the first on, have at most so many tokens together: at least two; 0 tokens: all blocks."""
-    return max(2, int(np.searchsorted(np.cumsum(lengths), tokens, side="right"))) if tokens else len(lengths)
+    """How many blocks, from the first on, have at most so many tokens together; 0 tokens: all blocks.
+
+    At least two, where there are two: one to train on and one to measure.
+    """
+    most = int(np.searchsorted(np.cumsum(lengths), tokens, side="right")) if tokens else len(lengths)
+    return min(max(2, most), len(lengths))
 
 
 def split_blocks(count: int, *, held_out: float, seed: int) -> tuple[Rows, Rows]:

@@ -143,6 +143,11 @@ def test_killed_in_the_middle_it_ends_with_the_same_bytes(decoders: Path) -> Non
         ("gpt2", {"task": {"train": "rows.csv"}}, "a decoder, which is distilled on plain text alone, without augment"),
         ("gpt2", {"distill_general": {"masked_lm": 1}}, "masks no token; take causal_lm instead"),
         ("gpt2", {"distill_general": {"soft_masked_lm": 1}}, "masks no token; take soft_causal_lm instead"),
+        (
+            "gpt2",
+            {"pretrain_teacher": {"train": "head"}},
+            "whose head may be its embeddings; take 'top 1' or more, or all",
+        ),
         ("gpt2", {"distill_general": {"normalised_hidden": 1}}, "whose first token says nothing of its text"),
         ("gpt2", {"distill_general": {"causal_lm": 0, "soft_causal_lm": 0}}, "learns from causal_lm or soft_causal_lm"),
         ("gpt2", {"student": {"start": "fitted"}}, "starts with layers of the backbone or at random"),

@@ -25,6 +25,17 @@ def test_a_teacher_from_scratch_has_nothing_of_the_checkpoint(world: Path, from_
 
 
 @pytest.mark.slow
+def test_without_held_out_blocks_nothing_is_measured(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["--pretrain_teacher.held_out", "0", "--pretrain_teacher.epochs", "1"]
+    plan = run_recipe(world / "recipe.yaml", *settings, last="pretrain_teacher")
+    manifest = plan.stages["pretrain_teacher"].artifact.manifest()
+    assert manifest is not None and list(manifest["metrics"]) == ["curve"]
+    assert "no block is held out (pretrain_teacher.held_out), so no masked accuracy is measured" in "".join(
+        capsys.readouterr()
+    )
+
+
+@pytest.mark.slow
 def test_a_teacher_from_scratch_may_have_a_tokenizer_made_from_the_texts(world: Path) -> None:
     for path in (world / "model").glob("*"):
         if path.name != "config.json":

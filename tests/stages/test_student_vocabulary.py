@@ -100,3 +100,21 @@ def test_random_tokens_are_of_the_student_s_vocabulary(world: Path, monkeypatch:
     assert set(np.concatenate(read)) >= ordinary
     assert {(int(ids[0]), int(ids[-1])) for ids in read} == {(tokenizer.cls_token_id, tokenizer.sep_token_id)}
     assert max(map(max, read)) < PIECES
+
+
+def test_random_tokens_teach_pieces_that_the_texts_do_not_hold(world: Path) -> None:
+    recipe = tiny.recipe(world)
+    recipe["distill_layers"] |= {"pieces": 0, "random_tokens": 0.5}
+    plan = run_recipe(tiny.write_recipe(world / "recipe.yaml", recipe), last="distill_layers")
+    before, after = (
+        load_file(plan.stages[stage].artifact.folder / "student" / "model.safetensors")
+        for stage in ("distill_general", "distill_layers")
+    )
+    tables = [next(array for name, array in model.items() if "word_embeddings" in name) for model in (before, after)]
+    learnt = np.flatnonzero((tables[0] != tables[1]).any(axis=1))
+    tokenizer = load_tokenizer(plan.stages["distill_layers"].artifact.folder / "student")
+    texts = pq.read_table(plan.stages["augment_data"].artifact.folder / "data")["text"].to_pylist()
+    held = set(np.concatenate(tokenizer(texts)["input_ids"]))
+    ordinary = set(range(len(tokenizer))) - set(tokenizer.all_special_ids)
+    assert ordinary - held
+    assert set(learnt) >= ordinary

@@ -46,6 +46,14 @@ def test_what_keep_if_sealed_is_known_as_whole_until_it_is_damaged(
     assert not (tmp_path / "shard").exists()
 
 
+def test_an_empty_folder_whose_checksums_alone_were_written_is_not_whole(tmp_path: Path) -> None:
+    (tmp_path / "building").mkdir()
+    seal(tmp_path / "building", tmp_path / "part")
+    assert keep_if_sealed(tmp_path / "part")
+    (tmp_path / "part").rmdir()  # as after a kill between the checksums and the name
+    assert not keep_if_sealed(tmp_path / "part")
+
+
 def test_a_hidden_file_that_the_system_puts_into_a_folder_is_no_damage(tmp_path: Path) -> None:
     write(tmp_path / "building", folder=True)
     seal(tmp_path / "building", tmp_path / "part")

@@ -31,6 +31,15 @@ def test_a_share_of_the_tokens_is_replaced_by_any_others_but_special_ones(random
     assert set(found[1:-1]) == set(random_tokens.ordinary)
 
 
+def test_every_ordinary_piece_may_be_read(random_tokens: RandomTokens) -> None:
+    cls = np.flatnonzero(random_tokens.is_special)[2]
+    counts = np.zeros(len(random_tokens.is_special) - 3, dtype=np.int64)
+    counts[[cls, random_tokens.ordinary[0]]] = 7, 4
+    read = random_tokens.read_counts(counts)
+    assert (read[cls], read[random_tokens.ordinary[0]]) == (7, 5)
+    assert set(np.flatnonzero(read)) == {cls, *random_tokens.ordinary}
+
+
 def test_a_row_has_the_same_tokens_wherever_it_is_read_and_others_in_each_epoch(random_tokens: RandomTokens) -> None:
     ids = text(random_tokens, 40)
     columns = {"input_ids": [ids.tolist(), ids.tolist()], "token_type_ids": [[0] * 40, [0] * 40]}

@@ -75,6 +75,9 @@ def test_every_stage_has_an_estimate_and_what_was_measured_is_kept(
     monkeypatch.setattr(Meter, "_seconds", lambda *_: 0.0)
     assert estimated(plan, processes=1, again=True)["distill_layers"] < kept["distill_layers"]
     assert estimated(plan, processes=2)["finetune_teacher"] <= kept["finetune_teacher"]
+    in_bf16 = make_plan(world / "recipe.yaml", ["--seed", "1", "--precision", "bf16"], checked=False)
+    monkeypatch.setattr(Meter, "_seconds", lambda *_: 1e6)  # what was measured in float32 says nothing of bf16
+    assert estimated(in_bf16, processes=1)["propose_candidates"].seconds > 1e6
     for content in ("damaged", "[]"):
         (world / "artifacts/cache/token_costs.json").write_text(content)
         assert list(estimated(plan, processes=1)) == list(STAGES)

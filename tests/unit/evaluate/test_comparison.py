@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import EvaluateStudent
+from pipeline.config.data import Task
 from pipeline.data.examples import Example
 from pipeline.errors import Interrupted
 from pipeline.evaluate import comparison
@@ -162,7 +163,7 @@ def task_of(*labels: str | float, names: tuple[str, ...]) -> TaskData:
 
 def table_of(task: TaskData, **outputs: np.ndarray) -> list[dict[str, Any]]:
     unused: Any = None
-    split = LabelledSplit(task=task, dataset=unused, texts=unused, references=unused)
+    split = LabelledSplit(task=task, dataset=unused, texts=unused, references=unused, settings=Task())
     by_role = {
         role: Measured(
             model=unused,

@@ -23,6 +23,7 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from pipeline.config.data import Task
 from pipeline.config.training import FinetuneTeacher
 from pipeline.errors import UserError
 from pipeline.evaluate.inference import predict
@@ -144,7 +145,7 @@ def stage_with(folder: Path, labels: tuple[str, ...] = ()) -> Stage:
 def dev_of(texts: TokenisedTexts, logits: np.ndarray, names: tuple[str, ...]) -> LabelledSplit:
     """Rows that a teacher with these names of its outputs is right on."""
     references = np.array([NAMES.index(names[number]) for number in logits.argmax(axis=1)])
-    return LabelledSplit(task=TASK, dataset=texts.rows, texts=texts, references=references)
+    return LabelledSplit(task=TASK, dataset=texts.rows, texts=texts, references=references, settings=Task())
 
 
 def test_a_teacher_with_its_own_order_answers_in_the_task_s(

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.config.data import Task
 from pipeline.evaluate.scoring import LabelledSplit
 from pipeline.tasks import KINDS
 from pipeline.tasks.labelled_data import TaskData
@@ -21,7 +22,7 @@ def split_of(label_names: tuple[str, ...], references: np.ndarray) -> LabelledSp
         left_out={},
     )
     unused: Any = None
-    return LabelledSplit(task=task, dataset=unused, texts=unused, references=references)
+    return LabelledSplit(task=task, dataset=unused, texts=unused, references=references, settings=Task())
 
 
 def test_predictions_are_label_numbers_or_scores() -> None:

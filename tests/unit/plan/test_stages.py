@@ -17,7 +17,7 @@ from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
 from pipeline.plan.plan import make_plan
 from pipeline.plan.stage_specs import StageSpec, stage_specs
-from pipeline.plan.stages import FILLING, HANDLING, LOCATIONS, READING, READING_PARQUET, STAGES
+from pipeline.plan.stages import FILLING, HANDLING, LOCATIONS, RANDOM_TOKENS, READING, READING_PARQUET, STAGES
 from tests import tiny
 from tests.helpers.other_teachers import write_other_teacher
 
@@ -97,6 +97,7 @@ def test_a_changed_default_needs_a_raised_version() -> None:
         ("precision", "bf16", PRETRAIN),
         ("task.max_length", 24, FINETUNE),
         ("task.metric", "macro_f1", FINETUNE),
+        ("task.longest_answer", 9, FINETUNE),
         ("task.split_seed", 7, ALL),  # the corpus takes the text of the training rows
         ("student.width", 24, GENERAL),
         ("prepare_corpus.length", 24, ALL),
@@ -263,6 +264,16 @@ def test_words_of_several_pieces_that_are_filled_otherwise_move_only_the_runs_th
     monkeypatch.setattr("pipeline.plan.stage_specs.FILLING", FILLING + 1)
     moved = {name: changed(before[name], stages(world, *overrides)) for name, overrides in recipes.items()}
     assert moved == {"vectors": set(), "one by one": set(), "together": PROPOSE}
+
+
+def test_random_tokens_that_are_learnt_otherwise_move_only_the_runs_that_have_some(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipes: tuple[list[str], ...] = ([], ["--distill_layers.random_tokens=0.2"])
+    before = [stages(world, *overrides) for overrides in recipes]
+    monkeypatch.setattr("pipeline.plan.stage_specs.RANDOM_TOKENS", RANDOM_TOKENS + 1)
+    moved = [changed(old, stages(world, *overrides)) for old, overrides in zip(before, recipes, strict=True)]
+    assert moved == [set(), LAYERS]
 
 
 def test_only_what_labels_the_rows_depends_on_the_type_of_another_teacher(world: Path) -> None:

@@ -66,6 +66,13 @@ def test_what_ships_comes_first() -> None:
     assert before.replace("before its export, PyTorch", "rotten_tomatoes, test     ") == table(results())
 
 
+def test_a_teacher_that_ran_on_a_gpu_has_no_throughput_beside_a_file_that_ran_on_the_cpu() -> None:
+    ships, _, _ = table(results(shipped={**SHIPPED, "teacher_examples_per_s": None})).partition("\n\n")
+    assert "latency, ms" in ships and "throughput" not in ships
+    ships, _, _ = table(results(shipped={**SHIPPED, "teacher_examples_per_s": 43.0})).partition("\n\n")
+    assert ships.splitlines()[-1].split() == ["throughput,", "texts/s", "43", "3,100"]
+
+
 def test_the_table_ends_with_agreement_and_seed() -> None:
     assert table(results()).endswith("the student gives the teacher's answer on 90.0% of the rows; seed 7")
 

@@ -105,6 +105,10 @@ def test_a_budget_of_tokens_takes_the_first_blocks(tokens: int, blocks: int) -> 
     assert first_blocks(np.array([10] * 5), tokens) == blocks
 
 
+def test_a_corpus_of_one_block_has_no_second_one() -> None:
+    assert first_blocks(np.array([10]), 1000) == 1
+
+
 def test_blocks_that_measure_are_not_trained_on() -> None:
     trained, measured = split_blocks(50, held_out=0.1, seed=0)
     assert sorted([*trained, *measured]) == list(range(50))

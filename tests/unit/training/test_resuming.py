@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from pipeline.errors import Interrupted, UserError
+from pipeline.errors import Interrupted
 from pipeline.models.collate import Batch, Rows
 from pipeline.training.checkpoints import checkpoints, save_checkpoint
 from pipeline.training.loop import Progress, make_optimizer, train
@@ -141,15 +141,9 @@ class Rank:
         self.process_index, self.num_processes = process_index, num_processes
 
 
-def test_a_checkpoint_of_another_precision_is_refused(tmp_path: Path) -> None:
-    train(job(), make_stage(tmp_path, checkpoint_seconds=1e-9))
-    with pytest.raises(UserError, match=r"checkpoint-000000005 was trained in fp32, and this run is in bf16: set prec"):
-        train(job(), make_stage(tmp_path, precision="bf16"))
-
-
 def test_a_run_that_goes_on_on_another_device_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     begun, stage = job(), make_stage(tmp_path)
-    state = {**vars(Progress(step=2)), "precision": "fp32", "device": "cuda", "of_an_older_version": 0}
+    state = {**vars(Progress(step=2)), "device": "cuda", "of_an_older_version": 0}
     optimizer = make_optimizer(begun.model, begun.settings)
     save_checkpoint(stage.work, model=begun.model, optimizer=optimizer, best=None, state=state)
     assert train(job(), stage).step == STEPS
