@@ -38,6 +38,10 @@ class Word:
     fillings: list[Filling] = field(default_factory=lambda: [Filling(0.0, (), 0.0)])
     """Best first."""
 
+    def in_turn(self, turn: int) -> int:
+        """The number of the filling that it holds at a turn; after the last one the first comes again."""
+        return turn % len(self.fillings)
+
 
 def find_pieces(
     texts: Sequence[str],

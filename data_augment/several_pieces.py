@@ -108,7 +108,7 @@ class Beam:
                 open_words = [word for word in copy if len(word.masked) > step]
                 for turn in range(max((len(word.fillings) for word in open_words), default=0)):
                     wanted = [
-                        MaskedPosition(word, (turn + shift) % len(word.fillings), word.masked[step])
+                        MaskedPosition(word, word.in_turn(turn + shift), word.masked[step])
                         for shift, word in enumerate(copy)
                         if len(word.masked) > step and turn < len(word.fillings)
                     ]
@@ -161,10 +161,9 @@ class Beam:
                         wanted = []
                         for shift, word in enumerate(copy):
                             if number < len(word.masked) - 1 and turn < len(word.fillings):
-                                wanted.append(
-                                    MaskedPosition(word, (turn + shift) % len(word.fillings), word.masked[number])
-                                )
-                                ids[word.masked[number]] = self.predictor.mask
+                                position = word.masked[number]
+                                wanted.append(MaskedPosition(word, word.in_turn(turn + shift), position))
+                                ids[position] = self.predictor.mask
                         yield MaskedRow(ids, wanted)
 
         found: dict[tuple[Word, int], float] = {}
@@ -186,7 +185,7 @@ class Beam:
         """
         ids = list(self.reader.encoded[copy[0].text])
         for shift, word in enumerate(copy):
-            filling = word.fillings[(turn + shift) % len(word.fillings)].ids if word.fillings else ()
+            filling = word.fillings[word.in_turn(turn + shift)].ids if word.fillings else ()
             for number, place in enumerate(word.masked):
                 ids[place] = filling[number] if number < len(filling) else self.predictor.mask
         return ids

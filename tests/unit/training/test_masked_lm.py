@@ -79,7 +79,7 @@ def test_masked_accuracy_is_the_share_of_masked_tokens_found(corpus: Corpus, fol
         model.model.get_parameter("cls.predictions.bias")[the] = 1e3
     predicted_ids = blocks.collate(np.arange(len(corpus)), MEASURED).targets["predicted_ids"]
     accuracy = blocks.measure(model, make_stage(tmp_path), tokens=100)
-    assert 0 < accuracy == pytest.approx(np.mean(predicted_ids.numpy() == the))
+    assert accuracy and accuracy == pytest.approx(np.mean(predicted_ids.numpy() == the))
 
 
 def test_a_new_head_starts_from_the_tokens_shares_of_the_corpus(corpus: Corpus, folder: Path) -> None:
