@@ -158,6 +158,8 @@ def _add_input(command: argparse.ArgumentParser) -> None:
 
 
 def _texts(given: argparse.Namespace) -> tuple[str, ...]:
+    if given.pair_column == given.text_column:
+        raise UserError(f"--pair-column: {given.pair_column!r} is the text's column; name that of the second text")
     return (given.text_column, given.pair_column) if given.pair_column else (given.text_column,)
 
 

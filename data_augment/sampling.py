@@ -139,6 +139,8 @@ def _check_sampling(output: Path, *, p: float, variants: int) -> None:
         raise UserError(f"{variants} variants; give 0 or more")
     if output.exists():
         raise UserError(f"{output} exists; give a new folder")
+    if file := next((parent for parent in output.parents if parent.is_file()), None):
+        raise UserError(f"{output}: {file} is a file, in which no folder can be; give another folder")
 
 
 def _numbered(rows: Iterable[Row], count: int) -> Iterator[Row]:

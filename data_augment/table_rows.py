@@ -25,7 +25,7 @@ class TableRows:
 
     def __iter__(self) -> Iterator[Row]:
         if not self.path.is_file():
-            raise UserError(f"{self.path}: no such file")
+            raise UserError(f"{self.path}: {'a folder; name a table in it' if self.path.is_dir() else 'no such file'}")
         for row in read_rows(self.path, columns=self.columns):
             for column in self.texts:
                 if not isinstance(row.values[column], str) or not row.values[column].strip():

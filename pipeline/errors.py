@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 OK = 0
@@ -62,8 +63,11 @@ def status_of(work: Callable[[], int | None]) -> int:
     except OSError as error:  # a full disk, a folder that may not be written
         if error.errno is None:
             raise
-        print(f"failed: {failed_file(error) or 'writing'}: {error.strerror}", file=sys.stderr)
-        return FAILED
+        wrong_path = isinstance(error, IsADirectoryError | NotADirectoryError)
+        status = BAD_INPUT if wrong_path else FAILED
+        hint = "; give another path" if wrong_path else ""
+        print(f"{PREFIXES[status]}{failed_file(error) or 'writing'}: {error.strerror}{hint}", file=sys.stderr)
+        return status
     return status
 
 
@@ -73,6 +77,11 @@ def failed_file(error: BaseException) -> Any:
     if written and getattr(error, "errno", None) in DISK:
         return written
     return getattr(error, "filename", None)
+
+
+def link_to_nothing(path: Path) -> str:
+    """Half a sentence for a symbolic link whose target is not there; else ''."""
+    return f" (it is a link to {path.readlink()}, which is not there)" if path.is_symlink() else ""
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:

@@ -67,7 +67,8 @@ def main(stage: Stage) -> dict[str, Any]:
     write_card(stage.output, found, text_columns=data.text_columns, provenance=made_from(stage, data))
     counts = found.metrics()
     warn_of_no_variant(stage, found)
-    stage.say(f"{found.originals} originals, {found.variants} variants; dropped: {dict(found.dropped) or 'none'}")
+    dropped = ", ".join(f"{count:,} {why.replace('_', ' ')}" for why, count in found.dropped.items() if count)
+    stage.say(f"{found.originals:,} originals, {found.variants:,} variants; dropped: {dropped or 'none'}")
     if stage.recipe.augment_data.same_answer:
         share = found.variants / max(1, found.variants + found.dropped["another_answer"])
         counts["same_answer_share"] = share

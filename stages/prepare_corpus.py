@@ -11,6 +11,7 @@ done again after a crash.
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -50,10 +51,11 @@ def main(stage: Stage) -> dict[str, Any]:
         make_tokenizer(stage, sources, folder)
     tokenizer = load_tokenizer(folder)
     parts = [stage.work / f"part-{number:05d}" for number in range(len(sources))]
+    left_out: Counter[str] = Counter()
     cut = causal_blocks_of if is_decoder(stage.inputs.backbone) else blocks_of
 
     def write_blocks(found: Iterable[str], folder: Path) -> None:
-        blocks = cut(found, tokenizer, length=settings.length)
+        blocks = cut(found, tokenizer, length=settings.length, left_out=left_out)
         write_shards(blocks, folder, shard_blocks=settings.shard_blocks, vocab_size=len(tokenizer))
 
     def write_part(source: Source, folder: Path) -> None:
@@ -61,6 +63,9 @@ def main(stage: Stage) -> dict[str, Any]:
         write_blocks(trained_on(documents(stage, source), apart, held_out=settings.held_out or 0.0), folder)
         if apart:
             write_blocks(apart, folder / HELD_OUT_FOLDER)
+        if source is None and left_out["short"]:  # the first part, which the main process cuts
+            short = f"{left_out['short']:,} of the task's texts have fewer than {SHORTEST} tokens"
+            stage.say(f"{short}, special ones included, and are left out (prepare_corpus.task_text)")
 
     stage.work_through(
         lambda number: write_once(partial(write_part, sources[number]), parts[number]),
@@ -72,7 +77,7 @@ def main(stage: Stage) -> dict[str, Any]:
         return {}
     require(
         join_corpora(parts, stage.output),
-        f"prepare_corpus.sources: no text is long enough for a block of {SHORTEST} tokens; give more text",
+        f"prepare_corpus: no text is long enough for a block of {SHORTEST} tokens; give longer ones (sources)",
     )
     measured = gather_held_out(parts, stage) if settings.held_out else {}
     if folder == stage.work / TOKENIZER:

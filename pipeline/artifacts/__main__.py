@@ -151,8 +151,9 @@ def main(arguments: list[str] | None = None) -> int:
     for folder in sorted(filter(_is_artifact, options.root.glob("*/*"))):
         runs = dict.fromkeys(runs_of.get(folder.resolve(), ()))
         print(f"{_size(folder) / 1e6:10.1f} MB  {folder}  {', '.join(runs) or 'no run'}")
-        if options.command == "gc" and not runs and not _may_go_on(folder):
-            print(f"{'':10}     {_remove(folder, options.runs)}")
+        if options.command == "gc" and not runs:
+            goes_on = f"kept: unfinished, and the same settings go on with it; else: rm -r {shlex.quote(str(folder))}"
+            print(f"{'':10}     {goes_on if _may_go_on(folder) else _remove(folder, options.runs)}")
     return 0
 
 

@@ -98,7 +98,8 @@ def is_folder_name(value: str) -> bool:
 
 def _folder_name(value: str) -> str:
     simple = is_folder_name(value) or not value
-    require_setting(simple, f"{value!r} names a folder; use letters, digits, '.', '_' and '-'")
+    use = "use letters, digits, '.', '_' and '-' (--name OTHER)"
+    require_setting(simple, f"{value!r} names a folder, or holds another sign; {use}")
     return value
 
 

@@ -19,7 +19,7 @@ from pydantic.dataclasses import rebuild_dataclass
 from pipeline import PROJECT
 from pipeline.config import Recipe
 from pipeline.config.fields import WRONG
-from pipeline.errors import UserError, nearest, require
+from pipeline.errors import UserError, link_to_nothing, nearest, require
 
 YAML_FAILURES = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError)  # of dates such as 2001-99-99
 SIGNS = re.compile(r"[^\w\s~{}\[\]'\"-]+")  # YAML reads | as an empty text, and a comma as a mistake
@@ -124,9 +124,9 @@ def _read(path: Path, where: Where, earlier: tuple[Path, ...] = ()) -> dict[str,
     except PermissionError:
         raise UserError(f"{path}: the recipe may not be read; change its permissions") from None
     except OSError:
-        beside = [other.name for other in path.parent.glob("[!.]*.yaml")]
+        beside = [other.name for other in path.parent.glob("[!.]*.yaml") if other.exists()]
         ours = [f"recipes/{other.name}" for other in (PROJECT / "recipes").glob("*.yaml")]
-        raise UserError(f"{path}: no such recipe{nearest(path.name, beside or ours)}") from None
+        raise UserError(f"{path}: no such recipe{link_to_nothing(path)}{nearest(path.name, beside or ours)}") from None
     tree, locations = _parse_recipe(text, path)
     base = tree.pop("base", None)
     require(base is None or isinstance(base, str), f"{path}: base: must be the name of another recipe beside this one")

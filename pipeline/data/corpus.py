@@ -6,6 +6,7 @@ the vocabulary allows, else uint32) and `lengths-00000.npy` (int32, the tokens o
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -27,15 +28,24 @@ BATCH_CHARACTERS = 1_000_000  # tokenised at once: enough for all cores, and it 
 OPEN_SHARDS = 256  # each holds a file descriptor; the usual limit is 1024
 
 
-def blocks_of(documents: Iterable[str], tokenizer: "PreTrainedTokenizerFast", *, length: int) -> Iterator[np.ndarray]:
+def blocks_of(
+    documents: Iterable[str],
+    tokenizer: "PreTrainedTokenizerFast",
+    *,
+    length: int,
+    left_out: Counter[str] | None = None,
+) -> Iterator[np.ndarray]:
     """Cut documents into blocks of [CLS] tokens [SEP]; a block never crosses documents.
 
     Text that looks like a special token ('[SEP]') is tokenised as ordinary text. A document's tail (or a whole
     document) of fewer than SHORTEST tokens is dropped.
 
+    Args: left_out: counts, as `short`, the documents that are dropped.
     Yields: int64 arrays of SHORTEST to `length` tokens, special tokens included.
     """
     for tokens in _tokenised(documents, tokenizer):
+        if left_out is not None:
+            left_out["short"] += len(tokens) + 2 < SHORTEST
         for start in range(0, len(tokens), length - 2):
             piece = tokens[start : start + length - 2]
             if len(piece) + 2 >= SHORTEST:
@@ -43,7 +53,11 @@ def blocks_of(documents: Iterable[str], tokenizer: "PreTrainedTokenizerFast", *,
 
 
 def causal_blocks_of(
-    documents: Iterable[str], tokenizer: "PreTrainedTokenizerFast", *, length: int
+    documents: Iterable[str],
+    tokenizer: "PreTrainedTokenizerFast",
+    *,
+    length: int,
+    left_out: Counter[str] | None = None,
 ) -> Iterator[np.ndarray]:
     """Cut documents into blocks for a decoder: a token that begins a text, then tokens; the last block ends with [EOS].
 
@@ -53,6 +67,8 @@ def causal_blocks_of(
     begin, end = begin_token(tokenizer), tokenizer.eos_token_id
     for tokens in _tokenised(documents, tokenizer):
         ended = tokens if end is None else [*tokens, end]
+        if left_out is not None:
+            left_out["short"] += len(ended) + 1 < SHORTEST
         for start in range(0, len(ended), length - 1):
             piece = ended[start : start + length - 1]
             if len(piece) + 1 >= SHORTEST:

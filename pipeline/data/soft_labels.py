@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.data.examples import short_repr
+from pipeline.data.examples import LARGEST_SCORE, short_repr
 from pipeline.data.labels import MISSING, label_name
 from pipeline.errors import nearest
 
@@ -116,6 +116,10 @@ class SoftColumns:
             number = math.inf
         if not math.isfinite(number):
             raise ValueError(f"column '{column}' holds {short_repr(value)}, not a finite number{_as_written(value)}")
+        if abs(number) > LARGEST_SCORE:
+            raise ValueError(
+                f"column '{column}' holds {short_repr(value)}, and float32 ends at 3.4e38; divide all values"
+            )
         if (
             not self.are_logits
             and self.form in ("distribution", "independent")

@@ -20,7 +20,7 @@ from pipeline.artifacts.atomic import write_atomically
 from pipeline.config.fields import is_folder_name
 from pipeline.config.recipe_file import RecipeLoader, parse_overrides, set_in
 from pipeline.data.text_files import format_suffix, is_compressed
-from pipeline.errors import UserError, nearest, require
+from pipeline.errors import UserError, link_to_nothing, nearest, require
 
 TEMPLATE = PROJECT / "recipes" / "your_data.yaml"
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -61,8 +61,8 @@ def recipe_for(
     Raises: UserError for a table that is not there, for columns that cannot be told, and for a file of the recipe's
         name that somebody else wrote or changed.
     """
-    beside = [path.name for path in table.absolute().parent.glob("*") if is_table(path)]
-    require(table.is_file(), f"{table}: no such table{nearest(table.name, beside)}")
+    beside = [path.name for path in table.absolute().parent.glob("*") if is_table(path) and path.exists()]
+    require(table.is_file(), f"{table}: no such table{link_to_nothing(table)}{nearest(table.name, beside)}")
     require(_is_utf8(table), f"{str(table)!a}: a recipe cannot hold this path, which is not UTF-8; rename it")
     given = {keys: value for keys, value, _ in parse_overrides(overrides)}
     in_task = {name: columns[name] or given.get(("task", name)) for name in OPTIONS}

@@ -84,7 +84,7 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
         _check_other_teacher(recipe, data, inputs.other_teacher)
     if inputs.teacher is not None:
         _check_teacher(recipe, data, teacher=inputs.teacher, backbone=inputs.backbone)
-    return describe(data, recipe.task, inputs.backbone)
+    return describe(data, recipe.task, None if makes_tokenizer(recipe) else inputs.backbone)
 
 
 def _check_settings(recipe: Recipe) -> None:

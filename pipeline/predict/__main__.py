@@ -209,9 +209,9 @@ def table_line(texts: Texts, found: dict[str, Any]) -> str:
     if "answer" in found:
         return f"{found['answer'] or '(none)':<32} {found['probability']:>7.1%}  {text}"
     if "labels" in found:
-        given = ", ".join(f"{name} {found['probabilities'][name]:.1%}" for name in found["labels"])
+        given = ", ".join(f"{' '.join(name.split())} {found['probabilities'][name]:.1%}" for name in found["labels"])
         return f"{given or '(none)':<32}  {text}"
-    return f"{found['label']:<16} {found['probability']:>7.1%}  {text}"
+    return f"{' '.join(found['label'].split()):<16} {found['probability']:>7.1%}  {text}"
 
 
 if __name__ == "__main__":

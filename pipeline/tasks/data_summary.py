@@ -1,9 +1,10 @@
 """What was read of the labelled data, in a few lines, before anything is trained. No torch."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from pipeline.config.data import Task
 from pipeline.data.examples import Example
@@ -15,26 +16,51 @@ from pipeline.tasks.labelled_data import TaskData
 FEW_ROWS = 5  # a label with fewer training rows is hardly learnt
 MANY_LABELS = 10  # of more, only the rarest are shown, and the most frequent one
 SAMPLED = 500  # texts whose tokens are counted, beside the longest
+MANY_UNKNOWN = 0.05  # of the tokens of texts
 LONGEST = 50  # texts with the most characters, among which the one with the most tokens is looked for
 WHY = {"dropped": "for their label", "lost": "with a lost answer"}
 
 SPECIAL = 2  # tokens around a single text
+UNKNOWN = ("[UNK]", "<unk>")  # what a tokenizer writes for what its vocabulary does not hold
 
-CountTokens = Callable[[Sequence[tuple[str, ...]]], list[int]]
+
+class TokenCounter:
+    """Counts the tokens of texts, special ones included. Args: tokenizer: of the package tokenizers."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._unknown = {tokenizer.token_to_id(name) for name in UNKNOWN} - {None}
+
+    def __call__(self, texts: Sequence[tuple[str, ...]]) -> list[int]:
+        return [len(encoding.ids) for encoding in self._encoded(texts)]
+
+    def unknown_share(self, texts: Sequence[tuple[str, ...]]) -> float:
+        """Of the tokens that are not special, the share that stands for what the vocabulary does not hold."""
+        ids = [
+            number
+            for encoding in self._encoded(texts)
+            for number, special in zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+            if not special
+        ]
+        return sum(number in self._unknown for number in ids) / max(len(ids), 1)
+
+    def _encoded(self, texts: Sequence[tuple[str, ...]]) -> list[Any]:
+        inputs = [parts[0] if len(parts) == 1 or not parts[1] else parts for parts in texts]
+        return self._tokenizer.encode_batch(inputs)
 
 
-def describe(data: TaskData, task: Task, tokenizer: Path) -> list[str]:
+def describe(data: TaskData, task: Task, tokenizer: Path | None) -> list[str]:
     """Lines that say what was read: rows, labels, lengths, and warnings.
 
     Args:
         task: the recipe's section.
-        tokenizer: the folder of the model whose tokenizer cuts the texts.
+        tokenizer: the folder of the model whose tokenizer cuts the texts; None where there is none yet.
     Raises: UserError where it makes no token of any training text.
     """
-    count = token_counter(tokenizer)
+    count = token_counter(tokenizer) if tokenizer else None
     lines = [_rows(data), *data.remarks, *_labels(data), *data.kind.describe(data.splits)]
     if count:
-        lines += [*_lengths(data, task, count), *_without_tokens(data, count)]
+        lines += [*_lengths(data, task, count), *_without_tokens(data, count), *_unknown(data, count)]
     return [*lines, *_warnings(data)]
 
 
@@ -49,7 +75,7 @@ def _labels(data: TaskData) -> list[str]:
     if not counts:
         return []
     rarest = sorted(counts, key=lambda name: (counts[name], name))
-    shown = ", ".join(f"{name} {counts[name]:,}" for name in rarest[:MANY_LABELS])
+    shown = ", ".join(f"{' '.join(name.split())} {counts[name]:,}" for name in rarest[:MANY_LABELS])
     line = f"{'entities' if data.kind.per_token else 'labels'} in train: "
     if len(rarest) <= MANY_LABELS:
         return [line + shown]
@@ -58,11 +84,11 @@ def _labels(data: TaskData) -> list[str]:
     ]
 
 
-def _lengths(data: TaskData, task: Task, count: CountTokens) -> list[str]:
+def _lengths(data: TaskData, task: Task, count: TokenCounter) -> list[str]:
     """The longest text against the length at which texts are cut, and the longest answer against its own."""
     texts = [example.texts for examples in data.splits.values() for example in examples]
     longest = max(count(sorted(texts, key=lambda parts: sum(map(len, parts)), reverse=True)[:LONGEST]), default=0)
-    sample = texts[:: max(1, len(texts) // SAMPLED)]
+    sample = _some_of(texts)
     longer = sum(tokens > task.max_length for tokens in count(sample)) / max(len(sample), 1)
     answers = data.kind.answers(data.splits["train"])
     reads = "are read in several windows" if answers else "are cut there"
@@ -87,7 +113,7 @@ def _lengths(data: TaskData, task: Task, count: CountTokens) -> list[str]:
     return lines
 
 
-def _without_tokens(data: TaskData, count: CountTokens) -> list[str]:
+def _without_tokens(data: TaskData, count: TokenCounter) -> list[str]:
     """A warning where rows are nothing to the tokenizer, which leaves out invisible characters."""
     special = count([("",)])[0]
     found: list[Example] = []
@@ -104,6 +130,22 @@ def _without_tokens(data: TaskData, count: CountTokens) -> list[str]:
     if not found:
         return []
     return [f"warning: rows without a token: {len(found):,}, such as {found[0].location}; write a text, or remove them"]
+
+
+def _unknown(data: TaskData, count: TokenCounter) -> list[str]:
+    """A warning where the vocabulary does not hold the texts' words: all of these look the same to the models."""
+    share = count.unknown_share(_some_of([row.texts for row in data.splits["train"]]))
+    if share < MANY_UNKNOWN:
+        return []
+    return [
+        f"warning: {share:.0%} of the tokens of the training texts are unknown to the backbone's tokenizer, so that the"
+        " models cannot tell them apart; take a backbone of the texts' language (docs/languages.md)"
+    ]
+
+
+def _some_of(texts: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]:
+    """A sample, evenly spread."""
+    return texts[:: max(1, len(texts) // SAMPLED)]
 
 
 def _warnings(data: TaskData) -> list[str]:
@@ -149,8 +191,8 @@ def _some(named: Mapping[str, object]) -> str:
     return ", ".join(shown) + (f", and {len(named) - MANY_LABELS} more" if len(named) > MANY_LABELS else "")
 
 
-def token_counter(folder: Path) -> CountTokens | None:
-    """Counts the tokens of texts, special ones included; None where the tokenizer needs transformers to be read."""
+def token_counter(folder: Path) -> TokenCounter | None:
+    """That of a model's tokenizer; None where transformers is needed to read it."""
     whole, pieces = folder / "tokenizer.json", folder / "vocab.txt"
     if whole.is_file():
         from tokenizers import Tokenizer  # noqa: PLC0415 (a finished run needs none)
@@ -165,9 +207,4 @@ def token_counter(folder: Path) -> CountTokens | None:
         tokenizer = BertWordPieceTokenizer(str(pieces), lowercase=lower)
     else:
         return None
-
-    def count(texts: Sequence[tuple[str, ...]]) -> list[int]:
-        inputs = [parts[0] if len(parts) == 1 or not parts[1] else parts for parts in texts]
-        return [len(encoding.ids) for encoding in tokenizer.encode_batch(inputs)]
-
-    return count
+    return TokenCounter(tokenizer)

@@ -194,6 +194,8 @@ def test_du_shows_who_links_and_gc_removes_what_no_run_needs(
 
     assert main(["gc", *places]) == 0
     assert names(artifact) == ["cafe.work", "f00d"]
+    work = artifact.folder.with_name("cafe.work")
+    assert f"kept: unfinished, and the same settings go on with it; else: rm -r {work}" in capsys.readouterr().out
     assert (artifact.root / "cache/wheels").is_dir()
 
 

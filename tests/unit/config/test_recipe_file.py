@@ -139,7 +139,7 @@ def test_a_wrong_override_names_the_option(tmp_path: Path, words: list[str], sen
         ("seed: !!python/object/apply:os.getpid []\n", "mine.yaml:3: not valid YAML: could not determine"),
         ("student: &a {layers: *a}\n", "mine.yaml:3: 'a' is a YAML anchor or alias, which recipes cannot have; write"),
         ("seed: \x00\n", "mine.yaml: not valid YAML: unacceptable character"),
-        ("name: ../elsewhere\n", "mine.yaml:3: name: '../elsewhere' names a folder; use letters"),
+        ("name: ../elsewhere\n", "mine.yaml:3: name: '../elsewhere' names a folder, or holds another sign; use"),
         ("base: nowhere/x.yaml\n", "nowhere/x.yaml: no such recipe; known are: recipes/"),
         (
             "base: nowhere/your_date.yaml\n",

@@ -1,5 +1,6 @@
 """From documents to blocks, from blocks to shards and back."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def test_blocks_never_cross_documents(tokenizer: PreTrainedTokenizerFast) -> Non
 def test_a_tail_under_sixteen_tokens_is_dropped(tokenizer: PreTrainedTokenizerFast) -> None:
     texts = [words(0, 30 + 14), words(0, 30 + 13), words(0, 13)]
     assert [len(block) for block in blocks_of(texts, tokenizer, length=32)] == [32, 16, 32]
+
+
+def test_documents_without_a_block_are_counted(tokenizer: PreTrainedTokenizerFast) -> None:
+    left_out: Counter[str] = Counter()
+    texts = [words(0, 14), words(0, 13), words(0, 5), words(0, 30 + 5)]
+    assert len(list(blocks_of(texts, tokenizer, length=32, left_out=left_out))) == 2
+    assert left_out["short"] == 2
 
 
 def test_a_special_token_in_the_text_is_only_text(tokenizer: PreTrainedTokenizerFast) -> None:

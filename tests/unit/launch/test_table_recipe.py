@@ -275,6 +275,15 @@ def test_a_table_that_is_not_there_is_one_sentence(world: Path, capsys: pytest.C
     assert capsys.readouterr().err == f"error: {world}/row.csv: no such table; did you mean 'rows.csv'?\n"
 
 
+def test_a_link_to_nothing_is_said_to_be_one(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, what in (("gone.csv", "table"), ("gone.yaml", "recipe")):
+        (world / name).symlink_to("/nowhere/else")
+        assert cli.main([str(world / name)]) == 2
+        said = capsys.readouterr().err
+        assert f"{name}: no such {what} (it is a link to /nowhere/else, which is not there)" in said
+        assert f"'{name}'" not in said  # not its own name
+
+
 def test_a_path_that_no_recipe_can_hold_is_one_sentence(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = os.fsdecode(os.fsencode(world) + b"/rev\xe9.csv")
     Path(table).write_text("text,label\n")

@@ -136,6 +136,7 @@ def test_of_several_labels_those_above_their_thresholds_are_given(tokenizer: Tok
     found = answered(("x",), ({"logits": logits}, tokenizer.encode("x")), **config, **thresholds)
     assert found["labels"] == ["c", "b"]
     assert found["probabilities"]["a"] == 0.5 and found["probabilities"]["c"] == pytest.approx(1 / (1 + np.exp(-3)))
+    assert table_line(("x",), {"label": "a\nb", "probability": 0.5}).split() == ["a", "b", "50.0%", "x"]
     assert table_line(("x",), found).split() == ["c", "95.3%,", "b", "26.9%", "x"]
     unset = answered(("x",), ({"logits": -np.ones(4)}, tokenizer.encode("x")), **config)  # without thresholds: 0.5
     assert unset["labels"] == [] and table_line(("x",), unset).split() == ["(none)", "x"]

@@ -40,6 +40,18 @@ def test_rows_labels_and_lengths_are_said(model: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_texts_whose_words_the_tokenizer_does_not_know_are_a_warning(model: Path, tmp_path: Path) -> None:
+    rows = [{"text": text, "label": label} for text in ("film \u6587", "\u6587") for label in ("a", "b")] * 30
+    found = said(model, tmp_path / "rows.jsonl", rows)
+    (warning,) = [line for line in found if "unknown" in line]
+    assert warning.startswith("warning: 67% of the tokens of the training texts are unknown to the backbone's")
+
+
+def test_a_label_with_a_line_end_stays_on_its_line(model: Path, tmp_path: Path) -> None:
+    rows = [{"text": f"film {number}", "label": ("fresh\nx", "rotten")[number % 2]} for number in range(40)]
+    assert "labels in train: fresh x 16, rotten 16" in said(model, tmp_path / "rows.jsonl", rows)
+
+
 def test_a_label_of_few_rows_or_of_one_split_is_a_warning(model: Path, tmp_path: Path) -> None:
     found = said(model, tmp_path / "rows.jsonl", reviews(fresh=40, rotten=40, odd=2), max_length=64)
     assert found[1].startswith("labels in train: odd 2, ")
@@ -145,7 +157,8 @@ def test_answers_of_dev_that_are_longer_than_those_of_train_are_a_warning(model:
     data = read_task(task, {name: (tmp_path / f"{name}.jsonl",) for name in ("train", "dev")})
     found = describe(data, task, model)
     assert "longest answer: 1 tokens; looked for up to 30 (task.longest_answer)" in found
-    assert found[-1].startswith("warning: some answers are longer") and found[-1].endswith("raise task.longest_answer")
+    (warning,) = [line for line in found if line.startswith("warning: some answers are longer")]
+    assert warning.endswith("raise task.longest_answer")
 
 
 def test_scores_and_sets_of_labels_are_said(model: Path, tmp_path: Path) -> None:
