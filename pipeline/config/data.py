@@ -132,7 +132,8 @@ class PrepareCorpus:
     column: str = "text"
     """Column of the text in .jsonl and .parquet sources."""
     task_text: bool = False
-    """Add the texts of the task's training rows."""
+    """Add the texts of the task's training rows. Those of fewer than 16 tokens are left out, and the stage says how
+    many."""
     length: Annotated[int, Field(ge=16, le=8192)] = 128
     """Tokens in each block, [CLS] and [SEP] included, or for a decoder the token that begins a text."""
     shard_blocks: Positive = 16384
