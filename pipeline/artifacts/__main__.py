@@ -163,7 +163,9 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m pipeline.artifacts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     options.add_argument(
-        "command", choices=["du", "gc"], help="du: the size of each artifact, and its runs; gc: remove those of no run, but for unfinished work"
+        "command",
+        choices=["du", "gc"],
+        help="du: the size of each artifact, and its runs; gc: remove those of no run, but for unfinished work",
     )
     options.add_argument(
         "--root", type=Path, default=PROJECT / "artifacts", help="folder of the artifacts (default: artifacts)"

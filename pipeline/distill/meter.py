@@ -102,18 +102,23 @@ class Meter:
 
     def _training(self, stage: str, settings: Training) -> tuple[nn.Module, Loss, bool]:
         """What a stage trains, on a loss like its own, and whether it takes packed batches."""
-        recipe = self.recipe
-        dropout = getattr(settings, "hidden_dropout", recipe.student.hidden_dropout)
-        whole = self._backbone(dropout)
-        encoder = cast(PreTrainedModel, whole.base_model)
-        if isinstance(settings, TrainedTeacher) and settings.upper_layers is not None:
+        if isinstance(settings, TrainedTeacher):
+            return self._of_teacher(stage, settings)
+        return self._of_student(settings)
+
+    def _of_teacher(self, stage: str, settings: TrainedTeacher) -> tuple[nn.Module, Loss, bool]:
+        whole = self._backbone(settings.hidden_dropout)
+        if settings.upper_layers is not None:
             train_only(whole, settings.upper_layers)
         if stage == "pretrain_teacher":
             return LanguageModel(whole), _masked_loss, can_pack(whole)
-        if stage == "finetune_teacher":
-            return encoder, _first_token_loss, can_pack(encoder)
-        decoder = is_decoder(self.folder)
-        made = new_student(recipe.student, encoder, masked_lm=decoder)
+        encoder = cast(PreTrainedModel, whole.base_model)
+        return encoder, _first_token_loss, can_pack(encoder)
+
+    def _of_student(self, settings: Training) -> tuple[nn.Module, Loss, bool]:
+        whole, decoder = self._backbone(self.recipe.student.hidden_dropout), is_decoder(self.folder)
+        encoder = cast(PreTrainedModel, whole.base_model)
+        made = new_student(self.recipe.student, encoder, masked_lm=decoder)
         student = cast(PreTrainedModel, made.base_model)
         heads = [separate_head(model) if decoder else None for model in (whole, made)]
         if not isinstance(settings, LayerObjectives) or not (chosen(settings) or decoder):

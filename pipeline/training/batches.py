@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.config.distillation import LayerObjectives
 from pipeline.config.training import Training
 from pipeline.models.collate import Rows, buckets
 
@@ -129,7 +130,7 @@ def planned(
         micro_batch_tokens=settings.tokens_at_once,
         seed=seed,
         groups=groups,
-        echo=getattr(settings, "echo", 1),
+        echo=settings.echo if isinstance(settings, LayerObjectives) else 1,
         packed=packed,
     )
 
