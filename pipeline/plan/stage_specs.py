@@ -27,13 +27,8 @@ from pipeline.plan.stages import (
     counted,
 )
 
-ONLY_DERIVED = (
-    "precision",
-    "fp32",
-    "decoder",
-    "filling",
-    "random tokens",
-)  # names of `_derived` that name nothing of the recipe
+# Names of `_derived` that name nothing of the recipe.
+ONLY_DERIVED = ("precision", "fp32", "decoder", "filling", "random tokens")
 TOKENS_AT_ONCE = ("micro_batch_tokens", "decode_tokens")
 Files = Mapping[str, Path]  # by 'role/relative name'
 Settings = Mapping[str, Any]
