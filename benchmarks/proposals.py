@@ -17,9 +17,10 @@ from benchmarks import reference
 from benchmarks.agreement import Gap
 from benchmarks.both_ways import forward_flops
 from data_augment.masked_lm import masked_copies
-from data_augment.pieces import Context, longest_input, proposable, single_pieces
+from data_augment.pieces import Context, longest_input, single_pieces
 from data_augment.proposer import Proposer
 from data_augment.vectors import WordVectors, load_vectors
+from data_augment.vocabulary import proposable
 from data_augment.words import drawn_words, replaceable_words
 from pipeline.config.data import ProposeCandidates
 from pipeline.data.languages import ENGLISH, Languages

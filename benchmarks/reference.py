@@ -16,8 +16,8 @@ from torch.nn.functional import log_softmax, pad
 from transformers import AttentionInterface, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
-from data_augment.pieces import Vocabulary, proposable
 from data_augment.vectors import WordVectors
+from data_augment.vocabulary import Vocabulary, proposable
 from data_augment.words import Span, replaceable_words
 from pipeline.distill.layers import ProjectedStudent
 from pipeline.models.collate import Batch

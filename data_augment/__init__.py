@@ -3,7 +3,8 @@
     words              which words of a text may be replaced, and where they stand
     placeholders       what stands for something else, and stays
     segmentation       the same for languages other than English
-    pieces             words and the pieces of a tokenizer
+    vocabulary         which pieces of a masked LM's vocabulary are whole words, and which continue one
+    pieces             where the words of a text stand among its tokens
     mask_predictor     the masked LM at work, in batches
     masked_lm          candidates for words of one piece
     vectors            candidates for all other words

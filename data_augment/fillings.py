@@ -13,7 +13,8 @@ from typing import NamedTuple, cast
 from tokenizers.models import WordPiece
 from transformers import PreTrainedTokenizerFast
 
-from data_augment.pieces import CONTINUES, IDEOGRAPH, OTHER, Kinds, located
+from data_augment.pieces import located
+from data_augment.vocabulary import CONTINUES, IDEOGRAPH, OTHER, Kinds
 from data_augment.words import Span, is_word
 
 MOST_PIECES = 6  # a longer word has no candidates: a filling of so many pieces is rarely a word

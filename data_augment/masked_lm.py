@@ -19,7 +19,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from data_augment.mask_predictor import MaskedRow, MaskPredictor
-from data_augment.pieces import Context, Encoded, SinglePiece, longest_input, proposable, single_pieces
+from data_augment.pieces import Context, Encoded, SinglePiece, longest_input, single_pieces
+from data_augment.vocabulary import proposable
 from data_augment.words import Span
 
 SLACK = 16  # decoded beyond K: the word itself, in several cases, and scores equal to the K-th

@@ -1,22 +1,14 @@
-"""Words and the pieces of a tokenizer: which words are one piece, and which pieces are whole words."""
+"""Words and the tokens of a text: where each word stands, and which words are one piece of the vocabulary."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
-import numpy as np
-from tokenizers.models import WordLevel, WordPiece
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from data_augment.words import Span, is_word
+from data_augment.words import Span
 from pipeline.errors import UserError
-
-BEGINS, CONTINUES, IDEOGRAPH, OTHER = range(4)
-"""The kinds of pieces: which begin a word, which continue one, ideographs, and whatever is no word."""
-
-STARTS = ("Ġ", "▁")  # marks before a word: of byte-level BPE, of SentencePiece
 
 Context = Literal["single", "pair"]
 """What the masked LM sees: the text with its mask (Algorithm 1), or the unmasked text behind it as second segment."""
@@ -36,48 +28,6 @@ class SinglePiece(NamedTuple):
     text: int
     span: Span
     position: int
-
-
-class Kinds(NamedTuple):
-    """Of each piece of a vocabulary its kind (V,), and how it reads."""
-
-    kind: np.ndarray
-    text: list[str]
-
-
-class Vocabulary(NamedTuple):
-    """The pieces that may be proposed: their ids (W,) int64, ascending, and how they read."""
-
-    ids: np.ndarray
-    words: list[str]
-
-
-@lru_cache(maxsize=4)
-def proposable(tokenizer: PreTrainedTokenizerFast) -> Vocabulary:
-    """The whole words of the vocabulary: no special token, no continuation piece, nothing but letters.
-
-    Raises: UserError where the tokenizer marks neither where words begin nor where they end.
-    """
-    model = tokenizer.backend_tokenizer.model
-    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-    ids = [token_id for token_id in sorted(tokenizer.get_vocab().values()) if token_id not in special]
-    tokens = dict(zip(ids, tokenizer.convert_ids_to_tokens(ids), strict=True))
-    if isinstance(model, WordPiece):
-        whole = {i: token for i, token in tokens.items() if not token.startswith(model.continuing_subword_prefix)}
-    elif isinstance(model, WordLevel):
-        whole = tokens
-    else:  # some BPE marks the end of a word, as "</w>"
-        end = getattr(model, "end_of_word_suffix", None) or ""
-        marked = [i for i, token in tokens.items() if (token.endswith(end) if end else token.startswith(STARTS))]
-        if not marked:
-            raise UserError(
-                f"the tokenizer of {tokenizer.name_or_path} marks neither where words begin nor where they end, so its"
-                " masked language model cannot propose words; take another backbone, or set augment_data.variants: 0"
-            )
-        texts = tokenizer.batch_decode([[i] for i in marked])
-        whole = {i: text.strip().removesuffix(end) for i, text in zip(marked, texts, strict=True)}
-    words = {i: word for i, word in whole.items() if is_word(word)}
-    return Vocabulary(np.array(list(words), dtype=np.int64), list(words.values()))
 
 
 def longest_input(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> int:
@@ -150,37 +100,3 @@ def located(
                 if sequence_ids[position] == 0
             },
         )
-
-
-@lru_cache(maxsize=4)
-def kinds_of(tokenizer: PreTrainedTokenizerFast) -> Kinds:
-    """The kind and the text of each piece of the vocabulary; pieces with anything but letters are of no kind.
-
-    Raises: UserError where the tokenizer does not mark where words begin.
-    """
-    size = max(tokenizer.get_vocab().values()) + 1
-    tokens = [token or "" for token in tokenizer.convert_ids_to_tokens(list(range(size)))]
-    model = tokenizer.backend_tokenizer.model
-    if isinstance(model, WordPiece):
-        prefix = model.continuing_subword_prefix
-        begins = [not token.startswith(prefix) for token in tokens]
-        text = [token.removeprefix(prefix) for token in tokens]
-    elif isinstance(model, WordLevel):
-        begins, text = [True] * size, tokens
-    else:
-        begins = [token.startswith(STARTS) for token in tokens]
-        if not any(begins):
-            raise UserError(
-                f"propose_candidates.several_pieces: the tokenizer of {tokenizer.name_or_path} does not mark where"
-                " words begin, so the masked LM cannot fill several pieces; set it to vectors"
-            )
-        text = [piece.strip() for piece in tokenizer.batch_decode([[number] for number in range(size)])]
-    special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-    kind = np.full(size, OTHER)
-    for number, piece in enumerate(text):
-        if number in special or piece[:1] in ("", *"-.'’") or not is_word(f"a{piece}"):
-            continue
-        # The two large blocks of ideographs; the signs of hexagrams between them are no words.
-        ideograph = len(piece) == 1 and "\u3400" <= piece <= "\u9fff"
-        kind[number] = IDEOGRAPH if ideograph else BEGINS if begins[number] else CONTINUES
-    return Kinds(kind, text)

@@ -18,7 +18,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from data_augment.fillings import Filling, Reader, Word, find_pieces, together
 from data_augment.mask_predictor import MaskedRow, MaskPredictor
-from data_augment.pieces import OTHER, kinds_of, longest_input
+from data_augment.pieces import longest_input
+from data_augment.vocabulary import OTHER, kinds_of
 from data_augment.words import Span
 
 TAKEN = 8  # last pieces tried for each that may be kept: many make no word

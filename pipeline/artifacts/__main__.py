@@ -18,7 +18,8 @@ from filelock import FileLock, Timeout
 
 from pipeline import PROJECT
 from pipeline.artifacts.locks import locks_needed
-from pipeline.artifacts.store import MANIFEST, RECIPE, Artifact, folders_of_runs
+from pipeline.artifacts.run_links import RECIPE, folders_of_runs
+from pipeline.artifacts.store import MANIFEST, Artifact
 from pipeline.errors import UserError, require, status_of
 
 

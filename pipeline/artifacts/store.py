@@ -1,19 +1,16 @@
-"""The artifact store: where everything that a stage publishes lies. Nothing else knows this layout.
+"""The artifact store: where everything that a stage publishes lies. Only `run_links` shares this layout.
 
 artifacts/STAGE/FINGERPRINT/             one published artifact; its stage.json was written last
 artifacts/STAGE/FINGERPRINT.work/        work in progress: checkpoints, finished shards, the output being built
 artifacts/STAGE/FINGERPRINT.lock         held while a process works on it
 artifacts/STAGE/FINGERPRINT.aside-N/     replaced by --force, or damaged; `gc` removes it
-artifacts/cache/                         downloads, remembered digests, and where the runs are that link to artifacts
-runs/NAME/STAGE -> the artifact          links of one run, its recipe, logs and results
+artifacts/cache/                         downloads and remembered digests
 """
 
 import contextlib
 import hashlib
 import json
 import os
-import secrets
-import shlex
 import shutil
 import socket
 import time
@@ -26,10 +23,9 @@ from filelock import FileLock, Timeout
 
 from pipeline.artifacts.atomic import checksum, sync, sync_tree, write_atomically
 from pipeline.artifacts.locks import locks_needed
-from pipeline.errors import UserError, WorkFailed, require
+from pipeline.errors import UserError, WorkFailed
 
 MANIFEST = "stage.json"
-RECIPE = "recipe.yaml"  # in a run's folder: all its settings
 OWN_SUM = "sha256_of_the_rest"  # in it: no checksum beside it covers it
 
 
@@ -203,60 +199,3 @@ def intact(folder: Path, name: str) -> Path:
 def cache_folder(root: Path) -> Path:
     """Folder of downloads and remembered digests."""
     return root / "cache"
-
-
-def note_runs(root: Path, folder: Path) -> None:
-    """Remember a folder of runs that link to the artifacts of this store, wherever it lies.
-
-    The note holds its path and its place beside the store, by which a project that was moved finds it.
-    """
-    path = folder.resolve()
-    beside = os.path.relpath(path, root.resolve())
-    name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
-    with contextlib.suppress(OSError):  # a store that may only be read has nothing to remove
-        write_atomically(_notes_of_runs(root) / name, json.dumps([str(path), beside]))
-
-
-def folders_of_runs(root: Path) -> dict[Path, list[Path]]:
-    """By note, the folders that it may stand for: as it was written, and beside the store where that is now.
-
-    Raises: UserError for a damaged note.
-    """
-    folders = {}
-    for note in sorted(_notes_of_runs(root).glob("[!.]*")):
-        try:
-            path, beside = json.loads(note.read_text(encoding="utf-8"))
-            places = [Path(os.path.realpath(root.resolve() / place)) for place in (path, beside)]
-        except (ValueError, TypeError):
-            raise UserError(
-                f"{note} is damaged: it says where runs lie that use this store; start one of these runs where they lie"
-                f" (./run_all.sh RECIPE), and remove the note: rm {shlex.quote(str(note))}"
-            ) from None
-        folders[note] = list(dict.fromkeys(places))
-    return folders
-
-
-def _notes_of_runs(root: Path) -> Path:
-    return cache_folder(root) / "runs"
-
-
-def link(run_folder: Path, artifact: Artifact) -> None:
-    """runs/NAME/STAGE -> the artifact; a link that is right is left alone."""
-    run_folder.mkdir(parents=True, exist_ok=True)
-    target = os.path.relpath(artifact.folder.resolve(), run_folder.resolve())
-    path = run_folder / artifact.stage
-    is_link = path.is_symlink()
-    require(
-        is_link or not path.exists(),
-        f"{path} is no link to an artifact, as in a copy that followed the links: remove it",
-    )
-    if not is_link or str(path.readlink()) != target:
-        temporary = run_folder / f".{artifact.stage}.{secrets.token_hex(4)}"
-        temporary.symlink_to(target)
-        temporary.replace(path)
-
-
-def unlink(run_folder: Path, stage: str) -> None:
-    """No runs/NAME/STAGE any more; the artifact stays."""
-    if (run_folder / stage).is_symlink():
-        (run_folder / stage).unlink(missing_ok=True)

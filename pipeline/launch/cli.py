@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.artifacts.store import RECIPE
+from pipeline.artifacts.run_links import RECIPE
 from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, WorkFailed, require, status_of

@@ -12,7 +12,8 @@ import yaml
 
 from pipeline.artifacts.atomic import write_atomically
 from pipeline.artifacts.digests import READ_ONLY
-from pipeline.artifacts.store import RECIPE, intact, link, note_runs, unlink
+from pipeline.artifacts.run_links import RECIPE, link, note_runs, unlink
+from pipeline.artifacts.store import intact
 from pipeline.config import Recipe
 from pipeline.errors import require
 from pipeline.plan.plan import Plan

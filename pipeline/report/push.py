@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline.artifacts.store import MANIFEST, RECIPE
+from pipeline.artifacts.run_links import RECIPE
+from pipeline.artifacts.store import MANIFEST
 from pipeline.errors import UserError, status_of
 from pipeline.inputs.hub import check_push, publish
 from pipeline.inputs.licences import find_licences

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.artifacts.atomic import checksum
-from pipeline.artifacts.store import MANIFEST, RECIPE, Artifact, intact
+from pipeline.artifacts.run_links import RECIPE
+from pipeline.artifacts.store import MANIFEST, Artifact, intact
 from pipeline.config.data import CORRELATIONS
 from pipeline.errors import UserError, require
 from pipeline.plan.run_folder import RESULTS

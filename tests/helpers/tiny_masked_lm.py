@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import torch
+from tokenizers import ByteLevelBPETokenizer
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer, PreTrainedModel
 
 from data_augment.proposer import Proposer
@@ -85,3 +86,10 @@ def literal(
         logits = model(**encoded).logits[0, position]
     allowed = [i for i, token in enumerate(VOCAB) if token.isalpha() and token.lower() != text[slice(*span)].lower()]
     return [VOCAB[i] for i in sorted(allowed, key=lambda i: (-logits[i].item(), i))[:k]]
+
+
+def byte_level(**options) -> ByteLevelBPETokenizer:
+    """A tokenizer that marks the blank before a word."""
+    trained = ByteLevelBPETokenizer(**options)
+    trained.train_from_iterator([" slow film, sad film, slow drama"] * 9, vocab_size=300, show_progress=False)
+    return trained

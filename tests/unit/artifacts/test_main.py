@@ -10,7 +10,8 @@ import pytest
 
 from pipeline import PROJECT
 from pipeline.artifacts.__main__ import main
-from pipeline.artifacts.store import Artifact, link, note_runs
+from pipeline.artifacts.run_links import link, note_runs
+from pipeline.artifacts.store import Artifact
 from pipeline.errors import UserError
 from tests.helpers.small_artifacts import names, publish
 

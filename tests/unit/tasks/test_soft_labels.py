@@ -1,7 +1,6 @@
 """Soft labels: how they are written, what they become, and what is refused."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -254,11 +253,9 @@ def test_columns_that_no_training_row_has_are_named(tmp_path: Path) -> None:
         read(tmp_path, rows)
 
 
-def test_objects_of_five_thousand_labels_are_put_in_order_in_a_moment() -> None:
+def test_objects_of_five_thousand_labels_are_put_in_order() -> None:
     names = tuple(f"label {number}" for number in range(5000))
     values = {name: float(number) for number, name in enumerate(reversed(names))}
     soft = SoftColumns(columns="soft", are_logits=True, form="distribution")
-    begin = time.process_time()
     for _ in range(10):
         assert soft.as_logits(values, names)[0][0] == 4999
-    assert time.process_time() - begin < 1
