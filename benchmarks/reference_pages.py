@@ -86,7 +86,7 @@ def _option(action: argparse.Action) -> str:
 
 
 def _value(action: argparse.Action) -> str:
-    """What stands behind an option, or in the place of an argument."""
+    """What stands behind an option, or in place of an argument."""
     if isinstance(action.metavar, str):
         return action.metavar
     if action.choices is not None:

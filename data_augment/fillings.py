@@ -54,17 +54,17 @@ def find_pieces(
 ) -> tuple[list[list[int]], list[Word]]:
     """The ids of each text, cut at `longest`, and its words of several pieces."""
     encoded, words = [], []
-    for index, (one, places) in enumerate(located(texts, tokenizer=tokenizer, longest=longest)):
+    for index, (one, span_at) in enumerate(located(texts, tokenizer=tokenizer, longest=longest)):
         ids = one.ids
         encoded.append(ids)
-        starts = {span[0]: position for position, span in reversed(places.items())}
-        ends = {span[1]: position for position, span in places.items()}
+        starts = {span[0]: position for position, span in reversed(span_at.items())}
+        ends = {span[1]: position for position, span in span_at.items()}
         for span in spans[index]:
             first, last = starts.get(span[0]), ends.get(span[1])
             if first is None or last is None or last < first:
                 continue
             pieces = range(first, last + 1)
-            masked = [place for place in pieces if kinds.kind[ids[place]] != OTHER]
+            masked = [position for position in pieces if kinds.kind[ids[position]] != OTHER]
             one_begins = len(pieces) == 1 and kinds.kind[ids[first]] != CONTINUES
             if one_begins or not 0 < len(masked) <= MOST_PIECES or tokenizer.unk_token_id in ids[first : last + 1]:
                 continue
@@ -110,7 +110,7 @@ class Reader:
     def whole(self, word: Word, ids: Sequence[int]) -> list[int]:
         """The ids of all pieces of the word, filled."""
         new = dict(zip(word.masked, ids, strict=False))
-        return [new.get(place, self.encoded[word.text][place]) for place in word.pieces]
+        return [new.get(position, self.encoded[word.text][position]) for position in word.pieces]
 
     def may_stand(self, word: Word, ids: Sequence[int]) -> bool:
         """Letters only, not the word itself, one word of its language, and cut by the tokenizer as it was filled."""

@@ -53,16 +53,16 @@ def single_pieces(
     Raises UserError where the tokenizer cannot serve: no mask token, or no offsets (not a fast one).
     """
     encoded, found = [], []
-    for index, (one, places) in enumerate(located(texts, tokenizer=tokenizer, longest=longest, context=context)):
+    for index, (one, span_at) in enumerate(located(texts, tokenizer=tokenizer, longest=longest, context=context)):
         encoded.append(one)
-        positions = {span: position for position, span in places.items()}
+        positions = {span: position for position, span in span_at.items()}
         found += [
             SinglePiece(index, span, position)
             for span in spans[index]
             if (position := positions.get(span)) is not None
             and one.ids[position] != tokenizer.unk_token_id
             # The bytes of one character, each a token, all show its span; `positions` keeps the last of them.
-            and places.get(position - 1) != span
+            and span_at.get(position - 1) != span
         ]
     return encoded, found
 

@@ -171,8 +171,8 @@ class Beam:
 
         def keep(wanted: Sequence[MaskedPosition], logits_CV: Tensor) -> None:
             filled = [one.word.fillings[one.filling].ids[one.word.masked.index(one.position)] for one in wanted]
-            places = torch.tensor(filled, device=logits_CV.device)[:, None]
-            scores = logits_CV.log_softmax(dim=-1).gather(1, places)[:, 0].tolist()
+            filled_C1 = torch.tensor(filled, device=logits_CV.device)[:, None]
+            scores = logits_CV.log_softmax(dim=-1).gather(1, filled_C1)[:, 0].tolist()
             for one, score in zip(wanted, scores, strict=True):
                 found[one.word, one.filling] = found.get((one.word, one.filling), 0.0) + score
 
@@ -187,6 +187,6 @@ class Beam:
         ids = list(self.reader.encoded[copy[0].text])
         for shift, word in enumerate(copy):
             filling = word.fillings[word.in_turn(turn + shift)].ids if word.fillings else ()
-            for number, place in enumerate(word.masked):
-                ids[place] = filling[number] if number < len(filling) else self.predictor.mask
+            for number, position in enumerate(word.masked):
+                ids[position] = filling[number] if number < len(filling) else self.predictor.mask
         return ids

@@ -126,7 +126,7 @@ def augment_rows(
         shared = {"source_id": row["id"], **{name: value for name, value in row.items() if name != "id"}}
         yield {**shared, "variant": 0, "replaced": []}
         produced: set[Texts] = set()
-        for place, (column, text) in enumerate(zip(text_columns, texts, strict=True)):
+        for index, (column, text) in enumerate(zip(text_columns, texts, strict=True)):
             words = candidates.get(text, ())
             if protected is not None and words:
                 kept = protected(row, column)
@@ -136,13 +136,13 @@ def augment_rows(
                 continue
             for number in range(1, variants + 1):
                 new, replaced = sample_variant(
-                    text, words, seed=seed, occurrence=occurrence[place], column=column, variant=number, p=p
+                    text, words, seed=seed, occurrence=occurrence[index], column=column, variant=number, p=p
                 )
-                varied = (*texts[:place], new, *texts[place + 1 :])
+                varied = (*texts[:index], new, *texts[index + 1 :])
                 if varied == texts or varied in originals:
                     dropped["equal_to_original"] += 1
                 elif varied in produced:
                     dropped["repeated"] += 1
                 else:
                     produced.add(varied)
-                    yield {**shared, column: new, "variant": place * variants + number, "replaced": replaced}
+                    yield {**shared, column: new, "variant": index * variants + number, "replaced": replaced}

@@ -80,9 +80,9 @@ def main(stage: Stage) -> dict[str, Any]:
         stage.say(f"{name.replace('_', ' ')} on held-out blocks: {shown[0]} before, {shown[1]} after")
         scores = {f"{name}_before": before, f"{name}_after": after}
     if stage.is_main:
-        place = stage.output / PROPOSER if settings.only_proposes else backbone_of(stage.output)
+        folder = stage.output / PROPOSER if settings.only_proposes else backbone_of(stage.output)
         save_model(
-            plain, place, tokenizer_of=tokenizer_of, extra={} if settings.from_scratch else pooler_of(backbone, plain)
+            plain, folder, tokenizer_of=tokenizer_of, extra={} if settings.from_scratch else pooler_of(backbone, plain)
         )
     return {**scores, "curve": progress.curve}
 

@@ -32,10 +32,10 @@ def _is_artifact(folder: Path) -> bool:
 def _size(folder: Path) -> int:
     """Bytes of all files; a stage at work may remove one meanwhile."""
     size = 0
-    for place, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(FileNotFoundError):
-                size += Path(place, name).stat().st_size
+                size += Path(parent, name).stat().st_size
     return size
 
 
@@ -97,12 +97,12 @@ def _unreadable(lost: list[str]) -> Iterator[None]:
 def _runs_by_artifact(root: Path, runs: Path) -> tuple[dict[Path, list[str]], list[str]]:
     """The names of the runs that use each artifact; and a sentence for each folder whose runs are not known."""
     folders, lost, seen = {runs.resolve()}, [], set()
-    for note, places in folders_of_runs(root).items():
-        there = [place for place in places if place.is_dir()]
+    for note, possible in folders_of_runs(root).items():
+        there = [path for path in possible if path.is_dir()]
         folders.update(there)
         if not there:
             lost.append(
-                f"runs in {places[0]} use artifacts of {root}, and there is no such folder now: mount it, or move it"
+                f"runs in {possible[0]} use artifacts of {root}, and there is no such folder now: mount it, or move it"
                 " back; if it was moved for good, start one of its runs there (./run_all.sh RECIPE), and if it was"
                 f" deleted or moved, remove the note of it: rm {shlex.quote(str(note))}"
             )

@@ -62,13 +62,13 @@ def folders_of_runs(root: Path) -> dict[Path, list[Path]]:
     for note in sorted(_notes_of_runs(root).glob("[!.]*")):
         try:
             path, beside = json.loads(note.read_text(encoding="utf-8"))
-            places = [Path(os.path.realpath(root.resolve() / place)) for place in (path, beside)]
+            possible = [Path(os.path.realpath(root.resolve() / noted)) for noted in (path, beside)]
         except (ValueError, TypeError):
             raise UserError(
                 f"{note} is damaged: it says where runs lie that use this store; start one of these runs where they lie"
                 f" (./run_all.sh RECIPE), and remove the note: rm {shlex.quote(str(note))}"
             ) from None
-        folders[note] = list(dict.fromkeys(places))
+        folders[note] = list(dict.fromkeys(possible))
     return folders
 
 

@@ -25,7 +25,7 @@ YAML_FAILURES = (yaml.YAMLError, ValueError, TypeError, AttributeError, Recursio
 SIGNS = re.compile(r"[^\w\s~{}\[\]'\"-]+")  # YAML reads | as an empty text, and a comma as a mistake
 COMMENT = re.compile(r"(?![\[{'\"])(?:.*\s)?#")  # YAML takes what follows for a comment; a shell's word has none
 RENAMED = {  # older settings, and what says the same now
-    "student.embeddings": "student.start: embeddings in the place of 'teacher', or student.start: random",
+    "student.embeddings": "student.start: embeddings in place of 'teacher', or student.start: random",
     "student.copy_layers": "student.start: layers, and student.start_layers for which ones",
     "student.copy_from": "student.start_from",
 }

@@ -58,7 +58,7 @@ class Columns:
     answer: "Callable[[Any, Columns], Any]"  # the kind of task's own; parses a raw value of the label's column
     known_labels: tuple[str, ...] = ()  # those that the recipe names, in order
     label_separator: str | None = None  # between several labels of one text
-    label_columns: tuple[str, ...] = ()  # in the place of `label`: a column of 0 and 1 for each label
+    label_columns: tuple[str, ...] = ()  # in place of `label`: a column of 0 and 1 for each label
     soft: "SoftColumns | None" = None  # with them a row need not have a label
     header: tuple[str, ...] = ()  # names of the columns of files without a header line
     drop_labels: frozenset[str]  # rows with these labels are left out, and their other columns are not checked

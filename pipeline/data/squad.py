@@ -136,7 +136,7 @@ def _in_nfc(text: str, context: str) -> list[tuple[int, int]]:
     if wanted not in unicodedata.normalize("NFC", context):
         return []
     # In NFC a letter joins what follows it, never what stands before it: pieces can be normalised one by one.
-    starts = [place for place, character in enumerate(context) if not place or not _joins(character)]
+    starts = [index for index, character in enumerate(context) if not index or not _joins(character)]
     pieces = list(pairwise([*starts, len(context)]))
     parts = [unicodedata.normalize("NFC", context[slice(*piece)]) for piece in pieces]
     piece_of = [number for number, part in enumerate(parts) for _ in part]

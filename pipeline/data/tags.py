@@ -22,7 +22,7 @@ class Tag(NamedTuple):
     """One of the different tags of a file."""
 
     text: str
-    where: str  # the place where it first stands, as errors name it
+    where: str  # file and line where it first stands, as errors name it
     words: int = 1  # that have it
 
 

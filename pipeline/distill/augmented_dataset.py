@@ -82,7 +82,7 @@ def augmented_texts(
     feature = dataset.features[label]
     feature = getattr(feature, "feature", feature)  # of each item, where the label is a list
     names = tuple(feature.names) if isinstance(feature, ClassLabel) else ()
-    groups = Groups.of(source_id[texts.row], texts.place)
+    groups = Groups.of(source_id[texts.row], texts.part)
     return AugmentedTexts(texts=texts, groups=groups, label_names=names, tokenizer=tokenizer)
 
 
@@ -210,9 +210,9 @@ def with_soft_labels(stage: Stage, texts: TokenisedTexts, logits: np.ndarray) ->
             key = tuple(row[column] for column in task.text_columns)
             given[number] = by_text.get(key) if stage.inputs.augmented else rows[row["source_id"]].soft
     replaced, width = 0, logits.shape[1]
-    for number, (row, place) in enumerate(zip(texts.row.tolist(), texts.place.tolist(), strict=True)):
+    for number, (row, part) in enumerate(zip(texts.row.tolist(), texts.part.tolist(), strict=True)):
         if given.get(row) is not None:
-            logits[number] = given[row][place * width : (place + 1) * width]  # a vector a text, or all
+            logits[number] = given[row][part * width : (part + 1) * width]  # a vector a text, or all
             replaced += 1
     stage.say(f"{replaced:,} of {len(logits):,} rows have the given soft labels, the others the teacher's logits")
     return logits

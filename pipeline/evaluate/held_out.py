@@ -144,8 +144,8 @@ class MaskedWords(HeldOutMetric):
                 logits = logits[batch.targets["predicted"]].float()
                 wanted = batch.targets["predicted_ids"]
                 gap = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
-                places = np.concatenate([np.arange(*self.begins[row : row + 2].tolist()) for row in rows.tolist()])
-                found[places] = torch.stack([logits.argmax(dim=-1), gap], dim=1).cpu()
+                positions = np.concatenate([np.arange(*self.begins[row : row + 2].tolist()) for row in rows.tolist()])
+                found[positions] = torch.stack([logits.argmax(dim=-1), gap], dim=1).cpu()
         return self.stage.sum_over_processes(found).numpy()
 
     def statistics(self, outputs: np.ndarray) -> np.ndarray:

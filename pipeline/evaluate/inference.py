@@ -33,8 +33,8 @@ def predict(
         for chosen in cut_into_micro_batches(rows, texts.lengths[rows], tokens, packed=packed):
             batch = collate(texts.columns(chosen), texts.pad_id, packed=packed).to(stage.accelerator.device)
             outputs = head.outputs(model, batch).float().cpu().numpy()
-            for place, output in zip(np.searchsorted(rows, chosen), outputs, strict=True):
-                begin, end = bounds[place : place + 2]
+            for index, output in zip(np.searchsorted(rows, chosen), outputs, strict=True):
+                begin, end = bounds[index : index + 2]
                 found[begin:end] = output[: end - begin] if texts.kind.per_token else output
     return found
 
@@ -75,6 +75,6 @@ class StoredOutputs:
             return torch.from_numpy(self.outputs[rows])
         parts = [self.of(row) for row in rows.tolist()]
         padded = np.zeros((len(rows), round_up(max(map(len, parts))), self.outputs.shape[1]), dtype=np.float32)
-        for place, part in zip(padded, parts, strict=True):
-            place[: len(part)] = part
+        for row, part in zip(padded, parts, strict=True):
+            row[: len(part)] = part
         return torch.from_numpy(padded)

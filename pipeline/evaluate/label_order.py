@@ -84,8 +84,8 @@ def better_tag_order(logits: np.ndarray, tags: np.ndarray) -> list[int] | None:
     count, types = len(counts), len(counts) // 2
     found: list[np.ndarray] = [np.arange(count)]
     for begin in (1, 0):  # of the outputs that are not O
-        places = np.arange(begin, begin + 2 * types)
-        halves, turns = places.reshape(2, types).T, places.reshape(types, 2)
+        outputs = np.arange(begin, begin + 2 * types)
+        halves, turns = outputs.reshape(2, types).T, outputs.reshape(types, 2)
         for layout in (turns, halves, turns[:, ::-1], halves[:, ::-1]):  # (types, 2): the outputs of B- and I-
             order = np.zeros(count, dtype=np.int64)
             fits = sum(counts[np.ix_(layout[:, side], np.arange(1 + side, count, 2))] for side in (0, 1))

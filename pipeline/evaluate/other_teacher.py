@@ -105,8 +105,8 @@ def by_our_tokens(outputs: np.ndarray, theirs: TokenisedTexts, ours: TokenisedTe
     found = np.zeros((our_bounds[-1], outputs.shape[1]), dtype=np.float32)
     words = zip(theirs.columns(rows)["word"], ours.columns(rows)["word"], strict=True)
     for number, (their_words, our_words) in enumerate(words):
-        place = {word: their_bounds[number] + token for token, word in enumerate(their_words) if word >= 0}
+        their_token = {word: their_bounds[number] + token for token, word in enumerate(their_words) if word >= 0}
         for token, word in enumerate(our_words):
-            if word in place:
-                found[our_bounds[number] + token] = outputs[place[word]]
+            if word in their_token:
+                found[our_bounds[number] + token] = outputs[their_token[word]]
     return found

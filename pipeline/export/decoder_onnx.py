@@ -32,9 +32,9 @@ class DecoderWithPast(nn.Module):
         """The logits, then the key and the value of each layer."""
         length = input_ids.shape[1]
         positions = attention_mask.cumsum(dim=1) - 1
-        place = torch.arange(attention_mask.shape[1], device=input_ids.device)
-        query_place = place[attention_mask.shape[1] - length :]
-        seen = (place[None, :] <= query_place[:, None])[None, None] & attention_mask.bool()[:, None, None]
+        position = torch.arange(attention_mask.shape[1], device=input_ids.device)
+        query_position = position[attention_mask.shape[1] - length :]
+        seen = (position[None, :] <= query_position[:, None])[None, None] & attention_mask.bool()[:, None, None]
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=torch.where(seen, 0.0, torch.finfo(torch.float32).min),

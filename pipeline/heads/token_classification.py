@@ -19,11 +19,11 @@ class TokenClassificationHead(Head):
     architecture = AutoModelForTokenClassification
 
     def targets(self, columns: Mapping[str, Any]) -> dict[str, Tensor]:
-        """`begins` (B, T), 1 on the first token of each word; `places`, where in B x T these are; `labels` (B, T), the
-        tags there, elsewhere -100.
+        """`begins` (B, T), 1 on the first token of each word; `positions`, where in B x T these are; `labels` (B, T),
+        the tags there, elsewhere -100.
         """
         begins = pad([[int(word >= 0) for word in words] for words in columns["word"]], 0)
-        found = {"begins": begins, "places": begins.flatten().nonzero()[:, 0]}
+        found = {"begins": begins, "positions": begins.flatten().nonzero()[:, 0]}
         if "labels" in columns:
             found["labels"] = pad(columns["labels"], NO_LABEL)
         return found
@@ -36,14 +36,14 @@ class TokenClassificationHead(Head):
         self, outputs: Tensor, batch: Batch, *, weight: int, class_weights: Tensor | None = None
     ) -> dict[str, Tensor]:
         """Cross-entropy of the tags."""
-        places, words = batch.targets["places"], max(weight, 1)
-        logits, tags = outputs.flatten(0, 1)[places], batch.targets["labels"].flatten()[places]
+        positions, words = batch.targets["positions"], max(weight, 1)
+        logits, tags = outputs.flatten(0, 1)[positions], batch.targets["labels"].flatten()[positions]
         return {"label": label_loss(logits, tags, examples=words, class_weights=class_weights)}
 
     def distillation_loss(
         self, student: Tensor, teacher: Tensor, batch: Batch, *, weight: int, settings: DistillPredictions
     ) -> Tensor:
         """Soft cross-entropy of the logits (TinyBERT eq. 10)."""
-        places, words = batch.targets["places"], max(weight, 1)
-        ours, theirs = (logits.flatten(0, 1)[places] for logits in (student, teacher))
+        positions, words = batch.targets["positions"], max(weight, 1)
+        ours, theirs = (logits.flatten(0, 1)[positions] for logits in (student, teacher))
         return prediction_loss(ours, theirs, temperature=settings.temperature, examples=words)

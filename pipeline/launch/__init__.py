@@ -3,7 +3,7 @@
 cli             ./run_all.sh
 options         its options
 selection       which stages it runs
-table_recipe    a table in the place of a recipe
+table_recipe    a table in place of a recipe
 listing         the table of --list and --dry-run
 launch_command  the `accelerate launch` command line
 accelerate_launch   what is started: `accelerate launch` itself, without torch's tracebacks

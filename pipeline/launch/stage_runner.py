@@ -119,9 +119,9 @@ def run_in_turn(
         with contextlib.suppress(Exception):  # no guess must end a run
             seconds = expected(plan_recipe(read, checked=False))
         fresh.restore()
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         processes.in_step(lambda name=name: mark(name))
-        after = sum(seconds.get(later, 0.0) for later in names[place + 1 :])
+        after = sum(seconds.get(later, 0.0) for later in names[index + 1 :])
         _run(name, main_of(name), read, recipe, overrides, begun=begun, stop=stop, seconds_after=after)
         begun = time.time()
         fresh.restore()

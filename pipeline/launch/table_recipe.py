@@ -1,4 +1,4 @@
-"""A table in the place of a recipe: `./run_all.sh reviews.csv` writes a recipe for it, from recipes/your_data.yaml.
+"""A table in place of a recipe: `./run_all.sh reviews.csv` writes a recipe for it, from recipes/your_data.yaml.
 
 The columns are found by their names, or given by options; the settings of the command line are written too. The recipe
 stays in recipes/, to be changed and run again.

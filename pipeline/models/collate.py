@@ -81,10 +81,10 @@ def collate(columns: Mapping[str, Any], pad_id: int, *, packed: bool) -> Batch:
     if not packed or (lengths[1:] > lengths[:-1]).any():
         return batch
     found = buckets(lengths, batch.input_ids.numel())
-    places = _places(lengths, found)
-    if batch.input_ids.numel() - len(places) <= packing_costs()[0]:
+    slots = _slots(lengths, found)
+    if batch.input_ids.numel() - len(slots) <= packing_costs()[0]:
         return batch
-    return replace(batch, packing=Packing.of(found, torch.from_numpy(places), batch.attention_mask))
+    return replace(batch, packing=Packing.of(found, torch.from_numpy(slots), batch.attention_mask))
 
 
 def pad(sequences: Sequence[Sequence[int] | np.ndarray], value: int) -> Tensor:
@@ -124,14 +124,14 @@ def buckets(lengths: np.ndarray, tokens: int, *, cost: int | None = None) -> lis
     return found[::-1]
 
 
-def _places(lengths: np.ndarray, found: Sequence[Bucket]) -> np.ndarray:
+def _slots(lengths: np.ndarray, found: Sequence[Bucket]) -> np.ndarray:
     """Where the tokens of all rows lie when buckets are laid end to end.
 
     Some padding is kept, as much as makes the number of tokens a multiple of SEQUENCE_ROUND, which multiplies fast.
     """
     padded_to = np.repeat([tokens for _, tokens in found], [rows for rows, _ in found])
     begins = np.cumsum(padded_to) - padded_to
-    place = np.arange(padded_to.sum())
-    kept = place - np.repeat(begins, padded_to) < np.repeat(lengths, padded_to)
+    slot = np.arange(padded_to.sum())
+    kept = slot - np.repeat(begins, padded_to) < np.repeat(lengths, padded_to)
     kept[np.flatnonzero(~kept)[: -int(kept.sum()) % SEQUENCE_ROUND]] = True
     return np.flatnonzero(kept)

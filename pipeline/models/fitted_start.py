@@ -128,9 +128,9 @@ class FittedStart:
         inputs = Whitening.of(pad(states_nS, (0, 1), value=1.0))
         found: dict[str, list[Tensor]] = {name: [] for name in (*named, "output")}
         for heads, turn in shared_heads(attention.num_attention_heads, theirs.heads):
-            places = [theirs.head(head) for head in heads]
-            query, key, value = (torch.cat([parts[name][:, place] for place in places], dim=1) for name in named)
-            outer_SR = torch.cat([output_SD[:, place] for place in places], dim=1)
+            columns = [theirs.head(head) for head in heads]
+            query, key, value = (torch.cat([parts[name][:, column] for column in columns], dim=1) for name in named)
+            outer_SR = torch.cat([output_SD[:, column] for column in columns], dim=1)
             scale = (query.shape[1] // len(heads)) ** -0.5 / len(heads)  # the mean of their scores
             left, right = components(inputs.root @ query * scale, inputs.root @ key, first=0, rank=width)
             even = width**0.25  # on both sides, since the student divides its scores by the root of its width

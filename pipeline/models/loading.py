@@ -75,10 +75,10 @@ def save_model(
     copies: dict[Any, Tensor] = {}  # one of tied tensors, which are saved once; from a GPU each copy is another tensor
     state = {}
     for name, tensor in model.state_dict().items():
-        place = (tensor.data_ptr(), tensor.shape, tensor.stride())
-        if place not in copies:
-            copies[place] = tensor.detach().cpu().contiguous()
-        state[name] = copies[place]
+        storage = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        if storage not in copies:
+            copies[storage] = tensor.detach().cpu().contiguous()
+        state[name] = copies[storage]
     model.save_pretrained(folder, state_dict={**state, **(extra or {})})
     copy_model_files(tokenizer_of, folder, TOKENIZER_FILES)
 

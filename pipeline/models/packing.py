@@ -4,7 +4,7 @@ Texts of similar lengths make a bucket, (rows, tokens), padded to its longest. W
 (embeddings, linear layers, norms, the losses on hidden states) sees the tokens of all buckets end to end, as one row;
 attention alone goes bucket by bucket.
 
-Legend: B rows, T tokens of the longest, N tokens of the sequence, P places in all buckets (Q of them padding), b and t
+Legend: B rows, T tokens of the longest, N tokens of the sequence, P slots in all buckets (Q of them padding), b and t
 rows and tokens of one bucket.
 """
 
@@ -23,18 +23,18 @@ class Packing(NamedTuple):
 
     buckets: tuple[Bucket, ...]
     real: tuple[Tensor, ...]  # of each bucket, (b, t): True on tokens, False on padding
-    places: Tensor  # (N,): where each token of the sequence lies among the places of all buckets
-    tokens: Tensor  # (P,): the token of the sequence that lies at each place, any where none does
-    padding: Tensor  # (Q,): the places where none does
+    slots: Tensor  # (N,): where each token of the sequence lies among the slots of all buckets
+    tokens: Tensor  # (P,): the token of the sequence that lies at each slot, any where none does
+    padding: Tensor  # (Q,): the slots where none does
 
     @classmethod
-    def of(cls, buckets: Sequence[Bucket], places: Tensor, attention_mask_BT: Tensor) -> "Packing":
+    def of(cls, buckets: Sequence[Bucket], slots: Tensor, attention_mask_BT: Tensor) -> "Packing":
         """The packing of a batch whose rows lie in these buckets, in order."""
-        tokens = places.new_full((sum(rows * tokens for rows, tokens in buckets),), -1)
-        tokens[places] = torch.arange(len(places))
+        tokens = slots.new_full((sum(rows * tokens for rows, tokens in buckets),), -1)
+        tokens[slots] = torch.arange(len(slots))
         padding = (tokens < 0).nonzero()[:, 0]
         real = tuple(_cut(attention_mask_BT.bool(), buckets))
-        return cls(tuple(buckets), real, places, tokens.clamp(min=0), padding)
+        return cls(tuple(buckets), real, slots, tokens.clamp(min=0), padding)
 
     def map(self, move: Callable[[Tensor], Tensor]) -> "Packing":
         """The same with each tensor moved."""
@@ -70,29 +70,29 @@ class _Join(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, places: Tensor, tokens: Tensor, padding: Tensor) -> Tensor:
+    def forward(ctx: Any, tensor: Tensor, slots: Tensor, tokens: Tensor, padding: Tensor) -> Tensor:
         ctx.save_for_backward(tokens, padding)
-        return tensor.index_select(0, places)
+        return tensor.index_select(0, slots)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _at_places(gradient, *ctx.saved_tensors), None, None, None
+        return _at_slots(gradient, *ctx.saved_tensors), None, None, None
 
 
 class _Split(torch.autograd.Function):
     """(N, ...) as (P, ...), zero on padding: `_Join` the other way round."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, places: Tensor, tokens: Tensor, padding: Tensor) -> Tensor:
-        ctx.save_for_backward(places)
-        return _at_places(tensor, tokens, padding)
+    def forward(ctx: Any, tensor: Tensor, slots: Tensor, tokens: Tensor, padding: Tensor) -> Tensor:
+        ctx.save_for_backward(slots)
+        return _at_slots(tensor, tokens, padding)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return gradient.index_select(0, *ctx.saved_tensors), None, None, None
 
 
-def _at_places(tensor: Tensor, tokens: Tensor, padding: Tensor) -> Tensor:
+def _at_slots(tensor: Tensor, tokens: Tensor, padding: Tensor) -> Tensor:
     return tensor.index_select(0, tokens).index_fill_(0, padding, 0)
 
 

@@ -140,8 +140,8 @@ def at_predicted(states: Tensor, batch: Batch) -> Tensor:
     predicted = batch.targets["predicted"]
     if batch.packing is not None and states.shape[:2] != predicted.shape:
         predicted = batch.packing.pack(predicted)
-    places = predicted.flatten().nonzero_static(size=len(batch.targets["predicted_ids"]))[:, 0]
-    return states.flatten(0, 1)[places]
+    positions = predicted.flatten().nonzero_static(size=len(batch.targets["predicted_ids"]))[:, 0]
+    return states.flatten(0, 1)[positions]
 
 
 def _predicted_logits(output: Any, batch: Batch, head: nn.Module | None) -> Tensor:

@@ -70,7 +70,7 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
         own = Path(recipe.run.runs) / recipe.name
         require(
             not any(path.is_relative_to(own) for path in inputs.augmented),
-            f"augment_data.reuse: {own} is this run's own folder, where the run puts its dataset in the place of this"
+            f"augment_data.reuse: {own} is this run's own folder, where the run puts its dataset in place of this"
             " one; name its folder in artifacts/, or give the run another name (--name OTHER)",
         )
         check_augmented(inputs.augmented, data, needs_labels=bool(recipe.distill_predictions.label))

@@ -27,7 +27,7 @@ TEACHER_STATISTICS = "teacher_statistics.npy"
 def publish_run(plan: Plan) -> None:
     """Bring runs/NAME/ up to date with what is published; what is right already is not touched.
 
-    Raises: UserError where folders stand in the place of links.
+    Raises: UserError where folders stand in place of links.
     """
     links = [plan.run_folder / stage for stage in plan.stages if stage not in plan.why]
     copies = [path.name for path in links if path.exists() and not path.is_symlink()]
@@ -56,8 +56,8 @@ def check_writable(plan: Plan, stages: Sequence[str]) -> None:
     """Raises: UserError where a stage could not write its artifact, or the run its folder."""
     for stage in stages:
         artifact, again = plan.stages[stage].artifact, ", in which every stage is made again"
-        places = [("artifacts", artifact.folder.parent, again), ("runs", plan.run_folder, "")]
-        for setting, folder, what_then in places:
+        wanted = [("artifacts", artifact.folder.parent, again), ("runs", plan.run_folder, "")]
+        for setting, folder, what_then in wanted:
             there = next(path for path in (folder, *folder.parents) if path.exists())
             require(
                 there.is_dir() and os.access(there, os.W_OK | os.X_OK),

@@ -146,7 +146,7 @@ class TaskKind(ABC):
     def tokenise(self, rows: dict[str, Any], tokenizer: "PreTrainedTokenizerFast", how: Tokenising) -> dict[str, Any]:
         """A batch of rows as columns of sequences: input_ids, token_type_ids, cut, and what the losses need.
 
-        Where a row is not one sequence: `row`, the row of each; `place`, the number of each in its row. Where sequences
+        Where a row is not one sequence: `row`, the row of each; `part`, the number of each in its row. Where sequences
         do not count alike in a mean: `weight`.
         """
 

@@ -38,9 +38,9 @@ class EmbeddingTask(RegressionTask):
             for row in rows.get("replaced", [()] * len(rows[how.text_columns[0]]))
         ]
         found = [
-            (row, place, rows[column][row])
+            (row, part, rows[column][row])
             for row, columns in enumerate(varied)
-            for place, column in enumerate(how.text_columns)
+            for part, column in enumerate(how.text_columns)
             if column in columns
         ]
         width = len(rows[SOFT][0]) // len(how.text_columns) if SOFT in rows else 0
@@ -49,10 +49,10 @@ class EmbeddingTask(RegressionTask):
             "input_ids": encoded["input_ids"],
             "cut": [bool(one.overflowing) for one in encoded.encodings or ()],
             "row": [row for row, _, _ in found],
-            "place": [place for _, place, _ in found],
+            "part": [part for _, part, _ in found],
         }
         if width:
-            columns["soft"] = [rows[SOFT][row][place * width : (place + 1) * width] for row, place, _ in found]
+            columns["soft"] = [rows[SOFT][row][part * width : (part + 1) * width] for row, part, _ in found]
         return columns
 
     def soft_answer(self, logits: Sequence[float], label_names: tuple[str, ...]) -> float:
@@ -66,5 +66,5 @@ class EmbeddingTask(RegressionTask):
 
     def predictions(self, outputs: np.ndarray, texts: "TokenisedTexts", dataset: "Dataset") -> np.ndarray:
         """(R,) the cosine of each pair, from embeddings (N, C) of length 1."""
-        first, second = (outputs[texts.place == place] for place in (0, 1))  # in the order of the rows
+        first, second = (outputs[texts.part == part] for part in (0, 1))  # in the order of the rows
         return (first * second).sum(axis=1)

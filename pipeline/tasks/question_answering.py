@@ -139,7 +139,7 @@ class QuestionAnsweringTask(TaskKind):
         columns: dict[str, Any] = {
             "input_ids": encoded["input_ids"],
             "row": row_of,
-            "place": [place for _, group in groupby(row_of) for place, _ in enumerate(group)],
+            "part": [part for _, group in groupby(row_of) for part, _ in enumerate(group)],
             "cut": [questions[row] != rows[question_column][row].strip() for row in row_of],
         }
         if "token_type_ids" in encoded:

@@ -187,10 +187,10 @@ def entities(tags: Sequence[int]) -> set[tuple[int, int, int]]:
     """
     found: list[tuple[int, int, int]] = []
     last: int | None = None  # the type of the word before
-    for place, tag in enumerate(tags):
+    for index, tag in enumerate(tags):
         kind = (tag - 1) // 2 if tag else None
         if kind is not None:
             continues = tag % 2 == 0 and kind == last
-            found.append((kind, found.pop()[1], place) if continues else (kind, place, place))
+            found.append((kind, found.pop()[1], index) if continues else (kind, index, index))
         last = kind
     return set(found)

@@ -87,7 +87,7 @@ class TokenisedTexts:
         self.lengths = self._numbers("length")
         self.row = self._numbers("row")
         """The row of the dataset that each sequence is of."""
-        self.place = self._numbers("place") if "place" in self.rows.column_names else np.zeros_like(self.row)
+        self.part = self._numbers("part") if "part" in self.rows.column_names else np.zeros_like(self.row)
         """The number of each sequence among those of its row."""
         self.weights = self._numbers("weight") if "weight" in self.rows.column_names else np.ones_like(self.row)
         """How much each counts in the mean of a loss over outputs: its words that are labelled, or 1."""

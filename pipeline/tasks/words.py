@@ -86,7 +86,7 @@ class Parting:
 
 def word_spans(text: str) -> list[Span]:
     """Where the words of a text stand: what single spaces separate."""
-    ends = [-1, *(place for place, character in enumerate(text) if character == " "), len(text)]
+    ends = [-1, *(index for index, character in enumerate(text) if character == " "), len(text)]
     return [(before + 1, end) for before, end in pairwise(ends)]
 
 

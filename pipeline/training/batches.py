@@ -39,12 +39,12 @@ class Groups:
     count: np.ndarray  # rows of each group, the original included
 
     @classmethod
-    def of(cls, source_id: np.ndarray, place: np.ndarray | None = None) -> "Groups":
-        """Neighbouring rows of one source; where an example is several rows (windows), one group for each `place`."""
-        place = np.zeros_like(source_id) if place is None else place
+    def of(cls, source_id: np.ndarray, part: np.ndarray | None = None) -> "Groups":
+        """Neighbouring rows of one source; where an example is several rows (windows), one group for each `part`."""
+        part = np.zeros_like(source_id) if part is None else part
         example = np.cumsum(np.r_[True, source_id[1:] != source_id[:-1]])
-        order = np.lexsort((place, example))  # stable
-        key = np.stack([example[order], place[order]])
+        order = np.lexsort((part, example))  # stable
+        key = np.stack([example[order], part[order]])
         first = np.flatnonzero(np.r_[True, (key[:, 1:] != key[:, :-1]).any(axis=0)])
         return cls(order=order, first=first, count=np.diff(np.r_[first, len(order)]))
 
@@ -86,8 +86,8 @@ class BatchPlan:
     def at(self, step: int) -> GlobalBatch:
         """The global batch of a step, counted from 0."""
         number, comes_again = self._echo(step)
-        epoch, place = divmod(number, self.steps_per_epoch)
-        rows = self._rows(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+        epoch, step_of_epoch = divmod(number, self.steps_per_epoch)
+        rows = self._rows(epoch)[step_of_epoch * self.batch_size : (step_of_epoch + 1) * self.batch_size]
         lengths = self.lengths[rows]
         parts = cut_into_micro_batches(rows, lengths, self.micro_batch_tokens, packed=self.packed)
         return GlobalBatch(

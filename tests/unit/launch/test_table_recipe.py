@@ -1,4 +1,4 @@
-"""A table in the place of a recipe: its columns are found, and a recipe is written that says so."""
+"""A table in place of a recipe: its columns are found, and a recipe is written that says so."""
 
 import csv
 import json

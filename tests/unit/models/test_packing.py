@@ -130,7 +130,7 @@ def test_the_model_itself_sees_the_tokens_alone_in_one_row(model: PreTrainedMode
 def test_what_is_cut_into_buckets_is_put_together_again() -> None:
     packing, real = packed_batch().packing, packed_batch().attention_mask.bool()
     assert packing is not None
-    states = torch.randn(1, len(packing.places), 3)
+    states = torch.randn(1, len(packing.slots), 3)
     buckets = packing.split(states)
     assert [tuple(part.shape[:2]) for part in buckets] == list(packing.buckets)
     assert torch.equal(packing.join(buckets), states)

@@ -30,7 +30,7 @@ def test_both_texts_of_a_pair_are_sequences_and_of_a_variant_the_varied_one(fold
     rows = Dataset.from_dict({"a": TEXTS, "b": TEXTS[::-1], "replaced": replaced})
     texts = tokenised(folder, rows, "a", "b")
     assert texts.row.tolist() == [0, 0, 1, 2]
-    assert texts.place.tolist() == [0, 1, 1, 0]
+    assert texts.part.tolist() == [0, 1, 1, 0]
 
 
 def test_predictions_are_the_cosines_of_the_pairs(folder: Path) -> None:

@@ -157,9 +157,9 @@ def test_windows_overlap_and_hold_the_whole_context(tmp_path: Path) -> None:
     rows, tokenizer = question_rows(tmp_path)
     texts = tokenised_questions(rows, tokenizer, max_length=20)
     windows = [number for number in range(len(texts)) if texts.row[number] == 0]
-    assert texts.place[windows].tolist() == list(range(len(windows)))
+    assert texts.part[windows].tolist() == list(range(len(windows)))
     rows_of = list(texts.row)
-    assert texts.place.tolist() == [number - rows_of.index(row) for number, row in enumerate(rows_of)]
+    assert texts.part.tolist() == [number - rows_of.index(row) for number, row in enumerate(rows_of)]
     spans = [
         [(b, e) for b, e in zip(texts.rows["begin"][number], texts.rows["end"][number], strict=True) if b >= 0]
         for number in windows
