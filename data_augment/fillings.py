@@ -75,15 +75,18 @@ def find_pieces(
 def together(words: Sequence[Word], encoded: Sequence[list[int]], *, mask_share: float) -> Iterator[list[Word]]:
     """The words in groups, each of one text, that are masked in the same pass.
 
-    Words that follow each other in the text, with nothing between them, are never in the same group.
+    The pieces of a group are at most `mask_share` of the text's tokens, or those of its longest word. Words that follow
+    each other in the text, with nothing between them, are never in the same group.
     """
     for text, found in groupby(words, key=lambda word: word.text):
         of_text = list(found)
-        pieces = sum(len(word.masked) for word in of_text)
-        room = max(mask_share * len(encoded[text]), 1.0)
-        groups = len(of_text) if mask_share == 0 else min(len(of_text), -int(-pieces // room))
+        sizes = [len(word.masked) for word in of_text]
+        room = max(mask_share * len(encoded[text]), *sizes)
+        groups = -int(-sum(sizes) // room) if mask_share else len(of_text)
         if groups == 1 and any(after.pieces.start == before.pieces.stop for before, after in pairwise(of_text)):
             groups = 2
+        while any(sum(sizes[first::groups]) > room for first in range(groups)):
+            groups += 1
         for first in range(groups):
             yield of_text[first::groups]
 

@@ -91,7 +91,7 @@ def masked_copies(
         by_text[piece.text].append(piece)
     copies = []
     for text, masked in by_text.items():
-        together = max(1, int(mask_share * len(encoded[text].ids)))
+        together = max(1, int(mask_share * encoded[text].text_tokens))
         count = -(-len(masked) // together)
         if count == 1 and any(after.position == before.position + 1 for before, after in pairwise(masked)):
             count = 2

@@ -20,6 +20,8 @@ class Encoded:
 
     ids: list[int]
     segments: list[int] | None
+    text_tokens: int
+    """How many of the ids are the text and the special tokens around it, without a second segment."""
 
 
 class SinglePiece(NamedTuple):
@@ -92,7 +94,7 @@ def located(
         sequence_ids = one.sequence_ids  # made anew at each access
         segments = one.type_ids[: len(ids)] if second and "token_type_ids" in tokenizer.model_input_names else None
         yield (
-            Encoded(ids, segments),
+            Encoded(ids, segments, len(ids) - sequence_ids[: len(ids)].count(1)),
             {
                 # A byte-level token may include the blank before it.
                 position: (end - len(text[start:end].lstrip()), end)

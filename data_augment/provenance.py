@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.atomic import checksum, write_atomically
+from pipeline.artifacts.store import Artifact
+from pipeline.data.languages import ENGLISH
 from pipeline.errors import UserError
 
 PROVENANCE_FILE = "settings.json"
@@ -40,6 +42,14 @@ def candidates_provenance(candidates: Path) -> Any:
     """The provenance recorded in a folder of candidates; without a record, the checksums of its shards."""
     path = candidates / PROVENANCE_FILE
     return _read(path) if path.is_file() else checksums(candidates / "data", "*")
+
+
+def languages_of(candidates: Path) -> list[str]:
+    """The languages that candidates were proposed in, as `propose` or the stage propose_candidates noted them."""
+    if (candidates / PROVENANCE_FILE).is_file():
+        return _read(candidates / PROVENANCE_FILE).get("languages", [ENGLISH])
+    manifest = Artifact.at(candidates).manifest() or {}
+    return manifest.get("metrics", {}).get("languages", [ENGLISH])
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -18,11 +18,11 @@ from data_augment.provenance import (
     PROVENANCE_FILE,
     candidates_provenance,
     keep_or_clear,
+    languages_of,
     versions,
 )
 from data_augment.variants import KnownTexts, Row, augment_rows, count_occurrences, digest
 from pipeline.config.data import AugmentData
-from pipeline.data.languages import ENGLISH
 from pipeline.errors import UserError
 
 OWN_COLUMNS = ("id", "source_id", "variant", "replaced")  # of the dataset, and the rows' number while it is made
@@ -118,8 +118,9 @@ def sample(
         )
     statistics = read_counts(building)
     write_card(building, statistics, text_columns=columns, provenance=provenance, licence=licence)
-    languages = provenance["candidates"].get("languages", [ENGLISH])
-    why = why_no_variant(statistics, wanted=variants, texts_with_candidates=len(proposed), languages=languages)
+    why = why_no_variant(
+        statistics, wanted=variants, texts_with_candidates=len(proposed), languages=languages_of(Path(candidates))
+    )
     if why and len(proposed) and not known[True]:
         why = (
             f"no variant of {statistics.originals} examples: 0 of {known.total()} texts are in {candidates}, which was"

@@ -83,9 +83,8 @@ def main(stage: Stage) -> dict[str, Any]:
         )
         with seen_pieces(student.model, read):
             progress = train(job, stage)
-    with_vectors = stage.upstream["finetune_teacher"] if stage.recipe.task.soft_labels else None
     last = cast(nn.Linear, student.projections[-1])
-    head.init_from_projection(whole, last, stage.recipe.student, teacher=with_vectors)
+    head.init_from_projection(whole, last, stage.recipe.student, teacher=stage.upstream["finetune_teacher"])
     if stage.is_main:
         (stage.output / "student").mkdir()
         head.save(whole, stage.output / "student", tokenizer_of=data.tokenizer)

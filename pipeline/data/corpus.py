@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,8 +37,8 @@ def blocks_of(
 ) -> Iterator[np.ndarray]:
     """Cut documents into blocks of [CLS] tokens [SEP]; a block never crosses documents.
 
-    Text that looks like a special token ('[SEP]') is tokenised as ordinary text. A document's tail (or a whole
-    document) of fewer than SHORTEST tokens is dropped.
+    Text that looks like a special token ('[SEP]') is tokenised as ordinary text, or as the unknown token. A document's
+    tail (or a whole document) of fewer than SHORTEST tokens is dropped.
 
     Args: left_out: counts, as `short`, the documents that are dropped.
     Yields: int64 arrays of SHORTEST to `length` tokens, special tokens included.
@@ -91,6 +91,7 @@ def begin_token(tokenizer: "PreTrainedTokenizerFast") -> int:
 
 def text_bytes(tokenizer: "PreTrainedTokenizerFast", ids: np.ndarray) -> int:
     """Bytes in UTF-8 of the text that tokens stand for, special tokens left out."""
+
     special = set(tokenizer.all_special_ids)
     ordinary = [int(number) for number in ids if int(number) not in special]
     if type(tokenizer.backend_tokenizer.decoder).__name__ == "ByteLevel":  # a character of its pieces is a byte
@@ -99,7 +100,12 @@ def text_bytes(tokenizer: "PreTrainedTokenizerFast", ids: np.ndarray) -> int:
 
 
 def _tokenised(documents: Iterable[str], tokenizer: "PreTrainedTokenizerFast") -> Iterator[list[int]]:
-    """The tokens of each document."""
+    """The tokens of each document, none of them special but the unknown one."""
+    from tokenizers.models import Unigram  # noqa: PLC0415 (who reads a corpus needs none)
+
+    unknown: Any = tokenizer.unk_token_id
+    special = set(tokenizer.all_special_ids) - {unknown}
+    reads_special = isinstance(tokenizer.backend_tokenizer.model, Unigram)  # '</s>' is one of its pieces
     for batch in _batches(documents):
         encoded = tokenizer(
             batch,
@@ -109,7 +115,8 @@ def _tokenised(documents: Iterable[str], tokenizer: "PreTrainedTokenizerFast") -
             split_special_tokens=True,
             verbose=False,  # no warning about documents longer than the model's input: they are cut here
         )
-        yield from encoded["input_ids"]
+        for tokens in encoded["input_ids"]:
+            yield [unknown if one in special else one for one in tokens] if reads_special else tokens
 
 
 def is_held_out(document: str, share: float) -> bool:

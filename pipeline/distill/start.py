@@ -16,7 +16,6 @@ from pipeline.distill.augmented_dataset import AugmentedTexts, load_task_teacher
 from pipeline.distill.layers import PROJECTIONS, ProjectedStudent
 from pipeline.hardware import cpu_cores
 from pipeline.heads import head_of
-from pipeline.heads.base import output_layer
 from pipeline.heads.fit import fit_head
 from pipeline.models.architectures import start_of
 from pipeline.models.collate import Batch, Rows
@@ -26,7 +25,7 @@ from pipeline.models.fitted_start import FittedStart
 from pipeline.models.loading import save_model
 from pipeline.models.new_student import new_student
 from pipeline.models.saved_model import model_shape, weight_names
-from pipeline.models.student_init import copy_head, init_from_layers
+from pipeline.models.student_init import copy_head, init_from_layers, weights_of_head
 from pipeline.runtime.processes import wait_until_seen
 from pipeline.runtime.stage import Stage
 from pipeline.training.batches import cut_into_micro_batches
@@ -138,13 +137,12 @@ def start_from_task_teacher(stage: Stage, data: AugmentedTexts) -> Path:
 
 
 def head_can_be_copied(student: PreTrainedModel, teacher: Path) -> bool:
-    """Whether `copy_head` finds the last layer of a saved teacher: it has the same name in both models.
+    """Whether `copy_head` finds the whole head of a saved teacher, pooler and last layer: both models name them alike.
 
-    A RoBERTa's is `classifier.out_proj`, and a BERT's `classifier`: that of the student starts at random.
+    A RoBERTa's last layer is `classifier.out_proj` and a BERT's `classifier`; a DistilBERT has `pre_classifier` where a
+    BERT has a pooler. Such a head of the student starts at random.
     """
-    last = output_layer(student)
-    (name,) = (name for name, module in student.named_modules() if module is last)
-    return f"{name}.weight" in weight_names(teacher)
+    return weights_of_head(student) <= weight_names(teacher)
 
 
 def head_is_copied(stage: Stage, student: PreTrainedModel) -> bool:

@@ -29,7 +29,7 @@ FEWEST_SAMPLES = 200  # of an interval, however many statistics there are
 
 def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:
     """Parameters in all, of the transformer layers alone, and bytes of the files that a user loads."""
-    files = {path for pattern in MODEL_FILES for path in folder.glob(pattern)}
+    files = {path for pattern in (*MODEL_FILES, "2_Dense/*") for path in folder.glob(pattern)}
     return {
         "parameters": parameter_count(model),
         "encoder_parameters": encoder_parameter_count(model),

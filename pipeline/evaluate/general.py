@@ -118,6 +118,7 @@ def measure_general_forms(
         teacher: only its latency is measured, on the CPU.
         student, exported: the student before, and as `folder` holds it.
     """
+    student, exported = (model.to(stage.accelerator.device) for model in (student, exported))
     before = metric.outputs(student)
     models: dict[str, Any] = {WEIGHTS: exported}
     in_onnx = OnnxDecoder if is_decoder(folder) else OnnxModel

@@ -159,6 +159,8 @@ def regression_loss(student_BE: Tensor, target_BE: Tensor, *, examples: int | No
 def similarity_loss(student_BD: Tensor, teacher_BE: Tensor, *, examples: int | None = None) -> Tensor:
     """Mean squared gap of the cosines between the texts of a micro-batch: embeddings of different widths compare.
 
+    The only loss here that depends on how a batch is cut: texts of two micro-batches are not compared.
+
         L = 1/B * sum_i 1/B * sum_j (s_i . s_j - t_i . t_j)^2, a mean over examples and over the texts beside each
 
     Args: student_BD, teacher_BE: rows of length 1.

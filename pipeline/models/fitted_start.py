@@ -37,7 +37,7 @@ from pipeline.models.least_squares import (
     ridge,
     scale_and_shift,
 )
-from pipeline.models.student_init import embedding_tables
+from pipeline.models.student_init import embedding_tables, project_tables
 
 
 class FittedStart:
@@ -96,14 +96,9 @@ class FittedStart:
         return ridge(states_nS, theirs_nD, towards_OI=self.basis_DS, bias=False).weight_OI
 
     def _fit_embeddings(self, theirs_nD: Tensor) -> Tensor:
-        tables = embedding_tables(self.teacher)
         widen = getattr(self.teacher, "embeddings_project", None)  # of an ELECTRA with narrow embeddings
         to_student = self.basis_DS if widen is None else widen.weight.T @ self.basis_DS
-        for name, own in embedding_tables(self.student).items():
-            own.zero_()  # a DistilBERT adds nothing for token types
-            if name in tables:
-                rows = min(len(own), len(tables[name]))
-                own[:rows] = tables[name][:rows] @ to_student
+        project_tables(self.student, embedding_tables(self.teacher), to_student)
         norm, summed_nS = self.student.embeddings.LayerNorm, self.sample.embedded(self.student)
         return fit_layer_norm(norm, summed_nS, theirs_nD @ self.basis_DS)
 

@@ -62,7 +62,7 @@ def _student_config(student: Student, theirs: Mapping[str, Any]) -> PreTrainedCo
     if student.architecture == "mobilebert":
         narrow = student.attention_width
         return MobileBertConfig(**size, embedding_size=narrow, intra_bottleneck_size=narrow)
-    return BertConfig(**size)
+    return BertConfig(**size, hidden_act=theirs.get("hidden_act") or theirs.get("activation", "gelu"))
 
 
 def _decoder_config(student: Student, theirs: PreTrainedConfig) -> PreTrainedConfig:

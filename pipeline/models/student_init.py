@@ -87,11 +87,17 @@ def copy_embeddings(student: PreTrainedModel, teacher: PreTrainedModel) -> Tenso
     words = theirs["word_embeddings"].double()
     _, vectors = torch.linalg.eigh(words.T @ words)  # ascending eigenvalues
     basis = vectors[:, -student.config.hidden_size :].flip(-1)
+    project_tables(student, theirs, basis)
+    return basis.float()
+
+
+def project_tables(student: PreTrainedModel, theirs: Mapping[str, Tensor], basis: Tensor) -> None:
+    """Make the student's embeddings the teacher's, (rows, D), in a basis, (D, S)."""
     for name, own in embedding_tables(student).items():
+        own.zero_()  # a DistilBERT adds nothing for token types
         if name in theirs:
             rows = min(len(own), len(theirs[name]))
-            own[:rows] = (theirs[name].double() @ basis)[:rows]
-    return basis.float()
+            own[:rows] = (theirs[name].to(basis.dtype) @ basis)[:rows]
 
 
 def embedding_tables(model: PreTrainedModel) -> dict[str, Tensor]:
@@ -132,11 +138,16 @@ def copy_layers(student: PreTrainedModel, teacher: PreTrainedModel, layers: Mapp
 
 def copy_head(student: PreTrainedModel, teacher: PreTrainedModel) -> None:
     """Copy the teacher's pooler and head, cut to the student's width, where both name and shape them alike."""
-    theirs = dict(teacher.named_parameters())
+    theirs, of_head = dict(teacher.named_parameters()), weights_of_head(student)
     for name, own in student.named_parameters():
-        of_head = ".encoder.layer." not in name and ".embeddings." not in name
-        if of_head and name in theirs and own.ndim == theirs[name].ndim:
+        if name in of_head and name in theirs and own.ndim == theirs[name].ndim:
             _cut_into(own.detach(), theirs[name].detach())
+
+
+def weights_of_head(student: PreTrainedModel) -> set[str]:
+    """The names of its pooler's and its head's weights."""
+    names = {name for name, _ in student.named_parameters()}
+    return {name for name in names if ".encoder.layer." not in name and ".embeddings." not in name}
 
 
 def _source(name: str, layers: Mapping[int, int], names: Mapping[str, str]) -> str | None:

@@ -27,14 +27,14 @@ LANGUAGE = "task.language"
 READING = {"token_classification": 2, "multi_label": 2}  # by kind of task: raised when its rows are read otherwise
 READING_PARQUET = {"classification": 1, "multi_label": 1}  # the same, on top, where some of them are Parquet
 # The same of a model, by its model_type: raised when it is trained or run otherwise. A type that is not named here has
-# OTHER_HANDLING: that change was one of rotary positions, of which there are many types.
+# OTHER_HANDLING: changes of rotary positions, of embeddings without token types, and of the activation of students.
 HANDLING: dict[str, int] = dict.fromkeys(
-    ("bert", "distilbert", "albert", "mobilebert", "mpnet", "convbert", "ernie", "megatron-bert", "rembert", "gpt2"), 1
+    ("bert", "mobilebert", "convbert", "ernie", "megatron-bert", "rembert", "gpt2"), 1
 )
-OTHER_HANDLING = 2
+OTHER_HANDLING = 3
 # transformers lists their head before their encoder, whose last layer was taken for the head's.
-HANDLING |= dict.fromkeys(("xlm-roberta", "camembert", "jina_embeddings_v3"), 3)
-FILLING = 2  # of words of several pieces by the masked LM: raised when it is done otherwise
+HANDLING |= dict.fromkeys(("xlm-roberta", "camembert", "jina_embeddings_v3"), 4)
+FILLING = 3  # of words of several pieces by the masked LM: raised when it is done otherwise
 RANDOM_TOKENS = 2  # in the texts from which layers are learnt: raised when they are drawn or learnt otherwise
 SCORING = ("task.metric", "task.thresholds", "task.longest_answer", *TOKENS)
 

@@ -144,7 +144,7 @@ class Stage:
             for number in self.shares(len(sizes)):
                 work(number)
                 bar.update(sizes[number] * self.accelerator.num_processes)
-                self.stop_if_asked_here(f"shard {number} of {len(sizes)}")
+                self.stop_if_asked_here(f"shard {number + 1} of {len(sizes)}")
         self.accelerator.wait_for_everyone()
         wait_until_seen(results)
 

@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 
+from pipeline.heads import HEADS
+from pipeline.heads.embedding import new_projection
 from tests import tiny
 from tests.helpers.agreement import assert_alike, assert_same_answers, cosines
 from tests.helpers.killed import kill_in
-from tests.helpers.one_process import run_everything
+from tests.helpers.one_process import run_everything, run_recipe
 
 COLUMNS: dict[str, Any] = {"kind": "question_answering", "text": "question", "text_pair": "context", "label": "answers"}
 
@@ -111,6 +114,25 @@ def test_every_stage_runs_on_pairs_with_scores(world: Path, projected: bool) -> 
     for onnx in (False, True):
         exported = cosines(run / "export_student", [row["texts"] for row in found], onnx=onnx)
         assert_alike([row["student"] for row in found], exported, 1)
+
+
+@pytest.mark.parametrize("start_from", ["backbone", "task_teacher"])
+def test_a_student_learns_the_vectors_of_a_teacher_with_a_layer_on_top(world: Path, start_from: str) -> None:
+    tiny.write_rows(world / "pairs.csv", rows=80, pair=True, regression=True)
+    teacher: Any = HEADS["embedding"].load(world / "model")
+    teacher.project(new_projection(torch.randn(10, 24, generator=torch.Generator().manual_seed(0))))
+    HEADS["embedding"].save(teacher, world / "encoder", tokenizer_of=world / "model")
+    recipe = tiny.recipe(world)
+    recipe["pretrain_teacher"]["epochs"] = recipe["distill_general"]["epochs"] = recipe["augment_data"]["variants"] = 0
+    recipe["task"] = {"kind": "embedding", "train": [str(world / "pairs.csv")], "text_pair": "other", "max_length": 32}
+    recipe["finetune_teacher"] = {"epochs": 0, "model": str(world / "encoder"), "allow_majority": True}
+    recipe["student"] |= {"start": "fitted", "start_from": start_from}
+    run = run_recipe(tiny.write_recipe(world / "recipe.yaml", recipe), last="evaluate_student").run_folder
+    assert np.load(run / "annotate_data" / "logits.npy").shape[1] == 10
+    width = recipe["student"]["width"]
+    for stage, inner in (("finetune_teacher", 24), ("distill_layers/student", width), ("distill_predictions", width)):
+        dense = json.loads((run / stage / "2_Dense/config.json").read_text(encoding="utf-8"))
+        assert (dense["in_features"], dense["out_features"]) == (inner, 10)
 
 
 @pytest.mark.parametrize("copied", [False, True])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
@@ -56,6 +56,17 @@ def test_documents_without_a_block_are_counted(tokenizer: PreTrainedTokenizerFas
 def test_a_special_token_in_the_text_is_only_text(tokenizer: PreTrainedTokenizerFast) -> None:
     (block,) = blocks_of(["w0 [SEP] " + words(1, 20)], tokenizer, length=32)
     assert np.count_nonzero(block == SEP) == 1
+
+
+def test_a_special_token_that_is_a_piece_of_a_unigram_is_unknown_in_a_text() -> None:
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", "▁see", "▁", "here", "▁w"]
+    inner = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], unk_id=3))
+    inner.pre_tokenizer = pre_tokenizers.Metaspace()
+    named = {"cls_token": "<s>", "pad_token": "<pad>", "sep_token": "</s>", "unk_token": "<unk>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, **named)
+    (block,) = blocks_of(["see</s>here " * 5], tokenizer, length=32)
+    assert [np.count_nonzero(block == number) for number in (0, 1, 2)] == [1, 0, 1]
+    assert np.count_nonzero(block == 3) == 5
 
 
 def test_documents_are_read_as_blocks_are_taken(tokenizer: PreTrainedTokenizerFast) -> None:

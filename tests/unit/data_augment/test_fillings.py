@@ -33,3 +33,9 @@ def test_no_more_is_masked_together_than_the_share_allows() -> None:
     words = [word(1, 2), word(3, 4), word(6, 7), word(8, 9)]
     assert groups(words, tokens=16, mask_share=0.25) == [[1, 6], [3, 8]]
     assert groups(words, tokens=16, mask_share=0) == [[1], [3], [6], [8]]
+
+
+def test_long_words_do_not_meet_where_together_they_are_more_than_the_share() -> None:
+    words = [word(1, 6), word(8, 9), word(11, 16), word(18, 19)]
+    assert groups(words, tokens=40, mask_share=0.2) == [[1, 18], [8], [11]]
+    assert groups(words, tokens=40, mask_share=0.1) == [[1], [8], [11], [18]]  # one word may be longer than the share

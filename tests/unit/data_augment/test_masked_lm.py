@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from data_augment.masked_lm import masked_copies, masked_lm_candidates
-from data_augment.pieces import Encoded, SinglePiece
+from data_augment.pieces import Encoded, SinglePiece, single_pieces
 from data_augment.words import drawn_words, replaceable_words
 from tests.helpers.tiny_masked_lm import (
     TEXTS,
@@ -46,7 +46,7 @@ def test_words_masked_in_one_copy_are_proposed_as_by_a_literal_pass_with_the_sam
 
 @pytest.mark.parametrize(("share", "copies"), [(0, 9), (0.1, 5), (0.15, 3), (0.99, 2)])
 def test_a_copy_has_a_share_of_its_tokens_masked_and_no_two_words_that_follow_each_other(share, copies):
-    encoded = [Encoded(list(range(20)), None), Encoded([0, 1, 2], None)]
+    encoded = [Encoded(list(range(20)), None, 20), Encoded([0, 1, 2], None, 3)]
     pieces = [SinglePiece(0, (place, place + 1), place) for place in range(9)] + [SinglePiece(1, (0, 1), 1)]
     *first, second = masked_copies(pieces, encoded, share)
     assert len(first) == copies
@@ -58,7 +58,16 @@ def test_a_copy_has_a_share_of_its_tokens_masked_and_no_two_words_that_follow_ea
 @pytest.mark.parametrize(("places", "copies"), [((1, 3, 5), 1), ((1, 3, 4), 2)])
 def test_words_that_fit_into_one_copy_share_it_unless_two_follow_each_other(places, copies):
     pieces = [SinglePiece(0, (place, place + 1), place) for place in places]
-    assert len(masked_copies(pieces, [Encoded(list(range(20)), None)], 0.15)) == copies
+    assert len(masked_copies(pieces, [Encoded(list(range(20)), None, 20)], 0.15)) == copies
+
+
+def test_the_unmasked_text_behind_a_text_does_not_count_for_the_share(tokenizer, model):
+    spans = [replaceable_words(TEXTS[3])]
+    shares = []
+    for context in ("single", "pair"):
+        encoded, pieces = single_pieces([TEXTS[3]], spans, tokenizer=tokenizer, longest=99, context=context)
+        shares.append([[word.span for word in copy] for copy in masked_copies(pieces, encoded, 0.15)])
+    assert shares[0] == shares[1] and len(shares[0]) == 4
 
 
 def test_words_that_are_not_drawn_get_no_candidates(tokenizer, model):

@@ -39,17 +39,17 @@ SIZE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("config", "copied"),
+    ("config", "last", "all_of_it"),
     [
-        (BertConfig(**SIZE), True),
-        (DistilBertConfig(**SIZE), True),
-        (RobertaConfig(**SIZE), False),
-        (ElectraConfig(**SIZE), False),
+        (BertConfig(**SIZE), True, True),
+        (DistilBertConfig(**SIZE), True, False),
+        (RobertaConfig(**SIZE), False, False),
+        (ElectraConfig(**SIZE), False, False),
     ],
     ids=["bert", "distilbert", "roberta", "electra"],
 )
-def test_a_student_knows_whether_its_last_layer_is_the_teacher_s(
-    tmp_path: Path, config: PreTrainedConfig, copied: bool
+def test_a_student_knows_whether_its_head_is_the_teacher_s(
+    tmp_path: Path, config: PreTrainedConfig, last: bool, all_of_it: bool
 ) -> None:
     teacher = AutoModelForSequenceClassification.from_config(config)
     student = AutoModelForSequenceClassification.from_config(BertConfig(**SIZE))
@@ -58,8 +58,8 @@ def test_a_student_knows_whether_its_last_layer_is_the_teacher_s(
         output_layer(teacher).bias.fill_(100)
         copy_head(student, teacher)
     make_exact(student)
-    assert (output_layer(student).bias.item() == 100) == copied
-    assert head_can_be_copied(student, tmp_path) == copied
+    assert (output_layer(student).bias.item() == 100) == last
+    assert head_can_be_copied(student, tmp_path) == all_of_it  # a DistilBERT has no pooler
 
 
 @pytest.mark.parametrize(("kind", "copied"), [(BertConfig, True), (RobertaConfig, False)])

@@ -9,7 +9,7 @@ from transformers import DebertaV2Config, DebertaV2Model, DistilBertConfig, Dist
 
 from pipeline.config.student import Student
 from pipeline.models.new_student import new_student
-from pipeline.models.student_init import copy_embeddings
+from pipeline.models.student_init import copy_embeddings, embedding_tables
 from tests.helpers.encoders import load_encoder
 from tests.tiny import write_model
 
@@ -32,6 +32,12 @@ def test_a_new_student_has_its_own_size_and_the_teacher_s_vocabulary(tmp_path: P
         assert getattr(config, name) == getattr(teacher.config, name)
 
 
+def test_a_student_has_its_teacher_s_activation(tmp_path: Path) -> None:
+    teacher = load_encoder(write_model(tmp_path))
+    teacher.config.hidden_act = "relu"
+    assert new_student(SMALL, teacher).config.hidden_act == "relu"
+
+
 @pytest.mark.parametrize(
     "teacher",
     [
@@ -44,5 +50,6 @@ def test_a_student_of_a_teacher_without_token_types_has_some(teacher: PreTrained
     student = new_student(SMALL, teacher)
     assert student.config.type_vocab_size == 2
     copy_embeddings(student, teacher)
+    assert not embedding_tables(student)["token_type_embeddings"].any()  # it adds nothing, as in the teacher
     pair = {"input_ids": torch.tensor([[1, 2, 3]]), "token_type_ids": torch.tensor([[0, 0, 1]])}
     assert student(**pair).last_hidden_state.shape == (1, 3, SMALL.width)

@@ -280,15 +280,15 @@ def test_only_what_labels_the_rows_depends_on_the_type_of_another_teacher(world:
     before = stages(world)
     other = write_other_teacher(world / "other", ["A fine film ."] * 20, labels=("rotten", "fresh"))
     assert changed(before, stages(world, f"--annotate_data.teacher={other}")) == ANNOTATE
-    assert stages(world, f"--annotate_data.teacher={other}")["annotate_data"].settings["handling"] == 2
+    assert stages(world, f"--annotate_data.teacher={other}")["annotate_data"].settings["handling"] == 3
 
 
 @pytest.mark.parametrize(
     ("kind", "handling"),
     [
-        *[(kind, 1) for kind in ("bert", "distilbert", "mpnet")],
-        *[(kind, 2) for kind in ("roberta", "electra", "deberta", "qwen3", "eurobert")],
-        *[(kind, 3) for kind in ("xlm-roberta", "camembert")],
+        *[(kind, 1) for kind in ("bert", "rembert")],
+        *[(kind, 3) for kind in ("distilbert", "mpnet", "roberta", "electra", "deberta", "qwen3", "eurobert")],
+        *[(kind, 4) for kind in ("xlm-roberta", "camembert")],
     ],
 )
 def test_a_type_of_model_is_run_as_before_only_where_it_is_named(world: Path, kind: str, handling: int) -> None:
