@@ -31,7 +31,7 @@ from pipeline.data.corpus import blocks_of
 from pipeline.data.documents import read_documents
 from pipeline.losses.tinybert import attention_loss, hidden_loss
 from pipeline.models.attention import ATTENTION
-from pipeline.models.fit_sample import FitSample, rows_that_fit
+from pipeline.models.fit_sample import FitSample, rows_within_memory
 from pipeline.models.fitted_start import FittedStart
 from pipeline.models.least_squares import ridge
 from pipeline.models.loading import load_tokenizer
@@ -94,7 +94,7 @@ def measure(start: str, sizes: Student, teacher: PreTrainedModel, blocks: list[n
     N, M = teacher.config.num_hidden_layers, settings.layers
     layers = layer_map(settings.start_layers, teacher_layers=N, student_layers=M)
     lengths = np.array([len(block) for block in blocks[:-HELD_OUT]])
-    chosen = rows_that_fit(lengths, width=teacher.config.hidden_size, layers=M)
+    chosen = rows_within_memory(lengths, width=teacher.config.hidden_size, layers=M)
     fitting, held_out = sample([blocks[row] for row in chosen]), sample(blocks[-HELD_OUT:])
     forget_peak()
     began = time.perf_counter()

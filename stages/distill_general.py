@@ -60,7 +60,7 @@ def main(stage: Stage) -> dict[str, Any]:
     student, saved = make_decoder(stage, teacher_model) if decoder else make_student(stage, teacher_model)
     progress = None
     if settings.epochs:
-        teacher = Teacher.of(teacher_model, stage, masked_lm=bool(chosen(settings, (*MASKED_LM, *CAUSAL_LM))))
+        teacher = Teacher.of(teacher_model, stage, with_lm_head=bool(chosen(settings, (*MASKED_LM, *CAUSAL_LM))))
         job = general_job(stage, teacher, student)
         progress = train(job, stage)
     if stage.is_main:
@@ -75,9 +75,9 @@ def make_decoder(stage: Stage, teacher: PreTrainedModel) -> tuple[ProjectedStude
     settings, existing = stage.recipe.student, stage.inputs.student
     config = student_config(existing, hidden_dropout=settings.hidden_dropout) if existing else None
     torch.manual_seed(stage.recipe.seed)
-    whole = new_student(settings, teacher, masked_lm=True, config=config)
+    whole = new_student(settings, teacher, with_lm_head=True, config=config)
     trunk = cast(PreTrainedModel, whole.base_model)
-    student = ProjectedStudent(trunk, teacher_width=teacher.config.hidden_size, masked_lm_head=separate_head(whole))
+    student = ProjectedStudent(trunk, teacher_width=teacher.config.hidden_size, lm_head=separate_head(whole))
     student.init_projections(init_decoder(whole, settings, teacher=teacher, existing=existing))
     return student, whole
 
@@ -89,10 +89,10 @@ def make_student(stage: Stage, teacher_model: PreTrainedModel) -> tuple[Projecte
     masked_lm = bool(chosen(stage.recipe.distill_general, MASKED_LM))
     config = student_config(existing, hidden_dropout=settings.hidden_dropout) if existing else None
     torch.manual_seed(stage.recipe.seed)
-    whole = new_student(settings, teacher, masked_lm=masked_lm, config=config)
+    whole = new_student(settings, teacher, with_lm_head=masked_lm, config=config)
     encoder = cast(PreTrainedModel, whole.base_model)
     head = separate_head(whole) if masked_lm else None
-    student = ProjectedStudent(encoder, teacher_width=teacher.config.hidden_size, masked_lm_head=head)
+    student = ProjectedStudent(encoder, teacher_width=teacher.config.hidden_size, lm_head=head)
     if start_of(settings, teacher.config.model_type) == "fitted":
         corpus = Corpus(stage.upstream["prepare_corpus"])
         tokenizer = load_tokenizer(backbone_of(stage.upstream["pretrain_teacher"]))

@@ -4,8 +4,8 @@
 
 Reads:  the task's teacher (finetune_teacher), the augmented dataset, the general student (distill_general); or the
         student starts from the task's teacher (`student.start_from`).
-Writes: student/, after its last step, since no dev score says which step copies layers best; its head is untrained,
-        and its vocabulary has the most frequent `pieces` of the dataset.
+Writes: student/, after its last step, since no dev score says which step copies layers best; its head is still to be
+        trained, and its vocabulary has the most frequent `pieces` of the dataset.
         projections.safetensors.
 """
 

@@ -55,7 +55,7 @@ def main(stage: Stage) -> dict[str, Any]:
     student = student.to(stage.accelerator.device)
     stored, scale = StoredOutputs(data.texts, logits), head.scale(logits)
     if scale and head_is_copied(stage, student):
-        scale.take_out_of(student)  # the teacher's head gives scores, a new one starts around 0
+        scale.unfold_from(student)  # the teacher's head gives scores, a new one starts around 0
     in_4_bits = stage.recipe.export_student.embedding_bits == 4 and fake_quantise_embeddings(student)
     model, loss, packed = model_and_loss(stage, data, student)
 
@@ -79,7 +79,7 @@ def main(stage: Stage) -> dict[str, Any]:
     with seen_pieces(student, data.texts.piece_counts(), in_4_bits=in_4_bits):
         progress = train(job, stage)
     if scale:
-        scale.put_into(student)
+        scale.fold_into(student)
     if task.kind.has_thresholds:
         set_thresholds(student, predict_together(student, dev.texts, stage), dev)
     if stage.is_main:

@@ -105,7 +105,7 @@ def finetune(stage: Stage, examples: LabelledSplit, dev: LabelledSplit) -> tuple
     with seen_pieces(teacher, texts.piece_counts()):
         progress = train(job, stage)
     if scale:
-        scale.put_into(teacher)
+        scale.fold_into(teacher)
     return teacher, progress
 
 

@@ -162,7 +162,7 @@ class ProposeCandidates:
     """Number of words with vectors, the most frequent ones, among which candidates are searched."""
     context: Literal["single", "pair"] = "single"
     """What the masked LM reads: the masked text alone (Algorithm 1), or followed by the unmasked text (the authors'
-    code)."""
+    code). Words of several pieces are always read alone."""
     mask_share: SmallShare = 0.15
     """Largest share of a text's tokens that is masked in one pass of the masked LM. A text gets as many passes as its
     words need. Two neighbouring words are never masked together. 0: one word in each pass (Algorithm 1), which takes

@@ -31,21 +31,21 @@ class Teacher:
 
     model: PreTrainedModel  # what is run: the encoder alone where that is enough
     encoder: PreTrainedModel
-    masked_lm_head: nn.Module | None = None
+    lm_head: nn.Module | None = None
     """Where masked tokens are learnt, and only the masked states have to go through the head."""
 
     @classmethod
-    def of(cls, model: PreTrainedModel, stage: Stage, *, masked_lm: bool = False) -> "Teacher":
-        """Freeze a model. Args: masked_lm: whether its logits of masked tokens are needed too."""
+    def of(cls, model: PreTrainedModel, stage: Stage, *, with_lm_head: bool = False) -> "Teacher":
+        """Freeze a model. Args: with_lm_head: whether its logits of tokens are needed too."""
         frozen = freeze(model, precision=stage.precision).to(stage.accelerator.device)
         encoder = cast(PreTrainedModel, frozen.base_model)
-        head = separate_head(frozen) if masked_lm else None
-        return cls(model=frozen if masked_lm and head is None else encoder, encoder=encoder, masked_lm_head=head)
+        head = separate_head(frozen) if with_lm_head else None
+        return cls(model=frozen if with_lm_head and head is None else encoder, encoder=encoder, lm_head=head)
 
     def trace(self, batch: Batch, wanted: Wanted) -> Trace:
         """One pass without gradients."""
         with torch.no_grad():
-            return trace(self.model, batch, wanted, masked_lm_head=self.masked_lm_head)
+            return trace(self.model, batch, wanted, lm_head=self.lm_head)
 
 
 class TeacherPasses:
@@ -70,21 +70,21 @@ class ProjectedStudent(nn.Module):
 
     Args:
         model: the student's encoder, or a model with a head whose output is learnt too.
-        masked_lm_head: the student's, where that is trained too.
+        lm_head: the student's, where that is trained too.
     """
 
-    def __init__(self, model: PreTrainedModel, *, teacher_width: int, masked_lm_head: nn.Module | None = None) -> None:
+    def __init__(self, model: PreTrainedModel, *, teacher_width: int, lm_head: nn.Module | None = None) -> None:
         super().__init__()
         config: Any = model.config
         self.model = model
         self.projections = nn.ModuleList(
             nn.Linear(config.hidden_size, teacher_width, bias=False) for _ in range(config.num_hidden_layers + 1)
         )
-        self.masked_lm_head = masked_lm_head
+        self.lm_head = lm_head
 
     def forward(self, batch: Batch, wanted: Wanted) -> Trace:
         """The student's trace, its hidden states projected."""
-        found = trace(self.model, batch, wanted, masked_lm_head=self.masked_lm_head)
+        found = trace(self.model, batch, wanted, lm_head=self.lm_head)
         projected = {layer: self.projections[layer](state) for layer, state in found.hidden_states.items()}
         return found._replace(hidden_states=projected)
 

@@ -118,15 +118,15 @@ class Meter:
     def _of_student(self, settings: Training) -> tuple[nn.Module, Loss, bool]:
         whole, decoder = self._backbone(self.recipe.student.hidden_dropout), is_decoder(self.folder)
         encoder = cast(PreTrainedModel, whole.base_model)
-        made = new_student(self.recipe.student, encoder, masked_lm=decoder)
+        made = new_student(self.recipe.student, encoder, with_lm_head=decoder)
         student = cast(PreTrainedModel, made.base_model)
         heads = [separate_head(model) if decoder else None for model in (whole, made)]
         if not isinstance(settings, LayerObjectives) or not (chosen(settings) or decoder):
             return student, _first_token_loss, can_pack(student)
         N, M = encoder.config.num_hidden_layers, student.config.num_hidden_layers
         freeze(whole, precision=self.precision).to(self.device)
-        teacher = Teacher(model=encoder, encoder=encoder, masked_lm_head=heads[0])
-        projected = ProjectedStudent(student, teacher_width=encoder.config.hidden_size, masked_lm_head=heads[1])
+        teacher = Teacher(model=encoder, encoder=encoder, lm_head=heads[0])
+        projected = ProjectedStudent(student, teacher_width=encoder.config.hidden_size, lm_head=heads[1])
         layers = layer_map(settings.layer_map, teacher_layers=N, student_layers=M)
         more = {"more": _next_token_terms, "more_wants": Wanted(predicted_logits=True)} if decoder else {}
         return projected, layer_loss(teacher, layers, settings, **more), both_pack(teacher, projected)

@@ -19,7 +19,7 @@ from pipeline.heads import head_of
 from pipeline.heads.fit import fit_head
 from pipeline.models.architectures import start_of
 from pipeline.models.collate import Batch, Rows
-from pipeline.models.fit_sample import AT_ONCE, FitSample, rows_that_fit, spread_rows
+from pipeline.models.fit_sample import AT_ONCE, FitSample, rows_within_memory, spread_rows
 from pipeline.models.fitted_head import fit_masked_lm_head
 from pipeline.models.fitted_start import FittedStart
 from pipeline.models.loading import save_model
@@ -54,7 +54,7 @@ def fit_student(
     """
     N, M, width = teacher.config.num_hidden_layers, encoder.config.num_hidden_layers, teacher.config.hidden_size
     layers = layer_map(stage.recipe.student.start_layers, teacher_layers=N, student_layers=M)
-    sample = FitSample(columns, rows_that_fit(lengths, width=width, layers=len(layers) - 1), lengths, pad_id)
+    sample = FitSample(columns, rows_within_memory(lengths, width=width, layers=len(layers) - 1), lengths, pad_id)
     pairs = ", ".join(f"{own} to {source}" for own, source in layers.items() if own)
     stage.say(f"fitting layers {pairs} of the teacher, on {sample.tokens:,} tokens of {sample.texts:,} texts")
     if sample.tokens < encoder.config.hidden_size:
@@ -73,7 +73,7 @@ def fit_student(
     if stage.is_main:
         with all_cores():
             projections = FittedStart(encoder, teacher.to(device).eval(), sample.to(device), layers).run()
-    stage.share([*encoder.parameters(), *(projections[layer] for layer in sorted(layers))])
+    stage.broadcast([*encoder.parameters(), *(projections[layer] for layer in sorted(layers))])
     return projections
 
 
@@ -105,7 +105,7 @@ def start_masked_lm_head(
         with all_cores():
             parts = cut_into_micro_batches(rows, lengths[rows], AT_ONCE, packed=False)
             fit_masked_lm_head(student, teacher, (masked(part).padded().to(device) for part in parts))
-    stage.share(list(student.parameters()))
+    stage.broadcast(list(student.parameters()))
 
 
 def start_from_task_teacher(stage: Stage, data: AugmentedTexts) -> Path:
@@ -176,7 +176,7 @@ def fit_on_logits(
             batches = [collate(part, 0).padded().to(device) for part in parts]
             torch.manual_seed(stage.recipe.seed)  # of dropout
             fit_head(head, student.train(not copied), batches, new_head=not copied)
-    stage.share(list(student.parameters()))
+    stage.broadcast(list(student.parameters()))
 
 
 @contextmanager

@@ -136,7 +136,7 @@ class MaskedWords(HeldOutMetric):
     def outputs(self, model: Any) -> np.ndarray:
         found, batches = torch.zeros(len(self.wanted), 2), self.batches()
         with torch.inference_mode(), self.stage.autocast():
-            for number in self.stage.shares(len(batches)):
+            for number in self.stage.own_share(len(batches)):
                 rows = batches[number]
                 batch = with_mask(self.blocks.collate(rows, MEASURED)).to(self.stage.accelerator.device)
                 logits = forward(model, batch).logits
@@ -199,7 +199,7 @@ class States(HeldOutMetric):
         lengths = self.corpus.lengths[self.rows]
         begins, batches, found = np.cumsum([0, *lengths]), self.batches(), None
         with torch.inference_mode(), self.stage.autocast():
-            for number in self.stage.shares(len(batches)):
+            for number in self.stage.own_share(len(batches)):
                 rows = batches[number]
                 columns = {"input_ids": [self.corpus[int(self.rows[row])] for row in rows]}
                 batch = with_mask(collate(columns, self.pad_id, packed=False)).to(self.stage.accelerator.device)

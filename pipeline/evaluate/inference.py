@@ -44,7 +44,7 @@ def predict_together(model: PreTrainedModel, texts: TokenisedTexts, stage: Stage
     bounds = texts.bounds(np.arange(len(texts)))
     found = torch.zeros(int(bounds[-1]), head_of(texts.kind).width(model))
     slices = [np.arange(start, min(start + SLICE, len(texts))) for start in range(0, len(texts), SLICE)]
-    for number in stage.shares(len(slices)):
+    for number in stage.own_share(len(slices)):
         rows = slices[number]
         outputs = predict(model, texts, stage, rows=rows)
         found[bounds[rows[0]] : bounds[rows[-1] + 1]] = torch.from_numpy(outputs)

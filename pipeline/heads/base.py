@@ -31,32 +31,32 @@ class Scale(NamedTuple):
     """
 
     mean: float
-    spread: float
+    std: float
 
     @classmethod
     def of(cls, scores: np.ndarray) -> "Scale":
-        """That of some scores, of any shape; a spread of 1 where all are the same."""
+        """That of some scores, of any shape; a deviation of 1 where all are the same."""
         exact = np.asarray(scores, dtype=np.float64)
         return cls(float(exact.mean()), float(exact.std()) or 1.0)
 
     def standardise(self, batch: Batch) -> Batch:
         """A batch whose scores, the task's and the teacher's, are in units of the scale."""
         names = [name for name in ("labels", "teacher_outputs") if name in batch.targets]
-        return batch.with_targets(**{name: (batch.targets[name] - self.mean) / self.spread for name in names})
+        return batch.with_targets(**{name: (batch.targets[name] - self.mean) / self.std for name in names})
 
     @torch.no_grad()
-    def put_into(self, model: PreTrainedModel) -> None:
-        """What the model gave as x it gives as x times the spread, plus the mean."""
+    def fold_into(self, model: PreTrainedModel) -> None:
+        """What the model gave as x it gives as x times the deviation, plus the mean."""
         last = output_layer(model)
-        last.weight.mul_(self.spread)
-        last.bias.mul_(self.spread).add_(self.mean)
+        last.weight.mul_(self.std)
+        last.bias.mul_(self.std).add_(self.mean)
 
     @torch.no_grad()
-    def take_out_of(self, model: PreTrainedModel) -> None:
-        """The reverse of `put_into`."""
+    def unfold_from(self, model: PreTrainedModel) -> None:
+        """The reverse of `fold_into`."""
         last = output_layer(model)
-        last.weight.div_(self.spread)
-        last.bias.sub_(self.mean).div_(self.spread)
+        last.weight.div_(self.std)
+        last.bias.sub_(self.mean).div_(self.std)
 
 
 class Head(ABC):

@@ -5,7 +5,6 @@ similarities between the texts of a batch.
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -103,10 +102,6 @@ class EmbeddingHead(Head):
             return False
         model.project(new_projection(torch.zeros(width, model.config.hidden_size)))
         return True
-
-    def targets(self, columns: Mapping[str, Any]) -> dict[str, Tensor]:
-        """`soft` (B, E), given vectors."""
-        return {"soft": torch.tensor(columns["soft"], dtype=torch.float32)} if "soft" in columns else {}
 
     def supervised_loss(
         self, outputs: Tensor, batch: Batch, *, weight: int, class_weights: Tensor | None = None

@@ -1,8 +1,5 @@
 """Any number of labels for each text or pair."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,11 +16,6 @@ class MultiLabelHead(Head):
     """Logits (B, C), each the log odds of one label."""
 
     problem_type = "multi_label_classification"
-
-    def targets(self, columns: Mapping[str, Any]) -> dict[str, Tensor]:
-        """`labels` (B, C), 1.0 where a text has a label; `soft` (B, C), probabilities where there are any."""
-        names = [name for name in ("labels", "soft") if name in columns]
-        return {name: torch.tensor(columns[name], dtype=torch.float32) for name in names}
 
     @torch.no_grad()
     def start_at_frequencies(self, model: PreTrainedModel, references: np.ndarray) -> None:

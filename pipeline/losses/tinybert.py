@@ -104,7 +104,7 @@ class _SquaredGap(torch.autograd.Function):
 def _score_gap_factors(query: Tensor, key: Tensor, teacher: AttentionStates, real_BT: Tensor) -> tuple[Tensor, Tensor]:
     """X and Y, (B, H, T, S + R), with X Y' the gap of the scores; rows of padding are zero.
 
-    X = [Q / sqrt(S), -P / sqrt(R)] and Y = [K, V] for the student's Q, K and the teacher's P, V.
+    X = [Q / sqrt(S), -Q^T / sqrt(R)] and Y = [K, K^T] for the student's Q, K and the teacher's Q^T, K^T.
     """
     S, R = query.shape[-1], teacher.query.shape[-1]
     real = real_BT[:, None, :, None].float()  # bf16 times float32 is float32

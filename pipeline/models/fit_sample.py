@@ -127,7 +127,7 @@ def spread_rows(lengths: np.ndarray, tokens: int) -> Rows:
     return np.unique(np.linspace(0, len(lengths) - 1, max(1, int(share * len(lengths)))).round().astype(np.int64))
 
 
-def rows_that_fit(lengths: np.ndarray, *, width: int, layers: int) -> Rows:
+def rows_within_memory(lengths: np.ndarray, *, width: int, layers: int) -> Rows:
     """Rows from all over a data set, as many as MEMORY allows for the states of so many layers of a teacher."""
     tokens = MEMORY // (4 * width * (1 + (STATES + 1) * layers))
     rows = spread_rows(lengths, tokens)

@@ -251,7 +251,7 @@ def pooler_of(checkpoint: Path, model: PreTrainedModel) -> dict[str, Tensor]:
 
 
 def freeze(model: PreTrainedModel, *, precision: str) -> PreTrainedModel:
-    """A teacher: in eval mode (no dropout in its targets), without gradients, its weights cast once.
+    """A model that is only run: in eval mode (no dropout in its targets), without gradients, its weights cast once.
 
     Buffers are not cast: ModernBERT and Llama have the frequencies of their positions there, which bf16 makes wrong.
     """

@@ -27,23 +27,23 @@ ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {  # of students: the en
 
 
 def new_student(
-    student: Student, teacher: PreTrainedModel, *, masked_lm: bool = False, config: PreTrainedConfig | None = None
+    student: Student, teacher: PreTrainedModel, *, with_lm_head: bool = False, config: PreTrainedConfig | None = None
 ) -> PreTrainedModel:
     """An encoder of the student's size and architecture, with the teacher's vocabulary and positions.
 
     The student of a decoder is a decoder of the same architecture.
 
     Args:
-        masked_lm: with a masked-LM head on it.
+        with_lm_head: with a masked-LM head on it.
         config: of an existing student, to be taken as it is.
     """
     if teacher.config.model_type in DECODERS:
         whole = random_language_model(config or _decoder_config(student, teacher.config))
-        return whole if masked_lm else cast(PreTrainedModel, whole.base_model)
+        return whole if with_lm_head else cast(PreTrainedModel, whole.base_model)
     config = config or _student_config(student, teacher.config.to_dict())
     config._attn_implementation = ATTENTION
     encoder, with_head = ARCHITECTURES[config.model_type]
-    return with_head(config) if masked_lm else encoder(config, add_pooling_layer=False)
+    return with_head(config) if with_lm_head else encoder(config, add_pooling_layer=False)
 
 
 def _student_config(student: Student, theirs: Mapping[str, Any]) -> PreTrainedConfig:

@@ -55,12 +55,12 @@ def forward(model: Any, batch: Batch) -> Any:
         return model(**inputs)
 
 
-def trace(model: PreTrainedModel, batch: Batch, wanted: Wanted, *, masked_lm_head: nn.Module | None = None) -> Trace:
+def trace(model: PreTrainedModel, batch: Batch, wanted: Wanted, *, lm_head: nn.Module | None = None) -> Trace:
     """Run a model once and keep what is wanted.
 
     Args:
         model: an encoder, or a model with one, loaded with `attn_implementation=ATTENTION`.
-        masked_lm_head: of a masked LM whose encoder `model` is; None: `model` is all of it.
+        lm_head: of a masked LM whose encoder `model` is; None: `model` is all of it.
 
     Raises: TypeError when attention is wanted, and the architecture does not go through the attention interface.
     """
@@ -84,7 +84,7 @@ def trace(model: PreTrainedModel, batch: Batch, wanted: Wanted, *, masked_lm_hea
         real=real,
         packing=packing,
         output=output if wanted.output else None,
-        predicted_logits=_predicted_logits(output, batch, masked_lm_head) if wanted.predicted_logits else None,
+        predicted_logits=_predicted_logits(output, batch, lm_head) if wanted.predicted_logits else None,
         causal=model.config.model_type in DECODERS,
     )
 

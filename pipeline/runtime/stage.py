@@ -110,7 +110,7 @@ class Stage:
         """The sum of every process's tensor, on the CPU."""
         return torch.as_tensor(self.accelerator.reduce(tensor.to(self.accelerator.device), reduction="sum")).cpu()
 
-    def share(self, tensors: Sequence[Tensor]) -> None:
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Give every process the main process's numbers, in place."""
         if self.accelerator.num_processes > 1:
             for tensor in tensors:
@@ -141,13 +141,13 @@ class Stage:
         Raises: Interrupted after a unit, where a signal reached this process.
         """
         with self.bar(total=sum(sizes), unit=unit) as bar:
-            for number in self.shares(len(sizes)):
+            for number in self.own_share(len(sizes)):
                 work(number)
                 bar.update(sizes[number] * self.accelerator.num_processes)
                 self.stop_if_asked_here(f"shard {number + 1} of {len(sizes)}")
         self.accelerator.wait_for_everyone()
         wait_until_seen(results)
 
-    def shares(self, count: int) -> range:
+    def own_share(self, count: int) -> range:
         """The numbers below `count` that are this process's share."""
         return range(self.accelerator.process_index, count, self.accelerator.num_processes)

@@ -84,7 +84,7 @@ class Blocks(ABC):
         sums = torch.zeros(2, dtype=torch.float64)
         batches = cut_into_micro_batches(np.arange(len(self.rows)), self.lengths, tokens, packed=self.packed)
         with torch.inference_mode(), stage.autocast():
-            for number in stage.shares(len(batches)):
+            for number in stage.own_share(len(batches)):
                 batch = self.collate(batches[number], MEASURED).to(stage.accelerator.device)
                 target_ids = batch.targets["predicted_ids"]
                 found = self.metric_sum(model(batch), target_ids).item()

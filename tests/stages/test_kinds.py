@@ -119,7 +119,7 @@ def test_every_stage_runs_on_pairs_with_scores(world: Path, projected: bool) -> 
 @pytest.mark.parametrize("start_from", ["backbone", "task_teacher"])
 def test_a_student_learns_the_vectors_of_a_teacher_with_a_layer_on_top(world: Path, start_from: str) -> None:
     tiny.write_rows(world / "pairs.csv", rows=80, pair=True, regression=True)
-    teacher: Any = HEADS["embedding"].load(world / "model")
+    teacher: Any = HEADS["embedding"].load(world / "model", label_names=(), new_head=True)
     teacher.project(new_projection(torch.randn(10, 24, generator=torch.Generator().manual_seed(0))))
     HEADS["embedding"].save(teacher, world / "encoder", tokenizer_of=world / "model")
     recipe = tiny.recipe(world)

@@ -69,7 +69,7 @@ def test_the_output_layer_lies_outside_the_encoder_and_gives_every_output(kind: 
 def test_a_scale_that_is_put_into_a_model_is_that_of_its_outputs(kind: str) -> None:
     model, ids = built(kind, BUILD["texts"], labels=1), torch.tensor([[5, 7, 9, 11]])
     before = model(input_ids=ids).logits
-    Scale(2005.0, 12.0).put_into(model)
+    Scale(2005.0, 12.0).fold_into(model)
     torch.testing.assert_close(model(input_ids=ids).logits, before * 12 + 2005)
-    Scale(2005.0, 12.0).take_out_of(model)
+    Scale(2005.0, 12.0).unfold_from(model)
     torch.testing.assert_close(model(input_ids=ids).logits, before, atol=1e-4, rtol=0)

@@ -40,15 +40,15 @@ def test_what_is_put_into_a_model_is_what_it_gives(folder: Path) -> None:
     model = HEAD.load(folder, label_names=(), new_head=True)
     before = model(**INPUTS).logits
     one = Scale(2005.0, 12.0)
-    one.put_into(model)
+    one.fold_into(model)
     torch.testing.assert_close(model(**INPUTS).logits, before * 12 + 2005)
-    one.take_out_of(model)
+    one.unfold_from(model)
     torch.testing.assert_close(model(**INPUTS).logits, before, atol=1e-4, rtol=0)
 
 
 def test_in_bf16_scores_keep_their_digits(folder: Path) -> None:
     model = HEAD.load(folder, label_names=(), new_head=True)
-    Scale(2005.3, 1.0).put_into(model)
+    Scale(2005.3, 1.0).fold_into(model)
     exact = model(**INPUTS).logits
     frozen = freeze(copy.deepcopy(model), precision="bf16")
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -222,7 +222,7 @@ def test_masked_logits_of_a_packed_batch_are_those_of_the_padded_one(architectur
     assert (head is not None) == (config is BertConfig)
     model = cast(PreTrainedModel, whole.base_model) if head else whole
     wanted = Wanted(predicted_logits=True)
-    found, right = (trace(model, given, wanted, masked_lm_head=head) for given in (batch, batch.padded()))
+    found, right = (trace(model, given, wanted, lm_head=head) for given in (batch, batch.padded()))
     assert found.packing is not None and right.packing is None
     assert found.predicted_logits is not None and len(found.predicted_logits) == batch.targets["predicted"].sum()
     torch.testing.assert_close(found.predicted_logits, right.predicted_logits, rtol=1e-4, atol=1e-5)
