@@ -3,13 +3,14 @@
     python -m benchmarks.baselines [--recipe R] [--ways words nb_svm ...] [--seed 0] [--json FILE]
                                    [--section.field value ...]
 
-Linear models over words and characters; the static embeddings of model2vec, distilled from the recipe's teacher and
-fine-tuned (an extra: baselines); and the student itself, trained on the labels alone, from random weights and fitted to
-the backbone. Each chooses its strength, or its epoch, on the dev rows. Students are measured as they ship, in int8 ONNX
-with their vocabulary cut. The time of one text runs from the text to its label, features or tokens included, by the
-wall clock, in turns of ten texts a way. The time to make a way begins where the teacher, or the backbone, is there.
-Any recipe of a classification will do; no other model is downloaded. Where a run with the same recipe, seed and
-settings is finished, its shipped student is measured beside them by the same clock.
+The teacher itself, in PyTorch and as ONNX files; linear models over words and characters; the static embeddings of
+model2vec, distilled from the recipe's teacher and fine-tuned (an extra: baselines); and the student itself, trained on
+the labels alone, from random weights and fitted to the backbone. Each chooses its strength, or its epoch, on the dev
+rows. Students are measured as they ship, in int8 ONNX with their vocabulary cut. The time of one text runs from the
+text to its label, features or tokens included, by the wall clock, in turns of ten texts a way. The time to make a way
+begins where the teacher, or the backbone, is there; that of a teacher has its fine-tuning. Any recipe of a
+classification will do; no other model is downloaded. Where a run with the same recipe, seed and settings is finished,
+its shipped student is measured beside them by the same clock.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ from benchmarks.quality import LABELS_ALONE_RATE, epochs_of, random_student, run
 from benchmarks.runs import made_by, note_of, published
 from benchmarks.static_embeddings import MISSING, installed, static_student
 from pipeline.errors import UserError, status_of
-from pipeline.evaluate.exported_forms import add_tokenizer_and_onnx
+from pipeline.evaluate.comparison import disk_bytes
+from pipeline.evaluate.exported_forms import WEIGHTS, add_tokenizer_and_onnx
 from pipeline.evaluate.scoring import labelled_split
-from pipeline.export.onnx_session import INT8, SIDE_FILES
+from pipeline.export.onnx_session import FLOAT32, INT8, SIDE_FILES
 from pipeline.heads import head_of
 from pipeline.launch.options import DEFAULT_RECIPE
 from pipeline.models.loading import load_tokenizer
@@ -43,7 +45,10 @@ from pipeline.predict.student import load_student
 from pipeline.tasks.tokenised import as_datasets
 
 WAYS = {
+    "teacher": "the teacher, in PyTorch",
     "ships": "the student that ships",
+    "teacher_float32": "the teacher, in float32 ONNX",
+    "teacher_int8": "the teacher, in int8 ONNX",
     "words": "TF-IDF of words, logistic regression",
     "characters": "TF-IDF of characters, logistic regression",
     "words_characters": "TF-IDF of words and characters, logistic regression",
@@ -124,7 +129,10 @@ class Job:
 
     def _makers(self) -> dict[str, Callable[[], Served]]:
         return {
-            "ships": lambda: self._shipped(published(self.plan, "export_student"), seconds=0),
+            "ships": lambda: self._served(published(self.plan, "export_student"), INT8, seconds=0),
+            "teacher": lambda: self._teacher_as(WEIGHTS),
+            "teacher_float32": lambda: self._teacher_as(FLOAT32),
+            "teacher_int8": lambda: self._teacher_as(INT8),
             "words": lambda: tf_idf(self.rows, words=True, characters=False),
             "characters": lambda: tf_idf(self.rows, words=False, characters=True),
             "words_characters": lambda: tf_idf(self.rows, words=True, characters=True),
@@ -141,6 +149,14 @@ class Job:
 
     def _teacher(self) -> Path:
         return self._run(f"teacher-{self.seed}", until="finetune_teacher").stages["finetune_teacher"].artifact.folder
+
+    def _teacher_as(self, form: str) -> Served:
+        """The teacher in one form of its export, with its embeddings in 8 bits where that is int8."""
+        teacher, begin = self._teacher(), time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            export(self.plan, self.rows, teacher, Path(folder), pieces=0, embedding_bits=8)
+            served = self._served(Path(folder), form, seconds=seconds_of(teacher) + time.perf_counter() - begin)
+        return replace(served, disk_bytes=disk_bytes(teacher)) if form == WEIGHTS else served
 
     def _labels_alone(self) -> Served:
         """The student, from random weights, trained on the labels."""
@@ -162,29 +178,33 @@ class Job:
         trained = plan.stages["finetune_teacher"].artifact.folder
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()
-            export(plan, self.rows, trained, Path(folder))
+            settings = plan.recipe.distill_layers.pieces, plan.recipe.export_student.embedding_bits
+            export(plan, self.rows, trained, Path(folder), pieces=settings[0], embedding_bits=settings[1])
             taken = time.perf_counter() - begin
-            return self._shipped(Path(folder), seconds=seconds + seconds_of(trained) + taken)
+            return self._served(Path(folder), INT8, seconds=seconds + seconds_of(trained) + taken)
 
-    def _shipped(self, folder: Path, *, seconds: float) -> Served:
-        student = load_student(folder, onnx=True)
+    def _served(self, folder: Path, form: str, *, seconds: float) -> Served:
+        """An exported model by one of its files, which `form` names."""
+        if form == FLOAT32:
+            (folder / FLOAT32).replace(folder / INT8)  # by whose name a student is loaded
+        student = load_student(folder, onnx=form != WEIGHTS)
 
         def predict(texts: Sequence[Texts]) -> np.ndarray:
             parts = [texts[first : first + TEXTS_AT_ONCE] for first in range(0, len(texts), TEXTS_AT_ONCE)]
             readings = [reading for part in parts for reading in student.read(part)]
             return np.array([reading.windows[0].outputs["logits"].argmax() for reading in readings])
 
-        disk_bytes = sum((folder / name).stat().st_size for name in (INT8, *SIDE_FILES))
-        return Served(predict=predict, disk_bytes=disk_bytes, seconds=seconds)
+        shipped = sum((folder / name).stat().st_size for name in (INT8, *SIDE_FILES))
+        return Served(predict=predict, disk_bytes=shipped, seconds=seconds)
 
 
-def export(plan: Plan, rows: LabelledTexts, trained: Path, folder: Path) -> None:
-    """Write the forms of a student that was trained on labels, its vocabulary cut to that of the training rows."""
+def export(plan: Plan, rows: LabelledTexts, trained: Path, folder: Path, *, pieces: int, embedding_bits: int) -> None:
+    """Write the forms of a trained model. Args: pieces: 0, or its vocabulary is cut to that of the training rows."""
     settings, task = plan.recipe, rows.task
     tokenizer, head = load_tokenizer(trained), head_of(task.kind)
     train = labelled_split(as_datasets(task)["train"], task, settings.task, tokenizer).texts
     student = head.load(trained, label_names=task.label_names, new_head=False, attention="eager").eval()
-    if settings.distill_layers.pieces:
+    if pieces:
         counts = train.piece_counts()
         kept = kept_pieces(tokenizer, counts, pieces=int(np.count_nonzero(counts)))
         trim_embeddings(student, kept)
@@ -197,7 +217,7 @@ def export(plan: Plan, rows: LabelledTexts, trained: Path, folder: Path) -> None
         tokenizer_of=trained,
         inputs=train.model_inputs(),
         max_length=settings.task.max_length,
-        embedding_bits=settings.export_student.embedding_bits,
+        embedding_bits=embedding_bits,
     )
 
 

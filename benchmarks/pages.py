@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks import pictures, results, results_page
 from benchmarks.reference_pages import commands_page, settings_page
-from benchmarks.results_page import headline, how_long, instead
+from benchmarks.results_page import headline, how_long, seeds_kept
 from benchmarks.runs import note, read
 from benchmarks.scale_page import scale_lines
 from benchmarks.tables import block
@@ -34,13 +34,13 @@ VARIANTS = PROJECT / "docs" / "variants.svg"
 SETTINGS_PAGE = PROJECT / "docs" / "reference" / "settings.md"
 COMMANDS_PAGE = PROJECT / "docs" / "reference" / "commands.md"
 TABLE, END = "<!-- made by python -m benchmarks.pages -->\n", "<!-- end -->\n"
+SUMMARY = "<!-- what the default run brings -->\n"
 PRINTED, ANSWERED = "<!-- what the default run printed -->\n", "<!-- what its student answered -->\n"
 PRINTED_EMOTIONS, RATES = (
     "<!-- what the run of GoEmotions printed -->\n",
     "<!-- what the measured rates make of it -->\n",
 )
 NEARNESS = "<!-- how near each start is -->\n"
-FORWARD, TEXT = "a forward pass of 32 tokens", "text to label"  # the two clocks of a latency
 QUESTIONS = ("A quiet triumph.", "Dull and far too long.")  # of README's second command
 
 
@@ -73,7 +73,9 @@ def pages() -> Iterator[tuple[Path, str]]:
         if default:
             page = _between(page, PRINTED, block(shipped_lines(default["figures"])) + how_long())
             page = _between(page, ANSWERED, block(default["figures"]["answers"]))
-        yield path, _between(page, TABLE, headline()) if path == README else page
+        if path == README:
+            page = _between(_between(page, TABLE, headline()), SUMMARY, seeds_kept())
+        yield path, page
     yield RESULTS_PAGE, results_page.page()
     yield SCALE, _between(SCALE.read_text(encoding="utf-8"), RATES, scale_lines())
     yield FITTED_START, _between(FITTED_START.read_text(encoding="utf-8"), NEARNESS, results_page.fit_lines())
@@ -130,27 +132,12 @@ def manifest_of(run: Path) -> dict[str, Any]:
 
 
 def trade_offs() -> str | None:
-    """The picture of README's table: accuracy over latency and over megabytes; None before the default was run.
-
-    What ships is drawn by the clock of what one would take instead, from text to label, where that was measured.
-    """
-    default = results.read("default")
-    if default is None:
-        return None
-    figures = default["figures"]
+    """The picture of README's table: accuracy over latency and over megabytes; None before it was measured."""
     baselines = results.read("baselines")
-    known = [row for row in baselines["figures"] if "not_run" not in row] if baselines else []
-    ships = next((row["latency_ms"] for row in known if row["way"] == "ships"), None)
-    shipped = figures["shipped"] | ({"latency_ms": ships} if ships else {})
-    models = [
-        (f"teacher, in PyTorch ({FORWARD})", figures["teacher"]),
-        (f"the student that ships, int8 ONNX ({TEXT if ships else FORWARD})", shipped),
-        (f"the student before its export, in PyTorch ({FORWARD})", figures["student"]),
-    ]
-    if "float32_onnx" in figures:
-        models.append((f"the student in float32 ONNX ({FORWARD})", figures["float32_onnx"]))
-    models += [(f"{row['name']} ({TEXT})", row) for row in instead(baselines) if "not_run" not in row]
-    return pictures.numbered_trade_offs(models, metric=figures["metric"])
+    if baselines is None:
+        return None
+    rows = [row for row in baselines["figures"] if "not_run" not in row]
+    return pictures.numbered_trade_offs([(row["name"], row) for row in rows], metric=rows[0]["metric"])
 
 
 def learning_curves() -> str | None:

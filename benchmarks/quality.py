@@ -13,6 +13,7 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,27 +44,34 @@ LABELS_ALONE_RATE = 5e-4  # that of the default recipe's layer stage
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given, overrides = parser.parse_known_args()
     rows = [measure(given.recipe, seed, overrides) for seed in given.seeds]
-    print(f"{'seed':<6}{'teacher':>9}{'student':>9}{'kept':>8}{'labels alone':>14}{'gain':>8}")
+    heads = f"{'teacher':>9}{'student':>9}{'kept':>8}{'ships':>9}{'kept':>8}{'labels alone':>14}{'gain':>8}"
+    print(f"{'seed':<6}{heads}")
     for row in rows:
         print(f"{row['seed']:<6}{_line(row)}")
-    kept = [row["kept"] for row in rows]
-    mean = {key: statistics.mean(row[key] for row in rows) for key in rows[0] if key not in ("seed", "kept", "stages")}
-    mean["kept"] = None if None in kept else statistics.mean(kept)  # None: a teacher learnt too little
+    mean = {key: _mean([row[key] for row in rows]) for key in rows[0] if key not in ("seed", "stages")}
     print(f"{'mean':<6}{_line(mean)}")
     if given.json:
         given.json.write_text(json.dumps({"rows": rows, "mean": mean}, indent=1), encoding="utf-8")
 
 
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if len(known) == len(values) else None  # None: a teacher learnt too little
+
+
 def _line(row: dict[str, Any]) -> str:
-    kept = "-" if row["kept"] is None else f"{row['kept']:.1%}"
+    kept, ships_kept = ("-" if row[key] is None else f"{row[key]:.1%}" for key in ("kept", "ships_kept"))
     gain = (row["student"] - row["labels_alone"]) * 100
-    return f"{row['teacher']:>9.4f}{row['student']:>9.4f}{kept:>8}{row['labels_alone']:>14.4f}{gain:>7.1f} points"
+    of_student = f"{row['teacher']:>9.4f}{row['student']:>9.4f}{kept:>8}{row['ships']:>9.4f}{ships_kept:>8}"
+    return f"{of_student}{row['labels_alone']:>14.4f}{gain:>7.1f} points"
 
 
 def measure(recipe: Path, seed: int, overrides: list[str]) -> dict[str, Any]:
@@ -77,6 +85,8 @@ def measure(recipe: Path, seed: int, overrides: list[str]) -> dict[str, Any]:
         "teacher": found["teacher"]["score"],
         "student": found["student"]["score"],
         "kept": found["kept"],
+        "ships": found["shipped"]["score"],
+        "ships_kept": found["shipped"]["kept"],
         "stages": made_by(distilled),
         "labels_alone": labels_alone(distilled, recipe, [*arguments, "--name", f"{name}-labels-alone"]),
     }

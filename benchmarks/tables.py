@@ -5,7 +5,10 @@ from typing import Any
 
 FORMS = {  # of figures, by name
     "kept": ".1%",
+    "ships_kept": ".1%",
     "kept_interval": ".1%",
+    "times_smaller": ".1f",
+    "times_faster": ".1f",
     "agreement": ".1%",
     "masked": ".1%",
     "median_ms": ".2f",
@@ -25,8 +28,13 @@ def table(figures: Any) -> list[str]:
         rows = [*figures["rows"], {"seed": "mean", **figures["mean"]}] if "rows" in figures else _named(figures)
     rows = [row | {"deviation": None} if len(row.get("scores", ())) == 1 else row for row in rows]  # older: 0
     names = list(dict.fromkeys(name for row in rows for name in row if not isinstance(row[name], dict)))
-    lines = [f"| {' | '.join(name.replace('_', ' ') for name in names)} |", f"|{'---|' * len(names)}"]
+    lines = [f"| {' | '.join(map(_title, names))} |", f"|{'---|' * len(names)}"]
     return lines + [f"| {' | '.join(cell(name, row.get(name, '')) for name in names)} |" for row in rows]
+
+
+def _title(name: str) -> str:
+    """A setting as it is written in a recipe, any other name in words."""
+    return f"`{name}`" if "." in name else name.replace("_", " ")
 
 
 def _named(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -48,6 +56,8 @@ def cell(name: str, value: Any) -> str:
         return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.1f} MB"
     if name.endswith("seconds"):
         return duration(value)
+    if "." in name:  # a setting
+        return f"{value:g}"
     usual = "," if isinstance(value, int) else ",.0f" if value >= 1000 else ".1f" if value >= 10 else ".4f"
     return f"{value:{FORMS.get(name, usual)}}"
 

@@ -29,12 +29,17 @@ FEWEST_SAMPLES = 200  # of an interval, however many statistics there are
 
 def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:
     """Parameters in all, of the transformer layers alone, and bytes of the files that a user loads."""
-    files = {path for pattern in (*MODEL_FILES, "2_Dense/*") for path in folder.glob(pattern)}
     return {
         "parameters": parameter_count(model),
         "encoder_parameters": encoder_parameter_count(model),
-        "disk_bytes": sum(path.stat().st_size for path in files),
+        "disk_bytes": disk_bytes(folder),
     }
+
+
+def disk_bytes(folder: Path) -> int:
+    """Bytes of a saved model's files that a user loads."""
+    files = {path for pattern in (*MODEL_FILES, "2_Dense/*") for path in folder.glob(pattern)}
+    return sum(path.stat().st_size for path in files)
 
 
 @dataclass(frozen=True, kw_only=True)
