@@ -1,6 +1,7 @@
 """Content digests of input files, remembered so that a finished run need not read its inputs again.
 
-An entry holds for a file of the same path, size, modification time and inode; any other is computed anew.
+An entry holds for a file of the same path, size, inode and times of its last modification and last change (which no
+program can set); any other is computed anew.
 """
 
 import contextlib
@@ -15,7 +16,9 @@ READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class DigestBook:
-    """A JSON file {path: [size, mtime_ns, inode, digest]}. One that cannot be read is empty: it only saves time."""
+    """A JSON file {path: [size, inode, mtime_ns, ctime_ns, digest]}. One that cannot be read is empty: it only saves
+    time.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -33,7 +36,8 @@ class DigestBook:
         key = str(path.absolute())
         try:
             status = path.stat()
-            stamp = [status.st_size, status.st_mtime_ns, status.st_ino]  # taken before reading: a later change shows
+            # Taken before reading: a later change shows.
+            stamp = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
             entry = self._entries.get(key)
             if not fresh and isinstance(entry, list) and entry[:-1] == stamp:
                 return entry[-1]

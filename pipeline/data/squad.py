@@ -12,7 +12,7 @@ from pipeline.data.json_tables import read_json
 from pipeline.data.rows import location
 from pipeline.data.tables import read_rows
 from pipeline.data.text_files import check_characters, format_suffix
-from pipeline.errors import UserError
+from pipeline.errors import UserError, require
 
 Answers = dict[str, list[Any]]  # 'text' and 'answer_start', as on the hub; both are empty where there is no answer
 
@@ -36,7 +36,7 @@ def read(path: Path, columns: Columns, left_out: MutableMapping[str, int]) -> It
     """A file's questions, each with its context and where its answers begin."""
     if len(columns.texts) < 2:
         raise UserError("task.text_pair: name the column of the context, and in task.text that of the question")
-    for question in _nested(path) or _flat(path, columns):
+    for question in _nested(path, labelled=bool(columns.label)) or _flat(path, columns):
         try:
             texts = parse_texts([question.text, question.context], columns)
             if texts is None:
@@ -64,8 +64,8 @@ def _flat(path: Path, columns: Columns) -> Iterator[Question]:
         yield Question(where, line, question, context, values.get(columns.label), group)
 
 
-def _nested(path: Path) -> Iterator[Question] | None:
-    """The questions of SQuAD's own layout, or None where the file has another."""
+def _nested(path: Path, *, labelled: bool) -> Iterator[Question] | None:
+    """The questions of SQuAD's own layout, or None where the file has another. Args: labelled: answers are needed."""
     if format_suffix(path) != ".json":
         return None
     articles = read_json(path)
@@ -73,10 +73,10 @@ def _nested(path: Path) -> Iterator[Question] | None:
     articles = [articles] if isinstance(articles, dict) else articles
     if not (isinstance(articles, list) and articles and isinstance(articles[0], dict) and "paragraphs" in articles[0]):
         return None
-    return _questions(path, articles)
+    return _questions(path, articles, labelled=labelled)
 
 
-def _questions(path: Path, articles: Sequence[Any]) -> Iterator[Question]:
+def _questions(path: Path, articles: Sequence[Any], *, labelled: bool) -> Iterator[Question]:
     number = 0
     for article in _objects(articles, path, "articles"):
         for paragraph in _objects(article.get("paragraphs"), path, "paragraphs"):
@@ -85,7 +85,17 @@ def _questions(path: Path, articles: Sequence[Any]) -> Iterator[Question]:
                 where = f"{path}, question {qa.get('id', number)}"
                 if "question" not in qa or "context" not in paragraph:
                     raise UserError(f"{where}: needs a 'question', and its paragraph a 'context'")
-                answers = [] if qa.get("is_impossible") else qa.get("answers", [])  # not plausible_answers
+                impossible = qa.get("is_impossible", False)
+                require(
+                    isinstance(impossible, bool),
+                    f"{where}: is_impossible is {short_repr(impossible)}, and true or false is needed",
+                )
+                require(
+                    not labelled or impossible or "answers" in qa,
+                    f"{where}: has no 'answers'; give them, an empty list where there is none, or name the file without"
+                    " answers nowhere: no student can be measured on it",
+                )
+                answers = [] if impossible else qa.get("answers", [])  # not plausible_answers
                 try:
                     check_characters([qa["question"], paragraph["context"], answers], "the question, context or answer")
                 except ValueError as error:

@@ -3,6 +3,7 @@
 Legend: U units, what has an output: sequences, or where a kind of task is `per_token`, their tokens; C outputs of each.
 """
 
+import glob
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +45,8 @@ class AugmentedTexts:
 
 def read_augmented(stage: Stage, folder: Path) -> Dataset:
     """The rows of an augmented dataset, memory-mapped; each process has a cache of its own."""
-    files: list[Any] = [str(path) for path in published_files(folder, "data/*.parquet")]
+    # `datasets` takes a name for a pattern: [1] in the path of a folder would be 1.
+    files: list[Any] = [glob.escape(str(path)) for path in published_files(folder, "data/*.parquet")]
     cache = stage.work / f"arrow-{stage.accelerator.process_index}"
     return Dataset.from_parquet(files, cache_dir=str(cache))
 

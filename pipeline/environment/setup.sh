@@ -2,29 +2,32 @@
 #
 #     set_up EXTRAS     (say train,wikipedia) leaves PROJECT and PYTHON
 #
-# The Python is $PYTHON, or that of the active environment (venv, then conda), or PROJECT/.venv, which is made here.
+# The Python is $PYTHON, or that of the active environment (venv, then conda), or PROJECT/.venv, which is made here. The
+# base environment of conda is active in every shell of many users, who share it with other work: it is left alone.
 # Empty files in the environment, named by a checksum of the pins, say which extras are installed: while they are there,
-# set-up starts Python once and installs nothing. What goes wrong ends the caller with one sentence and status 1;
-# Ctrl-C during an installation with status 75.
+# set-up starts Python once and installs nothing. Else it calls `before_installing` first, where the caller has that.
+# What goes wrong ends the caller with one sentence and status 1; Ctrl-C during an installation with status 75.
 
 PROJECT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 
+# A sentence, and where it is not 1 the status.
 fail() {
     echo "${0##*/}: $1" >&2
-    exit 1
+    exit "${2:-1}"
 }
 
 set_up() {
-    local extras=$1 chosen=PYTHON own='' prefix='' pins lock
+    local extras=$1 chosen=PYTHON own='' prefix='' conda=${CONDA_PREFIX:-} pins lock
+    [ "${CONDA_DEFAULT_ENV:-}" != base ] || conda=''
     if [ -z "${PYTHON:-}" ]; then
         if [ -n "${VIRTUAL_ENV:-}" ]; then
             chosen=VIRTUAL_ENV
-        elif [ -n "${CONDA_PREFIX:-}" ]; then
+        elif [ -n "$conda" ]; then
             chosen=CONDA_PREFIX
         else
             own=yes
         fi
-        PYTHON=${VIRTUAL_ENV:-${CONDA_PREFIX:-$PROJECT/.venv}}/bin/python
+        PYTHON=${VIRTUAL_ENV:-${conda:-$PROJECT/.venv}}/bin/python
     fi
     case $PYTHON in /*) ;; */*) PYTHON=$PWD/$PYTHON ;; esac # it is used from other folders too
     pins=$(cat "$PROJECT/pyproject.toml" "$PROJECT/pipeline/environment/constraints.txt" | cksum)
@@ -34,6 +37,7 @@ set_up() {
         fail "$PYTHON ($chosen) is not a working Python 3.11 to 3.13; activate or name another, or unset PYTHON, VIRTUAL_ENV and CONDA_PREFIX to get .venv"
     fi
     if ! is_installed; then
+        ! declare -F before_installing >/dev/null || before_installing
         lock=$PROJECT/.venv.lock
         if [ -z "$own" ]; then
             lock=$prefix/.distill.lock

@@ -38,15 +38,15 @@ class OtherTeacher:
         return outputs[:, self.order]
 
     def check_order(self, outputs: np.ndarray, references: np.ndarray, *, are_tags: bool = False) -> None:
-        """Raises: UserError where labels without names fit the rows, or the words, much better in another order.
+        """Raises: UserError where labels fit the rows much better in another order, or tags without names the words.
 
         Args: outputs: (R, C) in the task's order. references: (R,) label numbers. are_tags: of words.
         """
         better = None
-        if not self.named and len(references):
-            better = (
-                better_tag_order(outputs, references) if are_tags else better_order(outputs, references, unnamed=True)
-            )
+        if len(references) and not are_tags:
+            better = better_order(outputs, references, unnamed=not self.named)
+        elif len(references) and not self.named:
+            better = better_tag_order(outputs, references)
         if better is not None:
             names = ", ".join(self.labels[number] for number in better)
             raise UserError(

@@ -43,7 +43,10 @@ class TokenClassificationHead(Head):
     def distillation_loss(
         self, student: Tensor, teacher: Tensor, batch: Batch, *, weight: int, settings: DistillPredictions
     ) -> Tensor:
-        """Soft cross-entropy of the logits (TinyBERT eq. 10)."""
+        """Soft cross-entropy of the logits (TinyBERT eq. 10), where the teacher has any: one with its own tokenizer may
+        not read a text to its end, and has zeros there.
+        """
         positions, words = batch.targets["positions"], max(weight, 1)
         ours, theirs = (logits.flatten(0, 1)[positions] for logits in (student, teacher))
-        return prediction_loss(ours, theirs, temperature=settings.temperature, examples=words)
+        known = theirs.any(dim=-1)
+        return prediction_loss(ours, theirs, temperature=settings.temperature, examples=words, known_B=known)

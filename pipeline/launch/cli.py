@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline import PROJECT
 from pipeline.artifacts.run_links import RECIPE
 from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
@@ -182,7 +183,8 @@ def _resuming(arguments: Sequence[str]) -> str:
     """The same command without --force, since the earlier artifact is out of the way already."""
     pairs = zip(["", *arguments], arguments, strict=False)
     kept = [argument for before, argument in pairs if "--force" not in (before, argument.partition("=")[0])]
-    return shlex.join(["./run_all.sh", *kept])
+    script = "./run_all.sh" if Path.cwd() == PROJECT else str(PROJECT / "run_all.sh")
+    return shlex.join([script, *kept])
 
 
 if __name__ == "__main__":

@@ -34,7 +34,9 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, Path, list[str]
     if len(recipes) > 1:
         raise UserError(f"{recipes[1]!r}: one recipe or table at a time, and settings as --section.field value")
     _check_options(options)
-    return options, Path(recipes[0]) if recipes else DEFAULT_RECIPE, overrides
+    recipe = Path(recipes[0]) if recipes else DEFAULT_RECIPE
+    ours = PROJECT / recipe
+    return options, ours if not recipe.exists() and ours.is_file() else recipe, overrides
 
 
 def parser(*, with_settings: bool = False) -> argparse.ArgumentParser:

@@ -61,7 +61,8 @@ def recipe_for(
     Raises: UserError for a table that is not there, for columns that cannot be told, and for a file of the recipe's
         name that somebody else wrote or changed.
     """
-    beside = [path.name for path in table.absolute().parent.glob("*") if is_table(path) and path.exists()]
+    require(not table.is_dir(), f"{table} is a folder; name a table in it")
+    beside = [path.name for path in table.absolute().parent.glob("*") if is_table(path) and path.is_file()]
     require(table.is_file(), f"{table}: no such table{link_to_nothing(table)}{nearest(table.name, beside)}")
     require(_is_utf8(table), f"{str(table)!a}: a recipe cannot hold this path, which is not UTF-8; rename it")
     given = {keys: value for keys, value, _ in parse_overrides(overrides)}

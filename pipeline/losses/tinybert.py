@@ -135,16 +135,24 @@ def squared_gap_gram(left: Tensor, right: Tensor, width: int) -> tuple[Tensor, T
 
 
 def prediction_loss(
-    student_BC: Tensor, teacher_BC: Tensor, *, temperature: float, examples: int | None = None
+    student_BC: Tensor,
+    teacher_BC: Tensor,
+    *,
+    temperature: float,
+    examples: int | None = None,
+    known_B: Tensor | None = None,
 ) -> Tensor:
     """Soft cross-entropy of the logits: TinyBERT eq. 10 where t is 1, as in the paper.
 
         L = t^2 * CE(z^T / t, z^S / t) = -t^2 * softmax(z^T / t) . log_softmax(z^S / t), a mean over examples
 
     The square keeps its gradient as large as that of labels, whatever t (Hinton et al., arXiv:1503.02531, section 2).
+
+    Args: known_B: False where the teacher says nothing: such an example adds nothing.
     """
     target_BC = (teacher_BC.float() / temperature).softmax(dim=-1)
     per_example_B = -(target_BC * log_softmax(student_BC.float() / temperature, dim=-1)).sum(dim=-1)
+    per_example_B = per_example_B if known_B is None else per_example_B * known_B
     return temperature**2 * per_example_B.sum() / (examples or len(student_BC))
 
 

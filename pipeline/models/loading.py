@@ -135,9 +135,10 @@ def load_complete(architecture: Any, folder: Path, *, new_head: bool = False, **
         new_head: allow a pooler and head that the checkpoint lacks; they start at random.
         options: of `from_pretrained`.
 
-    Raises: UserError when other weights are missing, or have another size than config.json says.
+    Raises: UserError when other weights are missing, have another size than config.json says, or are not finite.
     """
     with loading_from(folder):
+        options = {"ignore_mismatched_sizes": True, **options}  # they are named below
         model, info = architecture.from_pretrained(folder, output_loading_info=True, **options, **LOAD)
     missing = {*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])}
     if new_head:
@@ -149,6 +150,8 @@ def load_complete(architecture: Any, folder: Path, *, new_head: bool = False, **
             f"{folder} lacks {len(missing)} of the model's weights ({some}), or has them in another size than its"
             " config.json says; is it the right checkpoint?"
         )
+    for name, tensor in model.named_parameters():
+        require(bool(tensor.isfinite().all()), f"{folder}: {name} has numbers that are not finite; save it again")
     return model
 
 

@@ -36,6 +36,8 @@ def publish_run(plan: Plan) -> None:
         f"{plan.run_folder}: {', '.join(copies)}: no links to artifacts, as in a copy that followed the links; remove"
         f" them, or the whole folder: rm -r {shlex.quote(str(plan.run_folder))}",
     )
+    there = _existing(plan.run_folder)
+    require(there.is_dir(), f"run.runs: {there} is no folder; give another one (--run.runs FOLDER)")
     note_runs(Path(plan.recipe.run.artifacts), Path(plan.recipe.run.runs))
     for stage, spec in plan.stages.items():
         if stage not in plan.why:
@@ -58,7 +60,7 @@ def check_writable(plan: Plan, stages: Sequence[str]) -> None:
         artifact, again = plan.stages[stage].artifact, ", in which every stage is made again"
         wanted = [("artifacts", artifact.folder.parent, again), ("runs", plan.run_folder, "")]
         for setting, folder, what_then in wanted:
-            there = next(path for path in (folder, *folder.parents) if path.exists())
+            there = _existing(folder)
             require(
                 there.is_dir() and os.access(there, os.W_OK | os.X_OK),
                 f"run.{setting}: {there} may not be written, and {stage} has to run; give another folder"
@@ -70,6 +72,11 @@ def check_writable(plan: Plan, stages: Sequence[str]) -> None:
                 f"run.artifacts: {path} may not be written, and {stage} has to run; change its permissions, or give"
                 f" another folder (--run.artifacts FOLDER){again}",
             )
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def recipe_text(recipe: Recipe) -> str:

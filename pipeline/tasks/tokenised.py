@@ -123,8 +123,9 @@ class TokenisedTexts:
         return counts
 
     def share_cut(self) -> float:
-        """Share of the texts that were longer than `max_length`."""
-        return float(np.mean(self._numbers("cut"))) if len(self) else 0.0
+        """Share of the texts that were cut, in windows of a question of the questions."""
+        first = self.part == 0
+        return float(np.mean(self._numbers("cut")[first])) if len(self) else 0.0
 
     def share_changed(self, other: "TokenisedTexts", numbers: np.ndarray) -> float:
         """Share of the rows whose texts another tokenizer cuts otherwise. Args: numbers: the ids here of its ids."""

@@ -43,6 +43,8 @@ class Checkout:
         self.tools.mkdir()
         for tool in TOOLS:
             (self.tools / tool).symlink_to(shutil.which(tool) or pytest.skip(f"no {tool} here"))
+        (self.root / "recipes").mkdir()
+        (self.root / "recipes/a.yaml").touch()
         self.stand_in(self.tools / "python3")
 
     def stand_in(self, path: Path) -> Path:
@@ -182,6 +184,29 @@ def test_a_named_python_comes_before_an_active_environment_and_both_before_our_o
     done = checkout.run("run_all.sh", **environment)
     assert f"with {checkout.root.parent}/my {chosen}/bin/python:" in done.stdout
     assert not (checkout.root / ".venv").exists()
+
+
+def test_the_base_environment_of_conda_is_left_alone(checkout: Checkout) -> None:
+    python = checkout.stand_in(checkout.root.parent / "conda" / "bin" / "python")
+    done = checkout.run("run_all.sh", CONDA_PREFIX=str(python.parents[1]), CONDA_DEFAULT_ENV="base")
+    assert f"with {checkout.root}/.venv/bin/python:" in done.stdout
+
+
+def test_help_and_a_recipe_that_is_not_there_need_no_packages(checkout: Checkout) -> None:
+    asked = checkout.run("run_all.sh", "recipes/a.yaml", "--help")
+    assert asked.returncode == 0 and "./run_all.sh [RECIPE or TABLE] [options]" in asked.stdout
+    wrong = checkout.run("run_all.sh", "recipes/b.yaml")
+    assert (wrong.returncode, wrong.stderr) == (2, "run_all.sh: recipes/b.yaml: no such recipe or table\n")
+    assert checkout.calls() == []
+
+
+def test_a_link_to_the_command_runs_its_project(checkout: Checkout) -> None:
+    (checkout.tools / "readlink").symlink_to(shutil.which("readlink") or pytest.skip("no readlink here"))
+    link = checkout.root.parent / "distill"
+    link.symlink_to(checkout.root / "run_all.sh")
+    done = checkout.run("../distill")
+    assert done.returncode == 0, done.stderr
+    assert f"code: {checkout.root}" in done.stdout
 
 
 def test_a_changed_pin_is_installed(checkout: Checkout):
