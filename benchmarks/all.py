@@ -70,7 +70,7 @@ PARTS = {
     "quality": Part(title="The default run over three seeds", command="benchmarks.quality --seeds 0 1 2"),
     "baselines": Part(title="What one would take instead", command="benchmarks.baselines"),
     "evidence": Part(
-        title="What each part brings (ablations), one seed", command="benchmarks.evidence --tasks snippets --seeds 1"
+        title="What each part brings (ablations), one seed", command="benchmarks.evidence --tasks snippets --seeds 0"
     ),
     "methods": Part(title="Related methods, one budget, three starts", command="benchmarks.methods"),
     "starts": Part(

@@ -1,6 +1,6 @@
 """What each part of the method brings, over tasks and seeds: the paper's Tables 2 and 3, with MiniLM as teacher.
 
-    python -m benchmarks.evidence [--tasks snippets sst2 mrpc stsb] [--seeds 3] [--data FOLDER] [--hours H] [--gpu]
+    python -m benchmarks.evidence [--tasks snippets sst2 mrpc stsb] [--seeds 0 1 2] [--data FOLDER] [--hours H] [--gpu]
                                   [--output FILE] [--section.field value ...]
 
 For each seed and task: the teacher; the student on labels alone; the full pipeline; and the pipeline without one of its
@@ -72,7 +72,7 @@ def main() -> None:
     )
     parser.add_argument("--tasks", nargs="+", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--recipe", type=Path, help="one recipe instead of the tasks")
-    parser.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, ...")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--data", type=Path, help="folder with glue/SST-2, glue/MRPC and stsb/; without it the hub's")
     parser.add_argument(
         "--hours", type=float, help="begin no run after so many hours; what is left out is written down"
@@ -87,7 +87,7 @@ def main() -> None:
     scores: Scores = {}
     left_out: list[str] = []
     made: list[dict[str, Any]] = []
-    for seed in range(given.seeds):
+    for seed in given.seeds:
         for task, recipe in recipes.items():
             arguments = [*data_settings(task, given.data), *overrides, "--seed", str(seed)]
             for way, score in measured(task, recipe, arguments, seed=seed, ends=ends, made=made):

@@ -46,7 +46,9 @@ HELD_OUT = 60  # blocks
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fit", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.fit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", choices=["recipe", "bert-base"], default="recipe")
     parser.add_argument("--start", choices=STARTS, help="this one alone, in this process")
     parser.add_argument("--json", type=Path, help="write the figures to this file")

@@ -19,7 +19,9 @@ BLOCKS = 16
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--lengths", type=int, nargs="+", default=[128, 256, 512, 1024])
     parser.add_argument("--reference", type=int, nargs="*", default=[128, 256, 512], help="lengths for it too")
     parser.add_argument("--json", type=Path, help="write the figures to this file")

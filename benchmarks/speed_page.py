@@ -58,7 +58,8 @@ def _reference() -> str:
     both = " Where `distill_layers.attention` is 0, as in the default recipe, both leave out eq. 7."
     spared = f" By `distill_layers.echo` this pipeline runs the teacher in one of {layers.echo} steps of the layers."
     return (
-        "The reference pads every text to the longest that the recipe allows, with eager attention in float32, and runs"
+        "As written means `benchmarks/reference.py`, this project's own plain version of the method, not the authors'"
+        " code. It pads every text to the longest that the recipe allows, with eager attention in float32, and runs"
         f" the teacher in every step.{spared if layers.echo > 1 else ''}{both if not layers.attention else ''}"
     )
 
@@ -70,8 +71,8 @@ def _annotations(figures: Mapping[str, Any]) -> str:
             " more, so their figure is too high; they were not measured again yet."
         )
     return (
-        f"The predictions are charged with {figures['annotations']:g} annotations by the teacher for each example of a"
-        " step, as many as the recipe needs for its originals and their variants, in the rate and in the share."
+        f"The predictions are charged with {figures['annotations']:g} annotation(s) by the teacher for each example of"
+        " a step, as many as the recipe needs for its originals and their variants, in the rate and in the share."
     )
 
 

@@ -4,7 +4,7 @@
 
 Reads:  the teacher (finetune_teacher), the student (distill_predictions), the task's test rows.
 Writes: results.json; runs/NAME/results.json is the same with every stage's seconds.
-        predictions.parquet: every test row with both models' answers (`evaluate.comparison.prediction_table`).
+        predictions.parquet: every test row with both models' answers (`pipeline.evaluate.comparison.prediction_table`).
         teacher_statistics.npy: numbers (rows, S) from which the teacher's score of any test rows follows.
 
 Both models run in float32, as `from_pretrained` gives them.

@@ -3,10 +3,10 @@
 python -m tests.tiny /tmp/tiny && ./run_all.sh /tmp/tiny/recipe.yaml
 """
 
+import argparse
 import csv
 import json
 import random
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -215,4 +215,6 @@ def write_recipe(path: Path, tree: dict[str, Any]) -> Path:
 
 
 if __name__ == "__main__":
-    print(make(Path(sys.argv[1]).resolve()))
+    parser = argparse.ArgumentParser(prog="python -m tests.tiny", description="Write a tiny world; prints its recipe.")
+    parser.add_argument("folder", type=Path)
+    print(make(parser.parse_args().folder.resolve()))

@@ -44,7 +44,11 @@ BUSY_CORES = 0.5  # of all: with more of them at work for others the costs are d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pipeline.distill.token_costs", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.distill.token_costs",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--recipe", type=Path, required=True)
     given, overrides = parser.parse_known_args()
     plan = make_plan(given.recipe, overrides, checked=False)

@@ -61,7 +61,11 @@ def run_stages(main_of: Callable[[str], Main], expected: Expected) -> None:
 
 def _parser(module: str) -> argparse.ArgumentParser:
     description = sys.modules["__main__"].__doc__
-    parser = argparse.ArgumentParser(prog=f"accelerate launch -m {module}", description=description)
+    parser = argparse.ArgumentParser(
+        prog=f"accelerate launch -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--recipe", type=Path, required=True, help="the YAML file of the run")
     parser.add_argument("--planned", type=Path, help=argparse.SUPPRESS)  # the recipe as ./run_all.sh planned it
     return parser

@@ -51,7 +51,7 @@ def comparison_page(runs: Sequence[RunSummary]) -> str:
 
 
 def predictions(run: RunSummary) -> list[dict[str, Any]]:
-    """Every test row with both models' answers (`evaluate.comparison.prediction_table`).
+    """Every test row with both models' answers (`pipeline.evaluate.comparison.prediction_table`).
 
     Several labels of a text are one name, and their probabilities the distance of the two models (`distance`). Empty
     where the label of a row is neither names nor a score, as in tagging.

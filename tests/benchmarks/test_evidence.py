@@ -68,7 +68,7 @@ def write(monkeypatch: pytest.MonkeyPatch, output: Path, *words: str) -> str:
 def test_every_way_is_run_for_every_seed_and_task(
     started: list[tuple[str, list[str]]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    text = write(monkeypatch, tmp_path / "e.md", "--tasks", "snippets", "mrpc", "--seeds", "2", "--precision", "fp32")
+    text = write(monkeypatch, tmp_path / "e.md", "--tasks", "snippets", "mrpc", "--seeds", "0", "1", "--precision", "fp32")
     parts = {task: parts_of(RECIPES[task]) for task in ("snippets", "mrpc")}
     assert len(started) == 2 * (2 * 3 + sum(map(len, parts.values())))
     assert len({words[words.index("--name") + 1] for _, words in started}) == len(started)
@@ -92,7 +92,7 @@ def test_a_part_is_left_out_where_it_is_and_put_in_where_it_is_not() -> None:
 def test_what_there_is_no_time_for_is_written_down(
     started: list[tuple[str, list[str]]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    text = write(monkeypatch, tmp_path / "e.md", "--tasks", "snippets", "--seeds", "1", "--hours", "0")
+    text = write(monkeypatch, tmp_path / "e.md", "--tasks", "snippets", "--seeds", "0", "--hours", "0")
     assert started == []
     assert f"- snippets, seed 0: {FULL}" in text
     assert f"- snippets, seed 0: {NO_PREDICTION}" in text

@@ -78,7 +78,7 @@ def test_trainings_share_a_table_and_so_do_tasks() -> None:
 @pytest.mark.parametrize(
     ("noted", "said"),
     [
-        ({"annotations": 1.0}, "charged with 1 annotations by the teacher for each example of a step"),
+        ({"annotations": 1.0}, "charged with 1 annotation(s) by the teacher for each example of a step"),
         ({}, "one annotation of each text for three epochs"),
     ],
 )
