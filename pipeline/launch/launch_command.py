@@ -106,7 +106,7 @@ def _settings(options: Sequence[str]) -> dict[str, Any]:
 
 
 def _count(settings: Mapping[str, Any], name: str, *, least: int = 1) -> int:
-    """A number of processes or machines; the least for what Accelerate will refuse."""
+    """A number of processes or machines; the least for what will be refused."""
     count = str(settings.get(name, least))
     return max(least, int(count)) if count.isdecimal() else least
 
@@ -131,6 +131,9 @@ def _refuse_what_cannot_work(settings: Mapping[str, Any], gpus: int) -> None:
         settings: of the configuration file and the options, by name.
         gpus: of this machine.
     """
+    for name in ("num_processes", "num_machines"):
+        count = str(settings.get(name, 1))
+        require(count.isdecimal() and int(count) > 0, f"--{name}: {count!r}; give a whole number of at least 1")
     ways = [name for name in OTHER_OPTIONS if settings.get(name, False) is not False]
     if settings.get("distributed_type") in OTHER_TYPES:
         ways.append(f"distributed_type: {settings['distributed_type']}")

@@ -132,7 +132,7 @@ def load_complete(architecture: Any, folder: Path, *, new_head: bool = False, **
 
     Args:
         architecture: the class of transformers.
-        new_head: allow a pooler and head that the checkpoint lacks; they start at random.
+        new_head: allow a pooler and head that the checkpoint lacks, or has for other labels; they start at random.
         options: of `from_pretrained`.
 
     Raises: UserError when other weights are missing, have another size than config.json says, or are not finite.
@@ -193,7 +193,6 @@ def load_classifier(
         new_head=new_head,
         config=config,
         attn_implementation=attention_of(config, attention),
-        ignore_mismatched_sizes=new_head,  # a head of another number of labels starts anew
     )
 
 

@@ -153,7 +153,7 @@ def given_texts(given: argparse.Namespace, student: Student) -> Iterator[Texts]:
         size = 2 if given.pairs else 1
         return (tuple(given.texts[first : first + size]) for first in range(0, len(given.texts), size))
     if not given.input:
-        require(sys.stdin is not None, "standard input is closed; give texts, or a file with --input")  # by <&-
+        require(sys.stdin is not None, "standard input is closed; give texts, or --input FILE")  # by <&-
         return line_texts(sys.stdin, pairs=given.pairs)
     texts = (given.text, given.text_pair) if given.text_pair else (given.text,)
     if student.finds_spans and not given.text_pair:

@@ -68,7 +68,8 @@ def write(monkeypatch: pytest.MonkeyPatch, output: Path, *words: str) -> str:
 def test_every_way_is_run_for_every_seed_and_task(
     started: list[tuple[str, list[str]]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    text = write(monkeypatch, tmp_path / "e.md", "--tasks", "snippets", "mrpc", "--seeds", "0", "1", "--precision", "fp32")
+    words = ("--tasks", "snippets", "mrpc", "--seeds", "0", "1", "--precision", "fp32")
+    text = write(monkeypatch, tmp_path / "e.md", *words)
     parts = {task: parts_of(RECIPES[task]) for task in ("snippets", "mrpc")}
     assert len(started) == 2 * (2 * 3 + sum(map(len, parts.values())))
     assert len({words[words.index("--name") + 1] for _, words in started}) == len(started)

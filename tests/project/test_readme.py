@@ -138,7 +138,8 @@ def is_there(command: str) -> None:
 # Not run here, and why: by the beginning of the command.
 LONG: dict[str, Callable[[str], None]] = {
     r"python -m (benchmarks\.\w+|tests\.faults)\b": is_parsed,
-    r"\./run_all\.sh (recipes/[\w/]+\.yaml$|-- )|python -m pipeline (--|recipes/)|(ATEN_CPU_CAPABILITY|PIP_EXTRA_INDEX_URL)=": is_planned,
+    r"\./run_all\.sh (recipes/[\w/]+\.yaml$|-- )|python -m pipeline (--|recipes/)": is_planned,
+    r"(ATEN_CPU_CAPABILITY|PIP_EXTRA_INDEX_URL)=": is_planned,
     r"\./run_all\.sh \w+\.csv": starts_from_a_table,
     r"python -m pipeline\.predict \S+ --serve$": is_served,
     r"curl ": answers_a_request,

@@ -94,6 +94,14 @@ def test_endings_may_be_written_in_capitals(tmp_path: Path, name: str) -> None:
         ),
         ({"data": [{"paragraphs": [{"context": CONTEXT, "qas": [{"id": 1}]}]}]}, "question 1: needs a 'question'"),
         (
+            {"data": [{"paragraphs": [{"context": CONTEXT, "qas": [{"id": "a", "question": "Who?"}]}]}]},
+            "question a: has no 'answers'; give them, an empty list where there is none",
+        ),
+        (
+            {"data": [{"paragraphs": [{"context": CONTEXT, "qas": [{**ASKED, "is_impossible": "false"}]}]}]},
+            "question a: is_impossible is 'false', and true or false is needed",
+        ),
+        (
             {"data": [{"paragraphs": [{"context": 3, "qas": [ASKED]}]}]},
             "question a: column 'context' holds 3, not text",
         ),

@@ -4,6 +4,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from pipeline.artifacts.store import Artifact
@@ -77,3 +78,10 @@ def test_logits_of_all_shards_are_in_memory_once(tmp_path: Path, tiny_template: 
     tracemalloc.stop()
     assert found.shape == (20, 100_000) and (found == np.arange(20)[:, None]).all()
     assert peak < 1.5 * found.nbytes
+
+
+@pytest.mark.parametrize("name", ["[1]", "a*", "a?"])
+def test_a_path_with_signs_of_patterns_is_read_as_it_is(tmp_path: Path, name: str) -> None:
+    for folder, texts in ((name, ["the film"]), ("1", ["it", "is"]), ("ab", ["it", "is"])):
+        Dataset.from_dict({"text": texts}).to_parquet(tmp_path / folder / "data" / "train-0.parquet")
+    assert read_augmented(make_stage(tmp_path), tmp_path / name)["text"][:] == ["the film"]

@@ -61,3 +61,12 @@ def test_tags_without_names_that_fit_words_much_better_in_another_order_are_refu
     teacher.check_order(answers, tags, are_tags=True)
     with pytest.raises(UserError, match=r"set annotate_data.labels: \[O, B-per, I-per, B-loc, I-loc\]"):
         teacher.check_order(answers[:, [0, 3, 4, 1, 2]], tags, are_tags=True)
+
+
+def test_named_labels_that_are_swapped_are_refused(tmp_path: Path) -> None:
+    folder = write_other_teacher(tmp_path / "other", TEXTS, labels=["a", "b"])
+    teacher = load_other_teacher(stage_with(tmp_path, folder), KINDS["classification"], ("a", "b"))
+    right = np.array([0, 1] * 20)
+    teacher.check_order(np.eye(2)[right], right)
+    with pytest.raises(UserError, match=r"answer.? as if the labels stood in another order; .*labels: \[b, a\]"):
+        teacher.check_order(np.eye(2)[1 - right], right)

@@ -87,6 +87,13 @@ def test_the_prediction_loss_is_equation_10_times_the_squared_temperature(temper
     assert loss.item() == pytest.approx(temperature**2 * total / 4, rel=1e-6)
 
 
+def test_where_the_teacher_says_nothing_the_prediction_loss_is_0() -> None:
+    student, teacher = random(4, 3, seed=1), random(4, 3, seed=2)
+    known = torch.tensor([True, False, True, False])
+    loss = prediction_loss(student, teacher, temperature=2, examples=4, known_B=known)
+    assert loss.item() == pytest.approx(prediction_loss(student[known], teacher[known], temperature=2).item() / 2)
+
+
 def test_the_regression_loss_is_the_mean_squared_gap() -> None:
     ours, target = random(4, 1, seed=1), random(4, 1, seed=2)
     squares = [(x - y) ** 2 for (x,), (y,) in zip(ours.tolist(), target.tolist(), strict=True)]

@@ -243,3 +243,21 @@ def test_a_frozen_teacher_keeps_the_frequencies_of_its_positions() -> None:
         for name, buffer in model.named_buffers():
             assert buffer.dtype == torch.float32
             assert torch.equal(buffer, before[name])
+
+
+def test_weights_that_are_not_finite_are_refused(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    weights["bert.encoder.layer.1.output.dense.weight"][0, 0] = float("nan")
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"encoder.layer.1.output.dense.weight has numbers that are not finite; save"):
+        load_language_model(copy, new_head=True)
+
+
+def test_a_head_of_another_size_than_the_config_says_is_named(teacher_folder: Path, tmp_path: Path) -> None:
+    model = load_classifier(teacher_folder, label_names=("a", "b", "c"), new_head=True)
+    save_model(model, tmp_path, tokenizer_of=teacher_folder)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config |= {"id2label": {"0": "rotten", "1": "fresh"}, "label2id": {"rotten": 0, "fresh": 1}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"\(classifier.bias, classifier.weight\), or has them in another size than"):
+        load_classifier(tmp_path, label_names=NAMES, new_head=False)

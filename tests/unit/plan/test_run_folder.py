@@ -56,7 +56,15 @@ def test_a_finished_run_may_lie_where_nothing_can_be_written(done: Path, monkeyp
     recipe = done / "runs" / "recipe" / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("seed: 0", "seed: 0  # of another place", 1))
     monkeypatch.setattr("pipeline.plan.run_folder.write_atomically", refuse)
-    monkeypatch.setattr("pipeline.artifacts.store.write_atomically", refuse)
+    monkeypatch.setattr("pipeline.artifacts.run_links.write_atomically", refuse)
     publish_run(plan_of(done))
     with pytest.raises(OSError, match="Read-only"):
         publish_run(replace(plan_of(done), why={"export_student": "forced"}))
+
+
+def test_a_file_in_place_of_the_folder_of_runs_is_named_and_not_noted(done: Path, tmp_path: Path) -> None:
+    (tmp_path / "a_file").touch()
+    notes = sorted((done / "artifacts/cache/runs").iterdir())
+    with pytest.raises(UserError, match=r"run.runs: .*/a_file is no folder; give another one"):
+        publish_run(plan_of(done, f"--run.runs={tmp_path / 'a_file'}"))
+    assert sorted((done / "artifacts/cache/runs").iterdir()) == notes

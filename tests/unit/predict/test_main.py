@@ -436,3 +436,9 @@ def test_bad_input_gets_one_sentence(
     error = capsys.readouterr().err
     assert message.format(**folders) in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_closed_standard_input_is_one_sentence(shipped: Path) -> None:
+    words = [sys.executable, "-m", "pipeline.predict", str(shipped), "--onnx"]
+    done = subprocess.run(["bash", "-c", 'exec "$@" <&-', "-", *words], cwd=PROJECT, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (2, b"error: standard input is closed; give texts, or --input FILE\n")

@@ -177,6 +177,15 @@ def test_a_long_question_leaves_room_for_the_context(tmp_path: Path) -> None:
     assert KIND.statistics(found, KIND.references(rows, "answers"))[:, 0].mean() == 1
 
 
+def test_cut_questions_are_counted_by_question_not_by_window(tmp_path: Path) -> None:
+    rows, tokenizer = question_rows(tmp_path)
+    questions = ["film " * 99, *rows["question"][1:]]
+    long = rows.remove_columns("question").add_column("question", questions)  # type: ignore[call-arg]
+    long = long.map(lambda row: {"context": " ".join([row["context"]] * 9)}, load_from_cache_file=False)
+    texts = tokenised_questions(long, tokenizer, max_length=40)
+    assert len(texts) > len(rows) and texts.share_cut() == 1 / len(rows)
+
+
 def test_answers_are_kept_and_their_starts_move_with_the_words_before_them() -> None:
     row = {"id": 0, "question": "Who won?", "context": CONTEXT, "answers": LABEL}
     words = [WordCandidates(*span, ("extraordinary",), "vectors") for span in ((0, 3), (4, 10), (19, 23), (28, 36))]

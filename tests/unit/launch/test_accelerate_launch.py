@@ -1,0 +1,30 @@
+"""Wrong options of the launcher are one sentence."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import PROJECT
+from pipeline.launch.exit_status import STATUS_FILE
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--num_processes", "x"], "argument --num_processes/--num-processes: invalid int value: 'x'"),
+        (["--num_processes", "1", "extra"], "'extra' is no option"),
+        (["--num_proceses", "2"], "unrecognized arguments: --num_proceses"),
+    ],
+)
+def test_wrong_options_are_one_sentence(options: list[str], sentence: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipeline.launch.accelerate_launch", *options, "-m", "stages", "prepare_corpus"]
+    environment = os.environ | {STATUS_FILE: str(tmp_path / "status")}
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    said = f"the options of the launcher: {sentence}; `accelerate launch --help` lists them"
+    assert (done.returncode, done.stderr) == (2, f"error: {said}\n")
+    report = json.loads((tmp_path / "status.0").read_text())
+    assert (report["status"], report["message"]) == (2, said)
