@@ -15,6 +15,7 @@ from pipeline.inputs.recipe_inputs import RecipeInputs
 from pipeline.predict.answers import Texts
 from pipeline.tasks.labelled_data import TaskData, read_task
 
+PAUSE = 0.1  # seconds
 TURN = 10  # texts of one way before the next; the first turn of each warms up
 
 
@@ -67,8 +68,8 @@ class LabelledTexts:
     def latencies_ms(self, ways: Sequence[Served], *, texts: int) -> list[float]:
         """Median milliseconds from one test text to its label, the ways taking turns.
 
-        A turn has several texts, and its first is left out: the threads of ONNX Runtime spin for a while after the last
-        text of a student, and slow down the way that comes next.
+        A turn has several texts, and its first is left out: threads spin for a while after the last text of a way, and
+        would slow down the one that comes next. For the same reason a turn begins after a pause.
         """
         rows = self.texts["test"][: texts + TURN]
         turns = [rows[first : first + TURN] for first in range(0, len(rows), TURN)]
@@ -78,6 +79,7 @@ class LabelledTexts:
         try:
             for turn in turns:
                 for served, of_way in zip(ways, taken, strict=True):
+                    time.sleep(PAUSE)
                     of_way.append([_milliseconds(served, row) for row in turn])
         finally:
             gc.enable()

@@ -102,6 +102,8 @@ class CandidatesFolder(Mapping[str, list[WordCandidates]]):
 
 def read_candidates(folder: str | Path) -> CandidatesFolder:
     """Open a candidates folder. Raises UserError where shards are missing or are no candidates."""
+    if not Path(folder).is_dir():
+        raise UserError(f"there is no folder {folder}; give one that `propose` or propose_candidates wrote")
     paths = sorted((Path(folder) / "data").glob("candidates-*.parquet"))
     whole = [shard_path(folder, index=index, count=len(paths)) for index in range(len(paths))]
     if not paths or paths != whole:

@@ -126,6 +126,11 @@ def sample(
             f"no variant of {statistics.originals} examples: 0 of {known.total()} texts are in {candidates}, which was"
             " made from other texts; propose candidates for these"
         )
+    elif known[True] and known[False] and variants:
+        why = (
+            f"{known[False]:,} of {known.total():,} texts have no candidates in {candidates}, so no variant: they have"
+            " no word that may be replaced, or the candidates were made from other texts"
+        )
     if why:
         print(f"warning: {why}", file=sys.stderr)
     (building / PROVENANCE_FILE).unlink()

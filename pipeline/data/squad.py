@@ -66,6 +66,17 @@ def _flat(path: Path, columns: Columns) -> Iterator[Question]:
 
 def _nested(path: Path, *, labelled: bool) -> Iterator[Question] | None:
     """The questions of SQuAD's own layout, or None where the file has another. Args: labelled: answers are needed."""
+    articles = _articles(path)
+    return None if articles is None else _questions(path, articles, labelled=labelled)
+
+
+def is_nested(path: Path) -> bool:
+    """Whether a file has SQuAD's own layout."""
+    return _articles(path) is not None
+
+
+def _articles(path: Path) -> Sequence[Any] | None:
+    """Those of SQuAD's own layout, or None where the file has another."""
     if format_suffix(path) != ".json":
         return None
     articles = read_json(path)
@@ -73,7 +84,7 @@ def _nested(path: Path, *, labelled: bool) -> Iterator[Question] | None:
     articles = [articles] if isinstance(articles, dict) else articles
     if not (isinstance(articles, list) and articles and isinstance(articles[0], dict) and "paragraphs" in articles[0]):
         return None
-    return _questions(path, articles, labelled=labelled)
+    return articles
 
 
 def _questions(path: Path, articles: Sequence[Any], *, labelled: bool) -> Iterator[Question]:

@@ -19,6 +19,7 @@ from pipeline.artifacts.run_links import RECIPE
 from pipeline.config import Recipe
 from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import FAILED, INTERRUPTED, OK, UserError, WorkFailed, require, status_of
+from pipeline.inputs.resolver import OTHER_DATA_FILE
 from pipeline.launch.exit_status import disk_trouble, survive_closed_readers
 from pipeline.launch.launch_command import launch_command, machine_rank, machines_of
 from pipeline.launch.launcher import run_launched, stop_signals_call
@@ -57,6 +58,10 @@ def _run(arguments: list[str]) -> int:
         print(*remarks, sep="\n", file=sys.stderr)
     elif role := next((role for role, column in columns.items() if column), None):
         raise UserError(f"{OPTIONS[role]} names a column of a table; with a recipe write --task.{role} COLUMN")
+    require(
+        not OTHER_DATA_FILE.fullmatch(recipe.name),
+        f"{recipe} holds tags of words, and no recipe: name it as task.train in a copy of recipes/wnut17.yaml",
+    )
     plan = make_plan(recipe, overrides)
     push = None
     if options.push and machine_rank(launcher) == 0:

@@ -62,8 +62,14 @@ def recipe_for(
         name that somebody else wrote or changed.
     """
     require(not table.is_dir(), f"{table} is a folder; name a table in it")
+    from pipeline.data import squad  # noqa: PLC0415 (imports the readers of tables)
+
     beside = [path.name for path in table.absolute().parent.glob("*") if is_table(path) and path.is_file()]
     require(table.is_file(), f"{table}: no such table{link_to_nothing(table)}{nearest(table.name, beside)}")
+    require(
+        not squad.is_nested(table),
+        f"{table} holds questions as SQuAD does: name it as task.train in a copy of recipes/xquad.yaml",
+    )
     require(_is_utf8(table), f"{str(table)!a}: a recipe cannot hold this path, which is not UTF-8; rename it")
     given = {keys: value for keys, value, _ in parse_overrides(overrides)}
     in_task = {name: columns[name] or given.get(("task", name)) for name in OPTIONS}

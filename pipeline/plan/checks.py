@@ -35,6 +35,11 @@ def check(recipe: Recipe, inputs: RecipeInputs) -> list[str]:
     """Raises UserError for the first thing that does not fit; returns lines that say what data was read."""
     if not recipe.has_task:
         check_without_task(recipe)
+    artifacts = Path(recipe.run.artifacts).absolute()
+    require(
+        "::" not in str(artifacts),
+        f"run.artifacts: {artifacts}: the library datasets takes '::' in a path for an archive; give another folder",
+    )
     shape = model_shape(inputs.backbone, "backbone")
     for folder in filter(None, (inputs.backbone, inputs.teacher, inputs.student, inputs.other_teacher)):
         check_weights(folder)

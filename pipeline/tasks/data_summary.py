@@ -61,6 +61,8 @@ def describe(data: TaskData, task: Task, tokenizer: Path | None) -> list[str]:
     lines = [_rows(data), *data.remarks, *_labels(data), *data.kind.describe(data.splits)]
     if count:
         lines += [*_lengths(data, task, count), *_without_tokens(data, count), *_unknown(data, count)]
+    if task.drop_labels and not data.left_out.get("dropped"):
+        lines.append(f"warning: task.drop_labels: no row has the label {' or '.join(map(repr, task.drop_labels))}")
     return [*lines, *_warnings(data)]
 
 

@@ -126,3 +126,17 @@ def test_the_card_says_what_the_dataset_is_made_from(world: Path) -> None:
     assert made["candidates"]["vectors_sha256"] == {"vectors.txt": checksum(world / "vectors.txt")}
     assert made["candidates"]["context"] == "single"
     assert made["packages"]["datasets"] == importlib.metadata.version("datasets")
+
+
+def test_texts_that_the_candidates_do_not_know_are_counted(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [*texts_of(world)[:3], "zzz", "yyy"]
+    rows = [{"text": text, "label": "a"} for text in texts]
+    sample(rows, tmp_path / "out", candidates=world / "candidates", text_columns=["text"])
+    assert "warning: 2 of 5 texts have no candidates in" in capsys.readouterr().err
+
+
+def test_candidates_that_are_not_there_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no folder .*/nosuch; give one that `propose` or propose_candidates"):
+        sample([{"text": "a"}], tmp_path / "out", candidates=tmp_path / "nosuch", text_columns=["text"])

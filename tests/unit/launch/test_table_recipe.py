@@ -15,6 +15,7 @@ from pipeline.config.recipe_file import load_recipe
 from pipeline.errors import UserError
 from pipeline.launch import cli, table_recipe
 from pipeline.launch.table_recipe import find_columns, from_here, is_table, recipe_for, recipe_name
+from tests import tiny
 
 NONE = dict.fromkeys(table_recipe.OPTIONS)
 
@@ -289,3 +290,17 @@ def test_a_path_that_no_recipe_can_hold_is_one_sentence(world: Path, capsys: pyt
     Path(table).write_text("text,label\n")
     assert cli.main([table]) == 2
     assert capsys.readouterr().err.endswith("a recipe cannot hold this path, which is not UTF-8; rename it\n")
+
+
+def test_other_data_in_place_of_a_table_is_named(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (world / "a.csv").mkdir()
+    (world / "train.conll").write_text("film O\n")
+    tiny.write_questions(world / "squad.json", rows=4)
+    says = {
+        "a.csv": "a.csv is a folder; name a table in it",
+        "train.conll": "train.conll holds tags of words, and no recipe: name it as task.train in a copy of recipes/wnut",
+        "squad.json": "squad.json holds questions as SQuAD does: name it as task.train in a copy of recipes/xquad.yaml",
+    }
+    for name, sentence in says.items():
+        assert cli.main([str(world / name)]) == 2
+        assert sentence in capsys.readouterr().err

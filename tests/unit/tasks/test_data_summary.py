@@ -40,6 +40,11 @@ def test_rows_labels_and_lengths_are_said(model: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_labels_to_drop_that_no_row_has_are_a_warning(model: Path, tmp_path: Path) -> None:
+    found = said(model, tmp_path / "rows.jsonl", reviews(fresh=30, rotten=20), drop_labels=("nosuch",), max_length=64)
+    assert "warning: task.drop_labels: no row has the label 'nosuch'" in found
+
+
 def test_texts_whose_words_the_tokenizer_does_not_know_are_a_warning(model: Path, tmp_path: Path) -> None:
     rows = [{"text": text, "label": label} for text in ("film \u6587", "\u6587") for label in ("a", "b")] * 30
     found = said(model, tmp_path / "rows.jsonl", rows)
