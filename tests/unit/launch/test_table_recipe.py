@@ -298,7 +298,7 @@ def test_other_data_in_place_of_a_table_is_named(world: Path, capsys: pytest.Cap
     tiny.write_questions(world / "squad.json", rows=4)
     says = {
         "a.csv": "a.csv is a folder; name a table in it",
-        "train.conll": "train.conll holds tags of words, and no recipe: name it as task.train in a copy of recipes/wnut",
+        "train.conll": "train.conll holds tags of words, and no recipe: name it as task.train in a copy of recipes/",
         "squad.json": "squad.json holds questions as SQuAD does: name it as task.train in a copy of recipes/xquad.yaml",
     }
     for name, sentence in says.items():
