@@ -104,6 +104,7 @@ def measured(task: str, seed: int, data: Path, overrides: Sequence[str], *, dry:
         "kept": shipped["kept"],
         "times_smaller": shipped["times_smaller"],
         "times_faster": shipped["times_faster"],
+        "threads": int(shipped["machine"].split(", ")[1].split()[0]),  # such as 'x86_64, 2 threads, cpu'
         "printed": {"table": shipped_lines(found), "answers": answers(plan.run_folder, QUESTIONS.get(task, ()))},
         "stages": made_by(plan),
         "seconds": round(sum(found["seconds"].values()) + sum(found["start_seconds"].values())),

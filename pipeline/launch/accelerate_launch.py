@@ -13,14 +13,12 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from pipeline.errors import BAD_INPUT
 from pipeline.launch.exit_status import report_exit
 
-SCRIPT = "stages"  # what is launched, as a module
-
 
 def main() -> None:
     parser = launch_command_parser()
     parser.error = refuse
     options = parser.parse_args()
-    if options.training_script != SCRIPT:
+    if not options.module:  # a word before `-m stages` is taken for a script
         refuse(f"{options.training_script!r} is no option")
     launch_command(options)
 
