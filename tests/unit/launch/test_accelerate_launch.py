@@ -1,14 +1,12 @@
 """Wrong options of the launcher are one sentence."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline import PROJECT
+from pipeline.launch.accelerate_launch import main
 from pipeline.launch.exit_status import STATUS_FILE
 
 
@@ -20,11 +18,18 @@ from pipeline.launch.exit_status import STATUS_FILE
         (["--num_proceses", "2"], "unrecognized arguments: --num_proceses"),
     ],
 )
-def test_wrong_options_are_one_sentence(options: list[str], sentence: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pipeline.launch.accelerate_launch", *options, "-m", "stages", "prepare_corpus"]
-    environment = os.environ | {STATUS_FILE: str(tmp_path / "status")}
-    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+def test_wrong_options_are_one_sentence(
+    options: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["accelerate_launch", *options, "-m", "stages", "prepare_corpus"])
+    monkeypatch.setenv(STATUS_FILE, str(tmp_path / "status"))
+    with pytest.raises(SystemExit, match="2"):
+        main()
     said = f"the options of the launcher: {sentence}; `accelerate launch --help` lists them"
-    assert (done.returncode, done.stderr) == (2, f"error: {said}\n")
+    assert capsys.readouterr().err == f"error: {said}\n"
     report = json.loads((tmp_path / "status.0").read_text())
     assert (report["status"], report["message"]) == (2, said)
