@@ -103,8 +103,8 @@ def _questions(path: Path, articles: Sequence[Any], *, labelled: bool) -> Iterat
                 )
                 require(
                     not labelled or impossible or "answers" in qa,
-                    f"{where}: has no 'answers'; give them, an empty list where there is none, or leave this file out of"
-                    " the recipe: nothing can be measured on it",
+                    f"{where}: has no 'answers'; give them, an empty list where there is none, or leave this file out:"
+                    " nothing can be measured on it",
                 )
                 answers = [] if impossible else qa.get("answers", [])  # not plausible_answers
                 try:
