@@ -154,8 +154,8 @@ def seeds_kept() -> str:
         return ""
     teacher, ships, rows = default["figures"]["teacher"], default["figures"]["shipped"], quality["figures"]["rows"]
     said = (
-        f"The default run makes of a MiniLM of {_megabytes(teacher)} and {_milliseconds(teacher)} a text on a CPU a"
-        f" student of {_megabytes(ships)} and {_milliseconds(ships)} that keeps"
+        f"From a MiniLM of {_megabytes(teacher)} that takes {_milliseconds(teacher)} a text on a CPU, the default run"
+        f" makes a student of {_megabytes(ships)} that takes {_milliseconds(ships)} and keeps"
         f" {quality['figures']['mean']['ships_kept']:.1%} of its accuracy (mean of {len(rows)} seeds)."
     )
     return "\n".join(textwrap.wrap(said, 118)) + "\n"

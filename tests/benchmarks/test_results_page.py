@@ -175,7 +175,7 @@ def test_the_headline_says_what_other_machines_and_seeds_gave(monkeypatch: pytes
     kept = "Over 2 seeds what ships keeps 98.5% of its teacher's accuracy"
     assert f"{kept} (98.0% to 99.0%; commit def, m)." in said
     brings = " ".join(results_page.seeds_kept().split())
-    assert "a student of 5.0 MB and 0.50 ms that keeps 98.5% of its accuracy (mean of 2 seeds)" in brings
+    assert "makes a student of 5.0 MB that takes 0.50 ms and keeps 98.5% of its accuracy (mean of 2 seeds)" in brings
 
 
 def test_the_losses_of_each_start_become_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
