@@ -16,7 +16,7 @@ from pipeline.evaluate.other_teacher import load_other_teacher
 from pipeline.evaluate.scoring import LabelledSplit, labelled_split, score, thresholds_of
 from pipeline.heads import head_of
 from pipeline.models.loading import encoder_parameter_count, parameter_count
-from pipeline.models.saved_model import MODEL_FILES
+from pipeline.models.saved_model import LOADED_FILES
 from pipeline.runtime.stage import Stage
 from pipeline.tasks.labelled_data import TaskData
 from pipeline.tasks.per_label import curves_of_rare_labels, figures
@@ -38,7 +38,7 @@ def size(model: PreTrainedModel, folder: Path) -> dict[str, int]:
 
 def disk_bytes(folder: Path) -> int:
     """Bytes of a saved model's files that a user loads."""
-    files = {path for pattern in (*MODEL_FILES, "2_Dense/*") for path in folder.glob(pattern)}
+    files = {path for pattern in LOADED_FILES for path in folder.glob(pattern)}
     return sum(path.stat().st_size for path in files)
 
 

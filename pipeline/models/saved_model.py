@@ -24,6 +24,7 @@ MODEL_FILES = (
     "vocab.txt", "vocab.json", "merges.txt", "*.model",
 )  # fmt: skip
 TOKENIZER_FILES = MODEL_FILES[3:]
+LOADED_FILES = (*MODEL_FILES, "2_Dense/*")  # of sentence encoders also the layer on top
 SPECIAL_TOKENS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 POSITIONS = ("max_position_embeddings", "n_positions")
 

@@ -12,7 +12,7 @@ from pipeline.config import Recipe
 from pipeline.hardware import resolve_precision
 from pipeline.inputs.licences import find_licences
 from pipeline.inputs.recipe_inputs import RecipeInputs
-from pipeline.models.saved_model import MODEL_FILES, TOKENIZER_FILES, is_decoder, read_config
+from pipeline.models.saved_model import LOADED_FILES, MODEL_FILES, TOKENIZER_FILES, is_decoder, read_config
 from pipeline.plan.stages import (
     FILLING,
     HANDLING,
@@ -181,7 +181,7 @@ def _input_files(recipe: Recipe, inputs: RecipeInputs) -> dict[str, Files]:
         "tokenizer": _matching("tokenizer", inputs.backbone, TOKENIZER_FILES),
         "backbone": _matching("backbone", inputs.backbone, MODEL_FILES),
         "other_teacher": _matching("other_teacher", inputs.other_teacher, MODEL_FILES),
-        "teacher": _matching("teacher", inputs.teacher, (*MODEL_FILES, "2_Dense/*")),
+        "teacher": _matching("teacher", inputs.teacher, LOADED_FILES),
         "student": _matching("student", inputs.student, MODEL_FILES),
         "vectors": _matching("vectors", inputs.vectors, ["**/*"]),
         "augmented": _numbered("augmented", inputs.augmented),
